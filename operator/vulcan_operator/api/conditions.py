@@ -1,0 +1,164 @@
+"""Every condition type and every reason of the operator's own, each with one sentence.
+
+Reasons of a task's end live in `vulcan_contract.reasons`; together they are all that `status.conditions` may say.
+`docs/reference/reasons.md` is generated from both. Read by the planners; nothing here decides.
+"""
+
+import enum
+from dataclasses import dataclass
+
+
+class Type(enum.StrEnum):
+    """Condition types."""
+
+    READY = "Ready"
+    RECONCILING = "Reconciling"
+    STALLED = "Stalled"
+    WAREHOUSE = "WarehouseReachable"
+    STATE = "StateReachable"
+    APPLIED = "Applied"
+    AWAITING = "AwaitingApproval"
+    RUN = "RunSucceeded"
+    FRESH = "Fresh"
+    DRIFTED = "Drifted"
+
+
+CONDITION_TYPES: dict[str, str] = {
+    Type.READY: "The object is as its spec wants it. The summary of all others; everything else explains it.",
+    Type.RECONCILING: "The operator is working on it, or will by itself.",
+    Type.STALLED: "It cannot go on without a human or a change; the message says which.",
+    Type.WAREHOUSE: "The last Job that tried reached the warehouse.",
+    Type.STATE: "The last Job that tried reached the state database.",
+    Type.APPLIED: "The environment has the revision and planning fields of the spec.",
+    Type.AWAITING: "A plan waits for people with verb approve; the message is the command.",
+    Type.RUN: "The last scheduled run succeeded.",
+    Type.FRESH: "No interval is missing for longer than freshness.maxLag.",
+    Type.DRIFTED: "Somebody else applied a plan to the environment since the operator did.",
+}
+
+
+class Why(enum.StrEnum):
+    """Reasons of the operator's own."""
+
+    READY = "Ready"
+    SUSPENDED = "Suspended"
+    GATEWAY_NOT_FOUND = "GatewayNotFound"
+    NOT_GRANTED = "NotGranted"
+    GATEWAY_NOT_READY = "GatewayNotReady"
+    NAME_TAKEN = "EnvironmentNameTaken"
+    QUOTA = "EnvironmentQuotaExceeded"
+    NOT_AUTHORIZED = "OperatorNotAuthorized"
+    UNPROTECTED = "ApprovalsUnprotected"
+    IMAGE_NOT_ALLOWED = "ImageNotAllowed"
+    NO_IMAGE = "RunnerImageMissing"
+    CONFIG_MAP_MISSING = "ConfigMapNotFound"
+    INVALID = "SpecInvalid"
+    NO_REVISION = "NoRevision"
+    AWAITING = "AwaitingApproval"
+    REJECTED = "PlanRejectedByHuman"
+    NOT_DETERMINISTIC = "PlanNotDeterministic"
+    EXPIRED = "Expired"
+    RUN_FAILED = "RunFailed"
+    RESOLVING = "Resolving"
+    PLANNING = "Planning"
+    APPLYING = "Applying"
+    RUNNING = "Running"
+    PROBING = "Probing"
+    INVALIDATING = "Invalidating"
+    WAITING_FOR_WRITER = "WaitingForWriter"
+    POD_WAITING = "PodWaiting"
+    STOPPING = "Stopping"
+    PENDING = "Pending"
+    UP_TO_DATE = "UpToDate"
+    BEHIND = "IntervalsMissing"
+    OVERDUE = "RunOverdue"
+    NOT_APPLIED = "NotApplied"
+    OUTDATED = "RevisionNotApplied"
+    NEVER_RAN = "NeverRan"
+    NOT_NEEDED = "NotNeeded"
+    REACHED = "Reached"
+    UNKNOWN = "NotProbed"
+    IN_SYNC = "InSync"
+    APPLIED_ELSEWHERE = "AppliedElsewhere"
+    PLAN_WRITES = "PlanRunsWithWriteCredentials"
+    DELETION_FORCED = "InvalidateGivenUp"
+
+
+@dataclass(frozen=True)
+class About:
+    """What a reason means and what a person can do."""
+
+    meaning: str
+    next_step: str
+
+
+REASONS: dict[str, About] = {
+    Why.READY: About("Everything is as the spec wants it.", "Nothing to do."),
+    Why.SUSPENDED: About("spec.suspend is set: no Job starts.", "Set suspend: false; nothing is lost meanwhile."),
+    Why.GATEWAY_NOT_FOUND: About("gatewayRef names no VulcanGateway.", "Create it; it goes on by itself."),
+    Why.NOT_GRANTED: About(
+        "No grant of the gateway allows this namespace and environment name.", "Add a grant to the gateway."
+    ),
+    Why.GATEWAY_NOT_READY: About("The gateway is not Ready.", "See the gateway's conditions; it goes on by itself."),
+    Why.NAME_TAKEN: About(
+        "An older VulcanEnvironment on the gateway has the same SQLMesh environment name.",
+        "Delete one of them, or give this one another spec.environment.",
+    ),
+    Why.QUOTA: About("The grant's maxEnvironments is used up.", "Delete environments or raise maxEnvironments."),
+    Why.NOT_AUTHORIZED: About(
+        "The operator may not work in this namespace.", "Bind ClusterRole vulcan-gateway there, as the message says."
+    ),
+    Why.UNPROTECTED: About(
+        "The API server lets the operator itself add approvals, so they prove nothing.",
+        "Apply deploy/policies.yaml; it goes on by itself.",
+    ),
+    Why.IMAGE_NOT_ALLOWED: About(
+        "runner.image is not in the gateway's allowedImages.", "Use an allowed image or extend allowedImages."
+    ),
+    Why.NO_IMAGE: About("No runner image is configured.", "Set runner.image on the gateway."),
+    Why.CONFIG_MAP_MISSING: About("The project's ConfigMap does not exist.", "Create it; it goes on by itself."),
+    Why.INVALID: About("The object does not have the shape of its kind.", "Apply the current CRDs, correct the spec."),
+    Why.NO_REVISION: About("No VulcanPromotion has given it a revision yet.", "Create a VulcanPromotion to it."),
+    Why.AWAITING: About("The plan waits for approval.", "Run the command in the message."),
+    Why.REJECTED: About(
+        "Somebody with verb approve rejected the plan.", "Give another revision, or withdraw the word."
+    ),
+    Why.NOT_DETERMINISTIC: About(
+        "Three times the plan changed between decision and apply at one source.",
+        "Look for random values, dates or sets in macros and Python models; then request a plan.",
+    ),
+    Why.EXPIRED: About("spec.ttl is over.", "Change the spec to use it again, or delete it."),
+    Why.RUN_FAILED: About("The last run failed after its retries.", "See RunSucceeded; the next due time tries again."),
+    Why.RESOLVING: About("The ref is being resolved to a commit.", "Wait."),
+    Why.PLANNING: About("The plan is being built.", "Wait."),
+    Why.APPLYING: About("The plan is being applied.", "Wait."),
+    Why.RUNNING: About("A scheduled run is in progress.", "Wait."),
+    Why.PROBING: About("The connections are being tested.", "Wait."),
+    Why.INVALIDATING: About("The environment is being removed from SQLMesh.", "Wait."),
+    Why.WAITING_FOR_WRITER: About("Another Job writes on this gateway.", "Wait; see the gateway's activeWriter."),
+    Why.POD_WAITING: About("The Job's pod has not started.", "See the message; after startDeadline it is tried again."),
+    Why.STOPPING: About("A Job of it still runs.", "Wait."),
+    Why.PENDING: About("It was not looked at yet.", "Wait."),
+    Why.UP_TO_DATE: About("Nothing is missing.", "Nothing to do."),
+    Why.BEHIND: About("Intervals are missing.", "See RunSucceeded."),
+    Why.OVERDUE: About("A run is overdue by more than freshness.maxLag.", "See Ready and RunSucceeded."),
+    Why.NOT_APPLIED: About("Nothing was applied yet.", "See Ready."),
+    Why.OUTDATED: About("The environment has an earlier revision.", "See Ready."),
+    Why.NEVER_RAN: About("No run has ended yet.", "Wait."),
+    Why.NOT_NEEDED: About("No plan waits for approval.", "Nothing to do."),
+    Why.REACHED: About("It answered.", "Nothing to do."),
+    Why.UNKNOWN: About("It was not tested yet.", "Wait."),
+    Why.IN_SYNC: About("The environment has the plan the operator applied.", "Nothing to do."),
+    Why.APPLIED_ELSEWHERE: About(
+        "The environment's plan is not the one the operator applied last.",
+        "Find who plans from outside; the next plan shows what it would change back.",
+    ),
+    Why.PLAN_WRITES: About(
+        "Plan Jobs of a protected environment run with credentials that may write.",
+        "Give the gateway spec.planning with read-only credentials.",
+    ),
+    Why.DELETION_FORCED: About(
+        "Removing the environment from SQLMesh did not succeed in time; the object was let go.",
+        "Invalidate it by hand.",
+    ),
+}

@@ -1,0 +1,119 @@
+"""Connections of a gateway: SQLMesh's own fields, with every secret given by reference.
+
+Used by `api.gateway`. Must not know single engines beyond the names of their secret fields.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from vulcan_operator.api.fields import IDENTIFIER, Model, Name, cel, schema
+
+# Secret fields of SQLMesh's connection types (and of the drivers behind free dicts): they belong into `secrets`.
+SECRET_FIELDS = (
+    "password", "token", "access_token", "oauth_client_secret", "refresh_token", "client_secret", "keyfile",
+    "private_key", "private_key_passphrase", "jwt_token", "keytab", "client_private_key", "aws_secret_access_key",
+    "aws_session_token", "secret_access_key", "session_token", "databricks_connect_access_token", "client_cert_key",
+    "ssl_key",
+)  # fmt: skip
+SECRET_OBJECTS = ("keyfile_json", "secrets")  # BigQuery's key as a dict; DuckDB's secret manager
+
+
+def _forbidden(field: str) -> dict[str, str]:
+    return cel(
+        f"!has(self.{field})",
+        f"{field} is a secret: put it into a Secret and name that in secrets.{field}",
+        reason="FieldValueForbidden",
+        fieldPath=f".{field}",
+    )
+
+
+_NO_SECRETS: dict[str, Any] = {
+    "x-kubernetes-preserve-unknown-fields": True,
+    "properties": {
+        **{name: {"type": "string", "maxLength": 4096} for name in SECRET_FIELDS},
+        **{
+            name: {"type": "object", "maxProperties": 64, "x-kubernetes-preserve-unknown-fields": True}
+            for name in SECRET_OBJECTS
+        },
+    },
+    "x-kubernetes-validations": [_forbidden(name) for name in (*SECRET_FIELDS, *SECRET_OBJECTS)],
+}
+
+
+class SecretKeyRef(Model):
+    """One key of a Secret in the gateway's namespace; it reaches the Job's pod as a file."""
+
+    name: Name = Field(description="Name of the Secret, in the gateway's namespace.")
+    key: Annotated[str, Field(min_length=1, max_length=253)] = Field(description="Key in the Secret.")
+    as_: str = Field(
+        "Value",
+        alias="as",
+        max_length=8,
+        description="What the connection field becomes. Value: the file's text. Path: the file's path. JSON: the text, "
+        "parsed.",
+        json_schema_extra={"enum": ["Value", "Path", "JSON"]},
+    )
+
+
+class Connection(Model):
+    """A SQLMesh connection. Fields are SQLMesh's own names for the engine."""
+
+    type: Annotated[str, Field(min_length=1, max_length=64)] = Field(
+        description="SQLMesh engine type: postgres, duckdb, snowflake, bigquery, databricks, ..."
+    )
+    options: dict[str, Any] = Field(
+        default={},
+        max_length=128,
+        description="The connection's fields as SQLMesh names them (host, port, database, user, ...). Never a secret: "
+        "name those in secrets.",
+        json_schema_extra=_NO_SECRETS,
+    )
+    secrets: dict[str, SecretKeyRef] = Field(
+        default={},
+        max_length=16,
+        description="Connection field -> key of a Secret. Mounted into Jobs as files; the operator never reads them.",
+        json_schema_extra=schema(
+            cel(
+                f"self.all(field, field.matches('{IDENTIFIER}'))",
+                "keys of secrets are names of connection fields: letters, digits and _",
+            )
+        ),
+    )
+
+
+class StateConnection(Connection):
+    """Where SQLMesh keeps its state: a database of its own, never shared between gateways."""
+
+    schema_: Annotated[str, Field(min_length=1, max_length=63)] = Field(
+        "sqlmesh",
+        alias="schema",
+        description="Schema of the state tables; SQLMesh's default.",
+        json_schema_extra=schema(
+            cel(f"self.matches('{IDENTIFIER}')", "schema is an identifier: letters, digits and _, no digit first")
+        ),
+    )
+
+
+class PlanningConnections(Model):
+    """Weaker credentials for tasks that must not write (plan)."""
+
+    connection: Connection | None = Field(None, description="Warehouse connection for planning; read-only is enough.")
+    state_connection: StateConnection | None = Field(
+        None, description="State connection for planning; read-only is enough."
+    )
+
+
+SQLMESH_NAME_RULE = cel(
+    "self.matches('^[A-Za-z][A-Za-z0-9_-]*$') && !self.contains('__')",
+    "sqlmeshName starts with a letter and has letters, digits, - and single _ only",
+)
+
+
+class AdditionalConnection(Connection):
+    """A further warehouse of the same project, under its own SQLMesh gateway name."""
+
+    sqlmesh_name: Annotated[str, Field(min_length=1, max_length=63)] = Field(
+        description="Name of the gateway in the project's models (MODEL(gateway ...)).",
+        json_schema_extra=schema(SQLMESH_NAME_RULE),
+    )

@@ -1,0 +1,239 @@
+"""VulcanEnvironment: one SQLMesh environment on one gateway: source, plan policy, schedule."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from vulcan_operator.api.environment_status import (
+    AppliedStatus,
+    EnvironmentStatus,
+    HistoryItem,
+    PlanModelStatus,
+    PlanStatus,
+    PlanSummaryStatus,
+    ReportRef,
+    RevisionStatus,
+    RunStatus,
+)
+from vulcan_operator.api.fields import (
+    Cron,
+    Model,
+    ObjectMeta,
+    ObjectRef,
+    PositiveDuration,
+    ShortText,
+    Timestamp,
+    cel,
+    immutable,
+    schema,
+)
+from vulcan_operator.api.policy import (
+    ApprovalItem,
+    ApprovalPolicy,
+    ChecksSpec,
+    Date,
+    ModelName,
+    PlanLimits,
+    PlanSpec,
+    SodaChecks,
+)
+from vulcan_operator.api.source import ConfigMapItem, ConfigMapSource, GitSource, ProjectSource
+
+__all__ = [
+    "AppliedStatus", "ApprovalItem", "ApprovalPolicy", "ChecksSpec", "ConfigMapItem", "ConfigMapSource", "CronSpec",
+    "Date",
+    "EnvironmentRunner", "EnvironmentSpec", "EnvironmentStatus", "FreshnessSpec", "GitSource", "HistoryItem",
+    "ModelName",
+    "OperationSpec", "PlanLimits", "PlanModelStatus", "PlanSpec", "PlanStatus", "PlanSummaryStatus", "ProjectSource",
+    "ReportRef", "RetrySpec", "RevisionStatus", "RunStatus", "ScheduleSpec", "SodaChecks", "VulcanEnvironment",
+]  # fmt: skip
+
+
+class OperationSpec(Model):
+    """A one-shot, done at most once for its id."""
+
+    id: Annotated[str, Field(min_length=1, max_length=64)] = Field(
+        description="Name of this one-shot, for ever: a done id is not done again."
+    )
+    type: str = Field(
+        "Restate",
+        max_length=16,
+        description="Restate: compute these models anew. Default: Restate.",
+        json_schema_extra={"enum": ["Restate"]},
+    )
+    models: list[ModelName] = Field(min_length=1, max_length=256, description="Models or selectors to restate.")
+    start: Date | None = Field(None, description="First interval. Default: the model's start.")
+    end: Date | None = Field(None, description="Last interval. Default: now, made absolute when it is planned.")
+
+
+class CronSpec(Model):
+    """An own schedule instead of the models' crons."""
+
+    cron: Cron = Field(description="Five fields: minute, hour, day of month, month, day of week.")
+    time_zone: Annotated[str, Field(min_length=1, max_length=64)] = Field(
+        "UTC",
+        description="IANA time zone, for example Europe/Berlin.",
+        json_schema_extra=schema(
+            cel(
+                "self.matches('^[A-Za-z][A-Za-z0-9_+/-]*$')", "timeZone is an IANA time zone, for example Europe/Berlin"
+            )
+        ),
+    )
+
+
+class ScheduleSpec(Model):
+    """When scheduled runs start."""
+
+    mode: str = Field(
+        "Auto",
+        max_length=8,
+        description="Auto: when a model is due by its own cron. Cron: by schedule.cron. Manual: on request only.",
+        json_schema_extra={"enum": ["Auto", "Cron", "Manual"]},
+    )
+    cron: CronSpec | None = Field(None, description="When runs start; only with mode: Cron.")
+
+
+class FreshnessSpec(Model):
+    """How late data may be."""
+
+    max_lag: PositiveDuration = Field(
+        "2h", description="Condition Fresh becomes False when a due run is later than this."
+    )
+
+
+class RetrySpec(Model):
+    """How failed attempts are repeated. Outages wait at maxBackoff without limit and are not counted."""
+
+    limit: int = Field(5, ge=0, le=100, description="Attempts after the first for model, audit and crash failures.")
+    backoff: PositiveDuration = Field("30s", description="Wait after the first failure; doubles each time.")
+    max_backoff: PositiveDuration = Field("30m", description="Longest wait; outages are retried at this pace.")
+
+
+class EnvironmentRunner(Model):
+    """Deviations from the gateway's runner."""
+
+    image: Annotated[str, Field(max_length=512)] | None = Field(
+        None, description="Runner image; must match the gateway's allowedImages. Default: the gateway's image."
+    )
+
+
+class EnvironmentSpec(Model):
+    """Desired state of one SQLMesh environment."""
+
+    gateway_ref: ObjectRef = Field(description="The VulcanGateway it lives on. Immutable.")
+    environment: Annotated[str, Field(min_length=1, max_length=40)] | None = Field(
+        None,
+        description="SQLMesh environment name; default metadata.name with _ for -. Immutable.",
+        json_schema_extra=schema(
+            cel("self.matches('^[a-z0-9_]+$')", "environment has lower-case letters, digits and _ only")
+        ),
+    )
+    revision_from: str = Field(
+        "Source",
+        max_length=16,
+        description="Source: from project. Promotion: only a VulcanPromotion gives it a revision.",
+        json_schema_extra={"enum": ["Source", "Promotion"]},
+    )
+    project: ProjectSource | None = Field(
+        None,
+        description="Where the SQLMesh project comes from. Required with revisionFrom: Source, and only there.",
+        json_schema_extra=schema(
+            cel(
+                "[has(self.git), has(self.configMap), has(self.image)].filter(x, x).size() == 1",
+                "exactly one of git, configMap, image must be set",
+            )
+        ),
+    )
+    plan: PlanSpec = Field(
+        default=PlanSpec(),
+        description="How plans are built and who lets them through.",
+        json_schema_extra=schema(
+            cel(
+                "!has(self.effectiveFrom) || !has(self.forwardOnly) || self.forwardOnly",
+                "plan.effectiveFrom goes with forward-only plans; leave it out or set forwardOnly: true",
+            )
+        ),
+    )
+    operations: list[OperationSpec] = Field(
+        default=[],
+        max_length=32,
+        description="One-shots; each id is done at most once, and is part of the plan that is approved.",
+        json_schema_extra=schema(
+            cel(
+                "self.all(o, !has(o.start) || !has(o.end) || o.start <= o.end)",
+                "an operation's start must not be after its end",
+            ),
+            list_type="map",
+            list_keys=["id"],
+        ),
+    )
+    approvals: list[ApprovalItem] = Field(
+        default=[],
+        max_length=64,
+        description="Words on plans. Write them by kubectl vulcan approve, or server-side apply under an own field "
+        "manager.",
+        json_schema_extra=schema(list_type="map", list_keys=["plan", "by"]),
+    )
+    schedule: ScheduleSpec = Field(
+        default=ScheduleSpec(),
+        description="When scheduled runs start.",
+        json_schema_extra=schema(
+            cel(
+                "(has(self.mode) && self.mode == 'Cron') == has(self.cron)",
+                "schedule.cron goes with mode: Cron, and only with it",
+            )
+        ),
+    )
+    checks: ChecksSpec = Field(default=ChecksSpec(), description="What is checked after an apply.")
+    freshness: FreshnessSpec = Field(default=FreshnessSpec(), description="How late data may be.")
+    retry: RetrySpec = Field(default=RetrySpec(), description="How failed attempts are repeated.")
+    deletion_policy: str | None = Field(
+        None,
+        max_length=16,
+        description="When this object is deleted. Retain: nothing happens. Expire: SQLMesh's janitor removes it in "
+        "time. "
+        "Invalidate: views and record are dropped at once; never for prod. Default: Retain where protected or prod, "
+        "else "
+        "Expire.",
+        json_schema_extra={"enum": ["Retain", "Expire", "Invalidate"]},
+    )
+    ttl: PositiveDuration | None = Field(
+        None, description="For previews: after this time since creation nothing is applied any more. Unset: never."
+    )
+    ttl_action: str = Field(
+        "Keep",
+        max_length=8,
+        description="When ttl is over. Keep: this object stays, as Expired. Delete: it is deleted, and deletionPolicy "
+        "applies.",
+        json_schema_extra={"enum": ["Keep", "Delete"]},
+    )
+    runner: EnvironmentRunner = Field(default=EnvironmentRunner(), description="Deviations from the gateway's runner.")
+    suspend: bool = Field(False, description="true: no Job starts; a running one ends by itself.")
+    suspend_reason: ShortText | None = Field(None, description="Why it is suspended; shown in status.")
+    suspend_until: Timestamp | None = Field(None, description="When the suspension ends by itself. Unset: never.")
+
+
+class VulcanEnvironment(Model):
+    """One SQLMesh environment on one gateway: project source, plan policy, schedule."""
+
+    metadata: ObjectMeta
+    spec: EnvironmentSpec = Field(
+        json_schema_extra=schema(
+            immutable("gatewayRef", "data does not move along; create another VulcanEnvironment"),
+            immutable("environment", "SQLMesh's state is bound to it; create another VulcanEnvironment"),
+            cel(
+                "!(has(self.ttl) && has(self.deletionPolicy) && self.deletionPolicy == 'Retain')",
+                "ttl does not go with deletionPolicy: Retain; choose Expire or Invalidate",
+            ),
+            cel(
+                "(has(self.revisionFrom) && self.revisionFrom == 'Promotion') != has(self.project)",
+                "project is required with revisionFrom: Source; with revisionFrom: Promotion leave it out",
+            ),
+        )
+    )
+    status: EnvironmentStatus = EnvironmentStatus()
+
+    @property
+    def sqlmesh_environment(self) -> str:
+        """SQLMesh's name of the environment."""
+        return self.spec.environment or self.metadata.name.replace("-", "_").replace(".", "_")

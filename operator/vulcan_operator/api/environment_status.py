@@ -1,0 +1,181 @@
+"""What the operator reports about an environment. Written by the planner, read by people, GitOps tools and tests.
+
+Used by `api.environment` (and the plan part by `api.promotion`). Facts that were observed, never where the code was.
+"""
+
+from typing import Annotated
+
+from pydantic import Field, computed_field
+
+from vulcan_operator.api.fields import (
+    Condition,
+    FailureStatus,
+    Message,
+    Model,
+    Name,
+    TaskStatus,
+    Timestamp,
+    schema,
+    short_revision,
+)
+from vulcan_operator.api.policy import ModelName
+
+Digest = Annotated[str, Field(max_length=80)]
+Revision = Annotated[str, Field(max_length=1024)]
+
+
+class RevisionStatus(Model):
+    """The source as it was resolved."""
+
+    resolved: Revision = Field(description="Commit, ConfigMap name or image with its digest.")
+    digest: Digest = Field(description="Digest of the files.")
+    inputs: Annotated[str, Field(max_length=16)] = Field(description="Digest of the project fields it comes from.")
+    time: Timestamp | None = Field(None, description="When it was resolved.")
+    request: Annotated[str, Field(max_length=64)] | None = Field(None, description="The plan request it answers.")
+
+
+class PlanModelStatus(Model):
+    """One changed model."""
+
+    name: ModelName = Field(description="Model.")
+    change: Annotated[str, Field(max_length=32)] = Field(
+        description="What happens to it: Added, Modified, Removed, ..."
+    )
+    category: Annotated[str, Field(max_length=32)] = Field("", description="Breaking, NonBreaking, ForwardOnly, ...")
+    intervals: int = Field(0, description="Intervals to compute.")
+    destructive: bool = Field(False, description="Whether data or columns go away.")
+
+
+class PlanSummaryStatus(Model):
+    """What the plan would do."""
+
+    text: Message = Field("", description="One line: 1 added, 2 modified (1 breaking), 14 intervals to compute.")
+    added: int = Field(0, description="New models.")
+    directly_modified: int = Field(0, description="Changed models.")
+    indirectly_modified: int = Field(0, description="Models below changed ones.")
+    metadata_modified: int = Field(0, description="Models whose metadata changed.")
+    removed: int = Field(0, description="Models that go away.")
+    total_models: int = Field(0, description="Models afterwards.")
+    backfill_intervals: int = Field(0, description="Intervals to compute.")
+    rebuilt_models: int = Field(0, description="Models to rebuild.")
+    history_days: int = Field(0, description="How far back the backfill reaches, in days.")
+    breaking: int = Field(0, description="Breaking changes.")
+    tests_run: int = Field(0, description="Unit tests run.")
+    destructive: list[ModelName] = Field(default=[], max_length=256, description="Models with destructive changes.")
+    models: list[PlanModelStatus] = Field(
+        default=[], max_length=20, description="The first changed models.", json_schema_extra=schema(list_type="atomic")
+    )
+    omitted: int = Field(0, description="Changed models not shown here; see the report.")
+
+
+class ReportRef(Model):
+    """The full report of the plan."""
+
+    name: Name = Field(description="ConfigMap in this namespace: key report.json.gz.")
+    sha256: Annotated[str, Field(max_length=64)] = Field(description="sha256 of the gzipped report.")
+
+
+class PlanStatus(Model):
+    """The plan in question: pending, rejected, applied or without changes."""
+
+    digest: Digest = Field(description="What an approval names.")
+    state: Annotated[str, Field(max_length=16)] = Field(
+        description="Pending, Rejected, NoChanges, Applied or Outdated.",
+        json_schema_extra={"enum": ["Pending", "Rejected", "NoChanges", "Applied", "Outdated"]},
+    )
+    inputs: Annotated[str, Field(max_length=16)] = Field(description="Digest of what it was planned from.")
+    target: Annotated[str, Field(max_length=64)] = Field(description="sha256 of what the environment becomes.")
+    base: Annotated[str, Field(max_length=64)] = Field(description="sha256 of what it starts from.")
+    revision: Revision = Field(description="The resolved source: commit, ConfigMap name or image.")
+    source_digest: Digest = Field(description="Digest of the source's files.")
+    time: Timestamp = Field(description="When it was planned.")
+    adopted: bool = Field(False, description="The environment was in state before the operator's first plan.")
+    changed: int = Field(0, description="How often the plan changed between decision and apply at this source.")
+    why: Message = Field("", description="Why it needs a human, or why not.")
+    operations: list[Annotated[str, Field(max_length=64)]] = Field(
+        default=[], max_length=32, description="Ids of the operations in it."
+    )
+    summary: PlanSummaryStatus = Field(default=PlanSummaryStatus(), description="What it would do.")
+    report_ref: ReportRef | None = Field(None, description="The full report.")
+
+
+class AppliedStatus(Model):
+    """What the environment has."""
+
+    revision: Revision = Field(description="The resolved source: commit, ConfigMap name or image.")
+    source_digest: Digest = Field(description="Digest of the source's files.")
+    inputs: Annotated[str, Field(max_length=16)] = Field(description="Digest of what it was planned from.")
+    plan_id: Annotated[str, Field(max_length=128)] = Field("", description="SQLMesh's plan id.")
+    plan_digest: Digest = Field("", description="The plan that was applied.")
+    time: Timestamp = Field(description="When it was applied.")
+    partial: bool = Field(False, description="Whether selectModels left models out.")
+    approved_by: list[Annotated[str, Field(max_length=256)]] = Field(
+        default=[], max_length=64, description="Who approved it."
+    )
+
+    @computed_field(description="The revision as a column shows it.")  # type: ignore[prop-decorator]  # pydantic's way
+    @property
+    def short_revision(self) -> Annotated[str, Field(max_length=40)]:
+        """The revision as a column shows it."""
+        return short_revision(self.revision)
+
+
+class RunStatus(Model):
+    """The last scheduled run."""
+
+    time: Timestamp = Field(description="When it ended.")
+    due: Timestamp | None = Field(None, description="When it was due.")
+    succeeded: bool = Field(True, description="Whether it succeeded.")
+    reason: Annotated[str, Field(max_length=63)] = Field(description="How it ended.")
+    message: Message = Field("", description="How it ended, in a sentence.")
+    models: int = Field(0, description="Models computed.")
+    rows: int = Field(0, description="Rows written, as far as the engine tells.")
+    job: Annotated[str, Field(max_length=63)] = Field("", description="Its Job.")
+
+
+class HistoryItem(Model):
+    """One earlier apply."""
+
+    revision: Revision = Field(description="The resolved source: commit, ConfigMap name or image.")
+    plan_id: Annotated[str, Field(max_length=128)] = Field("", description="SQLMesh's plan id.")
+    plan_digest: Digest = Field("", description="Digest of the plan.")
+    time: Timestamp = Field(description="When it was applied.")
+
+
+class EnvironmentStatus(Model):
+    """Observed state of one SQLMesh environment."""
+
+    observed_generation: int = Field(-1, description="Generation of the spec that was last handled.")
+    conditions: list[Condition] = Field(
+        default=[],
+        max_length=16,
+        description="Ready, Reconciling, Stalled, Applied, AwaitingApproval, RunSucceeded, Fresh, Drifted.",
+        json_schema_extra=schema(list_type="map", list_keys=["type"]),
+    )
+    environment: Annotated[str, Field(max_length=40)] | None = Field(None, description="SQLMesh environment name.")
+    protected: bool = Field(False, description="Whether a grant of the gateway protects it.")
+    revision: RevisionStatus | None = Field(None, description="The source as it was resolved.")
+    plan: PlanStatus | None = Field(None, description="The plan in question: the one an approval would be for.")
+    applied: AppliedStatus | None = Field(None, description="What the environment has.")
+    task: TaskStatus | None = Field(None, description="The task in hand.")
+    failure: FailureStatus | None = Field(None, description="The failure that waits for another attempt or somebody.")
+    run_failure: FailureStatus | None = Field(None, description="The same for scheduled runs.")
+    last_run: RunStatus | None = Field(None, description="The last scheduled run.")
+    next_run_time: Timestamp | None = Field(None, description="When the next run is due.")
+    next_attempt_time: Timestamp | None = Field(None, description="When a failed task is tried again.")
+    intervals_behind: int | None = Field(None, description="Missing intervals at the last look.")
+    operations_done: list[Annotated[str, Field(max_length=64)]] = Field(
+        default=[], max_length=1024, description="Ids of the operations that were done; they are not done again."
+    )
+    history: list[HistoryItem] = Field(
+        default=[],
+        max_length=10,
+        description="Earlier applies, newest first.",
+        json_schema_extra=schema(list_type="atomic"),
+    )
+    last_handled_plan_requested_at: Annotated[str, Field(max_length=64)] | None = Field(
+        None, description="The last vulcan.dev/plan-requested-at that was answered."
+    )
+    last_handled_run_requested_at: Annotated[str, Field(max_length=64)] | None = Field(
+        None, description="The last vulcan.dev/run-requested-at that was answered."
+    )

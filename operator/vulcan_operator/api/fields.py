@@ -1,0 +1,244 @@
+"""Field types shared by the three kinds, and the base model with its Kubernetes habits (camelCase, lenient reading)."""
+
+import datetime as dt
+import re
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+NAME_MAX = 40
+IDENTIFIER = "^[A-Za-z_][A-Za-z0-9_]*$"
+
+
+def cel(rule: str, message: str, **more: str) -> dict[str, str]:
+    """One `x-kubernetes-validations` entry. The message says what to do."""
+    return {"rule": rule, "message": message, **more}
+
+
+def schema(*rules: dict[str, str], **extra: Any) -> dict[str, Any]:
+    """`json_schema_extra` with CEL rules; `list_type` and `list_keys` mark keyed lists."""
+    out: dict[str, Any] = {}
+    if rules:
+        out["x-kubernetes-validations"] = list(rules)
+    if "list_type" in extra:
+        out["x-kubernetes-list-type"] = extra.pop("list_type")
+    if "list_keys" in extra:
+        out["x-kubernetes-list-map-keys"] = extra.pop("list_keys")
+    return {**out, **extra}
+
+
+def immutable(field: str, hint: str) -> dict[str, str]:
+    """A rule for the parent object: a field may neither change nor come nor go (also optional ones)."""
+    return cel(
+        f"has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})",
+        f"{field} is immutable: {hint}",
+    )
+
+
+class Model(BaseModel):
+    """Frozen, camelCase outside, and lenient inside: an older operator must survive a newer CRD."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
+
+    def to_json(self) -> dict[str, Any]:
+        """As the API server takes it: camelCase, nothing null, times in RFC 3339."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def _cut(limit: int) -> BeforeValidator:
+    """What the operator says is cut to the CRD's bound; a long error message must not stop a status write."""
+    return BeforeValidator(
+        lambda text: f"{text[: limit - 1]}…" if isinstance(text, str) and len(text) > limit else text
+    )
+
+
+_DURATION = "^([0-9]{1,5}(ms|s|m|h|d)){1,5}$"
+_DURATION_RULE = cel(
+    f"self.matches('{_DURATION}') || self == '0'", "a duration is written like 90s, 15m, 2h30m or 400d"
+)
+
+Name = Annotated[str, Field(min_length=1, max_length=253)]
+ShortText = Annotated[str, Field(max_length=1024)]
+Message = Annotated[str, _cut(1024), Field(max_length=1024)]
+LongMessage = Annotated[str, _cut(4096), Field(max_length=4096)]
+FreeDict = Annotated[
+    dict[str, Any], Field(max_length=128, json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})
+]
+Duration = Annotated[str, Field(max_length=32, json_schema_extra=schema(_DURATION_RULE))]
+PositiveDuration = Annotated[
+    str,
+    Field(
+        max_length=32,
+        json_schema_extra=schema(_DURATION_RULE, cel("self.matches('[1-9]')", "this duration must be longer than 0")),
+    ),
+]
+_CRON_FIELD = "[0-9A-Za-z*,/?#L-]+"
+Cron = Annotated[
+    str,
+    Field(
+        min_length=9,
+        max_length=128,
+        json_schema_extra=schema(
+            cel(
+                f"self.matches('^{_CRON_FIELD}( +{_CRON_FIELD}){{4}}$')",
+                "a cron has five fields: minute, hour, day of month, month, day of week (for example 17 3 * * *)",
+            )
+        ),
+    ),
+]
+Timestamp = dt.datetime
+
+_UNIT = {
+    "ms": dt.timedelta(milliseconds=1),
+    "s": dt.timedelta(seconds=1),
+    "m": dt.timedelta(minutes=1),
+    "h": dt.timedelta(hours=1),
+    "d": dt.timedelta(days=1),
+}
+
+
+def parse_duration(text: str) -> dt.timedelta:
+    """`2h30m` -> timedelta; ValueError when it is none. Units: ms, s, m, h, d."""
+    if text == "0":
+        return dt.timedelta()
+    if not re.fullmatch(_DURATION, text, re.ASCII):
+        raise ValueError(f"not a duration: {text!r} (write 90s, 15m, 2h30m or 400d)")
+    return sum((int(n) * _UNIT[unit] for n, unit in re.findall("([0-9]+)(ms|s|m|h|d)", text)), dt.timedelta())
+
+
+def short_revision(revision: str) -> str:
+    """A revision as a column shows it: 12 digits of a commit, `name@digest` of an image, else its beginning."""
+    if re.fullmatch("[0-9a-f]{40,64}", revision):
+        return revision[:12]
+    name, at, digest = revision.rpartition("@sha256:")
+    return f"{name.rsplit('/', 1)[-1][:27]}@{digest[:12]}" if at else revision[:40]
+
+
+class LocalRef(Model):
+    """A reference to an object in the same namespace."""
+
+    name: Name = Field(description="Name of the object, in this namespace.")
+
+
+class ObjectRef(Model):
+    """A reference to an object, by default in the same namespace."""
+
+    name: Name = Field(description="Name of the object.")
+    namespace: Name | None = Field(
+        None, description="Its namespace; default: this object's. Another one needs a grant of the gateway there."
+    )
+
+
+class LabelSelectorRequirement(Model):
+    """One condition on labels, as everywhere in Kubernetes."""
+
+    key: Name = Field(description="Label key.")
+    operator: str = Field(
+        description="In and NotIn compare with values; Exists and DoesNotExist look at the key only.",
+        json_schema_extra={"enum": ["In", "NotIn", "Exists", "DoesNotExist"]},
+        max_length=16,
+    )
+    values: list[Annotated[str, Field(max_length=63)]] = Field(
+        default=[], max_length=64, description="Values for In and NotIn; none for the other operators."
+    )
+
+
+class LabelSelector(Model):
+    """Selects by labels; all conditions must hold. An empty selector matches everything."""
+
+    match_labels: dict[str, Annotated[str, Field(max_length=63)]] = Field(
+        default={}, max_length=64, description="Labels that must be equal."
+    )
+    match_expressions: list[LabelSelectorRequirement] = Field(
+        default=[],
+        max_length=32,
+        description="Further conditions, all of which must hold.",
+        json_schema_extra=schema(
+            cel(
+                "self.all(r, (r.operator in ['In', 'NotIn']) == (has(r.values) && r.values.size() > 0))",
+                "operators In and NotIn need values, Exists and DoesNotExist take none",
+            ),
+            list_type="atomic",
+        ),
+    )
+
+    def matches(self, labels: dict[str, str]) -> bool:
+        """Whether an object with these labels is selected."""
+        return all(labels.get(k) == v for k, v in self.match_labels.items()) and all(
+            _holds(r, labels) for r in self.match_expressions
+        )
+
+
+def _holds(requirement: LabelSelectorRequirement, labels: dict[str, str]) -> bool:
+    value = labels.get(requirement.key)
+    match requirement.operator:
+        case "In":
+            return value in requirement.values
+        case "NotIn":
+            return value not in requirement.values
+        case "Exists":
+            return value is not None
+        case _:
+            return value is None
+
+
+class Condition(Model):
+    """A standard Kubernetes condition."""
+
+    type: Annotated[str, Field(max_length=63)] = Field(description="Condition type, CamelCase.")
+    status: Annotated[str, Field(max_length=7)] = Field(
+        description="True, False or Unknown.", json_schema_extra={"enum": ["True", "False", "Unknown"]}
+    )
+    reason: Annotated[str, Field(max_length=63)] = Field(description="Why, as one CamelCase word.")
+    message: LongMessage = Field("", description="Why, in a sentence, and what happens next.")
+    observed_generation: int = Field(0, description="Generation of the spec this was judged by.")
+    last_transition_time: Timestamp = Field(description="When `status` last changed.")
+
+
+class ObjectMeta(Model):
+    """What we read of an object's metadata."""
+
+    name: str
+    namespace: str
+    uid: str
+    resource_version: str = ""
+    generation: int = 0
+    creation_timestamp: Timestamp | None = None
+    deletion_timestamp: Timestamp | None = None
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    finalizers: list[str] = []
+
+
+class TaskStatus(Model):
+    """The task in hand: written before its Job is created, gone when its result is recorded."""
+
+    kind: Annotated[str, Field(max_length=16)] = Field(description="probe, resolve, plan, apply, run or invalidate.")
+    job: Annotated[str, Field(max_length=63)] = Field(description="Name of its Job in the gateway's namespace.")
+    inputs: Annotated[str, Field(max_length=16)] = Field(description="Digest of what it was made from.")
+    attempt: int = Field(1, description="Attempts at the same inputs, this one included.")
+    state: Annotated[str, Field(max_length=16)] = Field(
+        "Started",
+        description="Waiting for the gateway's writer slot, Started (its Job is to exist) or Running (it was seen).",
+        json_schema_extra={"enum": ["Waiting", "Started", "Running"]},
+    )
+    priority: int = Field(0, description="Order among those who wait for the writer slot; the lowest goes first.")
+    since: Timestamp = Field(description="When it began to wait or was started.")
+    request: Annotated[str, Field(max_length=64)] | None = Field(None, description="The request annotation it answers.")
+    due: Timestamp | None = Field(None, description="The due time that a run answers.")
+    why: Annotated[str, _cut(256), Field(max_length=256)] = Field("", description="Why it was started.")
+
+
+class FailureStatus(Model):
+    """The failure that waits for another attempt, or for somebody."""
+
+    task: Annotated[str, Field(max_length=16)] = Field(description="Which task failed.")
+    inputs: Annotated[str, Field(max_length=16)] = Field(description="Digest of what it was made from.")
+    reason: Annotated[str, Field(max_length=63)] = Field(description="Reason, from docs/reference/reasons.md.")
+    message: Message = Field("", description="What went wrong, scrubbed of secrets.")
+    attempts: int = Field(1, description="Failed attempts in a row at the same inputs.")
+    last_attempt: int = Field(1, description="Number of the last attempt, as in its Job's label.")
+    counted: int = Field(0, description="Those of them that count against retry.limit.")
+    time: Timestamp = Field(description="When the last attempt ended.")
+    retry: Annotated[str, Field(max_length=16)] = Field("Never", description="Never, Now, Backoff, Wait or Replan.")

@@ -1,0 +1,159 @@
+"""How Jobs of a gateway run: image, identity, placement, deadlines.
+
+Used by `api.gateway`. Holds what may go into a pod; that the pod is safe is the business of whoever builds it.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from vulcan_operator.api.fields import FreeDict, LocalRef, Model, Name, PositiveDuration, ShortText, cel, schema
+
+_FREE = {"type": "object", "maxProperties": 64, "x-kubernetes-preserve-unknown-fields": True}
+_NOT_OURS = cel("self.all(k, !k.startsWith('vulcan.dev/'))", "keys that start with vulcan.dev/ belong to the operator")
+
+EnvVar = Annotated[
+    dict[str, Any],
+    Field(
+        max_length=3,
+        json_schema_extra={
+            "required": ["name"],
+            "properties": {
+                "name": {
+                    "type": "string",
+                    "minLength": 1,
+                    "maxLength": 256,
+                    "description": "Name of the variable.",
+                    "x-kubernetes-validations": [
+                        cel(
+                            "self.matches('^[A-Za-z_][A-Za-z0-9_]*$') && !self.startsWith('VULCAN_')",
+                            "env names have letters, digits and _ only, and do not start with VULCAN_",
+                        )
+                    ],
+                },
+                "value": {"type": "string", "maxLength": 8192, "description": "Its value; never a secret."},
+                "valueFrom": {
+                    **_FREE,
+                    "description": "A reference (secretKeyRef, configMapKeyRef, fieldRef), as in a Pod.",
+                },
+            },
+        },
+    ),
+]
+_VOLUMES = {
+    "emptyDir": "A folder for the time of one Job.",
+    "configMap": "A ConfigMap of the gateway's namespace.",
+    "persistentVolumeClaim": "A claim in the gateway's namespace.",
+    "secret": "A Secret of the gateway's namespace.",
+}
+Volume = Annotated[
+    dict[str, Any],
+    Field(
+        max_length=2,
+        json_schema_extra={
+            "required": ["volume", "mountPath"],
+            "properties": {
+                "volume": {
+                    "type": "object",
+                    "description": "What is mounted: exactly one kind of volume, as in a Pod.",
+                    "properties": {name: {**_FREE, "description": text} for name, text in _VOLUMES.items()},
+                    "x-kubernetes-validations": [
+                        cel(
+                            f"[{', '.join(f'has(self.{name})' for name in _VOLUMES)}].filter(x, x).size() == 1",
+                            f"exactly one of {', '.join(_VOLUMES)} must be set; other volumes are not allowed",
+                        )
+                    ],
+                },
+                "mountPath": {
+                    "type": "string",
+                    "minLength": 2,
+                    "maxLength": 512,
+                    "description": "Absolute path in the pod.",
+                    "x-kubernetes-validations": [
+                        cel(
+                            "self.startsWith('/') && !self.contains('..') && !self.contains(':')",
+                            "mountPath is an absolute path without .. and :",
+                        )
+                    ],
+                },
+            },
+        },
+    ),
+]
+
+
+class RunnerSpec(Model):
+    """How Jobs run. Everything goes into the pod template of every Job of this gateway."""
+
+    image: Annotated[str, Field(max_length=512)] | None = Field(
+        None, description="Runner image. Default: the one in the operator's configuration."
+    )
+    allowed_images: list[Annotated[str, Field(min_length=1, max_length=512)]] = Field(
+        default=[],
+        max_length=64,
+        description="Images (with * wildcards) that environments may name in runner.image or project.image. None: only "
+        "this gateway's own image.",
+    )
+    image_pull_secrets: list[LocalRef] = Field(
+        default=[],
+        max_length=16,
+        description="Secrets for private registries.",
+        json_schema_extra=schema(list_type="map", list_keys=["name"]),
+    )
+    service_account_name: Name | None = Field(
+        None, description="Identity for cloud databases; no API token is mounted. Default: the namespace's `default`."
+    )
+    resources: FreeDict | None = Field(
+        None,
+        description="Requests and limits of the main container, as in a Pod. Default: the operator's configuration.",
+    )
+    node_selector: dict[str, Annotated[str, Field(max_length=63)]] = Field(
+        default={}, max_length=32, description="Labels of the nodes Jobs may run on."
+    )
+    tolerations: list[FreeDict] = Field(default=[], max_length=32, description="Tolerations of the pods, as in a Pod.")
+    affinity: FreeDict | None = Field(None, description="Affinity of the pods, as in a Pod.")
+    pod_labels: dict[str, Annotated[str, Field(max_length=63)]] = Field(
+        default={},
+        max_length=32,
+        description="Further labels of the pods (not vulcan.dev/…).",
+        json_schema_extra=schema(_NOT_OURS),
+    )
+    pod_annotations: dict[str, ShortText] = Field(
+        default={},
+        max_length=32,
+        description="Further annotations of the pods (not vulcan.dev/…).",
+        json_schema_extra=schema(_NOT_OURS),
+    )
+    env: list[EnvVar] = Field(
+        default=[],
+        max_length=64,
+        description="Further environment variables of the main container, as in a Pod.",
+        json_schema_extra=schema(list_type="map", list_keys=["name"]),
+    )
+    volumes: list[Volume] = Field(
+        default=[],
+        max_length=16,
+        description="Further volumes, each {volume, mountPath}: emptyDir, configMap, persistentVolumeClaim or secret.",
+        json_schema_extra=schema(list_type="map", list_keys=["mountPath"]),
+    )
+    ca_bundle: LocalRef | None = Field(
+        None, description="ConfigMap with key ca.crt in the gateway's namespace: trusted by git and the drivers."
+    )
+    proxy: Annotated[str, Field(max_length=512)] | None = Field(
+        None,
+        description="HTTP(S) proxy for git, as URL without credentials.",
+        json_schema_extra=schema(
+            cel("self.matches('^https?://')", "proxy is an http or https URL"),
+            cel(
+                "!self.matches('^https?://[^/]*@')",
+                "proxy must hold no credentials: give HTTPS_PROXY from a Secret in runner.env instead",
+                reason="FieldValueForbidden",
+            ),
+        ),
+    )
+    deadline: PositiveDuration = Field(
+        "6h", description="Longest time a task may take; then it is stopped and goes on in another attempt."
+    )
+    start_deadline: PositiveDuration = Field(
+        "5m", description="Longest time until a pod's container has started; then the pod is deleted and tried again."
+    )

@@ -1,0 +1,25 @@
+"""Every label, annotation, finalizer and field-manager name, once."""
+
+from vulcan_operator.api import GROUP
+
+MANAGED = f"{GROUP}/managed"  # label on Jobs and their pods: the watch selects on it
+INSTALL = f"{GROUP}/install"  # label: which installation of the operator made it
+OWNER_KIND = f"{GROUP}/owner-kind"
+OWNER_NAME = f"{GROUP}/owner-name"
+OWNER_NAMESPACE = f"{GROUP}/owner-namespace"
+OWNER_UID = f"{GROUP}/owner-uid"
+TASK = f"{GROUP}/task"
+INPUTS = f"{GROUP}/inputs"  # label: 16 hex digits of what the task was made from
+ATTEMPT = f"{GROUP}/attempt"
+GATEWAY = f"{GROUP}/gateway"
+WHY = f"{GROUP}/why"  # annotation: the reason a Job was started
+NONCE = f"{GROUP}/nonce"  # annotation on the pod: frames the report in its log
+
+PLAN_REQUESTED = f"{GROUP}/plan-requested-at"  # annotations: ask for work now; echoed in status.lastHandled…
+RUN_REQUESTED = f"{GROUP}/run-requested-at"
+PROBE_REQUESTED = f"{GROUP}/probe-requested-at"
+WRITER_GONE = f"{GROUP}/writer-gone"  # annotation on a gateway: a human says this Job's pod is dead
+
+FINALIZER = f"{GROUP}/invalidate"
+STATUS_MANAGER = "vulcan-operator"
+APPROVAL_MANAGER_PREFIX = "vulcan-approval-"

@@ -1,0 +1,206 @@
+"""VulcanPromotion: moves one tested revision from one environment to another, through gates; or takes one back.
+
+A record: whoever wants another promotion creates another object. Used by the promotion planner; `tools.generate`
+makes the
+CRD from it. Status types are in `api.promotion_status`.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from vulcan_operator.api.fields import Duration, Model, Name, ObjectMeta, ObjectRef, cel, immutable, schema
+from vulcan_operator.api.policy import ApprovalItem, ApprovalPolicy, ModelName, SodaChecks
+from vulcan_operator.api.promotion_status import PreviousStatus, PromotionStatus, RollbackStatus, SideStatus, StepStatus
+
+__all__ = [
+    "DataDiffGate", "GatesSpec", "PreviousStatus", "PromotionChecks", "PromotionSide", "PromotionSpec",
+    "PromotionStatus",
+    "RollbackSpec", "RollbackStatus", "RollbackTarget", "SideStatus", "SoakGate", "StepStatus", "VulcanPromotion",
+]  # fmt: skip
+
+_GATE: dict[str, Any] = {"enum": ["Required", "Optional", "Skip"]}
+
+
+class PromotionSide(Model):
+    """One end of a promotion."""
+
+    environment_ref: ObjectRef = Field(description="The VulcanEnvironment.")
+
+
+class DataDiffGate(Model):
+    """Compares data before the swap: SQLMesh's table diff within one system, statistics across systems."""
+
+    mode: str = Field(
+        "Required",
+        max_length=8,
+        description="Required: a difference above the limits ends the promotion. Optional: it is shown only. Skip: "
+        "not run.",
+        json_schema_extra=_GATE,
+    )
+    models: str = Field(
+        "NotDirectlyModified",
+        max_length=32,
+        description="Which models: those whose own code did not change (their data should not, either), or All.",
+        json_schema_extra={"enum": ["NotDirectlyModified", "All"]},
+    )
+    expected_changes: list[ModelName] = Field(
+        default=[], max_length=256, description="Models whose data is meant to change; their limits do not hold."
+    )
+    max_changed_rows_percent: float = Field(
+        1.0, ge=0, le=100, description="Largest share of rows that may differ, in percent of the joined rows."
+    )
+    max_row_count_change_percent: float = Field(
+        5.0, ge=0, le=1000, description="Largest change of a model's number of rows, in percent."
+    )
+    on_missing_grain: str = Field(
+        "RowCounts",
+        max_length=16,
+        description="For models without a grain, whose rows cannot be joined. RowCounts: compare counts. Skip: compare "
+        "nothing. Fail: end the promotion.",
+        json_schema_extra={"enum": ["RowCounts", "Skip", "Fail"]},
+    )
+
+
+class PromotionChecks(Model):
+    """Data quality checks of the source before it moves."""
+
+    mode: str = Field(
+        "Required",
+        max_length=8,
+        description="Required: a failed check ends the promotion. Optional: it is shown only. Skip: not run.",
+        json_schema_extra=_GATE,
+    )
+    soda: SodaChecks | None = Field(None, description="Soda checks. Unset: none.")
+
+
+class SoakGate(Model):
+    """How long the revision must have been well in the source environment."""
+
+    duration: Duration = Field("1h", description="Shortest time since it was applied there; 0: none.")
+    green_runs: int = Field(0, ge=0, le=1000, description="Successful scheduled runs there since then.")
+
+
+class GatesSpec(Model):
+    """What a revision must pass. A gate that says Required ends the promotion when it says no."""
+
+    tests: str = Field(
+        "Required",
+        max_length=8,
+        description="Unit tests of the project. Required, Optional (shown only) or Skip.",
+        json_schema_extra=_GATE,
+    )
+    audits: str = Field(
+        "Required",
+        max_length=8,
+        description="Audits of the source's models. Required, Optional (shown only) or Skip.",
+        json_schema_extra=_GATE,
+    )
+    data_diff: DataDiffGate | None = Field(
+        None, description="Comparison of data between source and target. Unset: none is made."
+    )
+    checks: PromotionChecks | None = Field(None, description="Data quality checks. Unset: none.")
+    soak: SoakGate | None = Field(
+        None, description="Time and runs in the source environment. Unset: none are asked for."
+    )
+    virtual_only: str = Field(
+        "Required",
+        max_length=8,
+        description="Within one system. Required: nothing is computed but the catch-up of recent intervals. Optional: "
+        "the "
+        "target may compute, which forward-only changes need.",
+        json_schema_extra={"enum": ["Required", "Optional"]},
+    )
+    max_catch_up_intervals: int = Field(
+        1000, ge=0, le=100000000, description="Most intervals the catch-up may compute before the swap; more is a no."
+    )
+
+
+class RollbackTarget(Model):
+    """What to go back to: exactly one of the two."""
+
+    promotion: Name | None = Field(
+        None, description="VulcanPromotion in this namespace to undo: back to its status.previous."
+    )
+    plan_id: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
+        None, description="SQLMesh plan id of an earlier apply, from the environment's status.history."
+    )
+
+
+class RollbackSpec(Model):
+    """How to go back."""
+
+    data: str = Field(
+        "SwapThenRun",
+        max_length=16,
+        description="SwapThenRun: views change at once, missing intervals are computed afterwards. CatchUpThenSwap: "
+        "the "
+        "other way round; slower, and nobody sees stale data.",
+        json_schema_extra={"enum": ["SwapThenRun", "CatchUpThenSwap"]},
+    )
+
+
+class PromotionSpec(Model):
+    """What is promoted from where to where, and what it must pass. Immutable but for approvals."""
+
+    from_: PromotionSide | None = Field(None, alias="from", description="Where the revision comes from.")
+    to: PromotionSide = Field(description="The environment that is changed.")
+    revision: Annotated[str, Field(min_length=1, max_length=1024)] | None = Field(
+        None, description="Revision to promote; it must be what `from` has. Default: what `from` has applied."
+    )
+    gates: GatesSpec = Field(default=GatesSpec(), description="What the revision must pass.")
+    approval: ApprovalPolicy | None = Field(
+        None,
+        description="When the promotion needs a human. Default: the target environment's plan.approval, which holds "
+        "in any "
+        "case: of both, the stricter one counts.",
+    )
+    approvals: list[ApprovalItem] = Field(
+        default=[],
+        max_length=64,
+        description="Words on this promotion's plan. Write them by kubectl vulcan approve, or server-side apply under "
+        "an own "
+        "field manager.",
+        json_schema_extra=schema(list_type="map", list_keys=["plan", "by"]),
+    )
+    on_failure: str = Field(
+        "Rollback",
+        max_length=8,
+        description="When the target fails its verification after the swap. Rollback: back to what it had. Hold: "
+        "stay, and "
+        "wait for a human.",
+        json_schema_extra={"enum": ["Hold", "Rollback"]},
+    )
+    rollback_to: RollbackTarget | None = Field(
+        None,
+        description="Instead of from and revision: take the environment in `to` back.",
+        json_schema_extra=schema(
+            cel("has(self.promotion) != has(self.planId)", "exactly one of promotion, planId must be set in rollbackTo")
+        ),
+    )
+    rollback: RollbackSpec = Field(default=RollbackSpec(), description="How to go back, here or after a failure.")
+
+
+_RECORD = "a promotion is a record; create another VulcanPromotion"
+_IMMUTABLE = ("from", "to", "revision", "gates", "approval", "onFailure", "rollbackTo", "rollback")
+
+
+class VulcanPromotion(Model):
+    """Moves one tested revision from one environment to another, through gates; or takes one back."""
+
+    metadata: ObjectMeta
+    spec: PromotionSpec = Field(
+        json_schema_extra=schema(
+            cel("has(self.from) != has(self.rollbackTo)", "exactly one of from, rollbackTo must be set"),
+            cel("!has(self.revision) || has(self.from)", "revision goes with from; leave it out with rollbackTo"),
+            cel(
+                "!has(self.from) || self.from.environmentRef.name != self.to.environmentRef.name ||"
+                " has(self.from.environmentRef.__namespace__) != has(self.to.environmentRef.__namespace__) ||"
+                " (has(self.to.environmentRef.__namespace__) &&"
+                " self.from.environmentRef.__namespace__ != self.to.environmentRef.__namespace__)",
+                "from and to must be two environments",
+            ),
+            *(immutable(name, _RECORD) for name in _IMMUTABLE),
+        )
+    )
+    status: PromotionStatus = PromotionStatus()

@@ -1,0 +1,135 @@
+"""What the operator reports about a promotion: its steps with evidence, what the target had before, how it ended.
+
+Used by `api.promotion`; written by the promotion planner. A step's state is what was observed, not where the code was.
+"""
+
+from typing import Annotated
+
+from pydantic import Field, computed_field
+
+from vulcan_operator.api.environment_status import Digest, PlanStatus, Revision
+from vulcan_operator.api.fields import (
+    Condition,
+    FailureStatus,
+    Message,
+    Model,
+    TaskStatus,
+    Timestamp,
+    schema,
+    short_revision,
+)
+
+STEPS = ("Resolve", "Plan", "Tests", "Diff", "Checks", "Soak", "Approval", "CatchUp", "Apply", "Verify", "Rollback")
+STEP_STATES = ("Pending", "Running", "Waiting", "Succeeded", "Skipped", "Failed", "Errored", "Inconclusive")
+OUTCOMES = ("Succeeded", "Failed", "Errored", "Inconclusive", "RolledBack")
+
+StepName = Annotated[str, Field(max_length=16, json_schema_extra={"enum": list(STEPS)})]
+
+
+class StepStatus(Model):
+    """One step of a promotion."""
+
+    name: StepName = Field(description="Which step.")
+    state: str = Field(
+        "Pending",
+        max_length=16,
+        description="Failed: a no for reasons of content. Errored: machinery. Inconclusive: a human must look.",
+        json_schema_extra={"enum": list(STEP_STATES)},
+    )
+    started_at: Timestamp | None = Field(None, description="When it began.")
+    finished_at: Timestamp | None = Field(None, description="When it ended.")
+    message: Message = Field("", description="How it went, in a sentence.")
+    evidence: dict[str, Annotated[str, Field(max_length=1024)]] = Field(
+        default={}, max_length=32, description="What the judgement rests on: Jobs, counts, digests, differences."
+    )
+    job: Annotated[str, Field(max_length=63)] = Field("", description="Its Job in the gateway's namespace.")
+
+
+class SideStatus(Model):
+    """One end of the promotion as it was found."""
+
+    environment: Annotated[str, Field(max_length=40)] = Field(description="SQLMesh environment name.")
+    gateway: Annotated[str, Field(max_length=320)] = Field(description="Its VulcanGateway, as namespace/name.")
+    plan_id: Annotated[str, Field(max_length=128)] = Field("", description="SQLMesh's plan id it had.")
+    revision: Revision = Field("", description="The revision it had.")
+
+
+class PreviousStatus(Model):
+    """What the target had before; the way back."""
+
+    revision: Revision = Field(description="The resolved source.")
+    source_digest: Digest = Field("", description="Digest of the source's files.")
+    plan_id: Annotated[str, Field(max_length=128)] = Field("", description="SQLMesh's plan id.")
+    snapshots: Digest = Field("", description="Digest of its snapshots; the ids are kept in the state.")
+    snapshot_count: int = Field(0, description="How many snapshots.")
+    time: Timestamp | None = Field(None, description="When it had been applied.")
+
+
+class RollbackStatus(Model):
+    """A way back that was taken or is wanted."""
+
+    state: str = Field(
+        "Pending",
+        max_length=16,
+        description="Pending, Running, Succeeded, Failed or Unavailable (a snapshot is missing or cannot be restored).",
+        json_schema_extra={"enum": ["Pending", "Running", "Succeeded", "Failed", "Unavailable"]},
+    )
+    reason: Annotated[str, Field(max_length=63)] = Field("", description="Why it was taken.")
+    message: Message = Field("", description="In a sentence, with the age of the data.")
+    plan_id: Annotated[str, Field(max_length=128)] = Field("", description="SQLMesh's plan id gone back to.")
+    revision: Revision = Field("", description="Revision gone back to.")
+    time: Timestamp | None = Field(None, description="When the views were swapped back.")
+
+
+class PromotionStatus(Model):
+    """Observed state of one promotion."""
+
+    observed_generation: int = Field(-1, description="Generation of the spec that was last handled.")
+    conditions: list[Condition] = Field(
+        default=[],
+        max_length=16,
+        description="Ready, Reconciling, Stalled, AwaitingApproval.",
+        json_schema_extra=schema(list_type="map", list_keys=["type"]),
+    )
+    step: StepName | None = Field(None, description="Current step, or the last one.")
+    steps: list[StepStatus] = Field(
+        default=[],
+        max_length=16,
+        description="All steps in their order, each with its evidence.",
+        json_schema_extra=schema(list_type="map", list_keys=["name"]),
+    )
+    outcome: str | None = Field(
+        None,
+        max_length=16,
+        description="How it ended. Failed: a no for reasons of content. Errored: machinery. Inconclusive: a human "
+        "must look.",
+        json_schema_extra={"enum": list(OUTCOMES)},
+    )
+    relation: str | None = Field(
+        None,
+        max_length=16,
+        description="SameSystem: views are swapped, nothing is computed twice. AcrossSystems: planned and computed "
+        "anew.",
+        json_schema_extra={"enum": ["SameSystem", "AcrossSystems"]},
+    )
+    revision: Revision | None = Field(None, description="The resolved revision that moves.")
+    source_digest: Digest | None = Field(None, description="Digest of its files.")
+    source: SideStatus | None = Field(None, description="The environment it comes from.")
+    target: SideStatus | None = Field(None, description="The environment it goes to.")
+    plan: PlanStatus | None = Field(None, description="The plan for the target: what an approval is for.")
+    approved_by: list[Annotated[str, Field(max_length=256)]] = Field(
+        default=[], max_length=64, description="Who approved it.", json_schema_extra=schema(list_type="atomic")
+    )
+    previous: PreviousStatus | None = Field(None, description="What the target had before.")
+    rollback: RollbackStatus | None = Field(None, description="The way back, if one was wanted.")
+    task: TaskStatus | None = Field(None, description="The task in hand.")
+    failure: FailureStatus | None = Field(None, description="The failure that waits for another attempt or somebody.")
+    next_attempt_time: Timestamp | None = Field(None, description="When a failed task is tried again.")
+    started_at: Timestamp | None = Field(None, description="When the first step began.")
+    finished_at: Timestamp | None = Field(None, description="When the last step ended.")
+
+    @computed_field(description="The revision as a column shows it.")  # type: ignore[prop-decorator]  # pydantic's way
+    @property
+    def short_revision(self) -> Annotated[str, Field(max_length=40)] | None:
+        """The revision as a column shows it."""
+        return short_revision(self.revision) if self.revision else None

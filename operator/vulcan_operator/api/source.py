@@ -1,0 +1,88 @@
+"""Where a SQLMesh project comes from: git, a ConfigMap or an image.
+
+Used by `api.environment`. Fetching is the runner's business, resolving the planner's.
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from vulcan_operator.api.fields import Model, Name, PositiveDuration, cel, schema
+
+_INSIDE = "!self.startsWith('/') && !self.matches('(^|/)[.][.](/|$)')"
+
+
+class GitSource(Model):
+    """A project in a git repository."""
+
+    url: Annotated[str, Field(min_length=1, max_length=1024)] = Field(
+        description="https, ssh or file URL, or user@host:path; without credentials: those are named in the gateway's "
+        "gitCredentials.",
+        json_schema_extra=schema(
+            cel(
+                "self.matches('^(https?|ssh|file)://[^ ?#]+$') || self.matches('^[A-Za-z0-9._-]+@[A-Za-z0-9.-]+:[^ "
+                "]+$')",
+                "url is an https, ssh or file URL, or user@host:path",
+            ),
+            cel(
+                "!self.matches('^https?://[^/]*@') && !self.matches('^ssh://[^/@]*:[^/]*@')",
+                "url must hold no credentials: put them into a Secret named in the gateway's gitCredentials",
+                reason="FieldValueForbidden",
+            ),
+        ),
+    )
+    ref: Annotated[str, Field(min_length=1, max_length=256)] = Field(
+        "main",
+        description="Branch, tag or full commit; a full commit needs no resolving.",
+        json_schema_extra=schema(
+            cel(
+                "self.matches('^[A-Za-z0-9._/@+-]+$') && !self.startsWith('-') && !self.contains('..')",
+                "ref is the name of a branch or tag, or a full commit",
+            )
+        ),
+    )
+    path: Annotated[str, Field(min_length=1, max_length=512)] = Field(
+        ".",
+        description="Folder of the SQLMesh project in the repository.",
+        json_schema_extra=schema(cel(_INSIDE, "path is a folder inside the repository: relative, without ..")),
+    )
+    poll_interval: PositiveDuration | None = Field(
+        None, description="Look so often whether the ref moved, with a short Job. Unset: only when asked or changed."
+    )
+
+
+class ConfigMapItem(Model):
+    """One file of a project in a ConfigMap."""
+
+    key: Annotated[str, Field(min_length=1, max_length=253)] = Field(description="Key in the ConfigMap.")
+    path: Annotated[str, Field(min_length=1, max_length=256)] = Field(
+        description="File in the project, for example models/orders.sql.",
+        json_schema_extra=schema(cel(_INSIDE, "path is a file inside the project: relative, without ..")),
+    )
+
+
+class ConfigMapSource(Model):
+    """A small project in a ConfigMap of this namespace."""
+
+    name: Name = Field(description="Name of the ConfigMap.")
+    items: list[ConfigMapItem] = Field(
+        default=[],
+        max_length=256,
+        description="Which key becomes which file. None: every key, with __ for / in its name.",
+        json_schema_extra=schema(list_type="map", list_keys=["path"]),
+    )
+
+
+class ProjectSource(Model):
+    """Where the SQLMesh project comes from: exactly one of the three."""
+
+    git: GitSource | None = Field(None, description="A folder in a git repository.")
+    config_map: ConfigMapSource | None = Field(None, description="A ConfigMap, for small projects and trials.")
+    image: Annotated[str, Field(max_length=512)] | None = Field(
+        None,
+        description="A runner image with the project at /project, pinned by digest; the gateway's allowedImages must "
+        "match it.",
+        json_schema_extra=schema(
+            cel("self.matches('^[^ @]+@sha256:[0-9a-f]{64}$')", "image must be pinned by digest: name@sha256:…")
+        ),
+    )
