@@ -1,0 +1,156 @@
+"""The process edge: reads the Task, runs it, writes the Result, exits.
+
+`python -m vulcan_runner` in the main container, `python -m vulcan_runner fetch` in the init container. The environment
+SQLMesh reads at import is set here, before anything imports it. The only place that catches everything.
+"""
+
+import dataclasses
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from vulcan_contract import ExitCode, PodEnv
+from vulcan_contract.codec import ContractError
+from vulcan_contract.reasons import Outcome, Reason
+from vulcan_contract.result import Failure, Result
+from vulcan_contract.task import SourceKind, Task, TaskKind
+from vulcan_runner import lines as out
+from vulcan_runner.fetch import fetch
+from vulcan_runner.lines import Lines
+from vulcan_runner.pod import Pod
+from vulcan_runner.problem import Problem, Stopped
+from vulcan_runner.secrets import Scrubber, Secrets
+from vulcan_runner.stop import Stop
+
+_EXIT = {
+    Outcome.SUCCEEDED: ExitCode.SUCCEEDED,
+    Outcome.FAILED: ExitCode.FAILED,
+    Outcome.ERRORED: ExitCode.ERRORED,
+    Outcome.ABORTED: ExitCode.ABORTED,
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Exit codes are vulcan_contract.ExitCode's."""
+    pod, lines = Pod.of(), Lines()
+    try:
+        task = Task.from_json(os.environ.get(PodEnv.TASK, ""))
+    except ContractError as error:
+        _write(pod, Result("", Reason.CONTRACT_MISMATCH, f"The task cannot be read: {error}"), Scrubber())
+        return ExitCode.BAD_TASK
+    scrub = _scrubber(task, pod, is_fetch=arguments == ["fetch"])
+    streams = out.install(scrub)
+    out.log_through(lines)
+    work = _fetch if arguments == ["fetch"] else _work
+    result = _guarded(work, task, pod, lines, scrub)
+    lines.enter("end")
+    if result is not None:
+        _write(pod, result, scrub)
+        lines.say(result.message, reason=result.reason.value, outcome=result.outcome.value)
+    for stream in streams:
+        stream.finish()
+    return ExitCode.SUCCEEDED if result is None else _EXIT[result.outcome]
+
+
+def _fetch(task: Task, pod: Pod, lines: Lines, scrub: Scrubber) -> Result | None:
+    """No Result when it works: the main container writes it."""
+    lines.enter("fetch")
+    if task.source is None or task.source.kind is not SourceKind.GIT:
+        raise Problem(Reason.CONTRACT_MISMATCH, "Nothing to fetch: the task's source is not git.")
+    Stop().install()
+    fetch(task.source, pod, lines)
+    return None
+
+
+def _work(task: Task, pod: Pod, lines: Lines, scrub: Scrubber) -> Result:
+    _prepare_environment(pod)
+    stop = Stop()
+    stop.install()
+    if task.kind is TaskKind.RESOLVE:
+        from vulcan_runner.resolving import resolve  # without the seconds that importing SQLMesh takes
+
+        return resolve(task, pod, lines)
+    from vulcan_runner import tasks
+    from vulcan_runner.console import Recorder
+
+    return tasks.run(tasks.Shell(task, pod, lines, scrub, stop, Recorder(lines)))
+
+
+def _prepare_environment(pod: Pod) -> None:
+    """What SQLMesh reads when it is imported."""
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        raise Problem(Reason.RUNNER_CRASHED, "PYTHONHASHSEED is not 0; plans would differ from process to process.")
+    home = pod.work / "sqlmesh"
+    home.mkdir(parents=True, exist_ok=True)
+    os.environ.update({"SQLMESH_HOME": str(home), "SQLMESH__DISABLE_ANONYMIZED_ANALYTICS": "true", "TZ": "UTC"})
+    os.environ.setdefault("MAX_FORK_WORKERS", "1")
+    os.environ.setdefault("SQLMESH_RUNTIME_ENVIRONMENT", "ci")
+    time.tzset()
+
+
+def _guarded(work: Callable[..., Result | None], task: Task, pod: Pod, lines: Lines, scrub: Scrubber) -> Result | None:
+    try:
+        result = work(task, pod, lines, scrub)
+    except Stopped as stopped:
+        return _result(task, stopped.problem, lines)
+    except BaseException as error:  # noqa: BLE001  the process edge
+        return _result(task, _problem(error, lines), lines)
+    return result and dataclasses.replace(result, seconds=dict(lines.seconds))
+
+
+def _problem(error: BaseException, lines: Lines) -> Problem:
+    """`failures` needs SQLMesh, which is there only if the error can be SQLMesh's."""
+    if isinstance(error, Problem):
+        return error
+    if "sqlmesh" in sys.modules:
+        from vulcan_runner import failures
+
+        problem = failures.problem(error, lines.stage)
+    else:
+        problem = Problem(Reason.RUNNER_CRASHED, f"{type(error).__name__}: {error}"[:500])
+    if problem.reason is Reason.RUNNER_CRASHED:
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        lines.say("Unexpected error", error=type(error).__name__, traceback=frames[-6000:])
+    return problem
+
+
+def _result(task: Task, problem: Problem, lines: Lines) -> Result:
+    return Result(
+        task.kind, problem.reason, problem.message, retry=problem.retry, failures=problem.failures,
+        probe=problem.probe, work=problem.work, seconds=lines.seconds,
+    )  # fmt: skip
+
+
+def _scrubber(task: Task, pod: Pod, is_fetch: bool) -> Scrubber:
+    """Knows the secrets of this container: the gateway's, or the git credential's."""
+    gateway = task.gateway
+    connections = [gateway.connection, *(n.connection for n in gateway.additional)]
+    connections += [gateway.state_connection] if gateway.state_connection else []
+    folder = pod.git_credentials.parent if is_fetch else pod.secrets
+    return Secrets(folder).scrubber(connections)
+
+
+def _write(pod: Pod, result: Result, scrub: Scrubber) -> None:
+    """The termination message. Only what people read is scrubbed: a short secret must not eat into a digest."""
+    clean = _clean(result, scrub.text)
+    pod.result.parent.mkdir(parents=True, exist_ok=True)
+    pod.result.write_text(clean.to_message(), encoding="utf-8")
+
+
+def _clean(result: Result, text: Callable[[str], str]) -> Result:
+    def failure(f: Failure) -> Failure:
+        return dataclasses.replace(f, model=text(f.model), message=text(f.message), audit=text(f.audit))
+
+    changes: dict[str, Any] = {"message": text(result.message), "failures": tuple(map(failure, result.failures))}
+    if result.summary is not None:
+        effective = {k: text(v) for k, v in result.summary.effective.items()}
+        models = tuple(dataclasses.replace(m, name=text(m.name)) for m in result.summary.models)
+        changes["summary"] = dataclasses.replace(result.summary, effective=effective, models=models)
+    return dataclasses.replace(result, **changes)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,198 @@
+"""The apply task: rebuild the plan, see that it is the one decided on, apply it, look whether it is there.
+
+Called by `tasks` with the writer lock held. Re-entrant: whatever a killed attempt left is found in the state and gone on
+with. Applies nothing that `task.approved` does not cover.
+"""
+
+import dataclasses
+import json
+from typing import Any
+
+from sqlmesh.core.plan import Plan
+from sqlmesh.utils.date import to_timestamp
+
+from vulcan_contract.reasons import Reason
+from vulcan_contract.result import PlanSummary, Result, Work
+from vulcan_contract.task import Approved, Task
+from vulcan_runner import failures, horizon, names, planning, summary
+from vulcan_runner.engine import Engine
+from vulcan_runner.lines import Lines
+from vulcan_runner.planning import Built
+from vulcan_runner.problem import Problem
+from vulcan_runner.state import ApplyRow, State, now
+
+
+def apply(task: Task, approved: Approved, engine: Engine, state: State, identity: str, lines: Lines) -> Result:
+    """Succeeded, AlreadyApplied or NoChanges; everything else is raised."""
+    engine.connect()
+    record, environment = state.apply_record(task.environment), engine.environment(task.environment)
+    ours = record if record is not None and record.token == approved.token else None
+    if ours and environment and environment.plan_id == ours.plan_id and environment.finalized_ts:
+        return _finish(task, engine, state, ours, lines, Reason.ALREADY_APPLIED, resumed=True)
+    planning.prepare(task, engine, lines, check=False)
+    built = planning.build(task, engine, lines, tests_run=0)
+    found = summary.summarise(task, built, engine, identity, adopted=False)
+    _require_decided(task, approved, built, found, engine, resumed=ours is not None)
+    if not built.has_work:
+        return Result(task.kind, Reason.NO_CHANGES, "The environment has this revision.", summary=_short(found))
+    plan = _allowed(task, approved, built, engine)
+    row = _record(task, approved, ours, plan, found, built)
+    state.record_apply(row)
+    _apply(engine, plan, lines)
+    _require_applied(task, engine, plan)
+    return _finish(task, engine, state, row, lines, Reason.SUCCEEDED, resumed=ours is not None)
+
+
+def _apply(engine: Engine, plan: Plan, lines: Lines) -> None:
+    lines.enter("apply")
+    try:
+        engine.apply(plan)
+    except Exception:
+        # SQLMesh says "Plan application failed."; the console knows why.
+        if not engine.recorder.errors:
+            raise
+        raise _models_failed(engine) from None
+
+
+def _models_failed(engine: Engine) -> Problem:
+    errors = engine.recorder.errors
+    problem = failures.ended(failures.of_models(errors, engine.catalog), errors)
+    problem.work = done(engine)
+    return problem
+
+
+def _require_decided(
+    task: Task, approved: Approved, built: Built, found: PlanSummary, engine: Engine, resumed: bool
+) -> None:
+    """Raises PlanChanged when this is not the plan that was decided on, or needs a stricter decision."""
+    if found.target != approved.target:
+        raise Problem(Reason.PLAN_CHANGED, "The rebuilt plan leads to something else than the plan that was decided on.")
+    if not resumed and found.base != approved.base:
+        raise Problem(Reason.PLAN_CHANGED, "The environment is not what it was when the plan was decided on.")
+    unseen = sorted(set(found.destructive) - set(approved.destructive))
+    if unseen and not resumed:
+        raise Problem(Reason.PLAN_CHANGED, f"Destructive, but not so when it was decided on: {', '.join(unseen[:5])}.")
+    allowed = approved.backfill_intervals + _elapsed(built, approved)
+    if found.backfill_intervals > allowed:
+        raise Problem(
+            Reason.PLAN_CHANGED,
+            f"{found.backfill_intervals} intervals to compute; decided on {approved.backfill_intervals},"
+            f" and time explains {allowed - approved.backfill_intervals} more.",
+        )
+    if not approved.by_human and not resumed:
+        _require_within_limits(approved, found)
+
+
+def _require_within_limits(approved: Approved, found: PlanSummary) -> None:
+    limits = approved.limits
+    for what, value, most in (
+        ("intervals to compute", found.backfill_intervals, limits.max_backfill_intervals),
+        ("models to rebuild", found.rebuilt_models, limits.max_rebuilt_models),
+        ("days of history", found.history_days, limits.max_history_days),
+        ("percent of models removed", found.removed_percent, limits.max_removed_percent),
+    ):
+        if most is not None and value > most:
+            raise Problem(Reason.PLAN_CHANGED, f"{value} {what}, and {most} is the most that needs no approval.")
+
+
+def _elapsed(built: Built, approved: Approved) -> int:
+    """How many of the intervals had not ended yet when the plan was decided on."""
+    planned_at = to_timestamp(approved.planned_at)
+    if not built.plan.requires_backfill:
+        return 0
+    return sum(
+        summary.intervals_of(built.plan.snapshots[i.snapshot_id], [p for p in i.intervals if p[1] > planned_at])
+        for i in built.plan.missing_intervals
+    )
+
+
+def _allowed(task: Task, approved: Approved, built: Built, engine: Engine) -> Plan:
+    """The plan with exactly those destructive changes allowed that were decided on. A model that does not say that it
+    allows them (`on_destructive_change`) needs the spec or a human to say so."""
+    shown = {n.lower() for n in approved.destructive}
+    named = {n.replace('"', "").lower() for n in task.plan.allow_destructive_models}
+    allowed = set()
+    for fqn in built.plan.allow_destructive_models:
+        name = names.display(fqn, engine.catalog).lower()
+        if name in named or (name in shown and approved.by_human):
+            allowed.add(fqn)
+    for snapshot in (s for s in built.plan.snapshots.values() if s.name in built.destructive - allowed and s.is_model):
+        if snapshot.model.on_destructive_change.is_error:
+            name = names.display(snapshot.name, engine.catalog)
+            raise Problem(
+                Reason.PLAN_REJECTED,
+                f"{name} loses columns with their data; that needs a human's approval or plan.allowDestructiveModels.",
+            )
+    return built.plan.copy(update={"allow_destructive_models": allowed})
+
+
+def _record(
+    task: Task, approved: Approved, ours: ApplyRow | None, plan: Plan, found: PlanSummary, built: Built
+) -> ApplyRow:
+    """Written before anything is applied: new versions are in the state before the backfill, so the base moves."""
+    changed = sorted({*built.plan.context_diff.modified_snapshots, *(s.name for s in built.plan.context_diff.added)})
+    changed = sorted({*changed, *(json.loads(ours.models) if ours else ())})
+    return ApplyRow(
+        environment=task.environment,
+        token=approved.token,
+        target=found.target,
+        base=ours.base if ours else found.base,
+        plan_id=plan.plan_id,
+        phase="started",
+        models=json.dumps(changed),
+        job=task.job,
+        at=now(),
+    )
+
+
+def _require_applied(task: Task, engine: Engine, plan: Plan) -> None:
+    environment = engine.environment(task.environment)
+    if environment is None or environment.plan_id != plan.plan_id:
+        raise Problem(Reason.PLAN_CONFLICT, "Another plan was applied to the environment at the same time.")
+    if not environment.finalized_ts:
+        raise Problem(Reason.UNFINALIZED, "The apply ended, but the environment is not finalised.")
+
+
+def _finish(
+    task: Task, engine: Engine, state: State, row: ApplyRow, lines: Lines, reason: Reason, resumed: bool
+) -> Result:
+    """Audits what was changed and not audited just now, then closes the record. Done once per apply."""
+    environment = engine.environment(task.environment)
+    work = dataclasses.replace(done(engine), plan_id=environment.plan_id, resumed=resumed)
+    if task.audits and row.phase != "done":
+        lines.enter("audit")
+        changed = set(json.loads(row.models)) - engine.recorder.evaluated
+        run, warned, failed = engine.audit(environment, changed)
+        work = dataclasses.replace(
+            work, audits_run=work.audits_run + run, audits_warned=work.audits_warned + warned
+        )
+        if failed:
+            first = failed[0]
+            message = f"Applied, but {first.model}: {first.message}"
+            raise Problem(Reason.AUDIT_FAILED, message, failures=failed, work=work)
+    state.record_apply(dataclasses.replace(row, phase="done", at=now()))
+    seen = horizon.look(task, engine, environment, computed=True, signals=engine.recorder.counts.blocked)
+    work = dataclasses.replace(work, next_run=seen.next_run, intervals_behind=seen.behind, blocked=seen.blocked)
+    return Result(task.kind, reason, f"Applied as plan {work.plan_id}; {work.batches} batches computed.", work=work)
+
+
+def done(engine: Engine) -> Work:
+    """What was computed so far."""
+    counts = engine.recorder.counts
+    return Work(
+        models=len(counts.models),
+        batches=counts.batches,
+        rows=counts.rows,
+        audits_run=counts.audits_run,
+        audits_warned=counts.audits_warned,
+        blocked=counts.blocked,
+    )
+
+
+def _short(found: PlanSummary) -> PlanSummary:
+    return dataclasses.replace(found, models=(), effective={})
+
+
+def adopted(task: Task, engine: Engine, state: State) -> Any:
+    """Whether the environment was there before Vulcan: in SQLMesh's state, without an apply record of ours."""
+    return engine.environment(task.environment) is not None and state.apply_record(task.environment) is None

@@ -1,0 +1,160 @@
+"""The SQLMesh configuration of a task: the project's own, stripped of its connections, with the gateway's injected.
+
+Called by `engine`. Keeps what the project's gateway of the same name says besides connections (variables, model
+defaults, test connection) and the notification targets; ignores `.env`, `SQLMESH__*` and `~/.sqlmesh` by handing
+SQLMesh a finished Config object. What is ignored is listed, never dropped silently.
+"""
+
+import os
+import pickle
+import zlib
+from pathlib import Path
+from typing import Any
+
+from sqlmesh.core.config import CategorizerConfig, Config, GatewayConfig, ModelDefaultsConfig, RunConfig
+from sqlmesh.core.config.connection import ConnectionConfig, parse_connection_config
+from sqlmesh.core.config.loader import load_config_from_python_module, load_config_from_yaml
+
+from vulcan_contract import digest
+from vulcan_contract.reasons import Reason
+from vulcan_contract.task import Connection, Gateway, Task
+from vulcan_runner.problem import Problem
+from vulcan_runner.project import CONFIG_FILES
+from vulcan_runner.secrets import Secrets
+
+_OURS = (
+    "gateways", "gateway", "default_gateway", "default_connection", "default_scheduler", "env_vars", "cache_dir",
+    "disable_anonymized_analytics", "environment_ttl",
+)  # fmt: skip
+_KEPT = ("variables", "model_defaults", "test_connection")
+
+
+class Connections:
+    """A gateway's connections with their secrets, in SQLMesh's own classes. Built once per task."""
+
+    def __init__(self, task: Task, secrets: Secrets) -> None:
+        gateway = task.gateway
+        self.application = application_name(task)
+        self.warehouse = self._parse(gateway.connection, secrets)
+        self.state = self._parse(gateway.state_connection or gateway.connection, secrets)
+        self.additional = {n.sqlmesh_name: self._parse(n.connection, secrets) for n in gateway.additional}
+
+    def _parse(self, connection: Connection, secrets: Secrets) -> ConnectionConfig:
+        values = secrets.fill(connection)
+        if connection.type == "postgres":
+            # Whoever comes after us finds our sessions by this name; a dead peer must not go unnoticed for hours.
+            values["application_name"] = self.application
+            values.setdefault("keepalives_idle", 30)
+        return parse_connection_config(values)
+
+
+def application_name(task: Task) -> str:
+    """PostgreSQL keeps 63 bytes. Writers of one gateway share a prefix: `writer_prefix`."""
+    name = f"{writer_prefix(task.gateway) if task.kind.writes else 'vulcan-r:'}{digest.of_json(task.job)[:6]}:{task.job}"
+    return name.encode("ascii", "replace").decode()[:63]
+
+
+def writer_prefix(gateway: Gateway) -> str:
+    """Of sessions that may write for this gateway."""
+    return f"vulcan-w:{digest.of_json(str(gateway.owner))[:10]}:"
+
+
+def build(
+    task: Task, folder: Path | None, connections: Connections, cache: Path
+) -> tuple[Config, list[str]]:
+    """The Config and the names of the project's settings that are ignored. Without a folder: a bare one for runs."""
+    python, yamls = _project_files(folder)
+    ignored = [f"{key} of {path.name}" for path in yamls for key in _OURS if key in load_config_from_yaml(path)]
+    name = task.gateway.sqlmesh_name
+    config, kept = _load(python, yamls, name)
+    if folder is not None and (folder / ".env").exists():
+        ignored.append(".env")
+    ignored += [key for key in sorted(os.environ) if key.upper().startswith("SQLMESH__") and "ANALYTICS" not in key]
+    gateways = {name: _gateway(task.gateway, connections, kept)}
+    gateways |= {other: GatewayConfig(connection=c) for other, c in connections.additional.items()}
+    return _finished(config, task, {k.lower(): g for k, g in gateways.items()}, cache, connections), ignored
+
+
+def _project_files(folder: Path | None) -> tuple[Path | None, list[Path]]:
+    if folder is None:
+        return None, []
+    found = [folder / name for name in CONFIG_FILES if (folder / name).is_file()]
+    return next((p for p in found if p.suffix == ".py"), None), [p for p in found if p.suffix != ".py"]
+
+
+def _load(python: Path | None, yamls: list[Path], name: str) -> tuple[Config, dict[str, Any]]:
+    """The project's Config without its gateways, and what its gateway of our name says besides connections."""
+    if len(yamls) > 1:
+        raise Problem(Reason.CONFIG_INVALID, f"Two configurations: {yamls[0].name} and {yamls[1].name}.")
+    base, kept = None, {}
+    if python is not None:
+        base = load_config_from_python_module(Config, python)
+        if "dbt" in base.loader.__name__.lower():
+            raise Problem(Reason.DBT_UNSUPPORTED, "config.py uses SQLMesh's dbt loader, which is not supported.")
+        own = next((g for key, g in base.gateways.items() if key.lower() == name.lower()), None)
+        kept = {key: value for key in _KEPT if own is not None and (value := getattr(own, key))}
+        base = base.copy(update={"gateways": {"": GatewayConfig()}, "default_gateway": "", "default_connection": None})
+    for path in yamls:
+        said = load_config_from_yaml(path)
+        gateways = said.get("gateways") or said.get("gateway") or {}
+        own_yaml = next((g for key, g in gateways.items() if key.lower() == name.lower() and isinstance(g, dict)), {})
+        kept |= {key: own_yaml[key] for key in _KEPT if own_yaml.get(key)}
+        over = Config.parse_obj({key: value for key, value in said.items() if key not in _OURS})
+        base = base.update_with(over) if base is not None else over
+    return base or Config(), kept
+
+
+def _gateway(gateway: Gateway, connections: Connections, kept: dict[str, Any]) -> GatewayConfig:
+    return GatewayConfig.parse_obj(
+        {
+            **kept,
+            "connection": connections.warehouse,
+            "state_connection": connections.state,
+            "state_schema": gateway.state_schema,
+            "variables": {**kept.get("variables", {}), **gateway.variables},
+        }
+    )
+
+
+def _finished(config: Config, task: Task, gateways: dict[str, Any], cache: Path, connections: Connections) -> Config:
+    own = gateways[task.gateway.sqlmesh_name.lower()]
+    if config.dialect is None and (own.model_defaults is None or own.model_defaults.dialect is None):
+        if task.source is not None:
+            raise Problem(Reason.CONFIG_INVALID, "model_defaults.dialect is not set in the project's configuration.")
+        config = config.copy(update={"model_defaults": ModelDefaultsConfig(dialect=connections.warehouse.DIALECT)})
+    update: dict[str, Any] = {
+        "gateways": gateways,
+        "default_gateway": task.gateway.sqlmesh_name,
+        "disable_anonymized_analytics": True,
+        "cache_dir": str(cache),
+        "run": RunConfig(environment_check_interval=5, environment_check_max_wait=60),
+    }
+    if not task.expires:
+        update["environment_ttl"] = None
+    mode = task.plan.categorization
+    if mode != "Project":
+        categorizer = CategorizerConfig.all_full() if mode == "Auto" else CategorizerConfig.all_off()
+        update["plan"] = config.plan.copy(update={"auto_categorize_changes": categorizer})
+    return _keyed_without_secrets(config.copy(update=update))
+
+
+class _Keyed(Config):
+    """SQLMesh keys its model cache by `fingerprint`; with the password in it a rotated Secret would start cold."""
+
+    @property
+    def fingerprint(self) -> str:
+        own = {n: (g.variables, repr(g.model_defaults), g.connection and g.connection.type_) for n, g in self.gateways.items()}
+        rest = self.dict(exclude={"loader", "notification_targets", "users", "gateways", "default_connection"})
+        return str(zlib.crc32(pickle.dumps((sorted(own.items()), sorted(rest.items(), key=lambda i: i[0])))))
+
+
+def _keyed_without_secrets(config: Config) -> Config:
+    config.__class__ = _Keyed  # same fields: only the property differs
+    return config
+
+
+def effective_categorizer(config: Config) -> str:
+    """In words, for the summary."""
+    kinds = ("external", "python", "sql", "seed")
+    modes = {kind: str(getattr(config.plan.auto_categorize_changes, kind).value) for kind in kinds}
+    return next(iter(modes.values())) if len(set(modes.values())) == 1 else str(modes)

@@ -1,0 +1,59 @@
+"""The two digests an approval is bound to. `target`: all that the resulting environment is made of. `base`: what the
+plan starts from. Equal in every process, for the same source, state and image; time does not count.
+
+Called by `summary` and `applying`. SQLMesh's own fingerprints are crc32, so the models' whole definitions are hashed.
+"""
+
+import hashlib
+from typing import Any
+
+from vulcan_contract import digest
+from vulcan_contract.codec import encode
+from vulcan_contract.task import Task
+from vulcan_runner.engine import SQLGLOT_VERSION, SQLMESH_VERSION
+from vulcan_runner.planning import Built
+
+_VERSION = 1
+
+
+def target(task: Task, built: Built) -> str:
+    """For every model of the resulting environment: name, identifier, category, definition; and what shaped the plan."""
+    plan = built.plan
+    return digest.of_json(
+        {
+            "v": _VERSION,
+            "source": task.source.digest if task.source else None,
+            "image": task.image,
+            "sqlmesh": SQLMESH_VERSION,
+            "sqlglot": SQLGLOT_VERSION,
+            "environment": task.environment,
+            "naming": plan.environment_naming_info.json(),
+            "gateway": [task.gateway.sqlmesh_name, encode(task.gateway.variables)],
+            "expires": task.expires,
+            "options": encode(task.plan),
+            "operations": sorted(([encode(o) for o in task.operations]), key=lambda o: str(o["id"])),
+            "restated": sorted(s.name for s in plan.restatements) if task.operations else [],
+            "models": sorted(_model(s) for s in plan.snapshots.values()),
+            "requirements": plan.context_diff.requirements,
+            "statements": sorted(s.json() for s in plan.context_diff.environment_statements),
+        }
+    )
+
+
+def base(built: Built, state_identity: str) -> str:
+    """The environment's record before the plan. A run does not change it, another apply does."""
+    before = built.before
+    return digest.of_json(
+        {
+            "v": _VERSION,
+            "state": state_identity,
+            "plan": before.plan_id if before else None,
+            "finalized": bool(before and before.finalized_ts),
+            "snapshots": sorted([s.name, s.identifier] for s in before.snapshots) if before else [],
+        }
+    )
+
+
+def _model(snapshot: Any) -> list[str]:
+    category = snapshot.change_category.name if snapshot.change_category else ""
+    return [snapshot.name, snapshot.identifier, category, hashlib.sha256(snapshot.node.json().encode()).hexdigest()]

@@ -1,0 +1,218 @@
+"""The SQLMesh calls Vulcan uses, under our own names. Everything that leans on SQLMesh's insides is here.
+
+Called by `planning`, `applying` and `running`. Two classes of SQLMesh are extended: the Context, so that a stop ends a
+run instead of restarting it, and the Scheduler, so that append-only batches are journalled.
+"""
+
+import importlib.metadata
+import io
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from sqlmesh.core.console import set_console
+from sqlmesh.core.context import Context
+from sqlmesh.core.plan import Plan, PlanBuilder
+from sqlmesh.core.scheduler import Scheduler
+from sqlmesh.core.schema_diff import get_schema_differ, has_drop_alteration
+from sqlmesh.core.snapshot.definition import DeployabilityIndex, Snapshot, SnapshotChangeCategory, missing_intervals
+from sqlmesh.utils import CompletionStatus, columns_to_types_all_known
+from sqlmesh.utils.date import now, to_datetime
+from sqlmesh.utils.errors import CircuitBreakerError
+
+from vulcan_contract.reasons import Reason
+from vulcan_contract.result import Failure
+from vulcan_contract.task import Task
+from vulcan_runner import config
+from vulcan_runner.console import Recorder
+from vulcan_runner.journal import Journal
+from vulcan_runner.problem import Problem
+from vulcan_runner.secrets import without_data
+from vulcan_runner.stop import Stop
+
+SQLMESH_VERSION = importlib.metadata.version("sqlmesh")
+SQLGLOT_VERSION = importlib.metadata.version("sqlglot")
+
+
+class _Scheduler(Scheduler):
+    journal: Journal
+
+    def evaluate(self, snapshot: Snapshot, start: Any, end: Any, *args: Any, **kwargs: Any) -> Any:
+        index: DeployabilityIndex = kwargs["deployability_index"]
+        adapter = self.snapshot_evaluator.get_adapter(snapshot.model_gateway)
+        with self.journal.batch(snapshot, start, end, index.is_deployable(snapshot), adapter):
+            return super().evaluate(snapshot, start, end, *args, **kwargs)
+
+
+class _Context(Context):
+    stop: Stop
+    journal: Journal
+
+    def create_scheduler(self, snapshots: Iterable[Snapshot], snapshot_evaluator: Any) -> Scheduler:
+        plain = super().create_scheduler(snapshots, snapshot_evaluator)
+        plain.__class__ = _Scheduler
+        assert isinstance(plain, _Scheduler)
+        plain.journal = self.journal
+        return plain
+
+    def _select_models_for_run(self, select_models: Any, no_auto_upstream: bool, snapshots: Any) -> set[str]:
+        """We select by exact names, which need not be parsable as SQLMesh's selectors."""
+        return set(select_models)
+
+    def _run(self, *args: Any, circuit_breaker: Callable[[], bool] | None = None, **kwargs: Any) -> CompletionStatus:
+        """`Context.run` starts over when its own breaker fires (the environment moved); ours must end it."""
+        try:
+            return super()._run(*args, circuit_breaker=lambda: self.stop() or bool(circuit_breaker and circuit_breaker()), **kwargs)
+        except CircuitBreakerError:
+            self.stop.check()
+            raise
+
+
+class Engine:
+    """One SQLMesh context for one task."""
+
+    def __init__(
+        self, task: Task, folder: Path | None, connections: config.Connections, work: Path,
+        recorder: Recorder, stop: Stop, journal: Journal,
+    ) -> None:  # fmt: skip
+        cache = work / "cache" / ((task.source and task.source.digest) or "none").replace(":", "-")
+        cache.mkdir(parents=True, exist_ok=True)
+        set_console(recorder)
+        self.recorder = recorder
+        self.config, self.ignored = config.build(task, folder, connections, cache)
+        root = (folder or work / "empty").absolute()
+        root.mkdir(parents=True, exist_ok=True)
+        self.context = _Context(paths=[root], config={root: self.config}, gateway=task.gateway.sqlmesh_name, load=False)
+        self.context.stop, self.context.journal = stop, journal
+        self.catalog: str | None = None
+
+    def connect(self) -> None:
+        """Learns the default catalog; most engines have it in their configuration and need no connection for it."""
+        self.catalog = self.recorder.catalog = self.context.default_catalog
+
+    def load(self) -> int:
+        """Parses the project; the number of models it has."""
+        self.connect()
+        self.context.load()
+        return len(self.context.models)
+
+    def lint(self) -> None:
+        """Raises SQLMesh's LinterError; the recorder has the violations."""
+        self.context.lint_models()
+
+    def test(self) -> tuple[int, tuple[Failure, ...]]:
+        """Runs the project's unit tests on its test connection (DuckDB in memory unless it says otherwise)."""
+        result = self.context.test(stream=io.StringIO())
+        bad = [*result.failures, *result.errors]
+        return result.testsRun, tuple(
+            Failure(_test_model(test), Reason.TESTS_FAILED, f"{_test_name(test)}: {without_data(text)[:300]}")
+            for test, text in bad
+        )
+
+    def environment(self, name: str) -> Any:
+        """The environment's record, read afresh."""
+        return self.context.state_sync.get_environment(name)
+
+    def builder(self, environment: str, **options: Any) -> PlanBuilder:
+        """Lint and tests have their own steps."""
+        return self.context.plan_builder(environment, skip_tests=True, skip_linter=True, **options)
+
+    def apply(self, plan: Plan) -> None:
+        """Ends with Stopped when told to stop."""
+        try:
+            self.context.apply(plan, circuit_breaker=self.context.stop)
+        except CircuitBreakerError:
+            self.context.stop.check()
+            raise
+
+    def run(self, environment: str, names: set[str] | None, end: Any) -> CompletionStatus:
+        """`names`: fully qualified names of the only models to run. The project's models come from the state."""
+        select = None if names is None else sorted(names)
+        return self.context.run(environment, end=end, skip_janitor=True, select_models=select, no_auto_upstream=True)
+
+    def invalidate(self, environment: str) -> None:
+        self.context.invalidate_environment(environment, sync=True)
+
+    def snapshots(self, environment: Any) -> dict[str, Snapshot]:
+        """An environment's snapshots with their intervals, by name."""
+        found = self.context.state_reader.get_snapshots(environment.snapshots).values()
+        self.context.state_sync.refresh_snapshot_intervals(found)
+        return {s.name: s for s in found}
+
+    def missing(self, environment: Any, snapshots: dict[str, Snapshot]) -> dict[str, list[tuple[int, int]]]:
+        """Complete intervals that are not computed yet, by model."""
+        index = deployability(environment, snapshots)
+        found = missing_intervals(list(snapshots.values()), execution_time=now(), deployability_index=index)
+        return {s.name: list(intervals) for s, intervals in found.items() if intervals and not s.is_symbolic}
+
+    def audit(self, environment: Any, names: Iterable[str]) -> tuple[int, int, tuple[Failure, ...]]:
+        """Audits models over what is computed of them: audits run, warnings, blocking failures."""
+        snapshots = self.snapshots(environment)
+        index, count, warned, failed = deployability(environment, snapshots), 0, 0, []
+        for snapshot in (snapshots[n] for n in sorted(names) if n in snapshots):
+            deployable = index.is_deployable(snapshot)
+            done = snapshot.intervals if deployable else snapshot.dev_intervals
+            if not (snapshot.is_model and snapshot.node.audits_with_args and done):
+                continue
+            for result in self.context.snapshot_evaluator.audit(
+                snapshot=snapshot, snapshots=snapshots, start=done[0][0], end=done[-1][1], execution_time=now(),
+                deployability_index=index,
+            ):  # fmt: skip
+                count += 1
+                if result.count and result.blocking and not result.skipped:
+                    name = self.recorder.name(snapshot)
+                    text = f"audit {result.audit.name} found {result.count} rows"
+                    failed.append(Failure(name, Reason.AUDIT_FAILED, text, audit=result.audit.name))
+                elif result.count:
+                    warned += 1
+        return count, warned, tuple(failed)
+
+    def close(self) -> None:
+        self.context.close()
+
+
+def deployability(environment: Any, snapshots: dict[str, Snapshot]) -> DeployabilityIndex:
+    """Which snapshots of an environment write to the table that other environments share."""
+    if environment.name == "prod":
+        return DeployabilityIndex.all_deployable()
+    return DeployabilityIndex.create({s.snapshot_id: s for s in snapshots.values()})
+
+
+def loses_columns(plan: Plan, snapshot_id: Any) -> bool:
+    """Whether a forward-only change drops columns of a table that has data (a new version's table is a new one)."""
+    pair = plan.context_diff.modified_snapshots.get(snapshot_id.name)
+    if pair is None or not (plan.snapshots[snapshot_id].is_forward_only or plan.forward_only):
+        return False
+    new, old = pair
+    if not (new.is_model and old.is_model and new.model.is_sql | new.model.is_python):
+        return False
+    before, after = old.model.columns_to_types or {}, new.model.columns_to_types or {}
+    if new.model.on_destructive_change.is_ignore or not (columns_to_types_all_known(before) and columns_to_types_all_known(after)):
+        return False
+    differ = get_schema_differ(new.model.dialect)
+    return has_drop_alteration([*differ.compare_columns(new.name, before, after)])
+
+
+def category(name: str) -> SnapshotChangeCategory:
+    """Breaking | NonBreaking, as `plan.categories` says it."""
+    known = {"Breaking": SnapshotChangeCategory.BREAKING, "NonBreaking": SnapshotChangeCategory.NON_BREAKING}
+    if name not in known:
+        raise Problem(Reason.PLAN_REJECTED, f"The category {name} is none of {', '.join(known)}.")
+    return known[name]
+
+
+def next_due(snapshots: Iterable[Snapshot], restates: bool) -> Any:
+    """When the next model's cron (or auto-restatement) fires; None when none ever does."""
+    moment = now()
+    due = [s.node.cron_next(moment) for s in snapshots if s.is_model and not s.is_symbolic and not s.is_seed]
+    if restates:
+        due += [to_datetime(s.next_auto_restatement_ts) for s in snapshots if s.next_auto_restatement_ts]
+    return min(due) if due else None
+
+
+def _test_model(test: Any) -> str:
+    return str(getattr(getattr(test, "model", None), "name", ""))
+
+
+def _test_name(test: Any) -> str:
+    return str(getattr(test, "test_name", test))

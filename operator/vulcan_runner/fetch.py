@@ -1,0 +1,112 @@
+"""Init container `fetch`: gets a git source without letting the credential or the repository do anything else.
+
+Started by `__main__ fetch`; the only place where a git credential is. The credential reaches git by files (never argv,
+URL, environment or log). No hooks, no submodules, no other protocol than the URL's. Leaves the project in
+`$VULCAN_PROJECT` without `.git`, and `{"commit": …}` in `$VULCAN_WORK/fetch.json`. Must not import SQLMesh.
+"""
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from vulcan_contract.reasons import Reason
+from vulcan_contract.task import Source
+from vulcan_runner import project
+from vulcan_runner.git import Git
+from vulcan_runner.lines import Lines
+from vulcan_runner.pod import Pod
+from vulcan_runner.problem import Problem
+
+FETCHED = "fetch.json"
+_MTIME = 946_684_800  # SQLMesh's model cache keys on mtimes: the same content must look the same
+_SCP_LIKE = re.compile(r"^[A-Za-z0-9._-]+@[A-Za-z0-9.-]+:(?!//)")
+_COMMIT = re.compile(r"^[0-9a-f]{40}([0-9a-f]{24})?$")
+_SCHEMES = ("https", "http", "ssh", "file")
+
+
+def fetch(source: Source, pod: Pod, lines: Lines) -> str:
+    """The commit that was got."""
+    scheme = _scheme(source.url)
+    with tempfile.TemporaryDirectory(prefix="fetch-", dir=_writable(pod)) as folder:
+        git = Git(Path(folder), source.url, scheme, pod.git_credentials)
+        commit = _get(git, source, lines)
+        tree = project.within(git.tree, source.path)
+        if not tree.is_dir():
+            raise Problem(Reason.SOURCE_PATH_MISSING, f"Commit {commit[:12]} has no folder {source.path}.")
+        shutil.rmtree(git.tree / ".git")
+        count = sum(1 for _ in project.files(tree))
+        _hand_over(tree, pod.project)
+    (pod.work / FETCHED).write_text(json.dumps({"commit": commit}))
+    lines.say(f"Got {count} files of commit {commit[:12]}", commit=commit, files=count)
+    return commit
+
+
+def fetched_commit(pod: Pod) -> str | None:
+    """What `fetch` wrote, for the main container."""
+    path = pod.work / FETCHED
+    return json.loads(path.read_text())["commit"] if path.is_file() else None
+
+
+def _get(git: Git, source: Source, lines: Lines) -> str:
+    wanted = source.commit or source.ref or "HEAD"
+    lines.say(f"Fetching {wanted} of {source.url}")
+    refs = git.remote_refs()
+    if _COMMIT.match(wanted):
+        return _get_commit(git, wanted, refs)
+    name = _ref_name(wanted, refs)
+    if name is None:
+        raise Problem(Reason.SOURCE_REF_MISSING, f"The repository has no branch or tag {wanted}.")
+    git.fetch(name, depth=1)
+    return git.checkout("FETCH_HEAD")
+
+
+def _get_commit(git: Git, commit: str, refs: dict[str, str]) -> str:
+    """A server may refuse to hand out a bare commit; then a ref that is at it, or else everything, is fetched."""
+    at_it = [name for name, sha in refs.items() if sha == commit and not name.endswith("^{}")]
+    if git.try_fetch(at_it[0] if at_it else commit) and git.has("FETCH_HEAD", commit):
+        return git.checkout("FETCH_HEAD")
+    git.fetch("+refs/*:refs/remotes/all/*", depth=None)
+    if not git.exists(commit):
+        raise Problem(Reason.SOURCE_REF_MISSING, f"The repository has no commit {commit}.")
+    return git.checkout(commit)
+
+
+def _ref_name(wanted: str, refs: dict[str, str]) -> str | None:
+    for name in (wanted, f"refs/heads/{wanted}", f"refs/tags/{wanted}"):
+        if name in refs:
+            return name
+    return None
+
+
+def _scheme(url: str) -> str:
+    if _SCP_LIKE.match(url):
+        return "ssh"
+    parts = urlsplit(url)
+    if parts.scheme not in _SCHEMES or url.startswith("-"):
+        raise Problem(Reason.SOURCE_UNREACHABLE, f"The URL must start with one of {', '.join(_SCHEMES)}.")
+    if parts.password is not None:
+        raise Problem(
+            Reason.SOURCE_AUTH_FAILED,
+            "The URL holds a password; put it into a Secret and name that in the gateway's gitCredentials.",
+        )
+    return parts.scheme
+
+
+def _writable(pod: Pod) -> str:
+    return os.environ.get("TMPDIR") or str(pod.work)
+
+
+def _hand_over(tree: Path, target: Path) -> None:
+    """Copies into the target (a mount, so it stays itself), which a former attempt may have filled."""
+    target.mkdir(parents=True, exist_ok=True)
+    for old in target.iterdir():
+        shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
+    shutil.copytree(tree, target, symlinks=True, dirs_exist_ok=True)
+    for folder, folders, names in os.walk(target, topdown=False):
+        for name in (*names, *folders):
+            os.utime(os.path.join(folder, name), (_MTIME, _MTIME), follow_symlinks=False)
+    os.utime(target, (_MTIME, _MTIME))

@@ -1,0 +1,169 @@
+"""The git commands that `fetch` needs, each with a time limit and with nothing of the machine's own git configuration.
+
+Called by `fetch` only. Everything that git needs to know of the credential is in files of a private folder; the error
+texts of git are turned into reasons here.
+"""
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from vulcan_contract.reasons import Reason
+from vulcan_runner.problem import Problem
+
+_ANSWER = 30  # seconds until a server that says nothing is called unreachable
+_TRANSFER = 900
+_HELPER = (
+    '!f() { test "$1" = get || exit 0; printf "username=%s\\npassword=%s\\n"'
+    ' "$(cat "$VULCAN_GIT_USERNAME")" "$(cat "$VULCAN_GIT_PASSWORD")"; }; f'
+)
+_AUTH = (
+    "authentication failed", "could not read username", "could not read password", "permission denied",
+    "invalid username or password", "host key verification failed", "terminal prompts disabled", "access denied",
+    "error: 401", "error: 403", "no matching host key", "load key", "invalid credentials",
+)  # fmt: skip
+_NO_REF = ("couldn't find remote ref", "not our ref", "no such ref", "unadvertised object")
+
+
+class Git:
+    """One private clone in `folder`."""
+
+    def __init__(self, folder: Path, url: str, scheme: str, credentials: Path) -> None:
+        self._folder, self._url, self._scheme, self._credentials = folder, url, scheme, credentials
+        self.tree = folder / "tree"
+        self._home = folder / "home"
+        self._home.mkdir(mode=0o700)
+        self._env = self._environment()
+        self._write_config()
+        self._run("init", "-q", str(self.tree), limit=_ANSWER, inside=False)
+
+    def remote_refs(self) -> dict[str, str]:
+        """Every ref of the server and the commit it is at. Doubles as the check that it answers."""
+        out = self._run("ls-remote", "--quiet", self._url, limit=_ANSWER)
+        pairs = (line.split("\t", 1) for line in out.splitlines() if "\t" in line)
+        return {name: sha for sha, name in pairs}
+
+    def fetch(self, ref: str, depth: int | None) -> None:
+        """Raises SourceUnreachable, SourceAuthFailed or SourceRefMissing."""
+        shallow = ["--depth", str(depth)] if depth else []
+        self._run("fetch", "-q", "--no-tags", "--no-recurse-submodules", *shallow, self._url, ref, limit=_TRANSFER)
+
+    def try_fetch(self, ref: str) -> bool:
+        """False when the server does not hand out this ref."""
+        try:
+            self.fetch(ref, depth=1)
+        except Problem as problem:
+            if problem.reason is Reason.SOURCE_AUTH_FAILED:
+                raise
+            return False
+        return True
+
+    def exists(self, commit: str) -> bool:
+        return self._returncode("cat-file", "-e", f"{commit}^{{commit}}") == 0
+
+    def has(self, name: str, commit: str) -> bool:
+        return self._run("rev-parse", f"{name}^{{commit}}", limit=_ANSWER).strip() == commit
+
+    def checkout(self, name: str) -> str:
+        """The commit that is checked out then."""
+        self._run("checkout", "-q", "--detach", "--force", name, limit=_TRANSFER)
+        return self._run("rev-parse", "HEAD", limit=_ANSWER).strip()
+
+    def _environment(self) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if k in ("PATH", "LANG", "LC_ALL") or k.lower().endswith("_proxy")}
+        return kept | {
+            "HOME": str(self._home),
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_CONFIG_GLOBAL": str(self._home / "config"),
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_ALLOW_PROTOCOL": self._scheme,
+            "GIT_LFS_SKIP_SMUDGE": "1",
+            "GIT_SSH_COMMAND": self._ssh_command(),
+            "LC_ALL": "C",
+            "VULCAN_GIT_USERNAME": str(self._credentials / "username"),
+            "VULCAN_GIT_PASSWORD": str(self._credentials / "password"),
+        }
+
+    def _ssh_command(self) -> str:
+        """ssh wants the key to be private, which a mounted Secret is not, so it is copied."""
+        options = ["BatchMode=yes", "ConnectTimeout=15", "ServerAliveInterval=10", "ServerAliveCountMax=2"]
+        options += ["StrictHostKeyChecking=yes", f"UserKnownHostsFile={self._credentials / 'known_hosts'}"]
+        command = ["ssh", "-F", "/dev/null", *(word for option in options for word in ("-o", option))]
+        key = self._credentials / "identity"
+        if key.is_file():
+            copy = self._home / "identity"
+            copy.touch(mode=0o600)
+            shutil.copyfile(key, copy)
+            command += ["-o", "IdentitiesOnly=yes", "-i", str(copy)]
+        return shlex.join(command)
+
+    def _write_config(self) -> None:
+        """The whole configuration git sees. `safe.directory` concerns file:// URLs of another owner."""
+        settings = [
+            ("core.hooksPath", "/dev/null"), ("core.autocrlf", "false"), ("safe.directory", "*"),
+            ("http.lowSpeedLimit", "100"), ("http.lowSpeedTime", str(_ANSWER)), ("advice.detachedHead", "false"),
+            ("gc.auto", "0"), ("http.followRedirects", "initial"),
+        ]  # fmt: skip
+        folder = self._credentials
+        if (folder / "ca.crt").is_file():
+            settings.append(("http.sslCAInfo", str(folder / "ca.crt")))
+        if (folder / "password").is_file():
+            settings.append((f"credential.{self._host()}.helper", _HELPER))
+        path = self._home / "config"
+        path.touch(mode=0o600)
+        for name, value in settings:
+            self._run("config", "--file", str(path), "--add", name, value, limit=_ANSWER, inside=False)
+        if (folder / "bearerToken").is_file() and self._scheme in ("http", "https"):
+            path.write_text(path.read_text() + self._bearer((folder / "bearerToken").read_text().strip()))
+
+    def _bearer(self, token: str) -> str:
+        """Written, not passed to `git config`, because that would put the token into argv; for this host only."""
+        if any(c in token for c in '"\\\n\r'):
+            raise Problem(Reason.SOURCE_AUTH_FAILED, "The bearerToken of the git credential has a character it must not.")
+        return f'[http "{self._host()}"]\n\textraHeader = "Authorization: Bearer {token}"\n'
+
+    def _host(self) -> str:
+        """Credentials are for the URL's own host, wherever it may redirect to."""
+        parts = urlsplit(self._url)
+        return f"{parts.scheme}://{parts.netloc.rsplit('@', 1)[-1]}"
+
+    def _run(self, *args: str, limit: int, inside: bool = True) -> str:
+        done = self._process(args, limit, inside)
+        if done.returncode == 0:
+            return done.stdout
+        raise _problem(done.stderr)
+
+    def _returncode(self, *args: str) -> int:
+        return self._process(args, _ANSWER, inside=True).returncode
+
+    def _process(self, args: tuple[str, ...], limit: int, inside: bool) -> subprocess.CompletedProcess[str]:
+        """Own session: a time limit ends git's helpers (ssh, curl), too."""
+        command = ["git", *(["-C", str(self.tree)] if inside else []), *args]
+        with subprocess.Popen(
+            command, env=self._env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, errors="replace", start_new_session=True,
+        ) as process:  # fmt: skip
+            try:
+                out, err = process.communicate(timeout=limit)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.communicate()
+                raise Problem(
+                    Reason.SOURCE_UNREACHABLE, f"The git server did not answer within {limit} seconds."
+                ) from None
+        return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+def _problem(stderr: str) -> Problem:
+    lines = [line.removeprefix("fatal: ").strip() for line in stderr.splitlines() if line.strip()]
+    text = " ".join(lines[-3:])[:400] or "git ended without a word"
+    lower = stderr.lower()
+    if any(sign in lower for sign in _NO_REF):
+        return Problem(Reason.SOURCE_REF_MISSING, f"The repository has no such ref: {text}")
+    if any(sign in lower for sign in _AUTH):
+        return Problem(Reason.SOURCE_AUTH_FAILED, f"The git server refuses: {text}")
+    return Problem(Reason.SOURCE_UNREACHABLE, f"The git repository cannot be read: {text}")

@@ -1,0 +1,176 @@
+"""Whose state is this, is it the one we know, and can this runner read it? Asked before every task; `probe` answers
+the gateway's probe Job and is the only place that initialises a state or takes it over.
+
+Called by `tasks`. Reads only, except where `probe` says so and holds the writer lock.
+"""
+
+from typing import Any
+
+from packaging.version import Version
+from sqlmesh.core.state_sync.base import SCHEMA_VERSION
+
+from vulcan_contract.reasons import Reason
+from vulcan_contract.result import Probe
+from vulcan_contract.task import Connection, Gateway, Task
+from vulcan_runner import failures, lock
+from vulcan_runner.config import Connections
+from vulcan_runner.engine import SQLGLOT_VERSION, SQLMESH_VERSION
+from vulcan_runner.lines import Lines
+from vulcan_runner.problem import Problem
+from vulcan_runner.secrets import without_data
+from vulcan_runner.state import State
+from vulcan_runner.stop import Stop
+
+EMPTY = "empty"
+_WITHOUT_SCHEMATA = ("bigquery", "clickhouse", "spark", "athena", "db2")
+
+
+def verify(task: Task, state: State) -> str:
+    """The state's identity; raises when it is empty, another one, somebody else's, or of another version."""
+    _ping(state.adapter, "state database", task.gateway.state_connection or task.gateway.connection, Reason.STATE_UNREACHABLE)
+    gateway = task.gateway
+    versions = state.versions()
+    if versions.schema_version == 0:
+        raise Problem(Reason.STATE_LOST, "The state is empty. Only a probe of the gateway may initialise it.")
+    require_versions(versions)
+    row, identity = state.owner(), state.identity()
+    if row is None or row.owner != gateway.owner:
+        shown = row.owner if row else "nobody"
+        raise Problem(Reason.STATE_OWNERSHIP, f"The state belongs to {shown}, this gateway is {gateway.owner}.")
+    if gateway.state_identity not in (None, identity):
+        raise Problem(Reason.STATE_IDENTITY, f"The state is {identity}, it was {gateway.state_identity} before.")
+    return identity
+
+
+def probe(task: Task, connections: Connections, state: State, stop: Stop, lines: Lines) -> Probe:
+    """Pings both sides, initialises an empty state once, and sees to the owner marker."""
+    gateway = task.gateway
+    _ping_both(gateway, connections, state)
+    empty = state.versions().schema_version == 0
+    if empty:
+        _require_may_initialise(gateway, connections)
+    else:
+        require_versions(state.versions())
+        _require_may_own(gateway, state)
+    initialised = False
+    if empty or state.owner() is None or state.owner().owner != gateway.owner:  # type: ignore[union-attr]
+        stop.writing = True
+        with lock.held(connections.state, gateway.state_schema, stop, lines):
+            initialised = _claim(gateway, connections, state, lines)
+    versions = state.versions()
+    return Probe(
+        warehouse=True,
+        state=True,
+        state_identity=state.identity(),
+        initialised=initialised,
+        versions={
+            "sqlmesh": versions.sqlmesh_version,
+            "sqlglot": versions.sqlglot_version,
+            "schema": str(versions.schema_version),
+            "runnerSqlmesh": SQLMESH_VERSION,
+        },
+    )
+
+
+def require_versions(versions: Any) -> None:
+    """SQLMesh refuses any difference of schema version or of a minor version; patch differences pass."""
+    pairs = ((versions.sqlmesh_version, SQLMESH_VERSION, "SQLMesh"), (versions.sqlglot_version, SQLGLOT_VERSION, "SQLGlot"))
+    differences = [(_minor(theirs), _minor(ours), f"{what} {theirs}, the runner has {ours}") for theirs, ours, what in pairs]
+    schema = f"schema {versions.schema_version}, the runner has {SCHEMA_VERSION}"
+    for theirs, ours, text in ((versions.schema_version, SCHEMA_VERSION, schema), *differences):
+        if theirs < ours:
+            raise Problem(Reason.STATE_MIGRATION, f"The state was written by an older version: {text}.")
+        if theirs > ours:
+            raise Problem(Reason.RUNNER_OUTDATED, f"The state was written by a newer version: {text}.")
+
+
+def _claim(gateway: Gateway, connections: Connections, state: State, lines: Lines) -> bool:
+    """Under the lock, and looks again: somebody may have been faster. Whether the state was initialised."""
+    initialised = False
+    if state.versions().schema_version == 0:
+        _require_may_initialise(gateway, connections)
+        lines.say("Initialising the empty state")
+        state.initialise()
+        initialised = True
+    else:
+        _require_may_own(gateway, state)
+    state.set_owner(gateway.owner)
+    return initialised
+
+
+def _require_may_initialise(gateway: Gateway, connections: Connections) -> None:
+    if gateway.takeover == EMPTY:
+        return
+    if gateway.state_identity is not None:
+        raise Problem(Reason.STATE_LOST, f"The state {gateway.state_identity} is empty now.")
+    schemas = _physical_schemas(connections)
+    if schemas:
+        raise Problem(
+            Reason.STATE_LOST,
+            f"The state is empty, but the warehouse has tables of SQLMesh (schema {', '.join(schemas[:3])}).",
+        )
+
+
+def _require_may_own(gateway: Gateway, state: State) -> None:
+    """`takeover` names the owner shown, or the identity of the state that takes the former one's place."""
+    row, identity = state.owner(), state.identity()
+    owner = str(row.owner) if row else ""
+    if gateway.takeover and gateway.takeover in (owner, identity):
+        return
+    if row is not None and row.owner != gateway.owner:
+        raise Problem(Reason.STATE_OWNERSHIP, f"The state belongs to {owner}. To take it over, set takeover: {owner}")
+    if gateway.state_identity is not None and gateway.state_identity != identity:
+        raise Problem(
+            Reason.STATE_IDENTITY,
+            f"The state is {identity or 'unmarked'}, it was {gateway.state_identity} before."
+            f" To accept it, set takeover: {identity or owner}",
+        )
+
+
+def _physical_schemas(connections: Connections) -> list[str]:
+    warehouse = connections.warehouse
+    if warehouse.type_ in _WITHOUT_SCHEMATA:
+        return []
+    adapter = warehouse.create_engine_adapter()
+    rows = adapter.fetchall("select schema_name from information_schema.schemata")
+    return sorted({str(name) for (name,) in rows if str(name).lower().startswith("sqlmesh__")})
+
+
+def _ping_both(gateway: Gateway, connections: Connections, state: State) -> None:
+    """Both are tried, so that one probe tells all that is wrong."""
+    found: list[Problem] = []
+    up = {"warehouse": True, "state": True}
+    sides = (
+        ("warehouse", "warehouse", connections.warehouse, gateway.connection, Reason.WAREHOUSE_UNREACHABLE),
+        ("state", "state database", None, gateway.state_connection or gateway.connection, Reason.STATE_UNREACHABLE),
+    )
+    for side, words, connection, told, away in sides:
+        try:
+            _ping(connection.create_engine_adapter() if connection else state.adapter, words, told, away)
+        except Problem as problem:
+            found.append(problem)
+            up[side] = False
+    if found:
+        raise Problem(found[0].reason, " ".join(p.message for p in found), probe=Probe(warehouse=up["warehouse"], state=up["state"]))
+
+
+def _ping(adapter: Any, what: str, told: Connection, away: Reason) -> None:
+    """Driver errors have no common type, so whatever `ping` raises is looked at and, unknown, raised again."""
+    try:
+        adapter.ping()
+    except Exception as error:
+        reason = failures.connection_reason(str(error), getattr(error, "pgcode", None), away)
+        if reason is None and type(error).__name__ != "OperationalError":
+            raise
+        raise Problem(reason or away, _words(what, told, str(error), reason)) from error
+
+
+def _words(what: str, told: Connection, text: str, reason: Reason | None) -> str:
+    if reason is Reason.AUTH_FAILED:
+        keys = ", ".join(f"{r.name} (key {r.key})" for r in told.secrets.values()) or "none"
+        return f"The {what} refuses the credentials; Secret: {keys}. {without_data(text)[:200]}"
+    return f"The {what} cannot be reached: {without_data(text)[:300]}"
+
+
+def _minor(version: str) -> tuple[int, int]:
+    return Version(version).release[0], Version(version).release[1]

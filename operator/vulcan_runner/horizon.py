@@ -1,0 +1,90 @@
+"""What an environment is still missing and when it is next due, after an apply or a run.
+
+Called by `applying` and `running`. An unprotected environment leaves the tables it shares with a protected one to
+that one: it neither computes them nor is due because of them.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlmesh.utils.date import now
+
+from vulcan_contract.task import Task
+from vulcan_runner import engine as engines
+from vulcan_runner import summary
+from vulcan_runner.engine import Engine
+
+SIGNAL_RETRY = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which snapshots of an environment are its own to compute; `until` (ms): no further than what it reads."""
+
+    own: frozenset[str]
+    partial: bool
+    until: int | None
+
+
+@dataclass(frozen=True)
+class Horizon:
+    """For `Work`: RFC 3339 or None, missing intervals, and how many of those nothing here can compute now."""
+
+    next_run: str | None
+    behind: int
+    blocked: int
+
+
+def share(task: Task, engine: Engine, environment: Any, snapshots: dict[str, Any]) -> Share:
+    """A snapshot is shared when it writes to a table (name and version) that a protected environment has, too."""
+    taken: set[tuple[str, str]] = set()
+    if not task.protected:
+        for other in task.protected_environments:
+            record = engine.environment(other) if other != task.environment else None
+            taken |= {(s.name, s.version) for s in record.snapshots} if record else set()
+    index = engines.deployability(environment, snapshots)
+    shared = {s.name for s in snapshots.values() if (s.name, s.version) in taken and index.is_deployable(s)}
+    own = frozenset(snapshots) - shared
+    missing = engine.missing(environment, {n: s for n, s in snapshots.items()}) if shared else {}
+    waits = [intervals[0][0] for name, intervals in missing.items() if name in shared and _is_read(name, own, snapshots)]
+    return Share(own, bool(shared), min(waits, default=None))
+
+
+def look(
+    task: Task, engine: Engine, environment: Any, *, computed: bool, signals: int
+) -> Horizon:
+    """`computed`: whether this task computed anything; if not, what is missing cannot be computed now, so it is not
+    due at once (or the operator would start one run after the other)."""
+    snapshots = engine.snapshots(environment)
+    mine = share(task, engine, environment, snapshots)
+    missing = engine.missing(environment, snapshots)
+    behind = {name: summary.intervals_of(snapshots[name], i) for name, i in missing.items()}
+    possible = [n for n, i in missing.items() if n in mine.own and (mine.until is None or i[0][1] <= mine.until)]
+    waiting = sum(behind[n] for n in missing if n in mine.own and n not in possible)
+    moments: list[datetime] = []
+    if possible and computed and not signals:
+        moments.append(now())
+    if waiting or signals:
+        moments.append(now() + SIGNAL_RETRY)
+    due = engines.next_due((snapshots[n] for n in mine.own), restates=task.environment == "prod")
+    moments += [due] if due else []
+    return Horizon(_text(min(moments)) if moments else None, sum(behind.values()), waiting + signals)
+
+
+def _is_read(name: str, own: frozenset[str], snapshots: dict[str, Any]) -> bool:
+    """Whether one of our own models depends on it, over however many steps."""
+    todo, seen = [name], {name}
+    while todo:
+        current = todo.pop()
+        for child in snapshots.values():
+            if child.name not in seen and any(p.name == current for p in child.parents):
+                if child.name in own:
+                    return True
+                seen.add(child.name)
+                todo.append(child.name)
+    return False
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

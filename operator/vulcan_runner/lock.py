@@ -1,0 +1,118 @@
+"""The writer lock of a gateway: one advisory lock in the state database, on a session of its own.
+
+Taken by `tasks` before anything is written and by a probe that writes. PostgreSQL only: DuckDB's file lock does the
+same by itself, and elsewhere the operator's Lease is alone. A lost session stops the task at the next batch; its
+sessions that are still busy are ended by the next holder, so a zombie pod cannot write beside it.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlmesh.core.config.connection import ConnectionConfig
+
+from vulcan_contract.reasons import Reason
+from vulcan_runner.lines import Lines
+from vulcan_runner.problem import Problem
+from vulcan_runner.stop import Stop
+
+_EVERY = 2.0  # seconds between looks at our own session
+_HELD = (
+    "select count(*) from pg_locks where locktype = 'advisory' and granted and pid = pg_backend_pid()"
+    " and database = (select oid from pg_database where datname = current_database())"
+)
+_KEEPALIVE = {"keepalives": 1, "keepalives_idle": 5, "keepalives_interval": 3, "keepalives_count": 3}
+_ZOMBIES = (
+    "from pg_stat_activity where application_name like %s and application_name <> %s"
+    " and usename = current_user and pid <> pg_backend_pid()"
+)
+
+
+@contextmanager
+def held(connection: ConnectionConfig, schema: str, stop: Stop, lines: Lines) -> Iterator[None]:
+    """Raises StateBusy when somebody else holds it."""
+    if connection.type_ != "postgres":
+        lines.say(f"No advisory lock on {connection.type_}", lock="none")
+        yield
+        return
+    session = _session(connection)
+    try:
+        _acquire(session, schema)
+        watch = threading.Event()
+        thread = threading.Thread(target=_watch, args=(session, stop, watch), name="lock", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            watch.set()
+            thread.join(_EVERY * 2)
+    finally:
+        session.close()
+
+
+def end_zombies(connections: list[ConnectionConfig], prefix: str, own: str, lines: Lines) -> None:
+    """Ends sessions of former holders of our lock, on every PostgreSQL of the gateway. Needs the lock."""
+    for connection in connections:
+        if connection.type_ == "postgres":
+            with _closing(_session(connection)) as cursor:
+                _end(cursor, prefix.replace("_", r"\_") + "%", own, lines)
+
+
+def _end(cursor: Any, like: str, own: str, lines: Lines) -> None:
+    cursor.execute(f"select pid, pg_terminate_backend(pid) {_ZOMBIES}", (like, own))
+    ended = cursor.fetchall()
+    if ended:
+        lines.say(f"Ended {len(ended)} sessions that a lost job left behind", sessions=len(ended))
+    until = time.monotonic() + 10
+    while ended and time.monotonic() < until:
+        cursor.execute(f"select count(*) {_ZOMBIES}", (like, own))
+        if cursor.fetchone()[0] == 0:
+            return
+        time.sleep(0.1)
+    if ended:
+        raise Problem(Reason.STATE_BUSY, "Sessions of a lost job are still at work in the database.")
+
+
+def _acquire(session: Any, schema: str) -> None:
+    with session.cursor() as cursor:
+        if session.server_version >= 140000:
+            cursor.execute("set idle_session_timeout = 0")
+        for setting, value in (("idle", 10), ("interval", 5), ("count", 3)):
+            cursor.execute(f"set tcp_keepalives_{setting} = {value}")
+        cursor.execute("select pg_try_advisory_lock(hashtextextended(%s, 0))", (f"vulcan:{schema}",))
+        if not cursor.fetchone()[0]:
+            raise Problem(Reason.STATE_BUSY, "Another process holds the writer lock of the state database.")
+
+
+def _watch(session: Any, stop: Stop, done: threading.Event) -> None:
+    """A pooler that hands our session to others shows as a lock that is not there."""
+    while not done.wait(_EVERY):
+        try:
+            with session.cursor() as cursor:
+                cursor.execute(_HELD)
+                if cursor.fetchone()[0] > 0:
+                    continue
+        except session.Error:
+            if done.is_set():
+                return
+        stop.because(Problem(Reason.STATE_UNREACHABLE, "The session with the writer lock was lost; stopped writing."))
+        return
+
+
+def _session(connection: ConnectionConfig) -> Any:
+    """Autocommit, with keepalives that notice a dead peer within 15 seconds."""
+    known = connection._connection_factory_with_kwargs.keywords  # type: ignore[attr-defined]
+    session = connection._connection_factory(**{**known, **_KEEPALIVE, "tcp_user_timeout": 15000})
+    session.autocommit = True
+    return session
+
+
+@contextmanager
+def _closing(session: Any) -> Iterator[Any]:
+    try:
+        with session.cursor() as cursor:
+            yield cursor
+    finally:
+        session.close()

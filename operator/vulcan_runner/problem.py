@@ -1,0 +1,38 @@
+"""Problem: a task's end that the runner itself knows the reason of.
+
+Raised anywhere in the runner, turned into a Result by `__main__`. Exceptions of others (SQLMesh, drivers, project code)
+become Problems in `failures` only. Must not import SQLMesh: the init container uses it, too.
+"""
+
+from vulcan_contract.reasons import Reason, Retry
+from vulcan_contract.result import Failure, Probe, Work
+
+
+class Problem(Exception):
+    """Why the task cannot go on; `message` is for the user's eyes."""
+
+    def __init__(
+        self,
+        reason: Reason,
+        message: str,
+        *,
+        retry: Retry | None = None,
+        failures: tuple[Failure, ...] = (),
+        probe: Probe | None = None,
+        work: Work | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.retry = retry
+        self.failures = failures
+        self.probe = probe
+        self.work = work
+
+
+class Stopped(BaseException):
+    """The task was told to stop. No Exception, so that neither SQLMesh nor project code can swallow it."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem

@@ -1,0 +1,65 @@
+"""Where in the pod the SQLMesh project is, and the digest of what is there.
+
+Called by `fetch` and `tasks` before SQLMesh is imported, so it must not import it.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from vulcan_contract import digest
+from vulcan_contract.reasons import Reason
+from vulcan_contract.task import Source, SourceKind
+from vulcan_runner.problem import Problem
+
+CONFIG_FILES = ("config.py", "config.yml", "config.yaml", "sqlmesh.yml", "sqlmesh.yaml")
+IGNORED = frozenset({".git", ".cache", "__pycache__"})
+
+
+def locate(folder: Path, source: Source) -> Path:
+    """The project's folder; `fetch` has applied a git source's path already."""
+    path = folder if source.kind is SourceKind.GIT else within(folder, source.path)
+    if not path.is_dir():
+        raise Problem(Reason.SOURCE_PATH_MISSING, f"The source has no folder {source.path}.")
+    return path
+
+
+def within(folder: Path, path: str) -> Path:
+    """A folder below another; raises SourcePathMissing when `path` leads out of it."""
+    target = Path(os.path.normpath(folder / path.lstrip("/")))
+    if not target.is_relative_to(folder):
+        raise Problem(Reason.SOURCE_PATH_MISSING, f"The path {path} leads out of the source.")
+    return target
+
+
+def require_project(folder: Path, path: str) -> None:
+    """Raises unless the folder holds a native SQLMesh project."""
+    if (folder / "dbt_project.yml").exists():
+        raise Problem(Reason.DBT_UNSUPPORTED, "The source is a dbt project; only native SQLMesh projects are supported.")
+    if not any((folder / name).is_file() for name in CONFIG_FILES):
+        names = ", ".join(CONFIG_FILES)
+        raise Problem(Reason.SOURCE_PATH_MISSING, f"No SQLMesh project in {path}: none of {names} is there.")
+
+
+def source_digest(folder: Path) -> str:
+    """sha256 over relative paths and contents, without .git and caches. Links count as what they point to."""
+    return digest.of_files({path: file.read_bytes() for path, file in files(folder)})
+
+
+def files(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Relative POSIX paths and files. Names that start with `..` are a ConfigMap volume's own bookkeeping."""
+    root = folder.resolve()
+    yield from _walk(folder, "", root, (root,))
+
+
+def _walk(folder: Path, prefix: str, root: Path, above: tuple[Path, ...]) -> Iterator[tuple[str, Path]]:
+    for entry in sorted(folder.iterdir(), key=lambda p: p.name):
+        if entry.name in IGNORED or entry.name.startswith(".."):
+            continue
+        real, relative = entry.resolve(), f"{prefix}{entry.name}"
+        if not real.is_relative_to(root):
+            raise Problem(Reason.PROJECT_LOAD_FAILED, f"The link {relative} leads out of the source.")
+        if real.is_dir() and real not in above:
+            yield from _walk(entry, f"{relative}/", root, (*above, real))
+        elif real.is_file():
+            yield relative, entry

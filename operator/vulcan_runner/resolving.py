@@ -1,0 +1,43 @@
+"""The resolve task, and the check that a later task got what was resolved. Must not import SQLMesh.
+
+Called by `__main__` (resolve) and `tasks` (checked).
+"""
+
+from pathlib import Path
+
+from vulcan_contract.reasons import Reason
+from vulcan_contract.result import Result
+from vulcan_contract.task import Source, Task
+from vulcan_runner import project
+from vulcan_runner.fetch import fetched_commit
+from vulcan_runner.lines import Lines
+from vulcan_runner.pod import Pod
+from vulcan_runner.problem import Problem
+
+
+def resolve(task: Task, pod: Pod, lines: Lines) -> Result:
+    """The commit and digest of what `fetch` left; needs neither secrets nor SQLMesh's state."""
+    lines.enter("resolve")
+    source = _source(task)
+    folder = project.locate(pod.project, source)
+    project.require_project(folder, source.path)
+    commit, digest = fetched_commit(pod), project.source_digest(folder)
+    at = f" of commit {commit[:12]}" if commit else ""
+    return Result(task.kind, Reason.SUCCEEDED, f"Source digest {digest[:19]}{at}.", commit=commit, digest=digest)
+
+
+def checked(task: Task, pod: Pod) -> Path:
+    """The project's folder; raises SourceDigestMismatch when it is not what was resolved."""
+    source = _source(task)
+    folder = project.locate(pod.project, source)
+    project.require_project(folder, source.path)
+    found = project.source_digest(folder)
+    if source.digest is not None and found != source.digest:
+        raise Problem(Reason.SOURCE_CHANGED, f"The source is {found}, it was resolved to {source.digest}.")
+    return folder
+
+
+def _source(task: Task) -> Source:
+    if task.source is None:
+        raise Problem(Reason.CONTRACT_MISMATCH, f"The task {task.kind.value} needs a source.")
+    return task.source

@@ -1,0 +1,55 @@
+"""The run task: computes what is due in an environment, and says when something is due next.
+
+Called by `tasks` with the writer lock held. Models come from the state, so the project is not parsed; its configuration
+is used if it is in the pod (naming, notification targets, custom materialisations).
+"""
+
+import dataclasses
+
+from vulcan_contract.reasons import Reason
+from vulcan_contract.result import Result, Work
+from vulcan_contract.task import Task
+from vulcan_runner import applying, failures, horizon
+from vulcan_runner.engine import Engine
+from vulcan_runner.lines import Lines
+from vulcan_runner.problem import Problem
+
+
+def run(task: Task, engine: Engine, lines: Lines) -> Result:
+    """Succeeded, NothingToDo or SignalNotReady; everything else is raised."""
+    engine.connect()
+    environment = engine.environment(task.environment)
+    if environment is None:
+        raise Problem(Reason.ENVIRONMENT_NOT_FOUND, f"The environment {task.environment} is not in the state.")
+    if not environment.finalized_ts:
+        raise Problem(Reason.UNFINALIZED, f"The environment {task.environment} was left half applied.")
+    mine = horizon.share(task, engine, environment, engine.snapshots(environment))
+    if mine.partial:
+        lines.say(f"{len(mine.own)} models are this environment's own to compute", models=len(mine.own))
+    lines.enter("run")
+    failed = False
+    if mine.own:
+        status = engine.run(task.environment, set(mine.own) if mine.partial else None, mine.until)
+        failed = status.is_failure
+    work = _work(task, engine, environment.plan_id, failed)
+    if failed:
+        errors = engine.recorder.errors
+        problem = failures.ended(failures.of_models(errors, engine.catalog), errors)
+        problem.work = work
+        raise problem
+    if work.batches:
+        return Result(task.kind, Reason.SUCCEEDED, f"{work.batches} batches of {work.models} models computed.", work=work)
+    if engine.recorder.counts.blocked:
+        return Result(task.kind, Reason.SIGNAL_NOT_READY, f"Signals hold back {work.blocked} intervals.", work=work)
+    return Result(task.kind, Reason.NOTHING_TO_DO, "No interval was due.", work=work)
+
+
+def _work(task: Task, engine: Engine, plan_id: str, failed: bool) -> Work:
+    """After a failure the retry policy decides, so `next_run` is the next due time and not now."""
+    counts = engine.recorder.counts
+    environment = engine.environment(task.environment)
+    computed = counts.batches > 0 and not failed
+    seen = horizon.look(task, engine, environment, computed=computed, signals=counts.blocked)
+    return dataclasses.replace(
+        applying.done(engine), plan_id=plan_id, next_run=seen.next_run, intervals_behind=seen.behind, blocked=seen.blocked
+    )

@@ -1,0 +1,157 @@
+"""Secrets from files, and the scrubber that keeps them (and data values) from leaving the pod.
+
+Used by `config` to fill connections and by `lines` and `__main__` for everything that is printed or returned. A value
+that leaves this module goes to SQLMesh and nowhere else.
+"""
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+from vulcan_contract.reasons import Reason
+from vulcan_contract.task import Connection, SecretForm, SecretRef
+from vulcan_runner.problem import Problem
+
+MASK = "***"
+_SHORTEST = 4  # a shorter secret would blank out ordinary words
+_SHORTEST_UNNAMED = 8  # keys that no connection names: a Secret is mounted whole, user names included
+_URL = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*://)[^\s/@'\"]*:[^\s@'\"]*@")
+_NAMED = re.compile(
+    r"(?i)\b(?P<key>password|passwd|pwd|token|secret|access_key|secret_key|bearer)\b(?P<sep>\s*[=:]\s*|\s+(?=[A-Za-z0-9._-]{20}))"
+    r"(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[^\s,;)\"']+)"
+)
+
+
+class Secrets:
+    """The folder `$VULCAN_SECRETS`: one folder per Secret, one file per key."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def fill(self, connection: Connection) -> dict[str, Any]:
+        """SQLMesh's fields of a connection: its options and its secret fields."""
+        values = {name: self.value(ref) for name, ref in connection.secrets.items()}
+        return {"type": connection.type, **connection.options, **values}
+
+    def value(self, ref: SecretRef) -> Any:
+        """Raises SecretMissing or SecretKeyMissing, naming Secret and key. One trailing line break is dropped."""
+        folder = self.folder / ref.name
+        if not folder.is_dir() or not any(_keys(folder)):
+            raise Problem(Reason.SECRET_MISSING, f"Secret {ref.name} does not exist; its key {ref.key} is needed.")
+        path = folder / ref.key
+        if not path.is_file():
+            raise Problem(Reason.SECRET_KEY_MISSING, f"Secret {ref.name} has no key {ref.key}.")
+        if ref.form is SecretForm.PATH:
+            return str(path)
+        text = path.read_text(encoding="utf-8", errors="surrogateescape")
+        if ref.form is SecretForm.VALUE:
+            return text.removesuffix("\n").removesuffix("\r")
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError as error:
+            raise Problem(
+                Reason.CONFIG_INVALID, f"Key {ref.key} of Secret {ref.name} is not JSON (line {error.lineno})."
+            ) from None
+
+    def scrubber(self, connections: Iterable[Connection]) -> "Scrubber":
+        """Knows the value of every mounted key; those that connections name even when they are short."""
+        named = {(ref.name, ref.key) for c in connections for ref in c.secrets.values()}
+        words: set[str] = set()
+        if self.folder.is_dir():
+            for secret in self.folder.iterdir():
+                for path in _keys(secret) if secret.is_dir() else ():
+                    shortest = _SHORTEST if (secret.name, path.name) in named else _SHORTEST_UNNAMED
+                    words |= {w for w in _words(path) if len(w) >= shortest}
+        return Scrubber(words)
+
+
+class Scrubber:
+    """Replaces secrets, in every spelling a driver or a URL gives them, by ***."""
+
+    def __init__(self, words: Iterable[str] = ()) -> None:
+        spellings = {s for word in words for s in _spellings(word)}
+        longest_first = sorted(spellings, key=lambda s: (-len(s), s))
+        self._known = re.compile("|".join(map(re.escape, longest_first))) if spellings else None
+
+    def text(self, text: str) -> str:
+        """The text without secrets and without credentials in URLs and connection strings."""
+        if self._known:
+            text = self._known.sub(MASK, text)
+        return _NAMED.sub(rf"\g<key>\g<sep>{MASK}", _URL.sub(rf"\g<scheme>{MASK}@", text))
+
+    def known(self, text: str) -> str:
+        """The text without known secrets only: for project text, in which `token = x` is code."""
+        text = self._known.sub(MASK, text) if self._known else text
+        return _URL.sub(rf"\g<scheme>{MASK}@", text)
+
+    def tree(self, value: Any) -> Any:
+        """`known` for every string in a JSON-like value, keys included."""
+        if isinstance(value, str):
+            return self.known(value)
+        if isinstance(value, dict):
+            return {self.tree(k): self.tree(v) for k, v in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self.tree(v) for v in value]
+        return value
+
+
+_DATA = (
+    (re.compile(r"(?m)^\s*(DETAIL|CONTEXT|LINE \d+|HINT|\s*\^).*(?:\n(?!\w+ ?\w*:).*)*"), ""),
+    (re.compile(r"\([^()]*\)=\([^()]*\)"), "(…)=(…)"),
+    (re.compile(r"'(?:[^'\\\n]|''|\\.){0,2000}'"), "'…'"),
+    (re.compile(r'(?<=: )"(?:[^"\n]|""){0,2000}"'), '"…"'),
+    (re.compile(r'(?i)\b(value|key|string|row|literal) "(?:[^"\n]|""){0,2000}"'), r'\1 "…"'),
+    (re.compile(r"(?i)\b(value|number|key) -?\d[\d.,:eE+-]*"), r"\1 …"),
+)
+
+
+def without_data(text: str) -> str:
+    """A driver's or a model's error text without the data values such texts quote. Identifiers stay."""
+    for pattern, by in _DATA:
+        text = pattern.sub(by, text)
+    return re.sub(r"\n\s*\n+", "\n", text).strip()
+
+
+def _keys(folder: Path) -> Iterator[Path]:
+    return (p for p in folder.iterdir() if not p.name.startswith("..") and p.is_file())
+
+
+def _words(path: Path) -> Iterator[str]:
+    """A secret file's whole text, its lines, and every string in it when it is JSON."""
+    text = path.read_text(encoding="utf-8", errors="surrogateescape").strip("\r\n")
+    yield text
+    lines = text.splitlines()
+    if len(lines) > 1:
+        yield from (line.strip() for line in lines if len(line.strip()) >= _SHORTEST_UNNAMED)
+    if text.startswith(("{", "[")):
+        try:
+            yield from _strings(json.loads(text))
+        except json.JSONDecodeError:
+            return
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield from ([value] if len(value) >= _SHORTEST_UNNAMED else [])
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _strings(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _strings(inner)
+
+
+def _spellings(word: str) -> set[str]:
+    raw = word.encode("utf-8", errors="surrogateescape")
+    escaped = word.replace("\\", "\\\\").replace("'", "\\'")
+    plain = {
+        word, escaped, word.replace("'", "''"), repr(word)[1:-1],
+        json.dumps(word)[1:-1], json.dumps(word, ensure_ascii=False)[1:-1], base64.b64encode(raw).decode(),
+    }  # fmt: skip
+    quoted = {q(raw, safe=safe) for q in (quote, quote_plus) for safe in ("", "/", "!$&()*,;=:@/")}
+    lower = {re.sub(r"%[0-9A-F]{2}", lambda m: m.group().lower(), q) for q in quoted}
+    return {s for s in plain | quoted | lower if len(s) >= _SHORTEST}

@@ -1,0 +1,46 @@
+"""Stop: one flag for SIGTERM and for a lost writer lock, asked by SQLMesh before every batch.
+
+While the task only reads, a signal ends it at once; while it writes, the batch in hand is finished first. A second
+signal changes nothing. `__main__` installs it, `engine` hands it to SQLMesh as circuit breaker.
+"""
+
+import signal
+import threading
+from types import FrameType
+
+from vulcan_contract.reasons import Reason
+from vulcan_runner.problem import Problem, Stopped
+
+
+class Stop:
+    """Why the task has to end, if it has to."""
+
+    def __init__(self) -> None:
+        self._problem: Problem | None = None
+        self._lock = threading.RLock()
+        self.writing = False
+
+    def install(self) -> None:
+        """Main thread only."""
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)
+
+    def because(self, problem: Problem) -> None:
+        """The first reason counts."""
+        with self._lock:
+            self._problem = self._problem or problem
+
+    def __call__(self) -> bool:
+        """SQLMesh's circuit breaker."""
+        return self._problem is not None
+
+    def check(self) -> None:
+        """Raises Stopped when it is time to end."""
+        if self._problem is not None:
+            raise Stopped(self._problem)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        again = self._problem is not None
+        self.because(Problem(Reason.CANCELLED, "Told to stop; what is finished is kept, the next attempt goes on there."))
+        if not self.writing and not again:
+            self.check()

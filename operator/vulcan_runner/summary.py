@@ -1,0 +1,192 @@
+"""What a plan would do: the short PlanSummary for the Result, and the full report for people.
+
+Called by `planning`'s tasks and by `applying` (which compares the same numbers). Reads a built plan, changes nothing.
+"""
+
+import gzip
+import json
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from sqlmesh.utils.date import to_datetime
+
+from vulcan_contract import report
+from vulcan_contract.result import ModelChange, PlanSummary
+from vulcan_contract.task import Task
+from vulcan_runner import digests, names
+from vulcan_runner.config import effective_categorizer
+from vulcan_runner.engine import Engine
+from vulcan_runner.planning import Built
+
+_DAY_MS = 86_400_000
+_MAX_DIFF = 20_000
+
+
+def summarise(task: Task, built: Built, engine: Engine, identity: str, adopted: bool) -> PlanSummary:
+    """Counts are complete; the contract cuts `models` where the termination message is too small."""
+    plan, diff = built.plan, built.plan.context_diff
+    changes = _changes(built, engine)
+    counted = {kind: sum(c.change == kind for c in changes.values()) for kind in {c.change for c in changes.values()}}
+    existing = len(built.before.snapshots) if built.before else 0
+    removed = [names.display(s.name, engine.catalog) for s in diff.removed_snapshots]
+    destructive = sorted({*removed, *(names.display(n, engine.catalog) for n in built.destructive)})
+    return PlanSummary(
+        target=digests.target(task, built),
+        base=digests.base(built, identity),
+        base_plan_id=built.before.plan_id if built.before else "",
+        has_changes=built.has_work,
+        added=len(diff.added),
+        directly_modified=counted.get("DirectlyModified", 0),
+        indirectly_modified=counted.get("IndirectlyModified", 0),
+        metadata_modified=counted.get("MetadataModified", 0),
+        removed=len(removed),
+        total_models=len(plan.snapshots),
+        backfill_intervals=sum(c.intervals for c in changes.values()),
+        rebuilt_models=sum(_is_rebuilt(c) for c in changes.values()),
+        history_days=_history_days(built),
+        removed_percent=round(100 * len(removed) / existing, 2) if existing else 0.0,
+        breaking=sum(c.category == "Breaking" and c.change == "DirectlyModified" for c in changes.values()),
+        destructive=tuple(destructive),
+        adopted=adopted,
+        tests_run=built.tests_run,
+        effective=_effective(task, engine),
+        models=tuple(sorted(changes.values(), key=lambda c: (not c.destructive, -c.intervals, c.name))),
+    )
+
+
+def full_report(task: Task, built: Built, engine: Engine, summary: PlanSummary) -> tuple[dict[str, Any], int]:
+    """The report and how many models were left out of it: diffs go first, then whole models."""
+    models = [_detail(built, engine, change) for change in summary.models]
+    whole: dict[str, Any] = {
+        "environment": task.environment,
+        "source": {"url": task.source.url, "commit": task.source.commit, "digest": task.source.digest} if task.source else {},
+        "target": summary.target,
+        "base": summary.base,
+        "warnings": list(built.warnings),
+        "ignored": engine.ignored,
+        "effective": dict(summary.effective),
+        "testsRun": summary.tests_run,
+        "models": models,
+    }
+    if _size(whole) <= report.MAX_BYTES:
+        return whole, 0
+    for model in models:
+        model.pop("diff", None)
+    omitted = 0
+    while _size(whole) > report.MAX_BYTES and whole["models"]:
+        kept = whole["models"][: len(whole["models"]) * 3 // 4]
+        omitted += len(whole["models"]) - len(kept)
+        whole["models"] = kept
+    return {**whole, "omitted": omitted, "diffsOmitted": True}, omitted
+
+
+def intervals_of(snapshot: Any, intervals: Iterable[Any]) -> int:
+    """FULL, VIEW and SEED models are computed once, however long the time they stand for."""
+    count = len(list(intervals))
+    return min(count, 1) if is_whole(snapshot) else count
+
+
+def is_whole(snapshot: Any) -> bool:
+    """Computed as one piece, without regard to time."""
+    return bool(snapshot.is_full or snapshot.is_view or snapshot.is_seed or not snapshot.is_incremental)
+
+
+def _changes(built: Built, engine: Engine) -> dict[str, ModelChange]:
+    plan, diff = built.plan, built.plan.context_diff
+    missing = {i.snapshot_id: i.intervals for i in plan.missing_intervals} if plan.requires_backfill else {}
+    found = {}
+    for snapshot_id, snapshot in plan.snapshots.items():
+        change = _change(plan, snapshot_id)
+        intervals = intervals_of(snapshot, missing.get(snapshot_id, ()))
+        if not change and not intervals:
+            continue
+        found[snapshot.name] = ModelChange(
+            name=names.display(snapshot.name, engine.catalog),
+            change=change or "Backfilled",
+            category=names.title(snapshot.change_category) if change and change != "Restated" else "",
+            kind=snapshot.model_kind_name.value if snapshot.model_kind_name else "",
+            intervals=intervals,
+            destructive=snapshot.name in built.destructive,
+        )
+    for removed in diff.removed_snapshots.values():
+        name = names.display(removed.name, engine.catalog)
+        found[removed.name] = ModelChange(name, "Removed", destructive=True)
+    return found
+
+
+def _change(plan: Any, snapshot_id: Any) -> str:
+    diff, name = plan.context_diff, snapshot_id.name
+    if snapshot_id in diff.added:
+        return "Added"
+    if name in diff.modified_snapshots:
+        if diff.directly_modified(name):
+            return "DirectlyModified"
+        return "IndirectlyModified" if diff.indirectly_modified(name) else "MetadataModified"
+    return "Restated" if snapshot_id in plan.restatements else ""
+
+
+def _is_rebuilt(change: ModelChange) -> bool:
+    """A model that the environment has already and whose table is computed anew; a view has no table."""
+    return change.intervals > 0 and change.kind != "VIEW" and change.change not in ("Added", "Backfilled")
+
+
+def _history_days(built: Built) -> int:
+    """The longest stretch of time that one incremental model is computed for."""
+    if not built.plan.requires_backfill:
+        return 0
+    spans = [
+        i.intervals[-1][1] - i.intervals[0][0]
+        for i in built.plan.missing_intervals
+        if i.intervals and not is_whole(built.plan.snapshots[i.snapshot_id])
+    ]
+    return math.ceil(max(spans, default=0) / _DAY_MS)
+
+
+def _effective(task: Task, engine: Engine) -> dict[str, str]:
+    """Each planning field's value and whence it is: the environment's spec or the project's configuration."""
+    options, config = task.plan, engine.config
+    mode = effective_categorizer(config) if options.categorization == "Project" else options.categorization
+    said = {
+        "categorization": (mode, options.categorization != "Project"),
+        "forwardOnly": (config.plan.forward_only if options.forward_only is None else options.forward_only, options.forward_only is not None),
+        "noGaps": (bool(options.no_gaps), options.no_gaps is not None),
+        "selectModels": (", ".join(options.select_models) or "all", bool(options.select_models)),
+        "start": (options.start or "model's own", options.start is not None),
+        "devStart": (options.dev_start or "model's own", options.dev_start is not None),
+        "environmentTtl": (config.environment_ttl or "none", not task.expires),
+    }
+    return {name: f"{str(value)[:100]} ({'spec' if ours else 'project'})" for name, (value, ours) in said.items()}
+
+
+def _detail(built: Built, engine: Engine, change: ModelChange) -> dict[str, Any]:
+    detail: dict[str, Any] = {
+        "name": change.name, "change": change.change, "category": change.category, "kind": change.kind,
+        "intervals": change.intervals, "destructive": change.destructive,
+    }  # fmt: skip
+    snapshot = next((s for s in built.plan.snapshots.values() if names.display(s.name, engine.catalog) == change.name), None)
+    if snapshot is None or not snapshot.is_model:
+        return detail
+    model = snapshot.model
+    detail |= {
+        "version": snapshot.version or "", "cron": model.cron, "owner": model.owner or "",
+        "dependsOn": sorted(names.display(d, engine.catalog) for d in model.depends_on or ()),
+        "audits": sorted(audit.name for audit, _ in model.audits_with_args),
+        "missing": _spans(built, snapshot),
+    }  # fmt: skip
+    if change.change in ("DirectlyModified", "MetadataModified"):
+        detail["diff"] = built.plan.context_diff.text_diff(snapshot.name)[:_MAX_DIFF]
+    return detail
+
+
+def _spans(built: Built, snapshot: Any) -> list[str]:
+    if not built.plan.requires_backfill:
+        return []
+    missing = next((i for i in built.plan.missing_intervals if i.snapshot_id == snapshot.snapshot_id), None)
+    pairs = missing.merged_intervals if missing else []
+    return ["/".join(to_datetime(t).isoformat().replace("+00:00", "Z") for t in pair) for pair in pairs[:20]]
+
+
+def _size(value: Any) -> int:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return len(gzip.compress(text.encode(), mtime=0))

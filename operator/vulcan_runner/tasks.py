@@ -1,0 +1,184 @@
+"""One function per task kind, chosen by `run`.
+
+Called by `__main__`, which turns what is raised here into a Result. Every task but `resolve` first sees whose state it
+is (`guard`); those that write hold the writer lock for the whole time.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, assert_never
+
+from vulcan_contract import report as reports
+from vulcan_contract.reasons import Reason
+from vulcan_contract.result import Result
+from vulcan_contract.task import Task, TaskKind
+from vulcan_runner import applying, guard, lock, planning, resolving, running, summary
+from vulcan_runner.config import Connections, application_name, writer_prefix
+from vulcan_runner.console import Recorder
+from vulcan_runner.engine import Engine
+from vulcan_runner.journal import Journal
+from vulcan_runner.lines import Lines
+from vulcan_runner.pod import Pod
+from vulcan_runner.problem import Problem
+from vulcan_runner.secrets import Scrubber, Secrets
+from vulcan_runner.state import State
+from vulcan_runner.stop import Stop
+
+_PROD = "prod"
+
+
+@dataclass(frozen=True)
+class Shell:
+    """What every task needs of the process it runs in."""
+
+    task: Task
+    pod: Pod
+    lines: Lines
+    scrub: Scrubber
+    stop: Stop
+    recorder: Recorder
+
+
+def run(shell: Shell) -> Result:
+    """Does what the task says."""
+    kind = shell.task.kind
+    match kind:
+        case TaskKind.PROBE:
+            return _probe(shell)
+        case TaskKind.RESOLVE:
+            return resolving.resolve(shell.task, shell.pod, shell.lines)
+        case TaskKind.PLAN:
+            return _plan(shell)
+        case TaskKind.APPLY:
+            return _apply(shell)
+        case TaskKind.RUN:
+            return _run(shell)
+        case TaskKind.INVALIDATE:
+            return _invalidate(shell)
+        case _:
+            assert_never(kind)
+
+
+def _probe(shell: Shell) -> Result:
+    with _state(shell) as (connections, state):
+        shell.lines.enter("verify")
+        found = guard.probe(shell.task, connections, state, shell.stop, shell.lines)
+    did = " The empty state was initialised." if found.initialised else ""
+    return Result(shell.task.kind, Reason.SUCCEEDED, f"Warehouse and state answer.{did}", probe=found)
+
+
+def _plan(shell: Shell) -> Result:
+    task, lines = shell.task, shell.lines
+    with _state(shell) as (connections, state):
+        identity = _verify(shell, state)
+        folder = resolving.checked(shell.task, shell.pod)
+        engine = _engine(shell, folder, connections, state)
+        tests_run = planning.prepare(task, engine, lines, check=True)
+        built = planning.build(task, engine, lines, tests_run)
+        adopted = bool(applying.adopted(task, engine, state))
+        found = summary.summarise(task, built, engine, identity, adopted)
+        full, omitted = summary.full_report(task, built, engine, found)
+        engine.close()
+    frames, sha256, _ = reports.frames(shell.scrub.tree(full), task.nonce)
+    for line in frames:
+        print(line)
+    reason = Reason.SUCCEEDED if built.has_work else Reason.NO_CHANGES
+    return Result(
+        task.kind, reason, _plan_words(found), summary=found, report_sha256=sha256, report_omitted=omitted,
+        digest=task.source.digest if task.source else None,
+    )  # fmt: skip
+
+
+def _apply(shell: Shell) -> Result:
+    task, approved = shell.task, shell.task.approved
+    if approved is None:
+        raise Problem(Reason.CONTRACT_MISMATCH, "An apply without a decision.")
+    with _state(shell) as (connections, state), _writer(shell, connections, state) as (identity, journal):
+        folder = resolving.checked(shell.task, shell.pod)
+        engine = _engine(shell, folder, connections, state, journal)
+        try:
+            return applying.apply(task, approved, engine, state, identity, shell.lines)
+        finally:
+            engine.close()
+
+
+def _run(shell: Shell) -> Result:
+    with _state(shell) as (connections, state), _writer(shell, connections, state) as (_, journal):
+        folder = resolving.checked(shell.task, shell.pod) if shell.task.source else None
+        engine = _engine(shell, folder, connections, state, journal)
+        try:
+            return running.run(shell.task, engine, shell.lines)
+        finally:
+            engine.close()
+
+
+def _invalidate(shell: Shell) -> Result:
+    task = shell.task
+    if task.environment == _PROD:
+        raise Problem(Reason.PLAN_REJECTED, "The environment prod is never invalidated.")
+    with _state(shell) as (connections, state), _writer(shell, connections, state) as (_, journal):
+        engine = _engine(shell, None, connections, state, journal)
+        engine.connect()
+        shell.lines.enter("invalidate")
+        there = engine.environment(task.environment) is not None
+        if there:
+            engine.invalidate(task.environment)
+        state.forget_apply(task.environment)
+        engine.close()
+    said = "Dropped its views and record." if there else "It was not there."
+    return Result(task.kind, Reason.SUCCEEDED, said)
+
+
+@contextmanager
+def _state(shell: Shell) -> Iterator[tuple[Connections, State]]:
+    """Secrets are read here and nowhere else."""
+    task = shell.task
+    shell.lines.enter("config")
+    connections = Connections(task, Secrets(shell.pod.secrets))
+    state = State(connections.state, task.gateway.state_schema, shell.pod.work / "cache" / "state")
+    try:
+        yield connections, state
+    finally:
+        state.close()
+
+
+@contextmanager
+def _writer(shell: Shell, connections: Connections, state: State) -> Iterator[tuple[str, Journal]]:
+    """The state's identity and the journal, with the writer lock held and nobody left of a former holder."""
+    task = shell.task
+    identity = _verify(shell, state)
+    shell.stop.writing = True
+    with ExitStack() as stack:
+        stack.enter_context(lock.held(connections.state, task.gateway.state_schema, shell.stop, shell.lines))
+        everywhere = [connections.state, connections.warehouse, *connections.additional.values()]
+        lock.end_zombies(everywhere, writer_prefix(task.gateway), application_name(task), shell.lines)
+        journal = Journal(state, task.job, task.environment)
+        journal.require_clean()
+        shell.stop.check()
+        yield identity, journal
+
+
+def _verify(shell: Shell, state: State) -> str:
+    shell.lines.enter("verify")
+    return guard.verify(shell.task, state)
+
+
+def _engine(
+    shell: Shell, folder: Path | None, connections: Connections, state: State, journal: Journal | None = None
+) -> Engine:
+    shell.lines.enter("config")
+    journal = journal or Journal(state, shell.task.job, shell.task.environment)
+    return Engine(shell.task, folder, connections, shell.pod.work, shell.recorder, shell.stop, journal)
+
+
+def _plan_words(found: Any) -> str:
+    if not found.has_changes:
+        return "The environment has this revision already."
+    counts = (
+        (found.added, "added"), (found.directly_modified, "modified"), (found.indirectly_modified, "indirectly modified"),
+        (found.metadata_modified, "with other metadata"), (found.removed, "removed"),
+    )  # fmt: skip
+    said = ", ".join(f"{count} {word}" for count, word in counts if count) or "no model changed"
+    return f"{said}; {found.backfill_intervals} intervals to compute."
