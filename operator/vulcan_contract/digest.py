@@ -1,0 +1,24 @@
+"""Digests that both sides must compute alike: a source tree, a plan token, stable JSON.
+
+sha256 throughout: SQLMesh's own fingerprints are crc32, for which collisions are easily made.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+
+def of_json(value: Any) -> str:
+    """sha256 (hex) of canonical JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def of_files(files: Mapping[str, bytes]) -> str:
+    """Digest of a source tree: relative POSIX paths and contents; names, times and modes of folders do not count."""
+    whole = hashlib.sha256()
+    for path in sorted(files):
+        whole.update(f"{len(path.encode())}:{path}:{len(files[path])}:".encode())
+        whole.update(files[path])
+    return f"sha256:{whole.hexdigest()}"

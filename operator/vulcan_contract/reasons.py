@@ -1,0 +1,330 @@
+"""The only failure vocabulary: every reason a task can end with, whose fault it is and whether trying again helps.
+
+The runner maps exceptions to reasons in one place (`vulcan_runner.failures`), the operator turns them into conditions;
+`docs/reference/reasons.md` is generated from this table. Nothing else may invent a reason for a task's end.
+"""
+
+import enum
+from dataclasses import dataclass
+
+
+class Outcome(enum.StrEnum):
+    """FAILED is a no for reasons of content (the user's project or spec), ERRORED is machinery, ABORTED was stopped."""
+
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    ERRORED = "Errored"
+    ABORTED = "Aborted"
+
+
+class Retry(enum.StrEnum):
+    """When the same task may be tried again without a human."""
+
+    NEVER = "Never"  # a new revision, a new spec or a human's word
+    NOW = "Now"  # at once; counts as an attempt
+    BACKOFF = "Backoff"  # exponential, up to retry.limit attempts
+    WAIT = "Wait"  # at retry.maxBackoff at the latest, without limit: somebody else's outage
+    REPLAN = "Replan"  # the plan no longer holds: plan again, then ask again
+
+
+class Reason(enum.StrEnum):
+    """Why a task ended. CamelCase, as Kubernetes condition reasons are."""
+
+    SUCCEEDED = "Succeeded"
+    NO_CHANGES = "NoChanges"
+    NOTHING_TO_DO = "NothingToDo"
+    ALREADY_APPLIED = "AlreadyApplied"
+    PLAN_CHANGED = "PlanChanged"
+    CONFIG_INVALID = "ConfigInvalid"
+    PROJECT_LOAD_FAILED = "ProjectLoadFailed"
+    PROJECT_EMPTY = "ProjectEmpty"
+    DBT_UNSUPPORTED = "DbtProjectUnsupported"
+    LINT_FAILED = "LintFailed"
+    TESTS_FAILED = "TestsFailed"
+    PLAN_REJECTED = "PlanRejected"
+    UNCATEGORIZED = "Uncategorized"
+    MODEL_FAILED = "ModelFailed"
+    AUDIT_FAILED = "AuditFailed"
+    SIGNAL_NOT_READY = "SignalNotReady"
+    PLAN_CONFLICT = "PlanConflict"
+    UNFINALIZED = "EnvironmentUnfinalized"
+    ENVIRONMENT_NOT_FOUND = "EnvironmentNotFound"
+    REFERENCE_MISSING = "ReferenceMissing"
+    MANUAL_CHECK = "ManualCheckRequired"
+    STATE_BUSY = "StateBusy"
+    STATE_OWNERSHIP = "StateOwnershipConflict"
+    STATE_LOST = "StateLost"
+    STATE_IDENTITY = "StateIdentityChanged"
+    STATE_MIGRATION = "StateMigrationRequired"
+    RUNNER_OUTDATED = "RunnerOutdated"
+    WAREHOUSE_UNREACHABLE = "WarehouseUnreachable"
+    STATE_UNREACHABLE = "StateUnreachable"
+    AUTH_FAILED = "AuthFailed"
+    SECRET_MISSING = "SecretMissing"
+    SECRET_KEY_MISSING = "SecretKeyMissing"
+    SOURCE_UNREACHABLE = "SourceUnreachable"
+    SOURCE_AUTH_FAILED = "SourceAuthFailed"
+    SOURCE_REF_MISSING = "SourceRefMissing"
+    SOURCE_PATH_MISSING = "SourcePathMissing"
+    SOURCE_CHANGED = "SourceDigestMismatch"
+    CANCELLED = "Cancelled"
+    PREEMPTED = "Preempted"
+    CONTRACT_MISMATCH = "ContractMismatch"
+    RUNNER_CRASHED = "RunnerCrashed"
+    DEADLINE_EXCEEDED = "DeadlineExceeded"
+    IMAGE_PULL_FAILED = "ImagePullFailed"
+    POD_NOT_STARTED = "PodNotStarted"
+    LOST = "Lost"
+
+
+@dataclass(frozen=True)
+class About:
+    """One row of the table: outcome, when to retry, what it means and what a person can do."""
+
+    outcome: Outcome
+    retry: Retry
+    meaning: str
+    next_step: str
+
+
+_OK, _NO, _ERR, _STOP = Outcome.SUCCEEDED, Outcome.FAILED, Outcome.ERRORED, Outcome.ABORTED
+_NEVER, _NOW, _BACK, _WAIT, _REPLAN = Retry.NEVER, Retry.NOW, Retry.BACKOFF, Retry.WAIT, Retry.REPLAN
+
+ABOUT: dict[Reason, About] = {
+    Reason.SUCCEEDED: About(_OK, _NEVER, "The task did what it was asked to do.", "Nothing to do."),
+    Reason.NO_CHANGES: About(_OK, _NEVER, "The environment already has this revision.", "Nothing to do."),
+    Reason.NOTHING_TO_DO: About(_OK, _NEVER, "No interval was due.", "Nothing to do."),
+    Reason.ALREADY_APPLIED: About(_OK, _NEVER, "The environment is already at this plan.", "Nothing to do."),
+    Reason.PLAN_CHANGED: About(
+        _NO,
+        _REPLAN,
+        "The plan rebuilt at apply time is not the one that was decided on.",
+        "It is planned again; look at the new plan and approve that one.",
+    ),
+    Reason.CONFIG_INVALID: About(
+        _NO,
+        _NEVER,
+        "SQLMesh refuses the project's configuration or the connection's options.",
+        "Correct config.yaml in the project or the connection options of the gateway.",
+    ),
+    Reason.PROJECT_LOAD_FAILED: About(
+        _NO,
+        _NEVER,
+        "The project does not load: a model, macro or audit has an error.",
+        "Correct the file named in the message and give a new revision.",
+    ),
+    Reason.PROJECT_EMPTY: About(
+        _NO,
+        _NEVER,
+        "The source has no models; planning it would remove everything.",
+        "Check project.git.path or the ConfigMap's items; an environment is removed by deleting its object.",
+    ),
+    Reason.DBT_UNSUPPORTED: About(
+        _NO,
+        _NEVER,
+        "The source is a dbt project.",
+        "Use a native SQLMesh project; dbt projects are not supported yet.",
+    ),
+    Reason.LINT_FAILED: About(
+        _NO,
+        _NEVER,
+        "The project's own linter rules report errors.",
+        "Correct the models and give a new revision.",
+    ),
+    Reason.TESTS_FAILED: About(
+        _NO,
+        _NEVER,
+        "Unit tests of the project fail.",
+        "Correct the models or tests and give a new revision.",
+    ),
+    Reason.PLAN_REJECTED: About(
+        _NO,
+        _NEVER,
+        "SQLMesh refuses to build this plan.",
+        "Change the spec or the project as the message says (selection, dates, destructive changes).",
+    ),
+    Reason.UNCATEGORIZED: About(
+        _NO,
+        _NEVER,
+        "A changed model has no category and the project does not categorise automatically.",
+        "Set plan.categorization or plan.categories.",
+    ),
+    Reason.MODEL_FAILED: About(
+        _NO,
+        _BACK,
+        "The SQL or Python of a model failed.",
+        "Correct the model, or its data; it is retried meanwhile.",
+    ),
+    Reason.AUDIT_FAILED: About(
+        _NO,
+        _BACK,
+        "A blocking audit failed; the rows it found are written already.",
+        "Correct the data or the model; it is retried meanwhile.",
+    ),
+    Reason.SIGNAL_NOT_READY: About(_OK, _NEVER, "A signal says its data is not there yet.", "It is asked again."),
+    Reason.PLAN_CONFLICT: About(
+        _NO,
+        _REPLAN,
+        "Another plan was applied to the environment meanwhile.",
+        "It is planned again.",
+    ),
+    Reason.UNFINALIZED: About(
+        _ERR,
+        _NOW,
+        "An earlier apply was interrupted while it swapped views.",
+        "It is applied again by itself.",
+    ),
+    Reason.ENVIRONMENT_NOT_FOUND: About(
+        _ERR,
+        _REPLAN,
+        "The environment is not in the state database.",
+        "It is planned again.",
+    ),
+    Reason.REFERENCE_MISSING: About(
+        _NO,
+        _WAIT,
+        "The gateway has no environment named prod, which others branch from.",
+        "Create a VulcanEnvironment with environment: prod on this gateway; it goes on by itself then.",
+    ),
+    Reason.MANUAL_CHECK: About(
+        _NO,
+        _NEVER,
+        "An append-only model was being written when its Job was lost; rows may be there twice.",
+        "Check the table and interval in the message, correct them, then ask again with the plan-requested-at"
+        " (or run-requested-at) annotation.",
+    ),
+    Reason.STATE_BUSY: About(
+        _ERR,
+        _WAIT,
+        "Another process holds the writer lock of the state database.",
+        "It is tried again; if nothing of ours runs, look for a SQLMesh process elsewhere.",
+    ),
+    Reason.STATE_OWNERSHIP: About(
+        _NO,
+        _NEVER,
+        "The state database belongs to another gateway.",
+        "Give this gateway a state database of its own, or set spec.takeover to the owner in the message.",
+    ),
+    Reason.STATE_LOST: About(
+        _NO,
+        _NEVER,
+        "The state is empty although the warehouse has SQLMesh tables.",
+        "Restore the state database from a backup, or set spec.takeover: empty to start anew.",
+    ),
+    Reason.STATE_IDENTITY: About(
+        _NO,
+        _NEVER,
+        "The state is not the one this gateway used before.",
+        "Restore the former state database, or set spec.takeover to accept this one.",
+    ),
+    Reason.STATE_MIGRATION: About(
+        _NO,
+        _NEVER,
+        "The state was written by an older SQLMesh than the runner's.",
+        "Back up and migrate the state, or use a runner image with the former SQLMesh version.",
+    ),
+    Reason.RUNNER_OUTDATED: About(
+        _NO,
+        _NEVER,
+        "The state was written by a newer SQLMesh than the runner's.",
+        "Use a newer runner image.",
+    ),
+    Reason.WAREHOUSE_UNREACHABLE: About(
+        _ERR,
+        _WAIT,
+        "The warehouse does not answer.",
+        "It is tried again; check host, port and network policies.",
+    ),
+    Reason.STATE_UNREACHABLE: About(
+        _ERR,
+        _WAIT,
+        "The state database does not answer.",
+        "It is tried again; check host, port and network policies.",
+    ),
+    Reason.AUTH_FAILED: About(
+        _ERR,
+        _WAIT,
+        "The database refuses the credentials.",
+        "Correct the Secret named in the message; the next attempt reads it afresh.",
+    ),
+    Reason.SECRET_MISSING: About(
+        _ERR,
+        _WAIT,
+        "A Secret that a connection names does not exist.",
+        "Create the Secret in the gateway's namespace; the next attempt reads it.",
+    ),
+    Reason.SECRET_KEY_MISSING: About(
+        _ERR,
+        _WAIT,
+        "A Secret lacks the key that a connection names.",
+        "Add the key to the Secret or correct the reference; the next attempt reads it.",
+    ),
+    Reason.SOURCE_UNREACHABLE: About(
+        _ERR,
+        _WAIT,
+        "The git server does not answer.",
+        "It is tried again; check project.git.url and the network.",
+    ),
+    Reason.SOURCE_AUTH_FAILED: About(
+        _ERR,
+        _WAIT,
+        "The git server refuses the credentials.",
+        "Correct the Secret of the gateway's gitCredentials entry for this URL.",
+    ),
+    Reason.SOURCE_REF_MISSING: About(
+        _NO,
+        _WAIT,
+        "The repository has no such branch, tag or commit.",
+        "Push the ref or correct project.git.ref.",
+    ),
+    Reason.SOURCE_PATH_MISSING: About(
+        _NO,
+        _NEVER,
+        "The repository has no such folder, or it holds no SQLMesh project.",
+        "Correct project.git.path.",
+    ),
+    Reason.SOURCE_CHANGED: About(
+        _ERR,
+        _REPLAN,
+        "The source the pod got is not the one that was resolved.",
+        "It is resolved again.",
+    ),
+    Reason.CANCELLED: About(_STOP, _NOW, "The Job was told to stop.", "It goes on where it stopped."),
+    Reason.PREEMPTED: About(_STOP, _NOW, "More urgent work needed the gateway.", "It goes on where it stopped."),
+    Reason.CONTRACT_MISMATCH: About(
+        _NO,
+        _NEVER,
+        "Runner image and operator do not understand each other.",
+        "Use a runner image of the operator's version.",
+    ),
+    Reason.RUNNER_CRASHED: About(
+        _ERR,
+        _BACK,
+        "The runner ended without a result (killed, out of memory, or a bug).",
+        "It is tried again; see the Job's log, raise runner.resources if it was out of memory.",
+    ),
+    Reason.DEADLINE_EXCEEDED: About(
+        _ERR,
+        _BACK,
+        "The task took longer than runner.deadline.",
+        "It goes on where it stopped; raise runner.deadline.",
+    ),
+    Reason.IMAGE_PULL_FAILED: About(
+        _ERR,
+        _WAIT,
+        "The runner image cannot be pulled.",
+        "Correct runner.image or its imagePullSecrets.",
+    ),
+    Reason.POD_NOT_STARTED: About(
+        _ERR,
+        _WAIT,
+        "The Job's pod did not start in time.",
+        "See the message: quota, nodes, volumes or admission.",
+    ),
+    Reason.LOST: About(
+        _ERR,
+        _BACK,
+        "The Job vanished before its result was recorded.",
+        "It is done again under a new name.",
+    ),
+}

@@ -1,0 +1,42 @@
+"""The plan's full report on its way through a pod's log.
+
+The runner prints frames, the operator finds them among whatever project code printed: each line carries the Job's
+nonce, the whole is checked against a sha256 in the Result. Gzipped at most MAX_BYTES; per-model details are cut by the
+runner before that.
+"""
+
+import base64
+import gzip
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+MAX_BYTES = 512 * 1024
+_WIDTH = 1024
+
+
+def frames(report: Any, nonce: str) -> tuple[list[str], str, int]:
+    """Lines to print, sha256 of the gzipped report, its size in bytes."""
+    text = json.dumps(report, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    packed = gzip.compress(text.encode(), mtime=0)
+    encoded = base64.b64encode(packed).decode()
+    chunks = [encoded[i : i + _WIDTH] for i in range(0, len(encoded), _WIDTH)]
+    lines = [f"::vulcan-report:{nonce}:{i}/{len(chunks)}:{chunk}" for i, chunk in enumerate(chunks, 1)]
+    return lines, hashlib.sha256(packed).hexdigest(), len(packed)
+
+
+def packed(lines: Iterable[str], nonce: str, sha256: str) -> bytes | None:
+    """The gzipped report found in a log, or None when it is missing, incomplete or not the one the Result names."""
+    try:
+        data = base64.b64decode("".join(_chunks(lines, f"::vulcan-report:{nonce}:")), validate=True)
+    except ValueError:
+        return None
+    return data if data and hashlib.sha256(data).hexdigest() == sha256 else None
+
+
+def _chunks(lines: Iterable[str], prefix: str) -> Iterator[str]:
+    for line in lines:
+        start = line.find(prefix)
+        if start >= 0:
+            yield line[start + len(prefix) :].rstrip("\n").split(":", 1)[-1]

@@ -1,0 +1,176 @@
+"""Result: what one Job found or did, from the runner to the operator.
+
+Written by `vulcan_runner` to the termination message (at most 4 KiB, the kubelet's cap), read by the planners through
+`vulcan_operator.plan.jobs`. No secret and no data value may be in it; the runner scrubs before it writes. Detail that
+does not fit goes into the report on stdout (`report.py`).
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from vulcan_contract import CONTRACT_VERSION
+from vulcan_contract.codec import ContractError, decode, encode
+from vulcan_contract.reasons import ABOUT, Outcome, Reason, Retry
+
+MAX_BYTES = 4096
+MAX_MESSAGE = 700
+
+
+@dataclass(frozen=True)
+class ModelChange:
+    """One changed model of a plan. `intervals`: batches of time to compute (FULL, VIEW, SEED count once)."""
+
+    name: str
+    change: str  # Added | DirectlyModified | IndirectlyModified | MetadataModified | Removed | Restated | Backfilled
+    category: str = ""  # SQLMesh's SnapshotChangeCategory, title case: Breaking, NonBreaking, ForwardOnly, ...
+    kind: str = ""
+    intervals: int = 0
+    destructive: bool = False
+
+
+@dataclass(frozen=True)
+class PlanSummary:
+    """What a plan would do. `models` may be cut (see `omitted`), the counts never are."""
+
+    target: str  # sha256 of everything the resulting environment is made of
+    base: str  # sha256 of what the plan starts from
+    base_plan_id: str = ""
+    has_changes: bool = False
+    added: int = 0
+    directly_modified: int = 0
+    indirectly_modified: int = 0
+    metadata_modified: int = 0
+    removed: int = 0
+    total_models: int = 0
+    backfill_intervals: int = 0
+    rebuilt_models: int = 0
+    history_days: int = 0
+    removed_percent: float = 0.0
+    breaking: int = 0
+    destructive: tuple[str, ...] = ()
+    adopted: bool = False  # the environment was in state before its first plan by the operator
+    tests_run: int = 0
+    effective: Mapping[str, str] = field(default_factory=dict)  # planning field -> "value (whence)"
+    models: tuple[ModelChange, ...] = ()
+    omitted: int = 0
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One failed model or audit. `message` is scrubbed and cut."""
+
+    model: str
+    reason: Reason
+    message: str
+    interval: str = ""
+    audit: str = ""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What an apply or a run did. `next_run` and `intervals_behind` hold for the environment as a whole afterwards."""
+
+    plan_id: str = ""
+    models: int = 0
+    batches: int = 0
+    rows: int = 0
+    audits_run: int = 0
+    audits_warned: int = 0
+    resumed: bool = False
+    next_run: str | None = None  # RFC 3339; None: no model is ever due
+    intervals_behind: int = 0
+    blocked: int = 0  # missing intervals that a signal holds back; asked again after 5 min
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a probe saw. `state_identity` is the same for the same state, whatever name it is reached by."""
+
+    warehouse: bool = False
+    state: bool = False
+    state_identity: str = ""
+    initialised: bool = False
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a task ended. `reason` decides retries (`reasons.ABOUT`); `transient` narrows ModelFailed to an outage.
+
+    `retry` overrides the table where the runner knows better (a model that failed for a lost connection).
+    """
+
+    task: str
+    reason: Reason
+    message: str = ""
+    retry: Retry | None = None
+    commit: str | None = None  # resolve: the commit a ref names
+    digest: str | None = None  # resolve: the source digest of what was got
+    summary: PlanSummary | None = None
+    report_sha256: str | None = None
+    report_omitted: int = 0
+    work: Work | None = None
+    probe: Probe | None = None
+    failures: tuple[Failure, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    contract: int = CONTRACT_VERSION
+
+    @property
+    def outcome(self) -> Outcome:
+        """Succeeded, Failed (content), Errored (machinery) or Aborted."""
+        return ABOUT[self.reason].outcome
+
+    @property
+    def retries(self) -> Retry:
+        """When the same task may be tried again."""
+        return self.retry or ABOUT[self.reason].retry
+
+    def to_message(self) -> str:
+        """JSON of at most MAX_BYTES bytes: models, failures and the message are cut until it fits."""
+        result = dataclasses.replace(self, message=_cut(self.message, MAX_MESSAGE))
+        while len((text := _dump(result)).encode()) > MAX_BYTES:
+            result = _smaller(result)
+        return text
+
+    @classmethod
+    def from_message(cls, text: str) -> "Result":
+        """Raises ContractError when the text is no result (a crash, or project code that wrote the file)."""
+        try:
+            data = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ContractError(f"not JSON: {error}") from error
+        result = decode(cls, data)
+        assert isinstance(result, cls)
+        return result
+
+
+def _dump(result: Result) -> str:
+    return json.dumps(encode(result), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _smaller(result: Result) -> Result:
+    summary = result.summary
+    if summary is not None and summary.models:
+        kept = summary.models[: len(summary.models) * 2 // 3]
+        omitted = summary.omitted + len(summary.models) - len(kept)
+        return dataclasses.replace(result, summary=dataclasses.replace(summary, models=kept, omitted=omitted))
+    if summary is not None and len(summary.effective) > 0:
+        return dataclasses.replace(result, summary=dataclasses.replace(summary, effective={}))
+    if len(result.failures) > 1:
+        return dataclasses.replace(result, failures=result.failures[:-1])
+    if result.seconds:
+        return dataclasses.replace(result, seconds={})
+    if len(result.message) > 40:
+        return dataclasses.replace(result, message=_cut(result.message, len(result.message) * 2 // 3))
+    if result.failures:
+        return dataclasses.replace(result, failures=())
+    if summary is not None and summary.destructive:
+        # The names are part of the decision, so they must be read from the report when they do not fit here.
+        return dataclasses.replace(result, summary=dataclasses.replace(summary, destructive=()))
+    raise ContractError("the result does not fit into a termination message")

@@ -1,0 +1,214 @@
+"""Task: what one Job is to do, from the operator to the runner.
+
+Built by `vulcan_operator.plan.jobs`, read by `vulcan_runner`. It holds no secret: credentials are named (Secret, key)
+and reach the pod as files. All times are RFC 3339 strings in UTC.
+"""
+
+import enum
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from vulcan_contract import CONTRACT_VERSION
+from vulcan_contract.codec import ContractError, decode, encode
+
+
+class TaskKind(enum.StrEnum):
+    """What a Job does. FETCH never is a Job of its own: it is the init container of a task whose source is git."""
+
+    PROBE = "probe"
+    RESOLVE = "resolve"
+    PLAN = "plan"
+    APPLY = "apply"
+    RUN = "run"
+    INVALIDATE = "invalidate"
+
+    @property
+    def writes(self) -> bool:
+        """Whether it changes a warehouse or a state database, so that it needs the gateway's writer slot."""
+        return self in (TaskKind.APPLY, TaskKind.RUN, TaskKind.INVALIDATE)
+
+
+class SecretForm(enum.StrEnum):
+    """How a Secret's value becomes a connection field: its text, the path of its file, or its parsed JSON."""
+
+    VALUE = "Value"
+    PATH = "Path"
+    JSON = "JSON"
+
+
+class SourceKind(enum.StrEnum):
+    """Where the SQLMesh project comes from."""
+
+    GIT = "git"
+    CONFIG_MAP = "configMap"
+    IMAGE = "image"
+
+
+@dataclass(frozen=True)
+class SecretRef:
+    """One key of one Secret in the gateway's namespace; the file is `$VULCAN_SECRETS/<name>/<key>`."""
+
+    name: str
+    key: str
+    form: SecretForm = SecretForm.VALUE
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A SQLMesh connection: `type` and `options` as SQLMesh names them, secret fields by reference."""
+
+    type: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    secrets: Mapping[str, SecretRef] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class NamedConnection:
+    """A further warehouse of the same project."""
+
+    sqlmesh_name: str
+    connection: Connection
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who owns a state database: the cluster (uid of kube-system) and the gateway object in it."""
+
+    cluster: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.cluster}/{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """One isolated system as the runner needs it.
+
+    `state_identity` is what the last probe saw (None: never probed); another or an empty state is then an error.
+    `takeover` names the owner (`Owner.__str__`) whose marker may be replaced, or "empty" for a lost state.
+    """
+
+    sqlmesh_name: str
+    connection: Connection
+    owner: Owner
+    state_connection: Connection | None = None
+    state_schema: str = "sqlmesh"
+    additional: tuple[NamedConnection, ...] = ()
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    state_identity: str | None = None
+    takeover: str | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A project source. `commit` is set once resolved; `digest` is what the runner must find (see `digest.py`)."""
+
+    kind: SourceKind
+    url: str = ""
+    ref: str = ""
+    path: str = "."
+    commit: str | None = None
+    digest: str | None = None
+
+
+@dataclass(frozen=True)
+class PlanOptions:
+    """Planning fields of an environment, SQLMesh's own words. None means: the project's own configuration decides."""
+
+    categorization: str = "Project"  # Project | Auto | Breaking
+    categories: Mapping[str, str] = field(default_factory=dict)  # model -> Breaking | NonBreaking
+    forward_only: bool | None = None
+    effective_from: str | None = None
+    select_models: tuple[str, ...] = ()
+    allow_destructive_models: tuple[str, ...] = ()
+    allow_additive_models: tuple[str, ...] = ()
+    no_gaps: bool | None = None
+    start: str | None = None
+    dev_start: str | None = None
+    skip_tests: bool = False
+    skip_linter: bool = False
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A one-shot that becomes part of the plan; dates are absolute (RFC 3339) before a plan is built."""
+
+    id: str
+    type: str  # Restate
+    models: tuple[str, ...]
+    start: str | None = None
+    end: str | None = None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """More than this needs an approval whatever the mode. None: no limit. FULL, VIEW and SEED models count once."""
+
+    max_backfill_intervals: int | None = None
+    max_rebuilt_models: int | None = None
+    max_history_days: int | None = None
+    max_removed_percent: float | None = None
+
+
+@dataclass(frozen=True)
+class Approved:
+    """The decision an apply carries: the plan it was made for and how much work it covered.
+
+    The rebuilt plan must equal `target`, and `base` unless the state holds this token's own record (a killed apply
+    resumes). More work than `backfill_intervals` plus what time has elapsed since `planned_at` explains, or a
+    destructive model outside `destructive`, is PlanChanged.
+    """
+
+    token: str
+    target: str
+    base: str
+    planned_at: str
+    backfill_intervals: int = 0
+    destructive: tuple[str, ...] = ()
+    by_human: bool = False
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one Job does. `nonce` frames the report on stdout, because project code can print there, too."""
+
+    kind: TaskKind
+    job: str
+    nonce: str
+    gateway: Gateway
+    environment: str = ""
+    protected: bool = False
+    source: Source | None = None
+    plan: PlanOptions = field(default_factory=PlanOptions)
+    operations: tuple[Operation, ...] = ()
+    approved: Approved | None = None
+    expires: bool = False  # SQLMesh's own environment TTL applies (deletionPolicy Expire)
+    audits: bool = True  # audit the environment after an apply
+    image: str = ""  # runner image; part of the plan's target digest
+    protected_environments: tuple[str, ...] = ()  # an unprotected run leaves their snapshots alone
+    contract: int = CONTRACT_VERSION
+
+    def to_json(self) -> str:
+        """One line of JSON; deterministic."""
+        return json.dumps(
+            {**encode(self), "contract": self.contract}, sort_keys=True, separators=(",", ":"), ensure_ascii=False
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> "Task":
+        """Raises ContractError when the text is no task of this contract version."""
+        try:
+            data = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ContractError(f"not JSON: {error}") from error
+        version = data.get("contract") if isinstance(data, dict) else None
+        if version != CONTRACT_VERSION:
+            raise ContractError(f"contract version {version}, this runner speaks {CONTRACT_VERSION}")
+        task = decode(cls, data)
+        assert isinstance(task, cls)
+        return task

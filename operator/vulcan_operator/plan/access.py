@@ -1,0 +1,77 @@
+"""Who may use a gateway, and what an environment's effective settings are. Pure."""
+
+import fnmatch
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from vulcan_operator.api.environment import VulcanEnvironment
+from vulcan_operator.api.gateway import Grant, VulcanGateway
+
+
+@dataclass(frozen=True)
+class Access:
+    """What the gateway's grants say of one environment."""
+
+    allowed: bool
+    protected: bool = False
+    quota: int | None = None
+
+
+def needs_labels(gateway: VulcanGateway, environment: VulcanEnvironment) -> bool:
+    """Whether a grant can only be judged by the namespace's labels."""
+    return any(
+        g.namespaces.from_ == "Selector" and _names(g, environment.sqlmesh_environment) for g in gateway.spec.grants
+    )
+
+
+def access(gateway: VulcanGateway, environment: VulcanEnvironment, labels: Mapping[str, str] | None) -> Access:
+    """No grants: the gateway's own namespace, every name. Else any that matches; protected if one of them says so."""
+    same = gateway.metadata.namespace == environment.metadata.namespace
+    if not gateway.spec.grants:
+        return Access(allowed=same)
+    matching = [
+        g
+        for g in gateway.spec.grants
+        if _names(g, environment.sqlmesh_environment) and _reaches(g, same, dict(labels or {}))
+    ]
+    quotas = [g.max_environments for g in matching]
+    return Access(
+        allowed=bool(matching),
+        protected=any(g.protected for g in matching),
+        quota=None if None in quotas else max((q for q in quotas if q is not None), default=None),
+    )
+
+
+def deletion_policy(environment: VulcanEnvironment, protected: bool) -> str:
+    """Retain | Expire | Invalidate; prod and protected environments default to Retain."""
+    keep = protected or environment.sqlmesh_environment == "prod"
+    return environment.spec.deletion_policy or ("Retain" if keep else "Expire")
+
+
+def runner_image(environment: VulcanEnvironment, gateway: VulcanGateway, default: str) -> str:
+    """The image of this environment's Jobs; a project image is the runner image with the project in it."""
+    project = environment.spec.project
+    own = environment.spec.runner.image or (project.image if project is not None else None)
+    return own or gateway.spec.runner.image or default
+
+
+def image_allowed(environment: VulcanEnvironment, gateway: VulcanGateway) -> bool:
+    """An environment may name only images that the gateway allows."""
+    project = environment.spec.project
+    named = [i for i in (environment.spec.runner.image, project.image if project else None) if i]
+    patterns = [*gateway.spec.runner.allowed_images, *filter(None, [gateway.spec.runner.image])]
+    return all(any(fnmatch.fnmatchcase(image, p) for p in patterns) for image in named)
+
+
+def _names(grant: Grant, environment: str) -> bool:
+    return any(fnmatch.fnmatchcase(environment, pattern) for pattern in grant.environments)
+
+
+def _reaches(grant: Grant, same: bool, labels: dict[str, str]) -> bool:
+    match grant.namespaces.from_:
+        case "All":
+            return True
+        case "Selector":
+            return grant.namespaces.selector is not None and grant.namespaces.selector.matches(labels)
+        case _:
+            return same

@@ -1,0 +1,114 @@
+"""Whether a plan may be applied: its token, what makes it need people, and what they said. Pure.
+
+The token binds the plan's content (target), what it starts from (base), its one-shots and the effective gates, so an
+approval is for exactly one change from exactly one state, under the rules that were shown. Who may approve is the API
+server's business (deploy/policies.yaml): `by` is the user who wrote it, with verb `approve`.
+"""
+
+import enum
+from dataclasses import dataclass
+
+from vulcan_contract.digest import of_json
+from vulcan_contract.result import PlanSummary
+from vulcan_operator.api.environment import EnvironmentSpec
+from vulcan_operator.api.environment_status import PlanStatus, PlanSummaryStatus
+from vulcan_operator.api.fields import parse_duration
+from vulcan_operator.api.policy import ApprovalItem
+
+
+class Say(enum.Enum):
+    """What the rules and people say of a plan."""
+
+    GO = enum.auto()
+    WAIT = enum.auto()
+    NO = enum.auto()
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Verdict on a plan, with the reason for people."""
+
+    say: Say
+    why: str
+    by: tuple[str, ...] = ()  # who approved (or rejected)
+
+
+def token(summary: PlanSummary, spec: EnvironmentSpec, operations: tuple[str, ...]) -> str:
+    """What an approval names."""
+    gates = [spec.plan.approval.to_json(), spec.plan.limits.to_json(), spec.checks.to_json()]
+    return f"sha256:{of_json([summary.target, summary.base, list(operations), gates])}"
+
+
+def retoken(plan: PlanStatus, spec: EnvironmentSpec) -> str:
+    """The token of a recorded plan under the rules of today."""
+    summary = PlanSummary(target=plan.target, base=plan.base)
+    return token(summary, spec, tuple(plan.operations))
+
+
+def decide(plan: PlanStatus, spec: EnvironmentSpec) -> Decision:
+    """GO, WAIT or NO. One word of Reject for this very plan is a no."""
+    words = [a for a in spec.approvals if a.plan == plan.digest]
+    rejected = [a for a in words if a.decision == "Reject"]
+    if rejected:
+        return Decision(Say.NO, _rejection(rejected[0]), tuple(a.by for a in rejected))
+    causes = needs_people(plan.summary, spec, adopted=plan.adopted)
+    if not causes:
+        return Decision(Say.GO, f"approval is not needed (mode {spec.plan.approval.mode}, within the limits)")
+    approved = tuple(sorted({a.by for a in words if a.decision == "Approve"}))
+    missing = spec.plan.approval.count - len(approved)
+    if missing <= 0:
+        return Decision(Say.GO, f"approved by {', '.join(approved)}", approved)
+    return Decision(Say.WAIT, f"{'; '.join(causes)}: {missing} approval{'s' if missing > 1 else ''} missing", approved)
+
+
+def needs_people(summary: PlanSummaryStatus, spec: EnvironmentSpec, *, adopted: bool) -> list[str]:
+    """Why this plan needs people; empty: it does not."""
+    causes = []
+    approval = spec.plan.approval
+    if approval.mode == "Always":
+        causes.append("every plan needs approval")
+    if approval.mode == "OnRisk":
+        causes += [f"risk {risk}" for risk in approval.risks if _has_risk(summary, risk)]
+    if adopted:
+        causes.append("the environment was not made by the operator")
+    return causes + _above_limits(summary, spec)
+
+
+def _has_risk(summary: PlanSummaryStatus, risk: str) -> bool:
+    return {
+        "Breaking": summary.breaking > 0,
+        "Destructive": bool(summary.destructive) or summary.removed > 0,
+        "Backfill": summary.backfill_intervals > 0,
+    }[risk]
+
+
+def _above_limits(summary: PlanSummaryStatus, spec: EnvironmentSpec) -> list[str]:
+    limits = spec.plan.limits
+    history = parse_duration(limits.max_history).days if limits.max_history else None
+    before = summary.total_models - summary.added + summary.removed
+    removed = round(100 * summary.removed / before) if before else 0
+    checks = (
+        ("maxBackfillIntervals", summary.backfill_intervals, limits.max_backfill_intervals),
+        ("maxRebuiltModels", summary.rebuilt_models, limits.max_rebuilt_models),
+        ("maxHistory in days", summary.history_days, history),
+        ("maxRemovedPercent", removed, limits.max_removed_percent),
+    )
+    return [f"{name}: {is_} above {most}" for name, is_, most in checks if most is not None and is_ > most]
+
+
+def _rejection(item: ApprovalItem) -> str:
+    return f"{item.by} rejected it" + (f": {item.comment}" if item.comment else "")
+
+
+def approve_command(namespace: str, name: str, digest: str) -> str:
+    """A complete command; server-side apply under an own manager, so GitOps neither drops nor blocks it."""
+    item = f'{{"plan":"{digest}","by":"\'"$U"\'"}}'
+    body = (
+        f'{{"apiVersion":"vulcan.dev/v1alpha1","kind":"VulcanEnvironment","metadata":{{"name":"{name}",'
+        f'"namespace":"{namespace}"}},"spec":{{"approvals":[{item}]}}}}'
+    )
+    return (
+        "U=$(kubectl auth whoami -o jsonpath='{.status.userInfo.username}'); "
+        f"echo '{body}' | kubectl apply --server-side "
+        '--field-manager="vulcan-approval-$(printf %s "$U" | sha256sum | cut -c1-8)" -f -'
+    )

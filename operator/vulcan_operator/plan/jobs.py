@@ -1,0 +1,106 @@
+"""Jobs as the planners see them: names, attempts, what became of one. Pure.
+
+A Job's name is a function of owner uid, task, inputs and attempt, so doing it twice is the same as once. One pod per
+Job, ever; retries are new Jobs and are decided in the planner alone.
+"""
+
+import datetime as dt
+import enum
+from dataclasses import dataclass
+
+from vulcan_contract.codec import ContractError
+from vulcan_contract.digest import of_json
+from vulcan_contract.reasons import Reason
+from vulcan_contract.result import Result
+from vulcan_operator.api.fields import TaskStatus, parse_duration
+from vulcan_operator.plan.seen import JobSeen, JobState, PodSeen
+
+_PULL = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError")
+KEEP_RECORDED = 3 * 24 * 3600  # seconds a recorded Job stays for people to look at
+
+
+class Stage(enum.Enum):
+    """What became of the task in hand."""
+
+    ABSENT = enum.auto()  # no Job of this name
+    PENDING = enum.auto()  # its container has not run yet
+    STUCK = enum.auto()  # not started within startDeadline
+    RUNNING = enum.auto()
+    ENDED = enum.auto()  # `result` says how
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The task in hand, classified."""
+
+    stage: Stage
+    detail: str = ""  # for people: why the pod waits
+    result: Result | None = None
+    job: JobSeen | None = None
+    pod: PodSeen | None = None
+
+
+def job_name(owner_name: str, owner_uid: str, kind: str, inputs: str, attempt: int) -> str:
+    """At most 63 characters: readable prefix, task, 10 hex digits of what it stands for."""
+    return f"{owner_name[:40].rstrip('-.')}-{kind}-{of_json([owner_uid, kind, inputs, attempt])[:10]}"
+
+
+def next_attempt(jobs: tuple[JobSeen, ...], kind: str, inputs: str, known: int) -> int:
+    """One above the highest attempt known from status or from a Job's label (status may have been lost)."""
+    return 1 + max([known, *(j.attempt for j in jobs if j.task == kind and j.inputs == inputs)])
+
+
+def classify(
+    task: TaskStatus, jobs: tuple[JobSeen, ...], pods: tuple[PodSeen, ...], start_deadline: str, now: dt.datetime
+) -> Progress:
+    """What became of the task in hand. A Job counts as ended only when its last pod has ended."""
+    job = next((j for j in jobs if j.name == task.job), None)
+    mine = [p for p in pods if p.job == task.job]
+    pod = max(mine, key=lambda p: (p.ended, p.started), default=None)
+    if job is None:
+        # Its pod may still be writing although the Job is gone: not absent before that has ended.
+        if pod is not None and not pod.ended:
+            return Progress(Stage.RUNNING, "the Job was deleted, its pod is still there", pod=pod)
+        return Progress(Stage.ABSENT, pod=pod)
+    if job.state is not JobState.UNFINISHED:
+        return Progress(Stage.ENDED, result=_result(task, job, pod), job=job, pod=pod)
+    if pod is not None and pod.started:
+        return Progress(Stage.RUNNING, job=job, pod=pod)
+    detail = _why_waiting(pod)
+    if job.created is not None and now >= job.created + parse_duration(start_deadline):
+        return Progress(Stage.STUCK, detail, result=_stuck(task, pod, detail, start_deadline), job=job, pod=pod)
+    return Progress(Stage.PENDING, detail, job=job, pod=pod)
+
+
+def _why_waiting(pod: PodSeen | None) -> str:
+    if pod is None:
+        return ""
+    if pod.waiting in _PULL:
+        # The kubelet's texts alternate between pulling and backing off; one text for both keeps status at rest.
+        return "ImagePullFailed: the runner image cannot be pulled; correct runner.image or its imagePullSecrets"
+    if pod.waiting in ("", "ContainerCreating", "PodInitializing"):
+        return ""
+    return f"{pod.waiting}: {pod.waiting_message}"[:300]
+
+
+def _stuck(task: TaskStatus, pod: PodSeen | None, detail: str, deadline: str) -> Result:
+    pulling = pod is not None and pod.waiting in _PULL
+    reason = Reason.IMAGE_PULL_FAILED if pulling else Reason.POD_NOT_STARTED
+    what = detail or ("no node took the pod" if pod is not None else "no pod was created (quota or admission)")
+    return Result(task.kind, reason, f"not started within {deadline}: {what}")
+
+
+def _result(task: TaskStatus, job: JobSeen, pod: PodSeen | None) -> Result:
+    if pod is not None and pod.termination:
+        try:
+            result = Result.from_message(pod.termination)
+        except (ContractError, ValueError, TypeError):
+            result = None
+        if result is not None and not (pod.exit_code == 0 and result.outcome != "Succeeded"):
+            return result
+    if job.reason == "DeadlineExceeded" or (pod is not None and pod.exit_reason == "DeadlineExceeded"):
+        return Result(task.kind, Reason.DEADLINE_EXCEEDED, "the task took longer than runner.deadline")
+    if pod is None:
+        return Result(task.kind, Reason.LOST, "the Job ended, its pod and result are gone")
+    what = pod.exit_reason or "Error"
+    return Result(task.kind, Reason.RUNNER_CRASHED, f"the runner ended without a result: {what}, exit {pod.exit_code}")

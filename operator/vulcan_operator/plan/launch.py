@@ -1,0 +1,137 @@
+"""From a task in status to the actions that start its Job. Pure.
+
+Used when a task is announced and again when its Job turns out not to be there; both build the same Job.
+"""
+
+import base64
+
+from vulcan_contract import task as contract
+from vulcan_contract.digest import of_json
+from vulcan_contract.paths import escape
+from vulcan_contract.task import TaskKind
+from vulcan_operator.api import names
+from vulcan_operator.api.environment_status import EnvironmentStatus
+from vulcan_operator.api.fields import TaskStatus
+from vulcan_operator.plan import approval, slot, tasks
+from vulcan_operator.plan.actions import Action, CreateJob, Need, TakeSlot, WriteConfigMap
+from vulcan_operator.plan.context import Context
+from vulcan_operator.plan.manifest import JobParts, build_job
+from vulcan_operator.plan.seen import Waiter
+from vulcan_operator.plan.status import Draft
+
+
+def launch(draft: Draft[EnvironmentStatus], context: Context, task: TaskStatus) -> Draft[EnvironmentStatus] | None:
+    """The draft with the actions that start the task; unchanged when it is not its turn to write; None: outdated."""
+    kind = TaskKind(task.kind)
+    prepare: list[Action] = []
+    if slot.needs_slot(kind, context.gateway):
+        if context.seen.slot is None:
+            return draft.needing(Need.SLOT)
+        me = Waiter(context.key, task.priority, task.since)
+        if not slot.my_turn(me, context.seen.waiters, context.seen.slot, task.job, context.now):
+            return draft
+        prepare.append(TakeSlot(context.gateway_namespace, context.gateway.metadata.name, task.job))
+    job = _job(draft.status, context, task)
+    if job is None:
+        return None
+    return draft.first(*_source_copy(draft.status, context, kind), *prepare).then(job)
+
+
+def _job(status: EnvironmentStatus, context: Context, task: TaskStatus) -> CreateJob | None:
+    kind = TaskKind(task.kind)
+    built = _task(status, context, task, kind)
+    if built is None:
+        return None
+    meta, project = context.environment.metadata, context.environment.spec.project
+    with_source = built.source is not None
+    git = project.git if project is not None and with_source else None
+    return build_job(
+        built,
+        JobParts(
+            owner=context.key,
+            owner_uid=meta.uid,
+            install=context.seen.settings.install,
+            inputs=task.inputs,
+            attempt=task.attempt,
+            why=task.why,
+            image=context.image,
+            gateway=context.gateway,
+            source_config_map=_copy_name(status, context) if with_source and project and project.config_map else None,
+            git_secret=tasks.git_secret(context.gateway, git.url) if git is not None else None,
+        ),
+    )
+
+
+def _task(status: EnvironmentStatus, context: Context, task: TaskStatus, kind: TaskKind) -> contract.Task | None:
+    environment, gateway, plan = context.environment, context.gateway, status.plan
+    source, approved = None, None
+    operations = tasks.operations_of(environment)
+    if kind in (TaskKind.RESOLVE, TaskKind.PLAN, TaskKind.APPLY):
+        source = _source(status, context, kind)
+        if source is None:
+            return None
+    if kind is TaskKind.APPLY:
+        if plan is None or plan.digest.removeprefix("sha256:")[:16] != task.inputs:
+            return None
+        by = approval.decide(plan, environment.spec).by
+        approved = tasks.approved_of(environment, plan, by_human=bool(by))
+        operations = tuple(o for o in operations if o.id in plan.operations)
+    return contract.Task(
+        kind=kind,
+        job=task.job,
+        nonce=of_json([task.job, environment.metadata.uid, task.since])[:16],
+        gateway=tasks.gateway_of(gateway, context.seen.settings, planning=kind in (TaskKind.PLAN, TaskKind.RESOLVE)),
+        environment=environment.sqlmesh_environment,
+        protected=context.protected,
+        source=source,
+        plan=tasks.options_of(environment.spec.plan),
+        operations=operations,
+        approved=approved,
+        expires=context.deletion_policy == "Expire",
+        audits=environment.spec.checks.audits,
+        image=context.image,
+        protected_environments=()
+        if context.protected
+        else tuple(sorted({s.environment for s in context.seen.siblings if s.protected})),
+    )
+
+
+def _source(status: EnvironmentStatus, context: Context, kind: TaskKind) -> contract.Source | None:
+    project, revision = context.environment.spec.project, status.revision
+    if project is None:
+        return None
+    if kind is TaskKind.RESOLVE:
+        return tasks.source_of(project, commit=None, digest=None)
+    if revision is None or revision.inputs != tasks.project_inputs(project):
+        return None
+    return tasks.source_of(project, commit=revision.resolved if project.git else None, digest=revision.digest)
+
+
+def _copy_name(status: EnvironmentStatus, context: Context) -> str:
+    digest = status.revision.digest if status.revision is not None else ""
+    meta = context.environment.metadata
+    return f"{meta.name}-source-{of_json([meta.uid, digest])[:12]}"
+
+
+def _source_copy(status: EnvironmentStatus, context: Context, kind: TaskKind) -> list[Action]:
+    """An immutable copy of the project's ConfigMap beside the Job, named by digest."""
+    seen = context.seen.config_map
+    if kind not in (TaskKind.PLAN, TaskKind.APPLY) or seen is None or seen.files is None:
+        return []
+    manifest = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": _copy_name(status, context),
+            "namespace": context.gateway_namespace,
+            "labels": {
+                names.MANAGED: "true",
+                names.INSTALL: context.seen.settings.install,
+                names.OWNER_UID: context.environment.metadata.uid,
+                names.OWNER_NAME: context.environment.metadata.name,
+            },
+        },
+        "immutable": True,
+        "binaryData": {escape(p): base64.b64encode(c).decode() for p, c in sorted(seen.files.items())},
+    }
+    return [WriteConfigMap(manifest)]

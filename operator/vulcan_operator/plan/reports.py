@@ -1,0 +1,84 @@
+"""A plan as people see it: the summary in status, the full report in a ConfigMap. Pure; used by the planner only."""
+
+import base64
+from typing import Any
+
+from vulcan_contract.result import ModelChange, PlanSummary
+from vulcan_operator.api import API_VERSION, names
+from vulcan_operator.api.environment import VulcanEnvironment
+from vulcan_operator.api.environment_status import PlanModelStatus, PlanSummaryStatus
+
+
+def report_name(environment: VulcanEnvironment, digest: str) -> str:
+    """ConfigMap with the report of a plan."""
+    return f"{environment.metadata.name}-plan-{digest.removeprefix('sha256:')[:12]}"
+
+
+def summary_status(summary: PlanSummary) -> PlanSummaryStatus:
+    """The summary as status shows it."""
+    shown = summary.models[:20]
+    return PlanSummaryStatus(
+        text=_line(summary),
+        added=summary.added,
+        directly_modified=summary.directly_modified,
+        indirectly_modified=summary.indirectly_modified,
+        metadata_modified=summary.metadata_modified,
+        removed=summary.removed,
+        total_models=summary.total_models,
+        backfill_intervals=summary.backfill_intervals,
+        rebuilt_models=summary.rebuilt_models,
+        history_days=summary.history_days,
+        breaking=summary.breaking,
+        tests_run=summary.tests_run,
+        destructive=list(summary.destructive)[:256],
+        models=[_model(m) for m in shown],
+        omitted=summary.omitted + len(summary.models) - len(shown),
+    )
+
+
+def _model(change: ModelChange) -> PlanModelStatus:
+    return PlanModelStatus(
+        name=change.name[:256],
+        change=change.change,
+        category=change.category,
+        intervals=change.intervals,
+        destructive=change.destructive,
+    )
+
+
+def _line(summary: PlanSummary) -> str:
+    parts = [
+        (summary.added, "added"),
+        (summary.directly_modified, "modified"),
+        (summary.indirectly_modified, "indirectly modified"),
+        (summary.metadata_modified, "with changed metadata"),
+        (summary.removed, "removed"),
+    ]
+    said = [f"{n} {what}" for n, what in parts if n]
+    if summary.breaking:
+        said.append(f"{summary.breaking} breaking")
+    if summary.destructive:
+        said.append(
+            f"destructive: {', '.join(summary.destructive[:3])}" + ("…" if len(summary.destructive) > 3 else "")
+        )
+    if summary.backfill_intervals:
+        said.append(f"{summary.backfill_intervals} intervals to compute")
+    return ", ".join(said)[:1024] or ("views to update" if summary.has_changes else "no changes")
+
+
+def report_manifest(environment: VulcanEnvironment, name: str, packed: bytes) -> dict[str, Any]:
+    """The report's ConfigMap (gzipped JSON), owned by the environment and immutable."""
+    meta = environment.metadata
+    owner = {"apiVersion": API_VERSION, "kind": "VulcanEnvironment", "name": meta.name, "uid": meta.uid}
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": name,
+            "namespace": meta.namespace,
+            "labels": {names.MANAGED: "true", names.OWNER_NAME: meta.name, names.OWNER_UID: meta.uid},
+            "ownerReferences": [{**owner, "controller": False, "blockOwnerDeletion": False}],
+        },
+        "immutable": True,
+        "binaryData": {"report.json.gz": base64.b64encode(packed).decode()},
+    }

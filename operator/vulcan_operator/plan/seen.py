@@ -1,0 +1,165 @@
+"""What was observed, as frozen values. Absent is None. Made by `kube.observe`, read by the planners."""
+
+import datetime as dt
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from vulcan_operator.api.environment import VulcanEnvironment
+from vulcan_operator.api.gateway import VulcanGateway
+from vulcan_operator.plan.actions import Key
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the planners need of the operator's configuration."""
+
+    install: str  # id of this installation, a label value
+    cluster: str  # uid of the namespace kube-system: part of the owner marker
+    runner_image: str
+    operator_account: str = "system:serviceaccount:vulcan-system:vulcan-operator"
+
+
+class JobState(enum.StrEnum):
+    """A Job by its conditions: FAILED and COMPLETE only when the last pod has ended."""
+
+    UNFINISHED = "Unfinished"
+    COMPLETE = "Complete"
+    FAILED = "Failed"
+
+
+@dataclass(frozen=True)
+class JobSeen:
+    """One of our Jobs, reduced to what decisions need (labels parsed)."""
+
+    namespace: str
+    name: str
+    uid: str
+    owner_kind: str
+    owner_namespace: str
+    owner_name: str
+    owner_uid: str
+    task: str
+    inputs: str
+    attempt: int
+    gateway: str
+    install: str
+    state: JobState
+    reason: str = ""  # of the Failed condition
+    message: str = ""
+    created: dt.datetime | None = None
+    finished: dt.datetime | None = None
+    ttl: int | None = None
+
+
+@dataclass(frozen=True)
+class PodSeen:
+    """One pod of one of our Jobs."""
+
+    namespace: str
+    name: str
+    uid: str
+    job: str
+    owner_uid: str
+    phase: str
+    created: dt.datetime | None = None
+    started: bool = False  # the main container has run
+    waiting: str = ""  # reason a container waits, e.g. ErrImagePull
+    waiting_message: str = ""
+    termination: str = ""  # termination message of main, or of fetch if that failed
+    exit_code: int | None = None
+    exit_reason: str = ""  # OOMKilled, Error, DeadlineExceeded (the pod's), Evicted
+    deleting: bool = False
+    nonce: str = ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing of it runs any more."""
+        return self.phase in ("Succeeded", "Failed")
+
+
+@dataclass(frozen=True)
+class SlotSeen:
+    """The gateway's writer Lease: its holder's Job, and whether that may still write."""
+
+    holder: str | None = None
+    live: bool = False
+    detail: str = ""  # of a live holder: since when, which pod
+
+
+@dataclass(frozen=True)
+class Waiter:
+    """An object that waits for the writer slot; the lowest (priority, since, key) goes first."""
+
+    key: Key
+    priority: int
+    since: dt.datetime
+
+
+@dataclass(frozen=True)
+class Sibling:
+    """Another environment on the same gateway."""
+
+    key: Key
+    uid: str
+    created: dt.datetime | None
+    environment: str
+    protected: bool
+    applied: bool
+    deleting: bool = False
+    failed_reason: str = ""  # reason and time of its failure, for the gateway's planner
+    failed_at: dt.datetime | None = None
+    contact: dt.datetime | None = None  # when one of its Jobs last reached both databases
+    task_job: str = ""
+    task_kind: str = ""
+    task_state: str = ""
+    task_since: dt.datetime | None = None
+
+
+@dataclass(frozen=True)
+class ConfigMapSeen:
+    """A project ConfigMap; `files` is None when it does not exist."""
+
+    files: Mapping[str, bytes] | None
+
+
+@dataclass(frozen=True)
+class ReportSeen:
+    """The report of a finished plan Job: gzipped JSON, or None when the log has none that fits the Result."""
+
+    packed: bytes | None
+
+
+@dataclass(frozen=True)
+class GatewaySeen:
+    """Everything `plan_gateway` looks at."""
+
+    gateway: VulcanGateway
+    settings: Settings
+    jobs: tuple[JobSeen, ...] = ()
+    pods: tuple[PodSeen, ...] = ()
+    environments: tuple[Sibling, ...] = ()
+    slot: SlotSeen | None = None  # None: not read (Need.SLOT)
+    waiters: tuple[Waiter, ...] = ()
+    job_is_live: bool = False  # jobs and pods were read live (Need.JOB)
+    denied: str | None = None  # the API server's refusal of our last action, when it was one
+
+
+@dataclass(frozen=True)
+class EnvironmentSeen:
+    """Everything `plan_environment` looks at."""
+
+    environment: VulcanEnvironment
+    settings: Settings
+    gateway: VulcanGateway | None = None
+    jobs: tuple[JobSeen, ...] = ()
+    pods: tuple[PodSeen, ...] = ()
+    siblings: tuple[Sibling, ...] = ()  # all others on the gateway, any namespace
+    slot: SlotSeen | None = None
+    waiters: tuple[Waiter, ...] = ()  # others only
+    namespace_labels: Mapping[str, str] | None = None
+    config_map: ConfigMapSeen | None = None
+    report: ReportSeen | None = None
+    approvals_guarded: bool | None = None  # None: not judged yet
+    job_is_live: bool = False
+    denied: str | None = None

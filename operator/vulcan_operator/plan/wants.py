@@ -1,0 +1,224 @@
+"""What an environment wants next: source resolved, plan, apply, run. Pure.
+
+Two lanes with failures of their own: the change (resolve, plan, apply) comes first, scheduled runs go on while a change
+waits for people or fails. Each step answers with a Want, a Verdict why there is none, or nothing to do.
+"""
+
+import datetime as dt
+import re
+from dataclasses import dataclass
+
+from vulcan_contract import digest
+from vulcan_contract.reasons import Reason
+from vulcan_contract.task import TaskKind
+from vulcan_operator.api.conditions import Why
+from vulcan_operator.api.environment_status import EnvironmentStatus, PlanStatus, RevisionStatus
+from vulcan_operator.api.fields import FailureStatus, parse_duration
+from vulcan_operator.plan import approval, schedule, tasks
+from vulcan_operator.plan.actions import Need
+from vulcan_operator.plan.context import Context
+from vulcan_operator.plan.status import Draft, Verdict
+
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_NOT_DETERMINISTIC_AFTER = 3
+
+
+@dataclass(frozen=True)
+class Want:
+    """A task to start."""
+
+    kind: TaskKind
+    inputs: str
+    why: str
+    request: str | None = None
+    due: dt.datetime | None = None
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What comes next: a task, or why none is started now, and when to look again."""
+
+    draft: Draft[EnvironmentStatus]
+    want: Want | None = None
+    verdict: Verdict | None = None
+    approved_by: tuple[str, ...] = ()
+
+
+def next_step(draft: Draft[EnvironmentStatus], context: Context) -> Outlook:
+    """The change lane first; when nothing of it can start now, a run that is due."""
+    outlook = _change(draft, context)
+    if outlook.draft.needs or outlook.want is not None:
+        return outlook
+    run = _run(outlook.draft, context, outlook.verdict)
+    return Outlook(run.draft, run.want, outlook.verdict or run.verdict)
+
+
+def _change(draft: Draft[EnvironmentStatus], context: Context) -> Outlook:
+    draft, want, verdict = _revision(draft, context)
+    if draft.needs or want is not None or verdict is not None:
+        return _gated(draft, context, want, verdict)
+    revision = draft.status.revision
+    assert revision is not None
+    inputs = tasks.plan_inputs(context.environment, context.gateway, revision.digest, context.image)
+    request = context.request("plan")
+    applied, plan = draft.status.applied, draft.status.plan
+    if applied is not None and applied.inputs == inputs and request is None:
+        if plan is not None and plan.inputs != inputs:
+            draft = draft.having(plan=None)
+        return Outlook(draft.having(failure=None))
+    if plan is None or plan.inputs != inputs or request is not None or plan.state not in ("Pending", "Rejected"):
+        return _plan(draft, context, inputs, request)
+    return _decide(draft, context, plan)
+
+
+def _plan(draft: Draft[EnvironmentStatus], context: Context, inputs: str, request: str | None) -> Outlook:
+    plan = draft.status.plan
+    outdated = plan is not None and plan.state == "Outdated" and plan.inputs == inputs
+    if outdated and plan is not None and plan.changed >= _NOT_DETERMINISTIC_AFTER and request is None:
+        message = (
+            f"the plan changed {plan.changed} times between decision and apply at {plan.revision}: look for random"
+            " values, dates or sets in macros and Python models, then annotate vulcan.dev/plan-requested-at"
+        )
+        return Outlook(draft, verdict=Verdict("False", Why.NOT_DETERMINISTIC, message, stalled=True))
+    why = "requested" if request else "the plan changed" if outdated else "the revision or planning fields changed"
+    return _gated(draft, context, Want(TaskKind.PLAN, inputs, why, request), None)
+
+
+def _decide(draft: Draft[EnvironmentStatus], context: Context, plan: PlanStatus) -> Outlook:
+    spec = context.environment.spec
+    token = approval.retoken(plan, spec)
+    if token != plan.digest:
+        plan = plan.model_copy(update={"digest": token})
+    decision = approval.decide(plan, spec)
+    state = "Rejected" if decision.say is approval.Say.NO else "Pending"
+    plan = plan.model_copy(update={"state": state, "why": decision.why[:1024]})
+    draft = draft.having(plan=plan)
+    meta = context.environment.metadata
+    match decision.say:
+        case approval.Say.NO:
+            return Outlook(draft, verdict=Verdict("False", Why.REJECTED, decision.why))
+        case approval.Say.WAIT:
+            expires = plan.time + parse_duration(spec.plan.approval.expire_after)
+            if expires <= context.now:
+                return _gated(draft, context, Want(TaskKind.PLAN, plan.inputs, "the plan waited too long"), None)
+            command = approval.approve_command(meta.namespace, meta.name, plan.digest)
+            message = f"{plan.summary.text} — {decision.why}. To approve: {command}"
+            return Outlook(draft.again(expires), verdict=Verdict("False", Why.AWAITING, message))
+    if decision.by and context.protected and context.seen.approvals_guarded is not True:
+        message = "the API server lets anybody add approvals: apply deploy/policies.yaml"
+        if context.seen.approvals_guarded is None:
+            message = "checking that the API server guards approvals"
+        soon = context.now + dt.timedelta(seconds=30)
+        return Outlook(draft.again(soon), verdict=Verdict("False", Why.UNPROTECTED, message, reconciling=True))
+    want = Want(TaskKind.APPLY, plan.digest.removeprefix("sha256:")[:16], decision.why[:256])
+    outlook = _gated(draft, context, want, None)
+    return Outlook(outlook.draft, outlook.want, outlook.verdict, decision.by)
+
+
+def _revision(
+    draft: Draft[EnvironmentStatus], context: Context
+) -> tuple[Draft[EnvironmentStatus], Want | None, Verdict | None]:
+    project = context.environment.spec.project
+    assert project is not None
+    inputs = tasks.project_inputs(project)
+    old = draft.status.revision
+    if project.config_map is not None:
+        return _config_map(draft, context, project.config_map.name, inputs)
+    if project.image is not None:
+        name, _, sha = project.image.partition("@")
+        return _known(draft, RevisionStatus(resolved=f"{name}@{sha}"[:256], digest=sha, inputs=inputs)), None, None
+    git = project.git
+    assert git is not None
+    if _COMMIT.fullmatch(git.ref):
+        commit = RevisionStatus(resolved=git.ref, digest=f"git:{git.ref}", inputs=inputs)
+        return _known(draft, commit), None, None
+    request = context.request("plan")
+    if old is None or old.inputs != inputs:
+        return draft, Want(TaskKind.RESOLVE, inputs, "the source changed", request), None
+    if request is not None and old.request != request:
+        return draft, Want(TaskKind.RESOLVE, inputs, "requested", request), None
+    if git.poll_interval is not None and old.time is not None:
+        due = old.time + max(parse_duration(git.poll_interval), dt.timedelta(seconds=10))
+        if due <= context.now:
+            return draft, Want(TaskKind.RESOLVE, inputs, "pollInterval"), None
+        draft = draft.again(due)
+    return draft, None, None
+
+
+def _known(draft: Draft[EnvironmentStatus], revision: RevisionStatus) -> Draft[EnvironmentStatus]:
+    old = draft.status.revision
+    same = old is not None and (old.resolved, old.digest, old.inputs) == (
+        revision.resolved,
+        revision.digest,
+        revision.inputs,
+    )
+    return draft if same else draft.having(revision=revision)
+
+
+def _config_map(
+    draft: Draft[EnvironmentStatus], context: Context, name: str, inputs: str
+) -> tuple[Draft[EnvironmentStatus], Want | None, Verdict | None]:
+    seen = context.seen.config_map
+    if seen is None:
+        return draft.needing(Need.CONFIG_MAP), None, None
+    if seen.files is None:
+        message = f"ConfigMap {context.environment.metadata.namespace}/{name} does not exist (or lacks a key of items)"
+        verdict = Verdict("False", Why.CONFIG_MAP_MISSING, message, reconciling=True)
+        return draft.again(context.now + dt.timedelta(seconds=30)), None, verdict
+    return _known(draft, RevisionStatus(resolved=name, digest=digest.of_files(seen.files), inputs=inputs)), None, None
+
+
+def _gated(draft: Draft[EnvironmentStatus], context: Context, want: Want | None, verdict: Verdict | None) -> Outlook:
+    """Lets a want through unless the same task failed before and its time has not come."""
+    if want is None:
+        return Outlook(draft, verdict=verdict)
+    failed = draft.status.run_failure if want.kind is TaskKind.RUN else draft.status.failure
+    if failed is None or (failed.task, failed.inputs) != (want.kind, want.inputs) or want.request is not None:
+        return Outlook(draft, want)
+    again = context.retry_at(failed)
+    if again is not None and again <= context.now:
+        return Outlook(draft, want)
+    return Outlook(draft.again(again), verdict=failing(failed, again))
+
+
+def failing(failure: FailureStatus, again: dt.datetime | None) -> Verdict:
+    """How a failure shows in Ready; a run that is given up is neither reconciling nor stalled: the next due time is."""
+    if again is not None:
+        message = f"{failure.message} Next attempt at {again:%Y-%m-%dT%H:%M:%SZ}."
+        return Verdict("False", failure.reason, message, reconciling=True)
+    if failure.task == TaskKind.RUN and failure.reason != Reason.MANUAL_CHECK:
+        return Verdict("False", Why.RUN_FAILED, f"{failure.reason}: {failure.message}")
+    return Verdict("False", failure.reason, failure.message, stalled=True)
+
+
+def _run(draft: Draft[EnvironmentStatus], context: Context, blocked: Verdict | None) -> Outlook:
+    status, spec = draft.status, context.environment.spec
+    if status.applied is None:
+        return Outlook(draft)
+    expires = context.expired_at()
+    if expires is not None and expires <= context.now:
+        message = f"spec.ttl ended at {expires:%Y-%m-%dT%H:%MZ}; change the spec to use it again"
+        return Outlook(draft, verdict=Verdict("True", Why.EXPIRED, message))
+    draft = _due(draft.again(expires), context)
+    due, request = draft.status.next_run_time, context.request("run")
+    if request is None and (due is None or due > context.now):
+        given_up = status.run_failure
+        verdict = failing(given_up, None) if given_up is not None and blocked is None else None
+        return Outlook(draft.again(due), verdict=verdict)
+    inputs = digest.of_json([status.applied.plan_id or status.applied.inputs, due.isoformat() if due else "", request])
+    late = " by its own schedule" if spec.schedule.mode == "Cron" else ""
+    why = "requested" if request else f"due at {due:%Y-%m-%dT%H:%M:%SZ}{late}"
+    return _gated(draft, context, Want(TaskKind.RUN, inputs[:16], why, request, due), None)
+
+
+def _due(draft: Draft[EnvironmentStatus], context: Context) -> Draft[EnvironmentStatus]:
+    """Fits the next due time to the schedule of today; what is due already stays due."""
+    spec, due = context.environment.spec.schedule, draft.status.next_run_time
+    if due is not None and due <= context.now:
+        return draft
+    if spec.mode == "Cron" and spec.cron is not None:
+        tick = schedule.next_tick(spec.cron.cron, spec.cron.time_zone, context.now)
+        return draft if due is not None and due <= tick else draft.having(next_run_time=tick)
+    if spec.mode == "Manual" and due is not None:
+        return draft.having(next_run_time=None)
+    return draft
