@@ -1,0 +1,7 @@
+"""`python -m vulcan_operator`."""
+
+import sys
+
+from vulcan_operator.cli import main
+
+sys.exit(main())

@@ -1,0 +1,228 @@
+"""What the operator knows of the cluster: one store per kind, with the indexes that decisions need.
+
+Filled by `intake` (watch events, own writes, lists), read by `kube.observe` and the metrics. No I/O and no rules about
+who is to be woken.
+"""
+
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from vulcan_operator.api.environment import VulcanEnvironment
+from vulcan_operator.api.gateway import VulcanGateway
+from vulcan_operator.kube.views import Unparsable
+from vulcan_operator.plan.actions import Key, Kind
+from vulcan_operator.plan.seen import JobSeen, PodSeen, Sibling, Waiter
+
+T = TypeVar("T")
+Place = tuple[str, str]  # namespace, name
+_TOMBSTONES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Entry(Generic[T]):
+    """One object; `version` is its resourceVersion as a number (they only grow within one etcd)."""
+
+    uid: str
+    version: int
+    value: T
+
+
+class Store(Generic[T]):
+    """Objects of one kind by namespace and name, and by one index."""
+
+    def __init__(self, index: Callable[[T], Hashable] | None = None) -> None:
+        self._entries: dict[Place, Entry[T]] = {}
+        self._index = index
+        self._by: dict[Hashable, dict[Place, T]] = {}
+        self._dead: dict[str, None] = {}  # uids seen deleted: a late answer to a write must not bring them back
+        self.listed_at = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, place: Place) -> T | None:
+        """The object, or None."""
+        entry = self._entries.get(place)
+        return entry.value if entry else None
+
+    def version(self, place: Place) -> int:
+        """Its resourceVersion, 0 when absent."""
+        entry = self._entries.get(place)
+        return entry.version if entry else 0
+
+    def values(self) -> Iterator[T]:
+        """All objects."""
+        return (entry.value for entry in self._entries.values())
+
+    def places(self) -> list[Place]:
+        """Where all objects are."""
+        return list(self._entries)
+
+    def by(self, value: Hashable) -> tuple[T, ...]:
+        """All objects whose index is this."""
+        return tuple(self._by.get(value, {}).values())
+
+    def is_news(self, place: Place, uid: str, version: int) -> bool:
+        """Whether this version would change anything (asked before the object is parsed)."""
+        entry = self._entries.get(place)
+        return uid not in self._dead and (entry is None or version > entry.version)
+
+    def put(self, place: Place, entry: Entry[T]) -> T | None:
+        """Store it, whatever was there; returns what was there."""
+        before = self.drop(place)
+        self._entries[place] = entry
+        if self._index is not None:
+            self._by.setdefault(self._index(entry.value), {})[place] = entry.value
+        return before
+
+    def drop(self, place: Place) -> T | None:
+        """Forget it; returns what was there."""
+        entry = self._entries.pop(place, None)
+        if entry is None:
+            return None
+        if self._index is not None:
+            key = self._index(entry.value)
+            group = self._by[key]
+            group.pop(place, None)
+            if not group:
+                del self._by[key]
+        return entry.value
+
+    def bury(self, place: Place, uid: str) -> T | None:
+        """A deletion was seen: drop it, unless another object has the name by now."""
+        self._dead[uid] = None
+        if len(self._dead) > _TOMBSTONES:
+            del self._dead[next(iter(self._dead))]
+        entry = self._entries.get(place)
+        return self.drop(place) if entry is not None and entry.uid == uid else None
+
+    def absent(self, listed: set[Place], version: int) -> list[Place]:
+        """After a complete list of that version: what is not there any more.
+
+        What is newer than the list came after it. When versions went backwards (a restored etcd), nothing is newer.
+        """
+        backwards = version < self.listed_at
+        self.listed_at = version
+        return [
+            place for place, entry in self._entries.items()
+            if place not in listed and (backwards or entry.version <= version)
+        ]  # fmt: skip
+
+
+Gateway = VulcanGateway | Unparsable
+Environment = VulcanEnvironment | Unparsable
+
+
+class Cache:
+    """All stores."""
+
+    def __init__(self) -> None:
+        self.gateways: Store[Gateway] = Store()
+        self.environments: Store[Environment] = Store(gateway_of)
+        self.jobs: Store[JobSeen] = Store(lambda job: job.owner_uid)
+        self.pods: Store[PodSeen] = Store(lambda pod: pod.owner_uid)
+        self._siblings: dict[Place, tuple[Sibling, ...]] = {}
+        self._records: dict[Place, tuple[object, Sibling]] = {}
+
+    def custom(self, key: Key) -> Gateway | Environment | None:
+        """One of our objects."""
+        match key.kind:
+            case Kind.GATEWAY:
+                return self.gateways.get((key.namespace, key.name))
+            case Kind.ENVIRONMENT:
+                return self.environments.get((key.namespace, key.name))
+            case Kind.PROMOTION:
+                return None
+
+    def all_keys(self) -> list[Key]:
+        """All our objects, gateways first."""
+        return [Key(Kind.GATEWAY, *p) for p in self.gateways.places()] + [
+            Key(Kind.ENVIRONMENT, *p) for p in self.environments.places()
+        ]
+
+    def all_gateways(self) -> list[VulcanGateway]:
+        """All that can be read."""
+        return [g for g in self.gateways.values() if isinstance(g, VulcanGateway)]
+
+    def all_environments(self) -> list[VulcanEnvironment]:
+        """All that can be read."""
+        return [e for e in self.environments.values() if isinstance(e, VulcanEnvironment)]
+
+    def siblings(self, gateway: Place) -> tuple[Sibling, ...]:
+        """All environments of a gateway; made again only after one of them changed."""
+        if (known := self._siblings.get(gateway)) is None:
+            found = (self._sibling(e) for e in self.environments.by(gateway) if isinstance(e, VulcanEnvironment))
+            known = self._siblings[gateway] = tuple(found)
+        return known
+
+    def environments_changed(self, gateway: Place) -> None:
+        """An environment of this gateway came, changed or went."""
+        self._siblings.pop(gateway, None)
+
+    def waiters(self, gateway: Place) -> list[Waiter]:
+        """Who waits for the gateway's writer slot, the first in line first."""
+        objects = [self.gateways.get(gateway), *self.environments.by(gateway)]
+        found = [w for o in objects if isinstance(o, VulcanGateway | VulcanEnvironment) and (w := waiter_of(o))]
+        return sorted(found, key=lambda w: (w.priority, w.since, w.key))
+
+    def intends(self, gateway: Place, job: str) -> bool:
+        """Whether a status names this Job as the task in hand."""
+        objects = [self.gateways.get(gateway), *self.environments.by(gateway)]
+        for found in objects:
+            if isinstance(found, VulcanGateway | VulcanEnvironment) and found.status.task is not None:
+                if found.status.task.job == job:
+                    return True
+            elif isinstance(found, Unparsable) and (found.status.get("task") or {}).get("job") == job:
+                return True
+        return False
+
+    def _sibling(self, environment: VulcanEnvironment) -> Sibling:
+        place = (environment.metadata.namespace, environment.metadata.name)
+        known = self._records.get(place)
+        if known is None or known[0] is not environment:
+            known = self._records[place] = (environment, sibling_of(environment))
+        return known[1]
+
+    def forget(self, place: Place) -> None:
+        """An environment is gone."""
+        self._records.pop(place, None)
+
+
+def key_of(found: VulcanGateway | VulcanEnvironment) -> Key:
+    """The key of a parsed object."""
+    kind = Kind.GATEWAY if isinstance(found, VulcanGateway) else Kind.ENVIRONMENT
+    return Key(kind, found.metadata.namespace, found.metadata.name)
+
+
+def gateway_of(environment: Environment) -> Place:
+    """Where an environment's gateway is."""
+    if isinstance(environment, Unparsable):
+        return ("", "")
+    reference = environment.spec.gateway_ref
+    return (reference.namespace or environment.metadata.namespace, reference.name)
+
+
+def sibling_of(environment: VulcanEnvironment) -> Sibling:
+    """What others need to know of an environment."""
+    status = environment.status
+    contacts = [t for t in (status.plan and status.plan.time, status.applied and status.applied.time) if t]
+    if status.last_run is not None and status.last_run.succeeded:
+        contacts.append(status.last_run.time)
+    return Sibling(
+        key=key_of(environment), uid=environment.metadata.uid, created=environment.metadata.creation_timestamp,
+        environment=environment.sqlmesh_environment, protected=status.protected, applied=status.applied is not None,
+        deleting=environment.metadata.deletion_timestamp is not None,
+        failed_reason=status.failure.reason if status.failure else "",
+        failed_at=status.failure.time if status.failure else None, contact=max(contacts, default=None),
+        task_job=status.task.job if status.task else "", task_kind=status.task.kind if status.task else "",
+        task_state=status.task.state if status.task else "", task_since=status.task.since if status.task else None,
+    )  # fmt: skip
+
+
+def waiter_of(found: VulcanGateway | VulcanEnvironment) -> Waiter | None:
+    """Its place in the line for the writer slot."""
+    task = found.status.task
+    if task is None or task.state != "Waiting":
+        return None
+    return Waiter(key_of(found), task.priority, task.since)

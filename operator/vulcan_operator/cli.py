@@ -1,0 +1,149 @@
+"""The operator's command: `run` and `version`. Puts the parts together and takes them apart again.
+
+Nothing is decided here but the order: health server, gate, own tasks, Kopf; at the end workers, Lease, the rest.
+"""
+
+import argparse
+import asyncio
+import importlib
+import importlib.metadata
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+import kopf
+
+from vulcan_operator import handlers, health, logs, metrics
+from vulcan_operator.api import API_VERSION
+from vulcan_operator.config import Config, ConfigError
+from vulcan_operator.kube import errors, resources
+from vulcan_operator.kube.access import Access, AccessError
+from vulcan_operator.kube.client import HttpKube, Kube
+from vulcan_operator.kube.transport import RateLimit, Transport
+from vulcan_operator.loop import Operator
+from vulcan_operator.reconcile import Planners
+
+_log = logging.getLogger(__name__)
+_GATE_PAUSE = 1.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code."""
+    parser = argparse.ArgumentParser(prog="vulcan-operator", description="Runs SQLMesh in Kubernetes Jobs.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="serve the cluster until SIGTERM; settings come from VULCAN_… variables")
+    run.add_argument("--kubeconfig", default="", help="kubeconfig file; default: in-cluster, else KUBECONFIG")
+    run.add_argument("--context", default="", help="context of the kubeconfig")
+    commands.add_parser("version", help="print the version")
+    chosen = parser.parse_args(arguments)
+    if chosen.command == "version":
+        sys.stdout.write(version() + "\n")
+        return 0
+    try:
+        config = Config.from_env(os.environ, kubeconfig=chosen.kubeconfig, context=chosen.context)
+        logs.setup(config.log_level)
+        return asyncio.run(serve(config, default_planners()))
+    except (ConfigError, AccessError) as error:
+        sys.stderr.write(f"vulcan-operator: {error}\n")
+        return 2
+
+
+def version() -> str:
+    """Of the installed distribution."""
+    try:
+        return importlib.metadata.version("vulcan-operator")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def default_planners() -> Planners:
+    """The real ones."""
+    gateway = importlib.import_module("vulcan_operator.plan.gateway")
+    environment = importlib.import_module("vulcan_operator.plan.environment")
+    return Planners(gateway.plan_gateway, environment.plan_environment)
+
+
+async def serve(config: Config, planners: Planners) -> int:
+    """Everything, until told to stop. 0 after SIGTERM, 1 when Kopf ended by itself."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    server = health.HealthServer(config.health_host, config.health_port)
+    await server.start()
+    beat = asyncio.create_task(server.heart.beat())
+    not_yet = server.ready
+    not_yet.append(waiting := lambda: "waiting for the API server and the CRDs")
+    access = Access(config.kubeconfig or None, config.context or None)
+    transport = Transport(access, metrics.api_request)
+    try:
+        await transport.open()
+        kube = HttpKube(
+            transport, write_timeout=config.write_timeout, limit=RateLimit(config.write_rate, 2 * config.write_rate)
+        )
+        gate = asyncio.create_task(pass_gate(kube))
+        if not await _first(gate, stop):
+            return 0
+        operator = Operator(config, kube, planners, cluster=gate.result())
+        operator.add_checks(server)
+        metrics.REGISTRY.register(metrics.ObjectCollector(operator.cache, operator.now, operator.elector.holds))
+        not_yet.remove(waiting)
+        return await _run(operator, access, server, stop)
+    finally:
+        beat.cancel()
+        await transport.close()
+        await server.stop()
+
+
+async def pass_gate(kube: Kube) -> str:
+    """Wait until the CRDs are served (Kopf would ignore them for ever otherwise). Returns the cluster's id."""
+    said = ""
+    while True:
+        try:
+            found = {r["name"] for r in (await kube.read(f"/apis/{API_VERSION}")).get("resources", [])}
+            missing = sorted({r.plural for r in resources.CUSTOM.values()} - found)
+            if not missing:
+                return str((await kube.get(resources.NAMESPACES, "", "kube-system"))["metadata"]["uid"])
+            problem = f"the API server does not serve {', '.join(missing)}: install the CRDs (kubectl apply -f crds/)"
+        except errors.NotFound:
+            problem = f"the API server does not serve {API_VERSION}: install the CRDs (kubectl apply -f crds/)"
+        except errors.KubeError as error:
+            problem = error.message
+        if problem != said:
+            _log.warning("waiting: %s", problem)
+            said = problem
+        await asyncio.sleep(_GATE_PAUSE)
+
+
+async def _run(operator: Operator, access: Access, server: health.HealthServer, stop: asyncio.Event) -> int:
+    await operator.start()
+    watching = asyncio.create_task(
+        kopf.operator(
+            registry=handlers.registry(operator, access), settings=handlers.settings(), clusterwide=True, stop_flag=stop
+        )
+    )
+    server.live.append(lambda: "Kopf has ended" if watching.done() else None)
+    stopped = asyncio.create_task(operator.stopped.wait())
+    await asyncio.wait((watching, stopped), return_when=asyncio.FIRST_COMPLETED)
+    asked = stop.is_set() or not watching.done()
+    await operator.stop()
+    if not watching.done():
+        # Kopf takes five seconds to wait for tasks that have nothing to do; the Lease is free, so there is no point.
+        watching.cancel()
+        await asyncio.wait((watching,), timeout=0.5)
+    if not asked and watching.done() and not watching.cancelled() and watching.exception():
+        _log.error("Kopf ended: %s", watching.exception())
+        return 1
+    return 0
+
+
+async def _first(task: "asyncio.Task[str]", stop: asyncio.Event) -> bool:
+    """Whether the task ended before the stop."""
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait((task, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not task.done():
+        task.cancel()
+        return False
+    return True

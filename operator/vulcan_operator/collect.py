@@ -1,0 +1,99 @@
+"""Collects Jobs whose owner is gone. Jobs have no ownerReferences (a foreground delete would kill a running apply).
+
+Run by `loop` in the leader, after a resync and when a Job names an owner nobody knows. An orphan is a Job of our
+install whose owner a live GET answers with 404 or another uid, twice, a minute apart. Readers are deleted; writers run
+to their end first, then their slot is freed.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+
+from vulcan_contract.task import TaskKind
+from vulcan_operator import metrics
+from vulcan_operator.cache import Cache
+from vulcan_operator.intake import KINDS, Intake
+from vulcan_operator.kube import errors, slots
+from vulcan_operator.kube.client import Kube, exists
+from vulcan_operator.kube.clock import Clock
+from vulcan_operator.kube.resources import CUSTOM, JOBS
+from vulcan_operator.plan.actions import Key, Kind
+from vulcan_operator.plan.seen import JobSeen, JobState
+
+_log = logging.getLogger(__name__)
+APART = 60.0
+_READERS = frozenset(kind.value for kind in TaskKind if not kind.writes)
+
+
+class Collector:
+    """Looks for orphans whenever it is told to."""
+
+    def __init__(self, kube: Kube, cache: Cache, clock: Clock, intake: Callable[[], Intake], install: str) -> None:
+        self._kube, self._cache, self._clock, self._intake, self._install = kube, cache, clock, intake, install
+        self._suspects: dict[str, float] = {}  # Job uid -> when its owner was first found gone
+        self._news = asyncio.Event()
+
+    def look(self, job: JobSeen | None = None) -> None:
+        """There may be an orphan."""
+        self._news.set()
+
+    async def run(self) -> None:
+        """For ever: sweep when told to, and again a minute after a first finding."""
+        while True:
+            waits = [at + APART - self._clock.monotonic() for at in self._suspects.values()]
+            due = [wait for wait in waits if wait > 0]
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), min(due) + 0.1 if due else None)
+            self._news.clear()
+            try:
+                await self.sweep()
+            except errors.KubeError as error:
+                _log.warning("orphaned Jobs were not collected: %s", error.message)
+                await asyncio.sleep(10)
+                self._news.set()
+
+    async def sweep(self) -> None:
+        """One look at all Jobs without a known owner."""
+        orphans = [
+            job for job in self._cache.jobs.values() if job.install == self._install and not self._owner_known(job)
+        ]
+        for uid in self._suspects.keys() - {job.uid for job in orphans}:
+            del self._suspects[uid]
+        for job in orphans:
+            if await self._owner_exists(job):
+                self._suspects.pop(job.uid, None)
+                continue
+            first = self._suspects.setdefault(job.uid, self._clock.monotonic())
+            if self._clock.monotonic() - first >= APART:
+                await self._collect(job)
+
+    def _owner_known(self, job: JobSeen) -> bool:
+        if job.owner_kind not in KINDS:
+            return False
+        found = self._cache.custom(Key(Kind(job.owner_kind), job.owner_namespace, job.owner_name))
+        return found is not None and found.metadata.uid == job.owner_uid
+
+    async def _owner_exists(self, job: JobSeen) -> bool:
+        if job.owner_kind not in KINDS or Kind(job.owner_kind) not in CUSTOM:
+            return job.owner_kind in KINDS  # a kind that this release does not serve: leave it alone
+        raw = await exists(self._kube, CUSTOM[Kind(job.owner_kind)], job.owner_namespace, job.owner_name)
+        return raw is not None and raw["metadata"]["uid"] == job.owner_uid
+
+    async def _collect(self, job: JobSeen) -> None:
+        writes = job.task not in _READERS
+        if writes and job.state is JobState.UNFINISHED:
+            return  # its end is an event and brings us here again
+        _log.info(
+            "collecting Job %s/%s: its owner %s %s is gone", job.namespace, job.name, job.owner_kind, job.owner_name
+        )
+        try:
+            await slots.release(self._kube, self._clock, job.namespace, job.gateway, job.name)
+            await self._kube.delete(JOBS, job.namespace, job.name, job.uid)
+        except (errors.NotFound, errors.Conflict):
+            pass
+        except errors.Forbidden as error:
+            _log.warning("Job %s/%s stays: %s", job.namespace, job.name, error.message)
+            return
+        metrics.ORPHANS.inc()
+        self._intake().wake_first_waiter((job.namespace, job.gateway), None)

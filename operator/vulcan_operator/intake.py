@@ -1,0 +1,199 @@
+"""The one way into the cache: watch events, answers to own writes, lists; and who is to be looked at for it.
+
+Called by `handlers` (events), `kube.execute` and `reconcile` (answers), `loop` (lists). Wakes keys through a callback;
+decides nothing about objects.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable
+
+from vulcan_operator.api import names
+from vulcan_operator.api.environment import VulcanEnvironment
+from vulcan_operator.api.gateway import VulcanGateway
+from vulcan_operator.cache import Cache, Entry, Environment, Gateway, Place, Store, gateway_of, sibling_of
+from vulcan_operator.kube import resources, views
+from vulcan_operator.kube.resources import Raw, Resource
+from vulcan_operator.plan.actions import Key, Kind
+from vulcan_operator.plan.seen import JobSeen, JobState, PodSeen, Sibling
+
+Wake = Callable[[Key], None]
+KINDS = frozenset(kind.value for kind in Kind)
+
+
+def _ignore(job: JobSeen) -> None:
+    """Default of the callbacks."""
+
+
+@dataclasses.dataclass
+class Intake:
+    """Puts what it is told into the cache and wakes whom it concerns."""
+
+    cache: Cache
+    install: str
+    wake: Wake
+    orphan: Callable[[JobSeen], None] = _ignore  # a Job whose owner is not known
+    finished: Callable[[JobSeen], None] = _ignore  # a Job was seen to end
+
+    def event(self, resource: Resource, raw: Raw, *, deleted: bool = False) -> None:
+        """Something was seen. Old news is dropped before it is parsed."""
+        meta = raw["metadata"]
+        place = (meta["namespace"], meta["name"])
+        if deleted:
+            self._gone(resource, place, self._store(resource).bury(place, meta["uid"]))
+            return
+        version = _number(meta.get("resourceVersion", ""))
+        if self._is_ours(meta) and self._store(resource).is_news(place, meta["uid"], version):
+            self._came(resource, place, meta["uid"], version, raw)
+
+    def listed(self, resource: Resource, places: set[Place], version: str) -> int:
+        """A complete list ended: forget what it did not have. Returns how many."""
+        store = self._store(resource)
+        gone = store.absent(places, _number(version))
+        for place in gone:
+            self._gone(resource, place, store.drop(place))
+        return len(gone)
+
+    def missing(self, resource: Resource, places: Iterable[Place]) -> None:
+        """A live read answered that these do not exist; the reader knows, so nobody is woken."""
+        for place in places:
+            self._store(resource).drop(place)
+
+    def _store(self, resource: Resource) -> "Store[Gateway] | Store[Environment] | Store[JobSeen] | Store[PodSeen]":
+        match resource:
+            case resources.GATEWAYS:
+                return self.cache.gateways
+            case resources.ENVIRONMENTS:
+                return self.cache.environments
+            case resources.JOBS:
+                return self.cache.jobs
+            case resources.PODS:
+                return self.cache.pods
+        raise ValueError(f"{resource.plural} are not cached")
+
+    def _is_ours(self, meta: Raw) -> bool:
+        return bool(meta.get("labels", {}).get(names.INSTALL, self.install) == self.install)
+
+    def _came(self, resource: Resource, place: Place, uid: str, version: int, raw: Raw) -> None:
+        match resource:
+            case resources.JOBS:
+                job = views.job(raw)
+                self._job(job, self.cache.jobs.put(place, Entry(uid, version, job)))
+            case resources.PODS:
+                pod = views.pod(raw)
+                if pod != self.cache.pods.put(place, Entry(uid, version, pod)):
+                    self._wake_owner(pod.owner_uid, pod.job, pod.namespace)
+            case resources.GATEWAYS:
+                gateway = views.custom(Kind.GATEWAY, raw)
+                assert not isinstance(gateway, VulcanEnvironment)
+                self._gateway(place, self.cache.gateways.put(place, Entry(uid, version, gateway)), gateway)
+            case resources.ENVIRONMENTS:
+                found = views.custom(Kind.ENVIRONMENT, raw)
+                assert not isinstance(found, VulcanGateway)
+                self._environment(place, self.cache.environments.put(place, Entry(uid, version, found)), found)
+
+    def _gone(self, resource: Resource, place: Place, before: Gateway | Environment | JobSeen | PodSeen | None) -> None:
+        if before is None:
+            return
+        if isinstance(before, JobSeen):
+            self._wake_owner(before.owner_uid, before.name, before.namespace)
+        elif isinstance(before, PodSeen):
+            self._wake_owner(before.owner_uid, before.job, before.namespace)
+        elif resource is resources.GATEWAYS:
+            assert not isinstance(before, VulcanEnvironment)
+            self._gateway(place, before, None)
+        else:
+            assert not isinstance(before, VulcanGateway)
+            self.cache.forget(place)
+            self._environment(place, before, None)
+
+    def _job(self, job: JobSeen, before: JobSeen | None) -> None:
+        if job.state is not JobState.UNFINISHED and before is not None and before.state is JobState.UNFINISHED:
+            self.finished(job)
+        if job != before and not self._wake_owner(job.owner_uid, job.name, job.namespace):
+            self.orphan(job)
+
+    def _wake_owner(self, uid: str, job: str, namespace: str) -> bool:
+        """By the Job's labels; pods may lack them, their Job does not."""
+        known = self.cache.jobs.get((namespace, job))
+        key = _owner(known) if known is not None else self._owner_by_uid(uid)
+        found = self.cache.custom(key) if key is not None else None
+        if key is None or found is None or found.metadata.uid != uid:
+            return False
+        self.wake(key)
+        return True
+
+    def _owner_by_uid(self, uid: str) -> Key | None:
+        for kind, store in ((Kind.GATEWAY, self.cache.gateways), (Kind.ENVIRONMENT, self.cache.environments)):
+            for found in store.values():
+                if found.metadata.uid == uid:
+                    return Key(kind, found.metadata.namespace, found.metadata.name)
+        return None
+
+    def _gateway(self, place: Place, before: Gateway | None, after: Gateway | None) -> None:
+        self.wake(Key(Kind.GATEWAY, *place))
+        if _face(before) != _face(after):
+            for environment in self.cache.environments.by(place):
+                self.wake(_environment_key(environment))
+
+    def _environment(self, place: Place, before: Environment | None, after: Environment | None) -> None:
+        key = Key(Kind.ENVIRONMENT, *place)
+        self.wake(key)
+        for gateway in {gateway_of(e) for e in (before, after) if e is not None}:
+            self.cache.environments_changed(gateway)
+        was, is_ = _record(before), _record(after)
+        if was == is_:
+            return
+        gateway = gateway_of(after or before)  # type: ignore[arg-type]
+        self.wake(Key(Kind.GATEWAY, *gateway))
+        if _name_and_base(was) != _name_and_base(is_):
+            for other in self.cache.environments.by(gateway):
+                self.wake(_environment_key(other))
+        elif was is not None and was.task_job and was.task_job != (is_.task_job if is_ else ""):
+            self.wake_first_waiter(gateway, key)
+
+    def wake_first_waiter(self, gateway: Place, but: Key | None) -> None:
+        """The writer slot may be free: the first in line is to look."""
+        for waiter in self.cache.waiters(gateway):
+            if waiter.key != but:
+                self.wake(waiter.key)
+                return
+
+
+def _record(environment: Environment | None) -> Sibling | None:
+    return sibling_of(environment) if isinstance(environment, VulcanEnvironment) else None
+
+
+def _name_and_base(sibling: Sibling | None) -> tuple[object, ...]:
+    """What other environments of the gateway look at: who has which name, and whether it has been applied."""
+    return (sibling.uid, sibling.environment, sibling.applied, sibling.protected, sibling.deleting) if sibling else ()
+
+
+def _face(gateway: Gateway | None) -> object:
+    """What environments look at in a gateway: not who writes or waits, which changes all the time."""
+    if not isinstance(gateway, VulcanGateway):
+        return gateway and gateway.metadata.uid
+    meta, status = gateway.metadata, gateway.status
+    conditions = tuple((c.type, c.status, c.reason, c.message) for c in status.conditions)
+    return (
+        meta.uid,
+        gateway.spec,
+        meta.deletion_timestamp,
+        meta.annotations,
+        conditions,
+        status.state_identity,
+        status.versions,
+    )
+
+
+def _environment_key(environment: Environment) -> Key:
+    return Key(Kind.ENVIRONMENT, environment.metadata.namespace, environment.metadata.name)
+
+
+def _owner(job: JobSeen) -> Key | None:
+    if job.owner_kind not in KINDS:
+        return None
+    return Key(Kind(job.owner_kind), job.owner_namespace, job.owner_name)
+
+
+def _number(version: str) -> int:
+    return int(version) if version.isdigit() else 0

@@ -1,0 +1,196 @@
+"""The requests we make, as a Protocol (for the fake in tests) and over HTTP.
+
+Used by everything in `kube` and by leader, collect and guard. Every write asks the fence first: an instance that lost
+its lease writes nothing. Decides nothing and retries nothing.
+"""
+
+import os
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from vulcan_operator.kube import errors
+from vulcan_operator.kube.resources import Raw, Resource
+from vulcan_operator.kube.transport import RateLimit, Request, Transport
+
+Fence = Callable[[], bool]
+CRASH_VARIABLE = "VULCAN_CRASH_AT"
+_PAGE = 500
+_APPLY = "application/apply-patch+yaml"
+_JSON_PATCH = "application/json-patch+json"
+_MERGE_PATCH = "application/merge-patch+json"
+
+
+@dataclass(frozen=True)
+class Page:
+    """A part of a list; `version` is the collection's resourceVersion, the same in all parts."""
+
+    items: Sequence[Raw]
+    version: str
+
+
+class Kube(Protocol):
+    """What the operator asks of an API server. Raises `errors.KubeError`, writes also `errors.NotLeader`."""
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Raw:
+        """One object."""
+
+    def pages(self, resource: Resource, namespace: str | None = None, labels: str = "") -> AsyncIterator[Page]:
+        """All objects, in parts, so that a big list never is in memory at once."""
+
+    async def read(self, path: str) -> Any:
+        """Any other JSON the server offers (discovery, OpenAPI)."""
+
+    async def log(self, namespace: str, pod: str, container: str) -> str:
+        """What a container printed."""
+
+    async def create(self, resource: Resource, namespace: str, body: Raw) -> Raw:
+        """POST."""
+
+    async def replace(self, resource: Resource, namespace: str, name: str, body: Raw) -> Raw:
+        """PUT; the body's resourceVersion is the lock."""
+
+    async def apply(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        body: Raw,
+        manager: str,
+        sub: str = "",
+        dry_run: bool = False,
+    ) -> Raw:
+        """Server-side apply, forced; a resourceVersion in the body is the lock."""
+
+    async def merge_patch(self, resource: Resource, namespace: str, name: str, body: Raw) -> Raw:
+        """Merge patch."""
+
+    async def json_patch(self, resource: Resource, namespace: str, name: str, operations: Sequence[Raw]) -> Raw:
+        """JSON patch."""
+
+    async def delete(self, resource: Resource, namespace: str, name: str, uid: str = "") -> None:
+        """Delete in the background, with the uid as precondition when given."""
+
+
+class CrashPoint:
+    """For crash tests only: `VULCAN_CRASH_AT=create-jobs:after:2` ends the process like a power cut at that write.
+
+    The name is `<verb>-<plural>[/<subresource>]`: create, replace, apply, merge, patch, delete.
+    """
+
+    def __init__(self, text: str = "") -> None:
+        name, when, count = text.split(":") if text else ("", "", "0")
+        self._point, self._left = (name, when), int(count)
+
+    def reached(self, name: str, when: str) -> None:
+        """Ends the process when this is the place."""
+        if self._left and (name, when) == self._point:
+            self._left -= 1
+            if self._left == 0:
+                os._exit(137)
+
+
+class HttpKube:
+    """`Kube` over one HTTP session."""
+
+    def __init__(self, transport: Transport, *, write_timeout: float = 4.0, limit: RateLimit | None = None) -> None:
+        self._transport = transport
+        self._write_timeout = write_timeout
+        self._limit = limit or RateLimit(0, 0)
+        self._crash = CrashPoint(os.environ.get(CRASH_VARIABLE, ""))
+        self.fence: Fence = lambda: True
+
+    def unfenced(self, timeout: float) -> "HttpKube":
+        """For the elector, whose writes raise the fence."""
+        return HttpKube(self._transport, write_timeout=timeout)
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Raw:
+        return await self._read(resource, "get", resource.path(namespace, name), namespace)
+
+    async def read(self, path: str) -> Any:
+        return await self._transport.send(Request("GET", path, verb="get", resource=path.split("/")[1]))
+
+    async def log(self, namespace: str, pod: str, container: str) -> str:
+        path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
+        request = Request(
+            "GET",
+            path,
+            verb="get",
+            resource="pods/log",
+            namespace=namespace,
+            params={"container": container},
+            as_text=True,
+        )
+        return str(await self._transport.send(request))
+
+    async def pages(self, resource: Resource, namespace: str | None = None, labels: str = "") -> AsyncIterator[Page]:
+        params = {"limit": str(_PAGE)} | ({"labelSelector": labels} if labels else {})
+        while True:
+            answer = await self._read(resource, "list", resource.path(namespace), namespace or "", params)
+            yield Page(answer.get("items") or [], answer["metadata"].get("resourceVersion", ""))
+            if not (token := answer["metadata"].get("continue")):
+                return
+            params["continue"] = token
+
+    async def create(self, resource: Resource, namespace: str, body: Raw) -> Raw:
+        return await self._write("POST", "create", resource, namespace, body=body)
+
+    async def replace(self, resource: Resource, namespace: str, name: str, body: Raw) -> Raw:
+        return await self._write("PUT", "replace", resource, namespace, name, body=body)
+
+    async def apply(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        body: Raw,
+        manager: str,
+        sub: str = "",
+        dry_run: bool = False,
+    ) -> Raw:
+        params = {"fieldManager": manager, "force": "true"} | ({"dryRun": "All"} if dry_run else {})
+        verb = "dryrun" if dry_run else "apply"
+        return await self._write("PATCH", verb, resource, namespace, name, sub, body, _APPLY, params)
+
+    async def merge_patch(self, resource: Resource, namespace: str, name: str, body: Raw) -> Raw:
+        return await self._write("PATCH", "merge", resource, namespace, name, body=body, content_type=_MERGE_PATCH)
+
+    async def json_patch(self, resource: Resource, namespace: str, name: str, operations: Sequence[Raw]) -> Raw:
+        return await self._write(
+            "PATCH", "patch", resource, namespace, name, body=list(operations), content_type=_JSON_PATCH
+        )
+
+    async def delete(self, resource: Resource, namespace: str, name: str, uid: str = "") -> None:
+        body: Raw = {"propagationPolicy": "Background"} | ({"preconditions": {"uid": uid}} if uid else {})
+        await self._write("DELETE", "delete", resource, namespace, name, body=body)
+
+    async def _read(
+        self, resource: Resource, verb: str, path: str, namespace: str, params: Mapping[str, str] | None = None
+    ) -> Raw:
+        request = Request("GET", path, verb=verb, resource=resource.plural, namespace=namespace, params=params)
+        return dict(await self._transport.send(request))
+
+    async def _write(
+        self, method: str, verb: str, resource: Resource, namespace: str, name: str = "", sub: str = "",
+        body: Any = None, content_type: str = "application/json", params: Mapping[str, str] | None = None,
+    ) -> Raw:  # fmt: skip
+        await self._limit.wait()
+        if not self.fence():
+            raise errors.NotLeader(f"{verb} {resource.plural} {namespace}/{name}: this instance does not lead any more")
+        target = f"{resource.plural}/{sub}" if sub else resource.plural
+        self._crash.reached(f"{verb}-{target}", "before")
+        request = Request(
+            method, resource.path(namespace, name or None, sub), verb=verb, resource=target, namespace=namespace,
+            params=params, body=body, content_type=content_type, timeout=self._write_timeout,
+        )  # fmt: skip
+        answer = await self._transport.send(request)
+        self._crash.reached(f"{verb}-{target}", "after")
+        return dict(answer)
+
+
+async def exists(kube: Kube, resource: Resource, namespace: str, name: str) -> Raw | None:
+    """The object, or None."""
+    try:
+        return await kube.get(resource, namespace, name)
+    except errors.NotFound:
+        return None

@@ -1,0 +1,82 @@
+"""API errors as the few classes that callers treat differently.
+
+Raised by `kube.client`, caught by `reconcile` and `loop`.
+"""
+
+
+class KubeError(Exception):
+    """The API server, or the way to it, said no."""
+
+    def __init__(self, message: str, *, status: int = 0, reason: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+        self.reason = reason
+
+
+class Retriable(KubeError):
+    """The same request may work later."""
+
+
+class Unavailable(Retriable):
+    """No answer, an overloaded or a starting API server."""
+
+    def __init__(self, message: str, *, status: int = 0, reason: str = "", retry_after: float | None = None) -> None:
+        super().__init__(message, status=status, reason=reason)
+        self.retry_after = retry_after
+
+
+class Conflict(Retriable):
+    """The object has changed since it was read: observe again."""
+
+
+class Expired(Retriable):
+    """A list's continue token is too old: list from the start."""
+
+
+class Permanent(KubeError):
+    """The same request will be refused again until somebody changes something."""
+
+
+class AlreadyExists(Permanent):
+    """An object of this name exists."""
+
+
+class NotFound(Permanent):
+    """No such object (or, when creating, no such namespace)."""
+
+
+class Forbidden(Permanent):
+    """Rights, a quota or an admission policy are against it."""
+
+
+class Invalid(Permanent):
+    """The server does not accept the content."""
+
+
+class NotLeader(Exception):
+    """The fence is down: this instance must not write any more."""
+
+
+def from_answer(status: int, reason: str, message: str, retry_after: float | None = None) -> KubeError:
+    """The error for an HTTP status and the `Status` object in its body."""
+    text = message or f"HTTP {status}"
+    match status:
+        case 404:
+            return NotFound(text, status=status, reason=reason)
+        case 409:
+            kind: type[KubeError] = AlreadyExists if reason == "AlreadyExists" else Conflict
+            return kind(text, status=status, reason=reason)
+        case 410:
+            return Expired(text, status=status, reason=reason)
+        case 403:
+            return Forbidden(text, status=status, reason=reason)
+        case 401 | 408 | 429:
+            return Unavailable(text, status=status, reason=reason, retry_after=retry_after)
+        case 500 if "typed patch object" in text:
+            # Server-side apply answers 500 for fields the schema does not know; trying again cannot help.
+            return Invalid(text, status=status, reason=reason)
+        case _ if status >= 500:
+            return Unavailable(text, status=status, reason=reason, retry_after=retry_after)
+        case _:
+            return Invalid(text, status=status, reason=reason)

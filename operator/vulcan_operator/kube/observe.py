@@ -1,0 +1,183 @@
+"""Builds what a planner sees: from the cache, and by live reads for what it says it needs.
+
+Called by `reconcile`. Decides nothing; what does not exist is None. Live reads go into the cache as well.
+"""
+
+import base64
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from vulcan_contract import report
+from vulcan_contract.codec import ContractError
+from vulcan_contract.result import Result
+from vulcan_operator.api.environment import VulcanEnvironment
+from vulcan_operator.api.gateway import VulcanGateway
+from vulcan_operator.cache import Cache, Place, gateway_of, key_of
+from vulcan_operator.intake import Intake
+from vulcan_operator.kube import errors, slots, views
+from vulcan_operator.kube.client import Kube, exists
+from vulcan_operator.kube.resources import CONFIG_MAPS, JOBS, NAMESPACES, PODS, Raw
+from vulcan_operator.plan.actions import Need
+from vulcan_operator.plan.seen import (
+    ConfigMapSeen,
+    EnvironmentSeen,
+    GatewaySeen,
+    JobSeen,
+    PodSeen,
+    ReportSeen,
+    Settings,
+    SlotSeen,
+)
+
+Custom = VulcanGateway | VulcanEnvironment
+
+
+@dataclass(frozen=True)
+class Reads:
+    """What was read live in this pass, on top of the cache."""
+
+    done: frozenset[Need] = field(default=frozenset())
+    slot: SlotSeen | None = None
+    namespace_labels: Mapping[str, str] | None = None
+    config_map: ConfigMapSeen | None = None
+    report: ReportSeen | None = None
+    denied: str | None = None
+
+
+def home(found: Custom) -> Place:
+    """The gateway an object belongs to; its Jobs are in that namespace."""
+    if isinstance(found, VulcanEnvironment):
+        return gateway_of(found)
+    return (found.metadata.namespace, found.metadata.name)
+
+
+@dataclass(frozen=True)
+class Observer:
+    """Reads for planners."""
+
+    kube: Kube
+    cache: Cache
+    intake: Intake
+    settings: Settings
+    guarded: Callable[[], bool | None] = lambda: None
+
+    def gateway(self, gateway: VulcanGateway, reads: Reads) -> GatewaySeen:
+        """What `plan_gateway` sees."""
+        place = home(gateway)
+        return GatewaySeen(
+            gateway=gateway, settings=self.settings, jobs=self._jobs(gateway), pods=self._pods(gateway),
+            environments=self.cache.siblings(place), slot=reads.slot, waiters=tuple(self.cache.waiters(place)),
+            job_is_live=Need.JOB in reads.done, denied=reads.denied,
+        )  # fmt: skip
+
+    def environment(self, environment: VulcanEnvironment, reads: Reads) -> EnvironmentSeen:
+        """What `plan_environment` sees."""
+        place = home(environment)
+        gateway = self.cache.gateways.get(place)
+        uid = environment.metadata.uid
+        me = key_of(environment)
+        return EnvironmentSeen(
+            environment=environment, settings=self.settings,
+            gateway=gateway if isinstance(gateway, VulcanGateway) else None,
+            jobs=self._jobs(environment), pods=self._pods(environment),
+            siblings=tuple(s for s in self.cache.siblings(place) if s.uid != uid), slot=reads.slot,
+            waiters=tuple(w for w in self.cache.waiters(place) if w.key != me),
+            namespace_labels=reads.namespace_labels, config_map=reads.config_map, report=reads.report,
+            approvals_guarded=self.guarded(), job_is_live=Need.JOB in reads.done, denied=reads.denied,
+        )  # fmt: skip
+
+    async def read(self, found: Custom, needs: frozenset[Need], reads: Reads) -> Reads:
+        """Read what is needed. A refusal is a fact, too: it is in `denied`."""
+        for need in sorted(needs - reads.done):
+            try:
+                reads = await self._read(found, need, reads)
+            except errors.Forbidden as error:
+                reads = dataclasses.replace(reads, denied=error.message)
+            reads = dataclasses.replace(reads, done=reads.done | {need})
+        return reads
+
+    async def _read(self, found: Custom, need: Need, reads: Reads) -> Reads:
+        match need:
+            case Need.JOB:
+                await self._read_job(found)
+                return reads
+            case Need.SLOT:
+                return dataclasses.replace(reads, slot=await slots.read(self.kube, self.cache, *home(found)))
+            case Need.CONFIG_MAP:
+                return dataclasses.replace(reads, config_map=await self._config_map(found))
+            case Need.REPORT:
+                return dataclasses.replace(reads, report=await self._report(found))
+            case Need.NAMESPACE:
+                raw = await exists(self.kube, NAMESPACES, "", found.metadata.namespace)
+                labels = (raw or {}).get("metadata", {}).get("labels") or {}
+                return dataclasses.replace(reads, namespace_labels=labels)
+
+    def _jobs(self, found: Custom) -> tuple[JobSeen, ...]:
+        namespace = home(found)[0]
+        return tuple(j for j in self.cache.jobs.by(found.metadata.uid) if j.namespace == namespace)
+
+    def _pods(self, found: Custom) -> tuple[PodSeen, ...]:
+        """By the owner's uid, or for pods that lack the label by their Job."""
+        namespace = home(found)[0]
+        return tuple(p for p in self.cache.pods.by(found.metadata.uid) if p.namespace == namespace)
+
+    async def _read_job(self, found: Custom) -> None:
+        task, namespace = found.status.task, home(found)[0]
+        if task is None:
+            return
+        raw = await exists(self.kube, JOBS, namespace, task.job)
+        if raw is None:
+            self.intake.missing(JOBS, [(namespace, task.job)])
+        else:
+            self.intake.event(JOBS, raw)
+        listed: set[Place] = set()
+        async for page in self.kube.pages(PODS, namespace, f"{views.JOB_NAME}={task.job}"):
+            for pod in page.items:
+                listed.add((namespace, pod["metadata"]["name"]))
+                self.intake.event(PODS, pod)
+        known = {(p.namespace, p.name) for p in self._pods(found) if p.job == task.job}
+        self.intake.missing(PODS, known - listed)
+
+    async def _config_map(self, found: Custom) -> ConfigMapSeen | None:
+        if not isinstance(found, VulcanEnvironment) or found.spec.project is None:
+            return None
+        source = found.spec.project.config_map
+        if source is None:
+            return None
+        raw = await exists(self.kube, CONFIG_MAPS, found.metadata.namespace, source.name)
+        if raw is None:
+            return ConfigMapSeen(None)
+        content = _content(raw)
+        if not source.items:
+            return ConfigMapSeen({key.replace("__", "/"): data for key, data in content.items()})
+        return ConfigMapSeen({item.path: content[item.key] for item in source.items if item.key in content})
+
+    async def _report(self, found: Custom) -> ReportSeen:
+        job = found.status.task.job if found.status.task else ""
+        pod = next((p for p in self._pods(found) if p.job == job and p.termination), None)
+        sha256 = _report_digest(pod)
+        if pod is None or sha256 is None:
+            return ReportSeen(None)
+        raw = await exists(self.kube, PODS, pod.namespace, pod.name)
+        if raw is None:
+            return ReportSeen(None)
+        try:
+            text = await self.kube.log(pod.namespace, pod.name, views.main_container(raw))
+        except errors.Permanent:
+            return ReportSeen(None)  # the node has forgotten the log: the planner plans again
+        return ReportSeen(report.packed(text.splitlines(), pod.nonce, sha256))
+
+
+def _content(raw: Raw) -> dict[str, bytes]:
+    text = {key: value.encode() for key, value in (raw.get("data") or {}).items()}
+    return text | {key: base64.b64decode(value) for key, value in (raw.get("binaryData") or {}).items()}
+
+
+def _report_digest(pod: PodSeen | None) -> str | None:
+    if pod is None:
+        return None
+    try:
+        return Result.from_message(pod.termination).report_sha256
+    except ContractError:
+        return None

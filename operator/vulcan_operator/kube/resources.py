@@ -1,0 +1,50 @@
+"""The API resources we use, and their URLs. Pure; used by whoever makes a request."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from vulcan_operator.api import GROUP, VERSION
+from vulcan_operator.plan.actions import Kind
+
+Raw = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One kind of object as the API server serves it."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+    namespaced: bool = True
+
+    @property
+    def api_version(self) -> str:
+        """`apps/v1` or `v1`."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def path(self, namespace: str | None = None, name: str | None = None, sub: str = "") -> str:
+        """URL path of a collection, an object or a subresource; without a namespace, across all of them."""
+        parts = ["/apis" if self.group else "/api", self.api_version]
+        if namespace and self.namespaced:
+            parts += ["namespaces", namespace]
+        parts += [p for p in (self.plural, name, sub) if p]
+        return "/".join(parts)
+
+
+GATEWAYS = Resource(GROUP, VERSION, Kind.GATEWAY.plural, Kind.GATEWAY.value)
+ENVIRONMENTS = Resource(GROUP, VERSION, Kind.ENVIRONMENT.plural, Kind.ENVIRONMENT.value)
+PROMOTIONS = Resource(GROUP, VERSION, Kind.PROMOTION.plural, Kind.PROMOTION.value)
+JOBS = Resource("batch", "v1", "jobs", "Job")
+PODS = Resource("", "v1", "pods", "Pod")
+CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")
+NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
+LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
+EVENTS = Resource("events.k8s.io", "v1", "events", "Event")
+USER_REVIEWS = Resource("authentication.k8s.io", "v1", "selfsubjectreviews", "SelfSubjectReview", namespaced=False)
+
+CUSTOM: dict[Kind, Resource] = {Kind.GATEWAY: GATEWAYS, Kind.ENVIRONMENT: ENVIRONMENTS}
+"""The kinds this operator reconciles; the gate waits for them."""
+
+WATCHED = (*CUSTOM.values(), JOBS, PODS)

@@ -1,0 +1,165 @@
+"""One aiohttp session to the API server: credentials, timeouts, rate limit and errors.
+
+Used by `kube.client` only. Knows HTTP, not what requests mean; retries nothing but one request after a 401.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from vulcan_operator.kube import errors
+from vulcan_operator.kube.access import Access
+
+Observe = Callable[[str, str, int, float], None]  # verb, resource, HTTP status (0: no answer), seconds
+_DOUBT_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Request:
+    """What goes over the wire. `verb` and `resource` name it for metrics and for doubts about a 403."""
+
+    method: str
+    path: str
+    verb: str
+    resource: str
+    namespace: str = ""
+    params: Mapping[str, str] | None = None
+    body: Any = None
+    content_type: str = "application/json"
+    timeout: float = 30.0
+    as_text: bool = False
+
+    @property
+    def group(self) -> tuple[str, str, str]:
+        """What RBAC decides by."""
+        return (self.verb, self.resource, self.namespace)
+
+
+class Doubts:
+    """A 403 by RBAC may come from an API server that has just started and does not know its roles yet.
+
+    It is believed only when nothing speaks against it: no trouble with the server within the last 30 s, and no request
+    of the same verb, resource and namespace that worked within them.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._trouble = float("-inf")
+        self._worked: dict[tuple[str, str, str], float] = {}
+
+    def trouble(self) -> None:
+        """No answer, 429 or 5xx."""
+        self._trouble = self._monotonic()
+
+    def worked(self, request: Request) -> None:
+        """An answer that worked."""
+        self._worked[request.group] = self._monotonic()
+
+    def judge(self, request: Request, error: errors.KubeError) -> errors.KubeError:
+        """The error to raise: Unavailable instead of Forbidden while in doubt."""
+        if not isinstance(error, errors.Forbidden) or "cannot" not in error.message or "resource" not in error.message:
+            return error
+        since = max(self._trouble, self._worked.get(request.group, float("-inf")))
+        if self._monotonic() - since > _DOUBT_SECONDS:
+            return error
+        return errors.Unavailable(error.message, status=403, reason=error.reason)
+
+
+class RateLimit:
+    """Token bucket for writes; 0 per second means none."""
+
+    def __init__(self, per_second: float, burst: float) -> None:
+        self._rate, self._burst = per_second, burst
+        self._tokens, self._at = burst, time.monotonic()
+
+    async def wait(self) -> None:
+        """Take a token, or sleep until there is one."""
+        if self._rate <= 0:
+            return
+        now = time.monotonic()
+        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate) - 1
+        self._at = now
+        if self._tokens < 0:
+            await asyncio.sleep(-self._tokens / self._rate)
+
+
+class Transport:
+    """The session. `open` before use, `close` at the end."""
+
+    def __init__(self, access: Access, observe: Observe = lambda verb, resource, status, seconds: None) -> None:
+        self._access = access
+        self._observe = observe
+        self._session: aiohttp.ClientSession | None = None
+        self.doubts = Doubts()
+
+    async def open(self) -> None:
+        """Load credentials and make the session."""
+        await self._access.renew()
+        connector = aiohttp.TCPConnector(ssl=self._access.ssl_context(), limit=64)
+        self._session = aiohttp.ClientSession(connector=connector, headers={"Accept": "application/json"})
+
+    async def close(self) -> None:
+        """Close connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def send(self, request: Request) -> Any:
+        """The parsed answer, or a KubeError."""
+        began = time.monotonic()
+        status = 0
+        try:
+            status, answer, retry_after = await self._exchange(request)
+            if status == 401:
+                await self._access.renew()
+                status, answer, retry_after = await self._exchange(request)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            self.doubts.trouble()
+            raise errors.Unavailable(f"{request.verb} {request.resource}: {_describe(error)}") from error
+        finally:
+            self._observe(request.verb, request.resource, status, time.monotonic() - began)
+        if status < 300:
+            self.doubts.worked(request)
+            return answer.decode(errors="replace") if request.as_text else json.loads(answer)
+        if status == 429 or status >= 500:
+            self.doubts.trouble()
+        reason, message = _status_object(answer)
+        raise self.doubts.judge(request, errors.from_answer(status, reason, message, retry_after))
+
+    async def _exchange(self, request: Request) -> tuple[int, bytes, float | None]:
+        if self._session is None:
+            raise errors.Unavailable("the session is closed")
+        headers = {"Content-Type": request.content_type} if request.body is not None else {}
+        if header := await self._access.current_header():
+            headers["Authorization"] = header
+        body = None if request.body is None else json.dumps(request.body, separators=(",", ":")).encode()
+        async with self._session.request(
+            request.method, self._access.server + request.path, params=request.params, data=body, headers=headers,
+            timeout=aiohttp.ClientTimeout(total=request.timeout), proxy=self._access.proxy,
+            server_hostname=self._access.server_hostname,
+        ) as response:  # fmt: skip
+            after = response.headers.get("Retry-After", "")
+            return response.status, await response.read(), float(after) if after.isdigit() else None
+
+
+def _status_object(answer: bytes) -> tuple[str, str]:
+    try:
+        data = json.loads(answer)
+    except ValueError:
+        return "", answer[:500].decode(errors="replace")
+    if not isinstance(data, dict):
+        return "", str(data)[:500]
+    return str(data.get("reason") or ""), str(data.get("message") or "")
+
+
+def _describe(error: BaseException) -> str:
+    return (
+        f"no answer in time ({type(error).__name__})"
+        if isinstance(error, TimeoutError)
+        else str(error) or type(error).__name__
+    )

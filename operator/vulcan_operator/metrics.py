@@ -1,0 +1,187 @@
+"""Every metric, and the few functions that record them.
+
+Counters and histograms have few labels, never an object's name or an error text. What is per object comes from a
+collector over the cache, so that series vanish with their object. Served by `health`.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol, TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from vulcan_operator.api.environment import VulcanEnvironment
+from vulcan_operator.api.gateway import VulcanGateway
+from vulcan_operator.plan.actions import Key, Note
+from vulcan_operator.plan.seen import JobSeen, Waiter
+
+T = TypeVar("T", VulcanGateway, VulcanEnvironment)
+disable_created_metrics()  # type: ignore[no-untyped-call]
+REGISTRY = CollectorRegistry()
+_SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
+_JOB_SECONDS = (5, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600)
+
+API_REQUESTS = Counter(
+    "vulcan_api_requests", "Requests to the API server.", ["verb", "resource", "code"], registry=REGISTRY
+)
+API_SECONDS = Histogram(
+    "vulcan_api_request_seconds", "Time of a request.", ["verb"], buckets=_SECONDS, registry=REGISTRY
+)
+RECONCILES = Counter("vulcan_reconciles", "Looks at objects.", ["kind", "result"], registry=REGISTRY)
+RECONCILE_SECONDS = Histogram(
+    "vulcan_reconcile_seconds", "Time of a look.", ["kind"], buckets=_SECONDS, registry=REGISTRY
+)
+TASKS = Counter(
+    "vulcan_tasks", "Finished tasks (plans, applies, runs, probes).", ["task", "outcome", "reason"], registry=REGISTRY
+)
+JOB_SECONDS = Histogram(
+    "vulcan_job_seconds",
+    "From a Job's creation to its end.",
+    ["task", "state"],
+    buckets=_JOB_SECONDS,
+    registry=REGISTRY,
+)
+EVENTS_SEEN = Counter("vulcan_watch_events", "Watch events.", ["resource"], registry=REGISTRY)
+RESYNCS = Counter("vulcan_resyncs", "Complete lists of everything.", ["result"], registry=REGISTRY)
+DRIFT = Counter(
+    "vulcan_resync_drift", "Objects that a resync found gone although no deletion was seen.", registry=REGISTRY
+)
+ORPHANS = Counter("vulcan_orphaned_jobs", "Jobs collected because their owner is gone.", registry=REGISTRY)
+LEADER = Gauge("vulcan_leader", "1 on the instance that leads.", registry=REGISTRY)
+RESYNC_TIME = Gauge("vulcan_last_resync_timestamp_seconds", "When everything was listed last.", registry=REGISTRY)
+QUEUE_DEPTH = Gauge("vulcan_queue_depth", "Objects that wait for a worker.", registry=REGISTRY)
+QUEUE_WAIT = Gauge("vulcan_queue_longest_wait_seconds", "For how long the first of them has waited.", registry=REGISTRY)
+LOOP_LAG = Gauge("vulcan_event_loop_lag_seconds", "How late the event loop was at its last check.", registry=REGISTRY)
+GUARDED = Gauge(
+    "vulcan_approvals_guarded", "1: approvals are protected, 0: not, -1: not judged yet.", registry=REGISTRY
+)
+PRUNED = Gauge("vulcan_status_fields_dropped", "Status fields that the installed CRDs do not know.", registry=REGISTRY)
+
+
+def api_request(verb: str, resource: str, status: int, seconds: float) -> None:
+    """For `kube.transport`."""
+    API_REQUESTS.labels(verb, resource, str(status)).inc()
+    API_SECONDS.labels(verb).observe(seconds)
+
+
+def reconciled(key: Key, result: str, seconds: float) -> None:
+    """For `loop`."""
+    RECONCILES.labels(key.kind.value, result).inc()
+    RECONCILE_SECONDS.labels(key.kind.value).observe(seconds)
+
+
+def noted(note: Note) -> None:
+    """A finished task, from what goes into the audit log."""
+    about = note.audit or {}
+    if "outcome" in about and "task" in about:
+        TASKS.labels(about["task"], about["outcome"], about.get("reason", note.reason)).inc()
+
+
+def job_finished(job: JobSeen) -> None:
+    """For `intake`: a Job was seen to end."""
+    if job.created is not None and job.finished is not None:
+        JOB_SECONDS.labels(job.task, job.state.value).observe((job.finished - job.created).total_seconds())
+
+
+class Objects(Protocol):
+    """What the cache has, for the collector."""
+
+    def all_gateways(self) -> list[VulcanGateway]:
+        """All that can be read."""
+
+    def all_environments(self) -> list[VulcanEnvironment]:
+        """All that can be read."""
+
+    def waiters(self, gateway: tuple[str, str]) -> list[Waiter]:
+        """Who waits for the writer slot of a gateway (namespace, name)."""
+
+
+class ObjectCollector:
+    """Series per object, made from the cache when Prometheus asks; only the leader has them."""
+
+    def __init__(self, cache: Objects, now: Callable[[], dt.datetime], leads: Callable[[], bool]) -> None:
+        self._cache, self._now, self._leads = cache, now, leads
+
+    def collect(self) -> Iterable[Metric]:
+        """For prometheus_client."""
+        if not self._leads():
+            return
+        gateways, environments = self._cache.all_gateways(), self._cache.all_environments()
+        yield from _conditions([*gateways, *environments])
+        yield from _environments(environments, self._now())
+        yield _gauge("vulcan_gateway_suspended", "1 while suspended.", gateways, lambda g: float(g.spec.suspend))
+        yield _gauge(
+            "vulcan_gateway_waiting_writers", "Who waits to write.", gateways, lambda g: float(self._waiting(g))
+        )
+        yield _gauge(
+            "vulcan_gateway_writer_wait_seconds", "Of the one who has waited longest.", gateways, self._longest_wait
+        )
+        yield _gauge(
+            "vulcan_gateway_last_contact_timestamp_seconds", "When a Job last reached both databases.", gateways,
+            lambda g: _stamp(g.status.last_contact_time),
+        )  # fmt: skip
+
+    def _waiting(self, gateway: VulcanGateway) -> int:
+        return len(self._cache.waiters((gateway.metadata.namespace, gateway.metadata.name)))
+
+    def _longest_wait(self, gateway: VulcanGateway) -> float:
+        waiters = self._cache.waiters((gateway.metadata.namespace, gateway.metadata.name))
+        return max(((self._now() - w.since).total_seconds() for w in waiters), default=0.0)
+
+
+def _environments(found: list[VulcanEnvironment], now: dt.datetime) -> Iterator[Metric]:
+    yield _gauge("vulcan_environment_suspended", "1 while suspended.", found, lambda e: float(e.spec.suspend))
+    yield _gauge(
+        "vulcan_environment_last_run_timestamp_seconds", "End of the last scheduled run.", found,
+        lambda e: _stamp(e.status.last_run.time if e.status.last_run else None),
+    )  # fmt: skip
+    yield _gauge(
+        "vulcan_environment_last_run_succeeded", "1 if it succeeded.", found,
+        lambda e: float(e.status.last_run.succeeded) if e.status.last_run else None,
+    )  # fmt: skip
+    yield _gauge(
+        "vulcan_environment_last_apply_timestamp_seconds", "When a plan was last applied.", found,
+        lambda e: _stamp(e.status.applied.time if e.status.applied else None),
+    )  # fmt: skip
+    yield _gauge(
+        "vulcan_environment_next_run_timestamp_seconds", "When the next run is due.", found,
+        lambda e: _stamp(e.status.next_run_time),
+    )  # fmt: skip
+    yield _gauge(
+        "vulcan_environment_intervals_behind", "Missing intervals at the last look.", found,
+        lambda e: None if e.status.intervals_behind is None else float(e.status.intervals_behind),
+    )  # fmt: skip
+    yield _gauge(
+        "vulcan_environment_pending_approval_seconds", "For how long a plan has waited for approval.", found,
+        lambda e: _pending(e, now),
+    )  # fmt: skip
+
+
+def _pending(environment: VulcanEnvironment, now: dt.datetime) -> float | None:
+    for condition in environment.status.conditions:
+        if condition.type == "AwaitingApproval" and condition.status == "True":
+            return (now - condition.last_transition_time).total_seconds()
+    return None
+
+
+def _conditions(found: list[VulcanGateway | VulcanEnvironment]) -> Iterator[Metric]:
+    labels = ["kind", "namespace", "name", "type"]
+    family = GaugeMetricFamily("vulcan_condition", "1: True, 0: False, -1: Unknown.", labels=labels)
+    for item in found:
+        for condition in item.status.conditions:
+            value = {"True": 1.0, "False": 0.0}.get(condition.status, -1.0)
+            family.add_metric([type(item).__name__, item.metadata.namespace, item.metadata.name, condition.type], value)
+    yield family
+
+
+def _gauge(name: str, about: str, found: list[T], value: Callable[[T], float | None]) -> Metric:
+    family = GaugeMetricFamily(name, about, labels=["namespace", "name"])
+    for item in found:
+        if (number := value(item)) is not None:
+            family.add_metric([item.metadata.namespace, item.metadata.name], number)
+    return family
+
+
+def _stamp(time: dt.datetime | None) -> float | None:
+    return time.timestamp() if time else None

@@ -1,0 +1,179 @@
+"""One look at one object: observe -> plan -> execute -> write the status -> tell.
+
+Called by `loop` for each key of the queue (and by the tests' World). Decisions are the planner's; who is to be looked
+at next is `intake`'s.
+"""
+
+import dataclasses
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vulcan_operator.api import API_VERSION, names
+from vulcan_operator.api.environment import EnvironmentStatus, VulcanEnvironment
+from vulcan_operator.api.gateway import GatewayStatus
+from vulcan_operator.cache import Cache
+from vulcan_operator.intake import Intake
+from vulcan_operator.kube import errors, slots, tell
+from vulcan_operator.kube.client import Kube
+from vulcan_operator.kube.clock import Clock
+from vulcan_operator.kube.events import Recorder
+from vulcan_operator.kube.execute import AttemptTaken, Executor, Refused
+from vulcan_operator.kube.observe import Custom, Observer, Reads
+from vulcan_operator.kube.resources import CUSTOM
+from vulcan_operator.kube.schema import StatusSchema
+from vulcan_operator.kube.views import Unparsable
+from vulcan_operator.plan.actions import Key, Note, Plan
+from vulcan_operator.plan.seen import EnvironmentSeen, GatewaySeen
+
+PlanGateway = Callable[[GatewaySeen, dt.datetime], Plan[GatewayStatus]]
+PlanEnvironment = Callable[[EnvironmentSeen, dt.datetime], Plan[EnvironmentStatus]]
+AnyPlan = Plan[GatewayStatus] | Plan[EnvironmentStatus]
+_ROUNDS = 8
+
+
+class PlannerLoops(Exception):
+    """A bug: the planner keeps asking for what it has got."""
+
+
+@dataclass(frozen=True)
+class Planners:
+    """The pure functions that decide."""
+
+    gateway: PlanGateway
+    environment: PlanEnvironment
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Everything a reconcile needs, made once."""
+
+    kube: Kube
+    cache: Cache
+    intake: Intake
+    observer: Observer
+    executor: Executor
+    schema: StatusSchema
+    recorder: Recorder
+    clock: Clock
+    planners: Planners
+    noted: Callable[[Note], None] = lambda note: None
+
+
+@dataclass(frozen=True)
+class Next:
+    """When to look again: at a time, at once, or (with why) after a growing delay."""
+
+    at: dt.datetime | None = None
+    now: bool = False
+    retry: str = ""
+
+
+async def reconcile(ports: Ports, key: Key) -> Next:
+    """Look at one object. Raises errors.KubeError or errors.NotLeader."""
+    found = ports.cache.custom(key)
+    if found is None:
+        return Next()
+    try:
+        if isinstance(found, Unparsable):
+            await _write_status(
+                ports, key, found.metadata.resource_version, found.status, tell.unparsable(found, ports.clock.now())
+            )
+            return Next()
+        return await _look(ports, key, found)
+    except (errors.Conflict, errors.NotFound):
+        await _refresh(ports, key, found.metadata.uid)
+        return Next(now=True)
+    except AttemptTaken as error:
+        return Next(retry=str(error))
+
+
+async def _look(ports: Ports, key: Key, found: Custom) -> Next:
+    reads = Reads()
+    for _ in range(_ROUNDS):
+        plan, reads = await _decide(ports, found, reads)
+        try:
+            return await _carry_out(ports, key, found, plan, reads.denied)
+        except slots.SlotBusy as busy:
+            reads = dataclasses.replace(reads, slot=busy.slot)
+        except Refused as refused:
+            reads = dataclasses.replace(reads, denied=str(refused))
+        current = ports.cache.custom(key)
+        if current is None or isinstance(current, Unparsable):
+            return Next(now=True)
+        found = current  # our own status write may have made it newer
+    raise PlannerLoops(f"{key}: no plan could be carried out in {_ROUNDS} rounds")
+
+
+async def _decide(ports: Ports, found: Custom, reads: Reads) -> tuple[AnyPlan, Reads]:
+    """Plan, read what the plan says it needs, and plan again."""
+    for _ in range(_ROUNDS):
+        plan = _plan(ports, found, reads)
+        missing = plan.needs - reads.done
+        if not missing:
+            if plan.needs and reads.denied is None:
+                raise PlannerLoops(f"{found.metadata.namespace}/{found.metadata.name}: {sorted(plan.needs)} were read")
+            return plan, reads
+        reads = await ports.observer.read(found, missing, reads)
+    raise PlannerLoops(f"{found.metadata.namespace}/{found.metadata.name}: never has enough")
+
+
+def _plan(ports: Ports, found: Custom, reads: Reads) -> AnyPlan:
+    if isinstance(found, VulcanEnvironment):
+        return ports.planners.environment(ports.observer.environment(found, reads), ports.clock.now())
+    return ports.planners.gateway(ports.observer.gateway(found, reads), ports.clock.now())
+
+
+async def _carry_out(ports: Ports, key: Key, found: Custom, plan: AnyPlan, denied: str | None) -> Next:
+    """`prepare`, the status if it differs, `actions`, `notes`. What was refused before is not tried again now."""
+    versions: dict[str, str] = {}
+    if denied is None:
+        await ports.executor.run(key, plan.prepare, versions)
+    version = found.metadata.resource_version
+    written = await _write_status(ports, key, version, found.status.to_json(), plan.status.to_json())
+    if written is not None:
+        versions[version] = written["metadata"]["resourceVersion"]
+        for event in tell.transitions(found.status.conditions, plan.status.conditions, plan.notes):
+            ports.recorder.emit(key.kind, found.metadata, event.reason, event.message, warning=event.warning)
+    if denied is not None:
+        return Next(retry=denied)
+    try:
+        await ports.executor.run(key, plan.actions, versions)
+    finally:
+        # Also when an action has to be tried again: the status that announces it is written, so this is not said twice.
+        _tell(ports, key, found, plan)
+    return Next(at=plan.look_again)
+
+
+def _tell(ports: Ports, key: Key, found: Custom, plan: AnyPlan) -> None:
+    for note in plan.notes:
+        ports.recorder.emit(key.kind, found.metadata, note.reason, note.message, warning=note.warning)
+        tell.audit(key, note)
+        ports.noted(note)
+
+
+async def _write_status(
+    ports: Ports, key: Key, version: str, before: Mapping[str, Any], after: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """Server-side apply with the resourceVersion as lock, unless nothing would change."""
+    status = ports.schema.prune(key.kind, dict(after))
+    if status == ports.schema.prune(key.kind, dict(before)):
+        return None
+    resource = CUSTOM[key.kind]
+    metadata = {"name": key.name, "namespace": key.namespace, "resourceVersion": version}
+    body = {"apiVersion": API_VERSION, "kind": key.kind.value, "metadata": metadata, "status": status}
+    raw = await ports.kube.apply(resource, key.namespace, key.name, body, names.STATUS_MANAGER, sub="status")
+    ports.intake.event(resource, raw)
+    return raw
+
+
+async def _refresh(ports: Ports, key: Key, uid: str) -> None:
+    """Somebody else changed the object: take what the API server has now."""
+    resource = CUSTOM[key.kind]
+    try:
+        ports.intake.event(resource, await ports.kube.get(resource, key.namespace, key.name))
+    except errors.NotFound:
+        ports.intake.event(
+            resource, {"metadata": {"namespace": key.namespace, "name": key.name, "uid": uid}}, deleted=True
+        )

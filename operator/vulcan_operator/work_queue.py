@@ -1,0 +1,143 @@
+"""Which objects are to be looked at, and when: client-go's work queue for asyncio.
+
+A key is handed to one worker at a time; added while it is worked on, it comes once more afterwards. Delays: the
+earliest wins. Used by `loop` (and by the tests' World, without waiting). Knows nothing of objects.
+"""
+
+import asyncio
+import heapq
+import random
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+
+
+class WorkQueue(Generic[K]):
+    """The queue. Not thread-safe; everything happens in one event loop."""
+
+    def __init__(
+        self, monotonic: Callable[[], float] = time.monotonic, jitter: Callable[[], float] = random.random,
+        first_delay: float = 0.2, longest_delay: float = 60.0,
+    ) -> None:  # fmt: skip
+        self._monotonic, self._jitter = monotonic, jitter
+        self._first, self._longest = first_delay, longest_delay
+        self._ready: OrderedDict[K, float] = OrderedDict()  # key -> since when
+        self._busy: dict[K, float] = {}
+        self._again: set[K] = set()  # added while busy
+        self._due: dict[K, float] = {}
+        self._heap: list[tuple[float, int, K]] = []
+        self._count = 0
+        self._failures: dict[K, int] = {}
+        self._getters: set[asyncio.Future[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._ready)
+
+    def add(self, key: K) -> None:
+        """As soon as possible."""
+        if key in self._busy:
+            self._again.add(key)
+        elif key not in self._ready:
+            self._ready[key] = self._monotonic()
+            self._notify()
+
+    def add_after(self, key: K, seconds: float) -> None:
+        """Later; an earlier appointment stands."""
+        if seconds <= 0:
+            self.add(key)
+            return
+        when = self._monotonic() + seconds
+        if when < self._due.get(key, float("inf")):
+            self._due[key] = when
+            self._count += 1
+            heapq.heappush(self._heap, (when, self._count, key))
+            self._notify()
+
+    def retry(self, key: K) -> float:
+        """After a delay that doubles with each failure of this key in a row; returns it."""
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        delay = min(self._first * 2.0 ** min(failures, 30), self._longest) * (0.75 + 0.5 * self._jitter())
+        self.add_after(key, delay)
+        return delay
+
+    def succeeded(self, key: K) -> None:
+        """The next failure of this key is its first."""
+        self._failures.pop(key, None)
+
+    def failures(self, key: K) -> int:
+        """How often in a row."""
+        return self._failures.get(key, 0)
+
+    def try_get(self) -> K | None:
+        """The next key that is ready now, or None. Call `done` with it afterwards."""
+        self._release_due()
+        if not self._ready:
+            return None
+        key, _ = self._ready.popitem(last=False)
+        self._busy[key] = self._monotonic()
+        return key
+
+    async def get(self) -> K:
+        """The next key. Call `done` with it afterwards."""
+        while True:
+            key = self.try_get()
+            if key is not None:
+                if self._ready:
+                    self._notify()
+                return key
+            await self._wait()
+
+    def done(self, key: K) -> None:
+        """The worker is finished with it."""
+        self._busy.pop(key, None)
+        if key in self._again:
+            self._again.discard(key)
+            self.add(key)
+
+    def next_due(self) -> float | None:
+        """Seconds until the next appointment (for tests and metrics)."""
+        return min(self._due.values()) - self._monotonic() if self._due else None
+
+    def longest_busy(self) -> float:
+        """For how long the slowest worker has been at its key."""
+        return max((self._monotonic() - since for since in self._busy.values()), default=0.0)
+
+    def longest_wait(self) -> float:
+        """For how long the first ready key has waited."""
+        return max((self._monotonic() - since for since in self._ready.values()), default=0.0)
+
+    def clear(self) -> None:
+        """Forget everything: this instance does not lead any more."""
+        for known in (self._ready, self._busy, self._again, self._due, self._heap, self._failures):
+            known.clear()
+
+    def _release_due(self) -> None:
+        now = self._monotonic()
+        while self._heap and self._heap[0][0] <= now:
+            when, _, key = heapq.heappop(self._heap)
+            if self._due.get(key) == when:
+                del self._due[key]
+                self.add(key)
+
+    async def _wait(self) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._getters.add(future)
+        try:
+            timeout = max(self._heap[0][0] - self._monotonic(), 0.001) if self._heap else None
+            await asyncio.wait_for(future, timeout)
+        except TimeoutError:
+            pass
+        finally:
+            self._getters.discard(future)
+
+    def _notify(self) -> None:
+        """Wake one idle worker; it sees to the rest."""
+        while self._getters:
+            future = self._getters.pop()
+            if not future.done():
+                future.set_result(None)
+                return
