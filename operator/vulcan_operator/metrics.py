@@ -71,11 +71,11 @@ def reconciled(key: Key, result: str, seconds: float) -> None:
     RECONCILE_SECONDS.labels(key.kind.value).observe(seconds)
 
 
-def noted(note: Note) -> None:
+def noted(key: Key, note: Note) -> None:
     """A finished task, from what goes into the audit log."""
     about = note.audit or {}
-    if "outcome" in about and "task" in about:
-        TASKS.labels(about["task"], about["outcome"], about.get("reason", note.reason)).inc()
+    if "outcome" in about and "operation" in about:
+        TASKS.labels(about["operation"], about["outcome"], about.get("reason", note.reason)).inc()
 
 
 def job_finished(job: JobSeen) -> None:

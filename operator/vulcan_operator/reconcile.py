@@ -58,7 +58,7 @@ class Ports:
     recorder: Recorder
     clock: Clock
     planners: Planners
-    noted: Callable[[Note], None] = lambda note: None
+    noted: Callable[[Key, Note], None] = lambda key, note: None
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def _tell(ports: Ports, key: Key, found: Custom, plan: AnyPlan) -> None:
     for note in plan.notes:
         ports.recorder.emit(key.kind, found.metadata, note.reason, note.message, warning=note.warning)
         tell.audit(key, note)
-        ports.noted(note)
+        ports.noted(key, note)
 
 
 async def _write_status(

@@ -17,11 +17,16 @@ _TROUBLE = {r.value for r in Reason if ABOUT[r].outcome in (Outcome.FAILED, Outc
 
 
 def transitions(before: Sequence[Condition], after: Sequence[Condition], notes: Sequence[Note]) -> Iterator[Note]:
-    """A Note for each condition whose status or reason changed; the same words are said once."""
+    """A Note for each condition whose status or reason changed; the same words are said once.
+
+    A condition that is new says nothing (that nothing ever ran is no event), but for Ready and Stalled.
+    """
     known = {c.type: (c.status, c.reason) for c in before}
     said = {n.reason for n in notes}
     for condition in after:
         if known.get(condition.type) == (condition.status, condition.reason) or condition.reason in said:
+            continue
+        if condition.type not in known and condition.type != "Ready" and not _is_warning(condition):
             continue
         said.add(condition.reason)
         yield Note(

@@ -19,7 +19,6 @@ from vulcan_operator.plan.actions import Kind
 from vulcan_operator.plan.seen import JobSeen, JobState, PodSeen
 
 JOB_NAME = "batch.kubernetes.io/job-name"
-NONCE = "vulcan.dev/nonce"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _WAITS_FOR_OTHERS = ("", "PodInitializing", "ContainerCreating")
 
@@ -99,7 +98,7 @@ def pod(raw: Raw) -> PodSeen:
         started="running" in state or bool(state.get("terminated", {}).get("startedAt")),
         waiting=waiting[0], waiting_message=waiting[1], termination=ended.get("message", ""),
         exit_code=ended.get("exitCode"), exit_reason=status.get("reason") or ended.get("reason", ""),
-        deleting="deletionTimestamp" in meta, nonce=meta.get("annotations", {}).get(NONCE, ""),
+        deleting="deletionTimestamp" in meta, nonce=meta.get("annotations", {}).get(names.NONCE, ""),
     )  # fmt: skip
 
 

@@ -1,0 +1,333 @@
+"""World: the real reconcile, cache, queue and wake rules over a FakeKube and a clock that stands still.
+
+For stories: apply objects, `settle`, `finish_job`, `settle`, look at conditions. Nothing is mocked but the API server.
+
+    world = World()
+    world.apply(gateway(), config_map(), environment()).settle()
+    world.finish_job("probe", probed()).settle()
+    assert world.says("venv/prod") == {"Ready": "Unknown/Planning", ...}
+"""
+
+import datetime as dt
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tests.fakes import NOW, Crashed, FakeClock, FakeKube
+from vulcan_contract.reasons import Outcome
+from vulcan_contract.result import Result
+from vulcan_operator.api.environment import VulcanEnvironment
+from vulcan_operator.api.fields import Condition
+from vulcan_operator.api.gateway import VulcanGateway
+from vulcan_operator.cache import Cache
+from vulcan_operator.cli import default_planners
+from vulcan_operator.intake import Intake
+from vulcan_operator.kube import errors, resources, views
+from vulcan_operator.kube.events import Recorder
+from vulcan_operator.kube.execute import Executor
+from vulcan_operator.kube.observe import Observer
+from vulcan_operator.kube.resources import CONFIG_MAPS, EVENTS, JOBS, NAMESPACES, PODS, Raw, Resource
+from vulcan_operator.kube.schema import StatusSchema
+from vulcan_operator.loop import schedule
+from vulcan_operator.plan.actions import Key, Kind, Note
+from vulcan_operator.plan.seen import JobSeen, JobState, PodSeen, Settings
+from vulcan_operator.reconcile import Planners, Ports, reconcile
+from vulcan_operator.work_queue import WorkQueue
+
+NAMESPACE = "data"
+SETTINGS = Settings(install="test", cluster="cluster-uid", runner_image="runner:1")
+_SHORT = {"venv": Kind.ENVIRONMENT, "vgw": Kind.GATEWAY, "vpromo": Kind.PROMOTION}
+_KINDS: dict[str, Resource] = {r.kind: r for r in (*resources.CUSTOM.values(), JOBS, PODS, CONFIG_MAPS, NAMESPACES)}
+_MAX_PASSES = 2000
+Ref = Key | Raw | str
+"""An object: its Key, what was applied, or `venv/prod`, `vgw/warehouse`, `venv/other-namespace/prod`."""
+
+
+class World:
+    """One cluster with one operator that leads."""
+
+    def __init__(
+        self, planners: Planners | None = None, *, now: dt.datetime = NOW, guarded: bool | None = True,
+        settings: Settings = SETTINGS,
+    ) -> None:  # fmt: skip
+        self.clock = FakeClock(now)
+        self.kube = FakeKube(self.clock)
+        self.guarded, self.settings = guarded, settings
+        self.notes: list[tuple[str, Note]] = []
+        self.retries: list[str] = []
+        self._planners = planners or default_planners()
+        self.namespace("kube-system").namespace(NAMESPACE)
+        self.kube.watchers.append(self._watch)
+        self._start()
+
+    # --- what people and the cluster do
+
+    def namespace(self, name: str, **labels: str) -> "World":
+        """Create or label a namespace."""
+        labels = {"kubernetes.io/metadata.name": name, **labels}
+        self.kube.put(
+            NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+        )
+        return self
+
+    def apply(self, *objects: Raw) -> "World":
+        """Create or update objects; their namespaces are made on the way."""
+        for raw in objects:
+            namespace = raw["metadata"].get("namespace", "")
+            if namespace and (NAMESPACES.plural, "", namespace) not in self.kube.objects:
+                self.namespace(namespace)
+            self.kube.put(_KINDS[raw["kind"]], raw)
+        return self
+
+    def change(self, ref: Ref, **spec: Any) -> "World":
+        """Merge into spec."""
+        key = self.key(ref)
+        resource = resources.CUSTOM[key.kind]
+        return self._done(self.kube.merge_patch(resource, key.namespace, key.name, {"spec": spec}))
+
+    def annotate(self, ref: Ref, **annotations: str) -> "World":
+        """Names are given with _ for - and without `vulcan.dev/`: run_requested_at="now"."""
+        key = self.key(ref)
+        named = {f"vulcan.dev/{name.replace('_', '-')}": value for name, value in annotations.items()}
+        change = {"metadata": {"annotations": named}}
+        return self._done(self.kube.merge_patch(resources.CUSTOM[key.kind], key.namespace, key.name, change))
+
+    def approve(self, ref: Ref, by: str = "alice", decision: str = "Approve", plan: str | None = None) -> "World":
+        """Say yes (or no) to the plan in status."""
+        key = self.key(ref)
+        known = self.raw(key)["spec"].get("approvals", [])
+        digest = plan or self.raw(key)["status"]["plan"]["digest"]
+        return self.change(key, approvals=[*known, {"plan": digest, "by": by, "decision": decision}])
+
+    def delete(self, ref: Ref) -> "World":
+        """As `kubectl delete` does."""
+        key = self.key(ref)
+        self.kube.delete_now(resources.CUSTOM[key.kind], (key.kind.plural, key.namespace, key.name))
+        return self
+
+    def start_job(self, job: str) -> PodSeen:
+        """The pod of a Job (task kind or name) runs. Returns it."""
+        return views.pod(self._pod(self.job(job), "Running", {"running": {"startedAt": _stamp(self.clock.now())}}))
+
+    def finish_job(
+        self, job: str, result: Result | str | None, *, exit_code: int | None = None, log: str = "", reason: str = ""
+    ) -> "World":
+        """A Job (task kind or name) ends with a Result, with rubbish (str), or without a word (None)."""
+        found = self.job(job)
+        succeeded = isinstance(result, Result) and result.outcome is Outcome.SUCCEEDED
+        code = exit_code if exit_code is not None else 0 if succeeded else 1
+        message = result.to_message() if isinstance(result, Result) else result or ""
+        stamp = _stamp(self.clock.now())
+        ended = {"exitCode": code, "reason": reason or ("Completed" if code == 0 else "Error"), "message": message}
+        state = {"terminated": {**ended, "startedAt": stamp, "finishedAt": stamp}}
+        pod = self._pod(found, "Succeeded" if code == 0 else "Failed", state)
+        self.kube.logs[found.namespace, pod["metadata"]["name"]] = log
+        kind = "Complete" if code == 0 else "Failed"
+        condition = {"type": kind, "status": "True", "reason": "" if code == 0 else "BackoffLimitExceeded"}
+        status = {"conditions": [{**condition, "lastTransitionTime": stamp, "message": ""}]}
+        self.kube.set_status(JOBS, found.namespace, found.name, status)
+        return self
+
+    def lose_job(self, job: str) -> "World":
+        """A Job and its pods vanish."""
+        found = self.job(job)
+        self.kube.remove(JOBS, found.namespace, found.name)
+        for pod in self.pods(found.name):
+            self.kube.remove(PODS, pod.namespace, pod.name)
+        return self
+
+    # --- the operator
+
+    def settle(self) -> "World":
+        """Let the operator work until it has nothing to do now. Survives crashes that were ordered."""
+        for _ in range(_MAX_PASSES):
+            key = self.queue.try_get()
+            if key is None:
+                _run(self._recorder.drain())
+                return self
+            try:
+                _run(self._look(key))
+            except Crashed:
+                self.restart()
+        raise AssertionError(f"never rests; it was last at {key}; writes: {self.kube.writes[-8:]}")
+
+    def advance(self, by: dt.timedelta) -> "World":
+        """Let time pass, stopping at each appointment of the operator."""
+        until = self.clock.time + by
+        self.settle()
+        for _ in range(_MAX_PASSES):
+            due = self.queue.next_due()
+            if due is None or self.clock.time + dt.timedelta(seconds=due) > until:
+                self.clock.time = until
+                return self.settle()
+            self.clock.advance(dt.timedelta(seconds=max(due, 0.001)))
+            self.settle()
+        raise AssertionError(f"{_MAX_PASSES} appointments within {by}: somebody looks again too often")
+
+    def restart(self) -> "World":
+        """The operator starts anew: empty cache, the same objects."""
+        self._start()
+        return self
+
+    def resync(self) -> "World":
+        """List everything and look at all objects."""
+        _run(self._list())
+        return self
+
+    # --- looking at it
+
+    def key(self, ref: Ref) -> Key:
+        """The Key of an object."""
+        if isinstance(ref, Key):
+            return ref
+        if isinstance(ref, dict):
+            return Key(Kind(ref["kind"]), ref["metadata"]["namespace"], ref["metadata"]["name"])
+        kind, *namespace, name = ref.split("/")
+        return Key(_SHORT[kind], "/".join(namespace) or NAMESPACE, name)
+
+    def raw(self, ref: Ref) -> Raw:
+        """The object as the API server has it."""
+        key = self.key(ref)
+        return self.kube.objects[key.kind.plural, key.namespace, key.name]
+
+    def exists(self, ref: Ref) -> bool:
+        """Whether it is still there."""
+        key = self.key(ref)
+        return (key.kind.plural, key.namespace, key.name) in self.kube.objects
+
+    def environment(self, ref: Ref = "venv/prod") -> VulcanEnvironment:
+        """Parsed."""
+        found = views.custom(Kind.ENVIRONMENT, self.raw(ref))
+        assert isinstance(found, VulcanEnvironment), found
+        return found
+
+    def gateway(self, ref: Ref = "vgw/warehouse") -> VulcanGateway:
+        """Parsed."""
+        found = views.custom(Kind.GATEWAY, self.raw(ref))
+        assert isinstance(found, VulcanGateway), found
+        return found
+
+    def conditions(self, ref: Ref) -> dict[str, Condition]:
+        """By type."""
+        listed = self.raw(ref).get("status", {}).get("conditions", [])
+        return {c["type"]: Condition.model_validate(c) for c in listed}
+
+    def says(self, ref: Ref, *types: str) -> dict[str, str]:
+        """`{"Ready": "False/AwaitingApproval"}`; of all conditions, or of some."""
+        found = {name: f"{c.status}/{c.reason}" for name, c in self.conditions(ref).items()}
+        return {name: found.get(name, "absent") for name in types} if types else found
+
+    def jobs(self, task: str = "", state: JobState | None = None) -> list[JobSeen]:
+        """In order of creation."""
+        found = [views.job(raw) for raw in self.kube.all(JOBS)]
+        return [j for j in found if task in ("", j.task) and state in (None, j.state)]
+
+    def job(self, job: str) -> JobSeen:
+        """The one of this name, or the one unfinished Job of this task."""
+        named = [j for j in self.jobs() if j.name == job]
+        found = named or self.jobs(job, JobState.UNFINISHED)
+        assert len(found) == 1, f"{len(found)} unfinished Jobs for {job!r}; there are {_summary(self.jobs())}"
+        return found[0]
+
+    def pods(self, job: str) -> list[PodSeen]:
+        """Of a Job, by name."""
+        found = [views.pod(raw) for raw in self.kube.all(PODS)]
+        return [p for p in found if p.job == job]
+
+    def events(self, ref: Ref) -> list[str]:
+        """Reasons of the Events on an object, oldest first."""
+        key = self.key(ref)
+        return [
+            e["reason"] for e in self.kube.all(EVENTS)
+            if (e["regarding"]["kind"], e["regarding"]["name"]) == (key.kind.value, key.name)
+        ]  # fmt: skip
+
+    @property
+    def writes(self) -> int:
+        """Writes to the API server so far, Events not counted."""
+        return sum(1 for write in self.kube.writes if not write.endswith("-events"))
+
+    @contextmanager
+    def no_writes(self) -> Iterator[None]:
+        """What happens inside writes nothing."""
+        before = len(self.kube.writes)
+        yield
+        assert self.kube.writes[before:] == []
+
+    # --- inside
+
+    def _start(self) -> None:
+        self.queue: WorkQueue[Key] = WorkQueue(self.clock.monotonic, jitter=lambda: 0.5)
+        self.cache = Cache()
+        self.intake = Intake(self.cache, self.settings.install, self.queue.add)
+        self._recorder = Recorder(self.kube, self.clock, "test")
+        self._ports = Ports(
+            kube=self.kube, cache=self.cache, intake=self.intake, clock=self.clock, planners=self._planners,
+            observer=Observer(self.kube, self.cache, self.intake, self.settings, lambda: self.guarded),
+            executor=Executor(self.kube, self.cache, self.intake, self.clock), schema=StatusSchema(),
+            recorder=self._recorder, noted=lambda key, note: self.notes.append((str(key), note)),
+        )  # fmt: skip
+        _run(self._ports.schema.read(self.kube))
+        _run(self._list())
+
+    async def _list(self) -> None:
+        for resource in resources.WATCHED:
+            async for page in self.kube.pages(resource):
+                places = {(r["metadata"]["namespace"], r["metadata"]["name"]) for r in page.items}
+                for raw in page.items:
+                    self.intake.event(resource, raw)
+                self.intake.listed(resource, places, page.version)
+        for key in self.cache.all_keys():
+            self.queue.add(key)
+
+    def _watch(self, resource: Resource, raw: Raw, deleted: bool) -> None:
+        if resource in resources.WATCHED:
+            self.intake.event(resource, raw, deleted=deleted)
+
+    async def _look(self, key: Key) -> None:
+        try:
+            after = await reconcile(self._ports, key)
+            if after.retry:
+                self.retries.append(after.retry)
+            schedule(self.queue, key, after, self.clock)
+        except errors.KubeError as error:
+            self.retries.append(error.message)
+            self.queue.retry(key)
+        finally:
+            self.queue.done(key)
+
+    def _pod(self, job: JobSeen, phase: str, state: Raw) -> Raw:
+        raw = self.kube.objects[JOBS.plural, job.namespace, job.name]
+        template = raw["spec"]["template"]
+        name = f"{job.name}-pod"
+        labels = {**template["metadata"].get("labels", {}), views.JOB_NAME: job.name}
+        meta = {"name": name, "namespace": job.namespace, "labels": labels}
+        meta["annotations"] = template["metadata"].get("annotations", {})
+        self.kube.put(PODS, {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": template["spec"]})
+        container = template["spec"]["containers"][0]["name"]
+        status = {"phase": phase, "containerStatuses": [{"name": container, "state": state}]}
+        return self.kube.set_status(PODS, job.namespace, name, status)
+
+    def _done(self, change: "Coroutine[Any, Any, Raw]") -> "World":
+        """A person's write: not one of the operator's."""
+        before = len(self.kube.writes)
+        _run(change)
+        del self.kube.writes[before:]
+        return self
+
+
+def _run(work: "Coroutine[Any, Any, Any]") -> Any:
+    """Drive a coroutine that never really waits; faster than an event loop, and a real wait would be a bug here."""
+    try:
+        work.send(None)
+    except StopIteration as end:
+        return end.value
+    raise AssertionError("waits for something that the World does not have")
+
+
+def _stamp(moment: dt.datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _summary(jobs: list[JobSeen]) -> str:
+    return ", ".join(f"{j.name} ({j.task}, {j.state})" for j in jobs) or "none"
