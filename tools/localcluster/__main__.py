@@ -104,8 +104,8 @@ def _current(command: str) -> int:
     from kubernetes import client, config
 
     try:
-        context = config.list_kube_config_contexts()[1]  # type: ignore[no-untyped-call]  # the package is not typed
-        config.load_kube_config()  # type: ignore[no-untyped-call]
+        context = config.list_kube_config_contexts()[1]
+        config.load_kube_config()
         version = client.VersionApi().get_code().git_version
     except (config.ConfigException, client.ApiException, OSError) as error:
         print(f"{_CURRENT}, but it cannot be used: {error}", file=sys.stderr)

@@ -22,7 +22,7 @@ from typing import Any, Self
 
 from tools.localcluster import build, components, credentials, images, lifecycle, processes
 
-_STOP_GRACE = 10.0
+_STOP_GRACE = 2.0
 
 
 class ClusterError(RuntimeError):
@@ -140,7 +140,7 @@ class Cluster:
         """Go back to a snapshot. All components restart, as in a real recovery: their caches are from the future."""
         if not (path / "member").is_dir():
             raise ClusterError(f"{path} is no etcd snapshot")
-        self._lifecycle.end(reversed(components.ALL), _STOP_GRACE)
+        self._lifecycle.end(reversed(components.ALL), grace=0)
         shutil.rmtree(self.state / "etcd", ignore_errors=True)
         shutil.copytree(path, self.state / "etcd")
         self._start(build.ensure(self._say))
@@ -178,6 +178,10 @@ class Cluster:
         folder = self.state / "node" / "pods" / uid / "containers" / container
         attempts = sorted(folder.glob("*/process.json"), key=lambda path: int(path.parent.name))
         return processes.read(attempts[-1]) if attempts else None
+
+    def marked_processes(self) -> list[processes.Process]:
+        """Everything that runs for this cluster and its pods, found by its marker; only on Linux."""
+        return list(processes.marked(self.state))
 
     @property
     def _default_kubeconfig(self) -> Path:

@@ -64,7 +64,7 @@ class Lifecycle:
         return process if process is not None and process.alive() else None
 
     def start(self, names: Iterable[str], binaries: Path) -> bool:
-        """Start what does not run and wait until it works; True if a port had to change: its clients must restart."""
+        """Start what does not run, wait until it works; True if a port had to change: its clients must restart."""
         waiting = [name for name in names if self.process(name) is None]
         moved = False
         for _ in range(_PORT_ATTEMPTS):
@@ -83,7 +83,7 @@ class Lifecycle:
         processes.end([process for name in names if (process := self.process(name)) is not None], grace)
 
     def end_everything(self, grace: float) -> None:
-        """End components, pods and whatever else carries this cluster's marker, so ordered that nothing new starts."""
+        """End components, pods and whatever else carries our marker, so that nothing new starts."""
         self.end([components.NODE], 0)
         for process in self._pod_processes():
             process.signal_group(signal.SIGKILL)

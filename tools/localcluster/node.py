@@ -1,7 +1,7 @@
 """A stand-in for a kubelet: runs pods as local processes. `python -m tools.localcluster.node --state FOLDER ...`
 
 Started by the cluster. Faithful in everything the API shows; not in what only a container runtime can do: image
-contents, users, isolation of files and network, memory limits. Like a kubelet it can be killed at any time, pods run on.
+contents, users, isolation of files and network, memory limits. Like a kubelet it can be killed any time; pods run on.
 """
 
 from __future__ import annotations
@@ -112,12 +112,15 @@ class Node:
         now = node_publish.now()
         labels = {"kubernetes.io/hostname": self._name, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"}
         try:
-            await self._api.request("GET", f"/api/v1/nodes/{self._name}")
+            node = await self._api.request("GET", f"/api/v1/nodes/{self._name}")
         except node_api.ApiError:
             body = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": self._name, "labels": labels}}
-            await self._api.request("POST", "/api/v1/nodes", body)
+            node = await self._api.request("POST", "/api/v1/nodes", body)
         ready = {"type": "Ready", "status": "True", "reason": "KubeletReady",
-                 "message": "kubelet is posting ready status", "lastHeartbeatTime": now, "lastTransitionTime": now}
+                 "message": "kubelet is posting ready status", "lastHeartbeatTime": now}
+        before = {item["type"]: item["status"] for item in node["status"].get("conditions", [])}
+        if before.get("Ready") != "True":
+            ready["lastTransitionTime"] = now
         status = {
             "capacity": _CAPACITY, "allocatable": _CAPACITY, "conditions": [ready],
             "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}, {"type": "Hostname", "address": self._name}],

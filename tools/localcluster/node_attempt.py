@@ -56,9 +56,9 @@ class Attempt:
 
     def attach(self) -> None:
         """Go on watching an attempt that an earlier node started."""
-        if (self.folder / "started.json").exists():
-            self.started.set()
         reader = os.open(self.folder / "alive", os.O_RDONLY | os.O_NONBLOCK)
+        if (self.folder / "started.json").exists():  # asked after opening: what is written from now on is heard
+            self.started.set()
         asyncio.get_running_loop().add_reader(reader, self._heard, reader)
         self._heard(reader)  # a pipe nobody writes to any more does not wake the loop
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tools.localcluster import node_api
@@ -127,6 +128,20 @@ def quantity(text: str) -> float:
         if text.endswith(unit):
             return float(text.removesuffix(unit)) * units[unit]
     return float(text)
+
+
+def parents(mounts: Mapping[str, str], root: Path) -> dict[str, str]:
+    """Folders above mount paths (`/vulcan/secrets` of `/vulcan/secrets/a`): real ones, with links to what is below."""
+    above: dict[str, str] = {}
+    for path, folder in mounts.items():
+        link = root / path.strip("/")
+        for parent in PurePosixPath(path).parents:
+            if str(parent) != "/":
+                above[str(parent)] = str(root / str(parent).strip("/"))
+        if str(PurePosixPath(path).parent) != "/" and not link.exists():
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(folder)
+    return above
 
 
 def rewriter(folders: Mapping[str, str], private: str) -> Callable[[str], str]:

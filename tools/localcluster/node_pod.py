@@ -21,9 +21,7 @@ from tools.localcluster.node_status import ContainerState, lost, pod_status, wai
 
 Object = dict[str, Any]
 _RETRY = 0.5
-_DEADLINE = {
-    "reason": "DeadlineExceeded", "message": "Pod was active on the node longer than the specified deadline",
-}
+_TOO_LONG = "Pod was active on the node longer than the specified deadline"
 _SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 log = logging.getLogger("node")
 
@@ -45,14 +43,17 @@ class PodWorker:
         self.folder = context.state / "node" / "pods" / pod["metadata"]["uid"]
         self._context = context
         self._attempts: dict[str, node_attempt.Attempt] = {}
-        self._inits = [self._restore(spec) for spec in pod["spec"].get("initContainers", [])]
-        self._mains = [self._restore(spec) for spec in pod["spec"]["containers"]]
+        initial = waiting("PodInitializing" if pod["spec"].get("initContainers") else "ContainerCreating")
+        self._inits = [ContainerState(spec, initial) for spec in pod["spec"].get("initContainers", [])]
+        self._mains = [ContainerState(spec, initial) for spec in pod["spec"]["containers"]]
         self._deleted, self._forced = asyncio.Event(), asyncio.Event()
         self._start_time = pod["status"].get("startTime") or node_publish.now()
         self._ended = False
         self._extra: Object = {}
         self._publisher = node_publish.Publisher(context.api, self._status)
         self.update(pod)
+        for item in [*self._inits, *self._mains]:
+            self._restore(item)
 
     def update(self, pod: Object) -> None:
         """The API server has a newer version of the pod."""
@@ -107,8 +108,8 @@ class PodWorker:
             life.result()
             return
         if exceeded:
-            self._extra = _DEADLINE
-            self._publisher.event(self.pod, "Normal", "DeadlineExceeded", _DEADLINE["message"])
+            self._extra = {"reason": "DeadlineExceeded", "message": _TOO_LONG}
+            self._publisher.event(self.pod, "Normal", "DeadlineExceeded", _TOO_LONG)
         grace = self.pod["metadata"].get("deletionGracePeriodSeconds") if self._deleted.is_set() else None
         await self._terminate(self.pod["spec"].get("terminationGracePeriodSeconds", 30) if grace is None else grace)
 
@@ -199,6 +200,8 @@ class PodWorker:
         for mount in item.spec.get("volumeMounts", []):
             inside = mount.get("subPath") or node_env.expand(mount.get("subPathExpr", ""), env)
             paths[mount["mountPath"]] = str(folders[mount["name"]] / inside)
+        mounted = {mount["mountPath"]: paths[mount["mountPath"]] for mount in item.spec.get("volumeMounts", [])}
+        paths = {**node_env.parents(mounted, attempt.folder / "root"), **paths}
         rewrite = node_env.rewriter(paths, str(self.folder))
         home = attempt.folder / "home"
         full = {
@@ -247,18 +250,15 @@ class PodWorker:
         for task in (ended, forced):
             task.cancel()
 
-    def _restore(self, spec: Object) -> ContainerState:
-        """A container as an earlier node left it, or as new."""
-        initial = "PodInitializing" if self.pod["spec"].get("initContainers") else "ContainerCreating"
-        item = ContainerState(spec, waiting(initial))
-        attempt = node_attempt.latest(self.folder / "containers" / spec["name"])
+    def _restore(self, item: ContainerState) -> None:
+        """Find a container again as an earlier node left it."""
+        attempt = node_attempt.latest(self.folder / "containers" / item.spec["name"])
         if attempt is not None:
             attempt.attach()
-            self._attempts[spec["name"]] = attempt
+            self._attempts[item.spec["name"]] = attempt
             item.restarts = attempt.number if self.pod["spec"].get("restartPolicy") != "Never" else 0
-            item.image_id = images.image_id(spec["image"])
+            item.image_id = images.image_id(item.spec["image"])
             self._observe(item, attempt)
-        return item
 
     def _observe(self, item: ContainerState, attempt: node_attempt.Attempt) -> None:
         """Take over what the attempt's files say."""
@@ -294,7 +294,6 @@ class PodWorker:
 
     def _status(self) -> tuple[Object, Object]:
         """The pod and the status it should have now."""
-        status = pod_status(
-            self.pod, self._inits, self._mains, self._ended, self._start_time, node_publish.now()
-        )
+        now = node_publish.now()
+        status = pod_status(self.pod, self._inits, self._mains, self._ended, self._start_time, now)
         return self.pod, {**status, **self._extra}

@@ -6,7 +6,6 @@ Called once per pod, again until it works. Messages are those of a kubelet's Fai
 from __future__ import annotations
 
 import base64
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -126,7 +125,7 @@ def _materialise(files: dict[str, tuple[bytes, int]], target: Path) -> None:
         file = incomplete / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(data)
-        os.chmod(file, mode)
+        file.chmod(mode)
     incomplete.rename(target)
 
 

@@ -37,6 +37,13 @@ class Process(NamedTuple):
         """Whether exactly this process still runs; a zombie does not count."""
         return _started(self.pid) == self.started
 
+    def command(self) -> str:
+        """Its command line, or nothing; only where /proc exists."""
+        try:
+            return Path(f"/proc/{self.pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            return ""
+
     def signal(self, number: int) -> bool:
         """Signal this one process; False when it is gone."""
         return self.alive() and _quietly(lambda: os.kill(self.pid, number))
@@ -109,7 +116,10 @@ def end(processes: Iterable[Process], grace: float) -> None:
 def marked(state: Path) -> Iterator[Process]:
     """Processes that carry our marker for this state folder. Only where /proc exists; elsewhere the records must do."""
     needle = f"{MARKER}={state}".encode()
-    for entry in _numeric_entries(Path("/proc")):
+    proc = Path("/proc")
+    for entry in proc.iterdir() if proc.is_dir() else ():
+        if not entry.name.isdigit():
+            continue
         try:
             environment = (entry / "environ").read_bytes()
         except OSError:
@@ -118,14 +128,6 @@ def marked(state: Path) -> Iterator[Process]:
             process = identify(int(entry.name))
             if process.alive():
                 yield process
-
-
-def _numeric_entries(folder: Path) -> Iterator[Path]:
-    try:
-        names = os.listdir(folder)
-    except OSError:
-        return
-    yield from (folder / name for name in names if name.isdigit())
 
 
 def _quietly(kill: Callable[[], None]) -> bool:
