@@ -4,7 +4,7 @@ plan starts from. Equal in every process, for the same source, state and image; 
 Called by `summary` and `applying`. SQLMesh's own fingerprints are crc32, so the models' whole definitions are hashed.
 """
 
-import hashlib
+import json
 from typing import Any
 
 from vulcan_contract import digest
@@ -56,4 +56,12 @@ def base(built: Built, state_identity: str) -> str:
 
 def _model(snapshot: Any) -> list[str]:
     category = snapshot.change_category.name if snapshot.change_category else ""
-    return [snapshot.name, snapshot.identifier, category, hashlib.sha256(snapshot.node.json().encode()).hexdigest()]
+    return [snapshot.name, snapshot.identifier, category, digest.of_json(_definition(snapshot))]
+
+
+def _definition(snapshot: Any) -> Any:
+    """The node as JSON, without where its seed lies on this pod's disk; the seed's content is in it."""
+    node = json.loads(snapshot.node.json())
+    if isinstance(node.get("kind"), dict):
+        node["kind"].pop("path", None)
+    return node
