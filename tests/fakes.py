@@ -24,6 +24,9 @@ CRDS = Path(__file__).parent.parent / "crds"
 NOW = dt.datetime(2026, 11, 22, 12, 0, tzinfo=dt.timezone.utc)
 _LABEL = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9])?")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+_TYPES: dict[str, Any] = {
+    "object": dict, "array": list, "string": str, "integer": int, "boolean": bool, "number": (int, float),
+}  # fmt: skip
 Watcher = Callable[[Resource, Raw, bool], None]
 
 
@@ -270,8 +273,8 @@ class FakeKube:
         return self._store(resource, key, raw)
 
     def _store(self, resource: Resource, key: tuple[str, str, str], raw: Raw) -> Raw:
-        _check(resource, raw)
         before = self.objects.get(key)
+        _check(resource, raw, before)
         if raw == before:
             return raw
         meta = raw["metadata"]
@@ -311,8 +314,8 @@ def _merged(old: Any, new: Any) -> Any:
     return out
 
 
-def _check(resource: Resource, raw: Raw) -> None:
-    """Refuse what a real API server refuses."""
+def _check(resource: Resource, raw: Raw, before: Raw | None) -> None:
+    """Refuse what a real API server refuses; what was wrong before and did not change is let through."""
     meta = raw["metadata"]
     limit = 63 if resource.plural == "jobs" else 253
     if not _NAME.fullmatch(meta["name"]) or len(meta["name"]) > limit:
@@ -328,7 +331,7 @@ def _check(resource: Resource, raw: Raw) -> None:
         raise errors.Invalid("spec.template.spec.containers: Required value", status=422)
     schema = _schemas().get(resource.kind)
     if schema is not None:
-        for part in ("spec", "status"):
+        for part in [p for p in ("spec", "status") if before is None or raw.get(p) != before.get(p)]:
             _validate(raw.get(part, {}), schema["properties"][part], part)
 
 
@@ -347,8 +350,8 @@ def _openapi(kind: str) -> Raw:
 
 def _validate(value: Any, schema: Raw, path: str) -> None:
     """Types, enums, bounds and unknown fields; CEL rules are for the real server."""
-    kinds: dict[str, Any] = {"object": dict, "array": list, "string": str, "integer": int, "boolean": bool, "number": (int, float)}
-    if (kind := schema.get("type")) and (not isinstance(value, kinds[kind]) or (kind == "integer" and value is True)):
+    kind = schema.get("type")
+    if kind and (not isinstance(value, _TYPES[kind]) or (kind == "integer" and isinstance(value, bool))):
         raise errors.Invalid(f'{path}: Invalid value: must be of type {kind}: "{value}"', status=422)
     if "enum" in schema and value not in schema["enum"]:
         raise errors.Invalid(f'{path}: Unsupported value: "{value}"', status=422)

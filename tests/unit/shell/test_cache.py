@@ -1,0 +1,178 @@
+"""Cache and intake: what is news, what is forgotten, who is woken."""
+
+from typing import Any
+
+import pytest
+
+from tests.builders import environment, gateway
+from vulcan_operator.api import names
+from vulcan_operator.cache import Cache
+from vulcan_operator.intake import Intake
+from vulcan_operator.kube.resources import ENVIRONMENTS, GATEWAYS, JOBS, PODS
+from vulcan_operator.kube.views import Unparsable
+from vulcan_operator.plan.actions import Key, Kind
+from vulcan_operator.plan.seen import JobSeen
+
+PROD = Key(Kind.ENVIRONMENT, "data", "prod")
+DEV = Key(Kind.ENVIRONMENT, "data", "dev")
+WAREHOUSE = Key(Kind.GATEWAY, "data", "warehouse")
+
+
+class Town:
+    """A cache, and who was woken."""
+
+    def __init__(self) -> None:
+        self.woken: list[Key] = []
+        self.orphans: list[JobSeen] = []
+        self.cache = Cache()
+        self.intake = Intake(self.cache, "test", self.woken.append, self.orphans.append)
+
+    def woken_by(self, resource: Any, raw: dict[str, Any], deleted: bool = False) -> set[Key]:
+        self.woken.clear()
+        self.intake.event(resource, raw, deleted=deleted)
+        return set(self.woken)
+
+
+@pytest.fixture
+def town() -> Town:
+    return Town()
+
+
+def stored(raw: dict[str, Any], version: int = 1, uid: str = "", **status: Any) -> dict[str, Any]:
+    name = raw["metadata"]["name"]
+    meta = {
+        **raw["metadata"],
+        "uid": uid or f"uid-{name}",
+        "resourceVersion": str(version),
+        "managedFields": [{"big": 1}],
+    }
+    return {**raw, "metadata": meta, "status": status}
+
+
+def task(state: str = "Started", job: str = "j", priority: int = 0) -> dict[str, Any]:
+    since = "2026-11-22T12:00:00Z"
+    return {"kind": "run", "job": job, "inputs": "0", "state": state, "priority": priority, "since": since}
+
+
+def job(
+    owner: Key, uid: str, name: str = "j", version: int = 1, install: str = "test", **status: Any
+) -> dict[str, Any]:
+    labels = {
+        names.INSTALL: install, names.OWNER_KIND: owner.kind.value, names.OWNER_NAMESPACE: owner.namespace,
+        names.OWNER_NAME: owner.name, names.OWNER_UID: uid, names.TASK: "run", names.ATTEMPT: "1",
+    }  # fmt: skip
+    meta = {"name": name, "namespace": "data", "uid": f"uid-{name}", "resourceVersion": str(version), "labels": labels}
+    return {"metadata": meta, "spec": {}, "status": status}
+
+
+def test_old_news_is_dropped(town: Town) -> None:
+    assert PROD in town.woken_by(ENVIRONMENTS, stored(environment(), 5))
+    assert town.woken_by(ENVIRONMENTS, stored(environment(), 5)) == set()
+    assert town.woken_by(ENVIRONMENTS, stored(environment(), 4)) == set()
+    assert PROD in town.woken_by(ENVIRONMENTS, stored(environment(), 6))
+
+
+def test_a_deleted_object_is_not_brought_back_by_a_late_answer(town: Town) -> None:
+    town.woken_by(ENVIRONMENTS, stored(environment(), 5))
+    town.woken_by(ENVIRONMENTS, stored(environment(), 9), deleted=True)
+    town.woken_by(ENVIRONMENTS, stored(environment(), 7))
+    assert town.cache.custom(PROD) is None
+
+
+def test_a_late_deletion_does_not_touch_the_successor(town: Town) -> None:
+    town.woken_by(ENVIRONMENTS, stored(environment(), 5, uid="old"))
+    town.woken_by(ENVIRONMENTS, stored(environment(), 8, uid="new"))
+    town.woken_by(ENVIRONMENTS, stored(environment(), 7, uid="old"), deleted=True)
+    found = town.cache.custom(PROD)
+    assert found is not None
+    assert found.metadata.uid == "new"
+
+
+def test_a_list_forgets_what_it_lacks_but_not_what_came_after_it(town: Town) -> None:
+    town.woken_by(ENVIRONMENTS, stored(environment("old"), 5))
+    town.woken_by(ENVIRONMENTS, stored(environment("new"), 20))
+    assert town.intake.listed(ENVIRONMENTS, set(), "10") == 1
+    assert [e.metadata.name for e in town.cache.environments.values()] == ["new"]
+
+
+def test_after_an_etcd_restore_the_list_is_believed(town: Town) -> None:
+    town.intake.listed(ENVIRONMENTS, set(), "100")
+    town.woken_by(ENVIRONMENTS, stored(environment("future"), 120))
+    assert town.intake.listed(ENVIRONMENTS, set(), "50") == 1
+
+
+def test_an_environment_wakes_itself_and_its_gateway(town: Town) -> None:
+    town.woken_by(GATEWAYS, stored(gateway()))
+    assert town.woken_by(ENVIRONMENTS, stored(environment())) == {PROD, WAREHOUSE}
+
+
+def test_a_status_that_says_nothing_to_the_gateway_does_not_wake_it(town: Town) -> None:
+    town.woken_by(ENVIRONMENTS, stored(environment(), 1))
+    assert town.woken_by(ENVIRONMENTS, stored(environment(), 2, observedGeneration=3)) == {PROD}
+    assert town.woken_by(ENVIRONMENTS, stored(environment(), 3, task=task())) == {PROD, WAREHOUSE}
+
+
+def test_a_gateway_wakes_its_environments_only_for_what_they_look_at(town: Town) -> None:
+    town.woken_by(GATEWAYS, stored(gateway(), 1))
+    town.woken_by(ENVIRONMENTS, stored(environment(), 1))
+    assert town.woken_by(GATEWAYS, stored(gateway(), 2, activeWriter={"job": "j"})) == {WAREHOUSE}
+    assert town.woken_by(GATEWAYS, stored(gateway(), 3, stateIdentity="s")) == {WAREHOUSE, PROD}
+    assert town.woken_by(GATEWAYS, stored(gateway(), 4), deleted=True) == {WAREHOUSE, PROD}
+
+
+def test_a_job_wakes_its_owner_and_so_does_its_pod(town: Town) -> None:
+    town.woken_by(ENVIRONMENTS, stored(environment()))
+    assert town.woken_by(JOBS, job(PROD, "uid-prod")) == {PROD}
+    pod = {
+        "metadata": {
+            "name": "p", "namespace": "data", "uid": "p", "resourceVersion": "3",
+            "labels": {"batch.kubernetes.io/job-name": "j", names.OWNER_UID: "uid-prod"},
+        },
+        "status": {"phase": "Running"},
+    }  # fmt: skip
+    assert town.woken_by(PODS, pod) == {PROD}
+
+
+def test_a_job_of_somebody_gone_is_an_orphan(town: Town) -> None:
+    assert town.woken_by(JOBS, job(PROD, "uid-prod")) == set()
+    assert [j.name for j in town.orphans] == ["j"]
+
+
+def test_jobs_of_another_installation_are_not_seen(town: Town) -> None:
+    town.woken_by(ENVIRONMENTS, stored(environment()))
+    assert town.woken_by(JOBS, job(PROD, "uid-prod", install="other")) == set()
+    assert len(town.cache.jobs) == 0
+
+
+def test_who_gives_the_task_up_wakes_the_first_in_line(town: Town) -> None:
+    town.woken_by(ENVIRONMENTS, stored(environment("prod"), 1, task=task(job="a")))
+    town.woken_by(ENVIRONMENTS, stored(environment("later"), 1, task=task("Waiting", "b", priority=5)))
+    town.woken_by(ENVIRONMENTS, stored(environment("dev"), 1, task=task("Waiting", "c", priority=2)))
+    assert town.woken_by(ENVIRONMENTS, stored(environment("prod"), 2)) == {PROD, WAREHOUSE, DEV}
+    assert [w.key.name for w in town.cache.waiters(("data", "warehouse"))] == ["dev", "later"]
+
+
+def test_the_first_apply_wakes_all_who_may_have_waited_for_it(town: Town) -> None:
+    town.woken_by(ENVIRONMENTS, stored(environment("prod"), 1))
+    town.woken_by(ENVIRONMENTS, stored(environment("dev"), 1))
+    done = {"revision": "r", "sourceDigest": "d", "inputs": "i", "time": "2026-11-22T12:00:00Z"}
+    assert town.woken_by(ENVIRONMENTS, stored(environment("prod"), 2, applied=done)) == {PROD, WAREHOUSE, DEV}
+
+
+def test_an_object_that_cannot_be_read_is_kept_as_such(town: Town) -> None:
+    broken = stored(environment())
+    broken["spec"] = {"gatewayRef": 7}
+    town.woken_by(ENVIRONMENTS, broken)
+    found = town.cache.custom(PROD)
+    assert isinstance(found, Unparsable)
+    assert found.error.startswith("spec.gatewayRef")
+
+
+def test_siblings_are_made_again_only_after_a_change(town: Town) -> None:
+    town.woken_by(ENVIRONMENTS, stored(environment("prod"), 1))
+    first = town.cache.siblings(("data", "warehouse"))
+    assert town.cache.siblings(("data", "warehouse")) is first
+    town.woken_by(ENVIRONMENTS, stored(environment("dev"), 1))
+    again = town.cache.siblings(("data", "warehouse"))
+    assert {s.environment for s in again} == {"prod", "dev"}
+    assert first[0] in again
