@@ -204,12 +204,12 @@ def _default(node: Schema, out: Schema, defaults: bool) -> None:
     if value is None or value in ([], {}, ""):
         return
     if isinstance(value, Mapping):
-        if defaults:
+        if defaults and any("default" in field for field in out.get("properties", {}).values()):
             out["default"] = {}
         return
     if defaults:
         out["default"] = value
-    if "default" not in out.get("description", "").lower():
+    if "default:" not in out.get("description", "").lower():
         out["description"] = f"{out.get('description', '')} Default: {_shown(value)}.".strip()
 
 

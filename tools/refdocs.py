@@ -8,9 +8,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from vulcan_contract.reasons import ABOUT
-
 from tools.crdgen import Kind
+from vulcan_contract.reasons import ABOUT
 
 Schema = Mapping[str, Any]
 
@@ -42,7 +41,7 @@ What the three kinds hold. `kubectl explain venv.spec.plan` shows the same on a 
 
 The column *Default* names what holds when a field is absent; "required" means there is none. Where the default is empty
 or the field is part of a list, the API server stores nothing for it, so that GitOps tools see no difference. Durations
-are written like `90s`, `15m`, `2h30m` or `400d`. *Constraints* quotes what the API server answers to a value it refuses.
+are written like `90s`, `15m`, `2h30m` or `400d`. *Constraints* quotes what the API server says to a value it refuses.
 
 """
 
@@ -196,8 +195,8 @@ def reasons() -> str:
     parts.append(
         "\n## Reasons of a task's end\n\n"
         "How a Job ended. *Failed* is a no for reasons of content, *Errored* is machinery, *Aborted* was stopped.\n"
-        "*Tried again*: Backoff counts against `retry.limit`, Wait goes on without limit, Replan plans (and asks) again,\n"
-        "Never waits for a human or a change.\n\n"
+        "*Tried again*: Backoff counts against `retry.limit`, Wait goes on without limit, Replan plans (and asks)\n"
+        "again, Never waits for a human or a change.\n\n"
         "| Reason | Outcome | Tried again | What it means | What to do |\n|---|---|---|---|---|\n"
     )
     parts += [

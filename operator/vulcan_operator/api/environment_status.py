@@ -37,7 +37,7 @@ class RevisionStatus(Model):
 class PlanModelStatus(Model):
     """One changed model."""
 
-    name: ModelName = Field(description="Model.")
+    name: ModelName = Field(description="Name of the model.")
     change: Annotated[str, Field(max_length=32)] = Field(
         description="What happens to it: Added, Modified, Removed, ..."
     )
@@ -109,7 +109,7 @@ class AppliedStatus(Model):
     plan_digest: Digest = Field("", description="The plan that was applied.")
     time: Timestamp = Field(description="When it was applied.")
     partial: bool = Field(False, description="Whether selectModels left models out.")
-    approved_by: list[Annotated[str, Field(max_length=256)]] = Field(
+    approved_by: list[Annotated[str, Field(max_length=512)]] = Field(
         default=[], max_length=64, description="Who approved it."
     )
 

@@ -4,7 +4,7 @@ import datetime as dt
 import re
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 from pydantic.alias_generators import to_camel
 
 NAME_MAX = 40
@@ -87,7 +87,11 @@ Cron = Annotated[
         ),
     ),
 ]
-Timestamp = dt.datetime
+Timestamp = Annotated[
+    dt.datetime,
+    # Whole seconds, as everywhere in Kubernetes; columns of kubectl stay readable.
+    PlainSerializer(lambda t: t.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), when_used="json"),
+]
 
 _UNIT = {
     "ms": dt.timedelta(milliseconds=1),

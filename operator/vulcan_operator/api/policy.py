@@ -119,7 +119,7 @@ class ApprovalItem(Model):
     plan: Annotated[str, Field(min_length=1, max_length=80)] = Field(
         description="status.plan.digest of the plan meant.", json_schema_extra=schema(DIGEST_RULE)
     )
-    by: Annotated[str, Field(min_length=1, max_length=256)] = Field(
+    by: Annotated[str, Field(min_length=1, max_length=512)] = Field(
         description="User name, as the API server knows it (kubectl auth whoami)."
     )
     decision: str = Field(

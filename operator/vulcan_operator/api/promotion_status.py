@@ -117,7 +117,7 @@ class PromotionStatus(Model):
     source: SideStatus | None = Field(None, description="The environment it comes from.")
     target: SideStatus | None = Field(None, description="The environment it goes to.")
     plan: PlanStatus | None = Field(None, description="The plan for the target: what an approval is for.")
-    approved_by: list[Annotated[str, Field(max_length=256)]] = Field(
+    approved_by: list[Annotated[str, Field(max_length=512)]] = Field(
         default=[], max_length=64, description="Who approved it.", json_schema_extra=schema(list_type="atomic")
     )
     previous: PreviousStatus | None = Field(None, description="What the target had before.")

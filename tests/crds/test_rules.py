@@ -1,0 +1,162 @@
+"""Rules are weakened only by those who may approve: alice (may), bob and carol (may not)."""
+
+from typing import Any
+
+import pytest
+
+from tests.crds.objects import GONE, changed, environment, gateway
+from tests.crds.server import User
+
+Raw = dict[str, Any]
+pytestmark = pytest.mark.usefixtures("guarded")
+
+ALWAYS = {"plan.approval.mode": "Always"}
+NEVER = {"plan.approval.mode": "Never"}
+STRICT = {
+    "plan.approval": {
+        "mode": "OnRisk",
+        "risks": ["Breaking", "Destructive", "Backfill"],
+        "count": 2,
+        "excludeAuthor": True,
+    },
+    "plan.limits": {"maxBackfillIntervals": 10, "maxRebuiltModels": 5, "maxHistory": "30d", "maxRemovedPercent": 0},
+    "checks": {"audits": True, "soda": {"configMapRef": {"name": "soda"}}},
+}
+PROMOTED = {"revisionFrom": "Promotion", "project": GONE}
+SOURCE = {"git": {"url": "https://git.example.com/a.git"}}
+
+WEAKER = [
+    ("Always to OnRisk", ALWAYS, {"plan.approval.mode": "OnRisk"}, "plan.approval.mode"),
+    ("Always to Never", ALWAYS, NEVER, "plan.approval.mode"),
+    ("Always to the default", ALWAYS, {"plan.approval": GONE}, "plan.approval.mode"),
+    ("Always to no plan at all", ALWAYS, {"plan": GONE}, "plan.approval.mode"),
+    ("OnRisk to Never", {}, NEVER, "plan.approval.mode"),
+    ("fewer people", STRICT, {"plan.approval.count": 1}, "plan.approval.count"),
+    ("fewer people by default", STRICT, {"plan.approval.count": GONE}, "plan.approval.count"),
+    ("a risk less", STRICT, {"plan.approval.risks": ["Breaking", "Destructive"]}, "plan.approval.risks"),
+    ("no risks", STRICT, {"plan.approval.risks": []}, "plan.approval.risks"),
+    ("another risk", {}, {"plan.approval.risks": ["Breaking", "Backfill"]}, "plan.approval.risks"),
+    ("author allowed", STRICT, {"plan.approval.excludeAuthor": False}, "excludeAuthor"),
+    ("author allowed by default", STRICT, {"plan.approval.excludeAuthor": GONE}, "excludeAuthor"),
+    ("more intervals", STRICT, {"plan.limits.maxBackfillIntervals": 11}, "maxBackfillIntervals"),
+    ("intervals by default", STRICT, {"plan.limits.maxBackfillIntervals": GONE}, "maxBackfillIntervals"),
+    ("more models", STRICT, {"plan.limits.maxRebuiltModels": 6}, "maxRebuiltModels"),
+    ("any number of models", STRICT, {"plan.limits.maxRebuiltModels": GONE}, "maxRebuiltModels"),
+    ("longer history", STRICT, {"plan.limits.maxHistory": "31d"}, "maxHistory"),
+    ("history in other units", STRICT, {"plan.limits.maxHistory": "720h"}, "maxHistory"),
+    ("any history", STRICT, {"plan.limits.maxHistory": GONE}, "maxHistory"),
+    ("more removed", STRICT, {"plan.limits.maxRemovedPercent": 1}, "maxRemovedPercent"),
+    ("no limits", STRICT, {"plan.limits": GONE}, "plan.limits"),
+    ("no audits", {}, {"checks.audits": False}, "checks.audits"),
+    ("no soda", STRICT, {"checks.soda": GONE}, "checks.soda"),
+    ("no checks", STRICT, {"checks": GONE}, "checks.soda"),
+    ("no promotions", PROMOTED, {"revisionFrom": "Source", "project": SOURCE}, "revisionFrom"),
+    ("no promotions by default", PROMOTED, {"revisionFrom": GONE, "project": SOURCE}, "revisionFrom"),
+]
+
+NOT_WEAKER = [
+    ("stricter", {}, STRICT | ALWAYS),
+    ("Never to OnRisk with fewer risks", NEVER, {"plan.approval.mode": "OnRisk", "plan.approval.risks": ["Breaking"]}),
+    ("risks that do not count", ALWAYS, {"plan.approval.risks": []}),
+    ("risks in another order", {}, {"plan.approval.risks": ["Destructive", "Breaking"]}),
+    ("expiry", STRICT, {"plan.approval.expireAfter": "1000h"}),
+    ("fewer intervals", STRICT, {"plan.limits.maxBackfillIntervals": 9}),
+    ("shorter history", STRICT, {"plan.limits.maxHistory": "7d"}),
+    ("shorter history, more digits", {"plan.limits.maxHistory": "30d"}, {"plan.limits.maxHistory": "007d"}),
+    ("a history at all", {}, {"plan.limits.maxHistory": "400d"}),
+    ("other checks", STRICT, {"checks.soda.configMapRef.name": "soda-2"}),
+    ("from promotions", {}, PROMOTED),
+    ("something else", STRICT, {"plan.skipLinter": True, "schedule.mode": "Manual"}),
+    ("already weak", NEVER | {"checks.audits": False}, {"suspend": True}),
+]
+
+
+@pytest.mark.parametrize(("before", "change", "says"), [pytest.param(*row[1:], id=row[0]) for row in WEAKER])
+def test_weakening_needs_approve(admin: User, bob: User, alice: User, before: Raw, change: Raw, says: str) -> None:
+    document = environment(before)
+    assert admin.create(document).ok
+    weaker = changed(admin.get(document).body, change)
+    answer = bob.replace(weaker)
+    assert answer.code == 403
+    assert says in answer.message and "needs verb approve on the environment" in answer.message
+    assert alice.replace(weaker).ok
+
+
+@pytest.mark.parametrize(("before", "change"), [pytest.param(*row[1:], id=row[0]) for row in NOT_WEAKER])
+def test_everything_else_is_an_editors(admin: User, bob: User, before: Raw, change: Raw) -> None:
+    document = environment(before)
+    assert admin.create(document).ok
+    answer = bob.replace(changed(admin.get(document).body, change))
+    assert answer.ok, answer.message
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(NEVER, id="never asks"),
+        pytest.param({"plan.approval.risks": ["Breaking"]}, id="a risk less"),
+        pytest.param({"plan.limits.maxBackfillIntervals": 5001}, id="more intervals"),
+        pytest.param({"plan.limits.maxRemovedPercent": 21}, id="more removed"),
+        pytest.param({"checks.audits": False}, id="no audits"),
+    ],
+)
+def test_deleting_and_creating_prod_again_is_no_way_around(bob: User, alice: User, change: Raw) -> None:
+    for document in (environment(change, name="prod"), environment(change | {"environment": "prod"})):
+        assert bob.create(document, dry_run=True).code == 403
+        assert alice.create(document, dry_run=True).ok
+    assert bob.create(environment(change), dry_run=True).ok
+
+
+def test_prod_with_the_defaults_may_be_created_by_editors(bob: User) -> None:
+    assert bob.create(environment(name="prod"), dry_run=True).ok
+    assert bob.create(environment(STRICT, name="prod"), dry_run=True).ok
+
+
+PROTECTED = {"environments": ["prod"], "protected": True}
+DEV = {"environments": ["dev_*"]}
+
+
+@pytest.mark.parametrize(
+    "grants",
+    [
+        pytest.param([DEV], id="removed"),
+        pytest.param(None, id="all removed"),
+        pytest.param([{**PROTECTED, "protected": False}, DEV], id="unprotected"),
+        pytest.param([{"environments": ["prod"]}, DEV], id="unprotected by default"),
+        pytest.param([{**PROTECTED, "environments": ["prod2"]}, DEV], id="another environment"),
+        pytest.param([{**PROTECTED, "namespaces": {"from": "All"}}, DEV], id="other namespaces"),
+        pytest.param([{**PROTECTED, "promotions": True}, DEV], id="promotions out"),
+    ],
+)
+def test_protected_grants_are_changed_by_approvers(admin: User, carol: User, grants: Any) -> None:
+    document = gateway({"grants": [PROTECTED, DEV]})
+    assert admin.create(document).ok
+    answer = carol.patch(document, {"spec": {"grants": grants}})
+    assert answer.code == 403
+    assert "to change, unprotect or remove a protected grant" in answer.message
+    assert admin.patch(document, {"spec": {"grants": grants}}).ok
+
+
+@pytest.mark.parametrize(
+    "grants",
+    [
+        pytest.param([PROTECTED], id="another removed"),
+        pytest.param([DEV, PROTECTED], id="order"),
+        pytest.param([PROTECTED, {**DEV, "protected": True}], id="another protected"),
+        pytest.param([PROTECTED, DEV, {"namespaces": {"from": "All"}}], id="one added"),
+    ],
+)
+def test_other_grants_are_an_administrators(admin: User, carol: User, grants: Any) -> None:
+    document = gateway({"grants": [PROTECTED, DEV]})
+    assert admin.create(document).ok
+    answer = carol.patch(document, {"spec": {"grants": grants}})
+    assert answer.ok, answer.message
+
+
+def test_editors_may_not_touch_gateways(bob: User, admin: User) -> None:
+    document = gateway()
+    assert admin.create(document).ok
+    assert bob.get(document).ok
+    assert bob.patch(document, {"spec": {"suspend": True}}).code == 403
+    assert bob.create(gateway(), dry_run=True).code == 403
+    assert bob.delete(document, dry_run=True).code == 403
