@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -96,6 +99,21 @@ def test_two_clusters_side_by_side_and_down_after_killing_everything(cluster: Cl
     assert second.marked_processes() == []
     assert not second.state.exists() and not (tmp_path / ".local" / "kubeconfig").exists()
     assert all(line.process for line in cluster.status())
+
+
+def test_ports_that_others_took_are_replaced(binaries: Path, tmp_path: Path) -> None:
+    subject = Cluster(tmp_path, "unlucky")
+    subject.state.mkdir(parents=True)
+    taken = components.free_ports()
+    (subject.state / "ports.json").write_text(json.dumps(taken))
+    with contextlib.ExitStack() as stack:
+        for name in ("etcd", "api", "node"):
+            stack.enter_context(socket.create_server(("127.0.0.1", taken[name])))
+        with subject:
+            ports = [line.port for line in subject.status()]
+            assert all(line.process for line in subject.status())
+            assert not {taken["etcd"], taken["api"], taken["node"]} & set(ports)
+            assert subject.kubectl("get", "namespaces", "-o", "name").startswith("namespace/default")
 
 
 @pytest.mark.parametrize("component", ["etcd", "node"])

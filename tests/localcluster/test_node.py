@@ -73,8 +73,8 @@ def test_program_lost_with_its_holder_is_not_called_a_success(nodeless: Cluster,
     for process in nodeless.marked_processes():
         if uid in process.command():
             process.signal(signal.SIGKILL)
-    wait_for(lambda: not program.alive(), "the program's end")
     nodeless.restart("node")
+    wait_for(lambda: not program.alive(), "the program's end")
     ended = pods.until_over(name).status.container_statuses[0].state.terminated
     assert (ended.exit_code, ended.reason) == (137, "ContainerStatusUnknown")
 

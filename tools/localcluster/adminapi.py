@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 _TIMEOUT = 10.0
+_PROBE_TIMEOUT = 2.0  # short: the port may belong to a stranger who never answers
 
 
 class AdminError(RuntimeError):
@@ -32,7 +33,9 @@ class AdminApi:
         self._certificate = certificate
         self._token = token
 
-    def request(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    def request(
+        self, method: str, path: str, body: dict[str, Any] | None = None, timeout: float = _TIMEOUT
+    ) -> dict[str, Any]:
         """One request; raises AdminError for anything but success."""
         request = urllib.request.Request(
             self._server + path, method=method, data=None if body is None else json.dumps(body).encode(),
@@ -40,7 +43,7 @@ class AdminApi:
         )
         try:
             context = ssl.create_default_context(cafile=str(self._certificate))  # fails while it is being written
-            with urllib.request.urlopen(request, timeout=_TIMEOUT, context=context) as response:
+            with urllib.request.urlopen(request, timeout=timeout, context=context) as response:
                 answer = response.read()
         except urllib.error.HTTPError as error:
             reason = error.read().decode(errors="replace")
@@ -50,9 +53,9 @@ class AdminApi:
         return dict(json.loads(answer)) if answer.startswith(b"{") else {}
 
     def succeeds(self, path: str) -> bool:
-        """Whether a GET is answered with success."""
+        """Whether a GET is answered with success, and soon."""
         try:
-            self.request("GET", path)
+            self.request("GET", path, timeout=_PROBE_TIMEOUT)
         except AdminError:
             return False
         return True
@@ -80,7 +83,7 @@ def answers(url: str) -> bool:
     """Whether a health endpoint says yes. Certificates are not checked: these are self-signed and on loopback."""
     context = ssl._create_unverified_context() if url.startswith("https") else None
     try:
-        with urllib.request.urlopen(url, timeout=_TIMEOUT, context=context) as response:
+        with urllib.request.urlopen(url, timeout=_PROBE_TIMEOUT, context=context) as response:
             return bool(response.status == 200)
     except (OSError, http.client.HTTPException):
         return False

@@ -37,5 +37,6 @@ def main(record: Path, log: Path, argv: list[str]) -> int:
         os._exit(1)
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """Command line."""
     sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]))

@@ -83,7 +83,7 @@ class Lifecycle:
         processes.end([process for name in names if (process := self.process(name)) is not None], grace)
 
     def end_everything(self, grace: float) -> None:
-        """End components, pods and whatever else carries our marker, so that nothing new starts."""
+        """End components, pods and all else that carries our marker, in an order that starts nothing new."""
         self.end([components.NODE], 0)
         for process in self._pod_processes():
             process.signal_group(signal.SIGKILL)
@@ -97,7 +97,7 @@ class Lifecycle:
         return adminapi.AdminApi(self.server, self.pki / "apiserver.crt", credentials.token(self.pki, "admin"))
 
     def write_client_kubeconfigs(self) -> None:
-        """Kubeconfigs of the controller manager and the scheduler; possible once the API server made its certificate."""
+        """Kubeconfigs of controller manager and scheduler; possible once the API server has made its certificate."""
         for client in ("kube-controller-manager", "kube-scheduler"):
             user = f"system:{client}"
             tokens = {user: credentials.token(self.pki, user)}
@@ -134,7 +134,8 @@ class Lifecycle:
         if name == components.API_SERVER:
             return self.admin().succeeds("/readyz")
         if name == components.NODE:
-            return self.admin().node_ready(NODE_NAME)
+            own = f"https://127.0.0.1:{ports['node']}/healthz"  # the Node object may still speak of an earlier process
+            return adminapi.answers(own) and self.admin().node_ready(NODE_NAME)
         port = ports["controller-manager" if name == components.CONTROLLER_MANAGER else "scheduler"]
         return adminapi.answers(f"https://127.0.0.1:{port}/healthz")
 

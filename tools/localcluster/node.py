@@ -37,6 +37,8 @@ class Node:
         self._port = port
         self._workers: dict[str, node_pod.PodWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self.ready = False
+        """Whether the pods of this node are known."""
 
     def find(self, namespace: str, name: str) -> node_pod.PodWorker | None:
         """The worker of a pod."""
@@ -67,6 +69,7 @@ class Node:
                 await asyncio.sleep(0.3)
                 continue
             self._take_stock(pods)
+            self.ready = True
             async for kind, pod in self._api.watch_pods(version):
                 if kind == "DELETED":
                     self._vanished(pod["metadata"]["uid"])
@@ -170,7 +173,8 @@ async def run(state: Path, name: str, port: int, server: str) -> None:
         host, _, api_port = server.removeprefix("https://").partition(":")
         service = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": api_port}
         node = Node(node_pod.Context(node_api.NodeApi(session, server, name), state, service), name, port)
-        runner = web.AppRunner(node_logs.application(node.find), handler_cancellation=True, access_log=None)
+        endpoint = node_logs.application(node.find, lambda: node.ready)
+        runner = web.AppRunner(endpoint, handler_cancellation=True, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", port, ssl_context=identity).start()
         await asyncio.gather(node.heartbeat(), node.follow_pods())

@@ -1,4 +1,4 @@
-"""The node's HTTPS endpoint that answers `kubectl logs`.
+"""The node's HTTPS endpoint: answers `kubectl logs`, and says whether the node works.
 
 Called by the API server on a user's behalf. Reads log files only. Nobody is authenticated: it listens on loopback, and
 this is a machine for development.
@@ -24,8 +24,8 @@ _WAITING = {
 }
 
 
-def application(find: Callable[[str, str], node_pod.PodWorker | None]) -> web.Application:
-    """The endpoint; `find` gives the worker of a pod by namespace and name."""
+def application(find: Callable[[str, str], node_pod.PodWorker | None], ready: Callable[[], bool]) -> web.Application:
+    """The endpoint; `find` gives the worker of a pod by namespace and name, `ready` is what /healthz says."""
 
     async def logs(request: web.Request) -> web.StreamResponse:
         namespace, pod, container = (request.match_info[part] for part in ("namespace", "pod", "container"))
@@ -38,7 +38,11 @@ def application(find: Callable[[str, str], node_pod.PodWorker | None]) -> web.Ap
             raise web.HTTPBadRequest(text=_why_none(worker, pod, container, previous))
         return await _send(request, attempt)
 
+    async def healthz(request: web.Request) -> web.Response:
+        return web.Response(status=200 if ready() else 503)
+
     app = web.Application()
+    app.router.add_get("/healthz", healthz)
     app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", logs)
     return app
 

@@ -11,17 +11,17 @@ Files in FOLDER: `spec.json` (in), `shim.json` (claim: who holds this attempt), 
 from __future__ import annotations
 
 import contextlib
-import datetime
 import json
 import os
 import select
 import signal
 import sys
+import time
 from pathlib import Path
 
 from tools.localcluster import processes
 
-_SUBREAPER, _DEATH_SIGNAL = 36, 1  # prctl options
+_SUBREAPER = 36  # prctl option
 _CHUNK = 65536
 _DRAIN_SECONDS = 0.2
 
@@ -30,10 +30,10 @@ def main(folder: Path, descriptor: int) -> int:
     """Run the container of this folder to its end."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
+    os.set_inheritable(descriptor, False)  # held by the program, the pipe would not tell of our own end
     spec = json.loads((folder / "spec.json").read_text())
     if not claim(folder, processes.this_process()):
         return 1  # a restarted node gave this attempt up before we began
-    _set_process_option(_SUBREAPER, 1)
     wake_read, wake_write = os.pipe()
     for end in (wake_read, wake_write):
         os.set_blocking(end, False)
@@ -49,6 +49,7 @@ def main(folder: Path, descriptor: int) -> int:
     processes.write(folder / "process.json", processes.identify(pid))
     _write(folder, "started.json", {"startedAt": started})
     _tell(descriptor, b"started\n")
+    _adopt_orphans()
     status = _wait(pid, output, wake_read, log)
     finished = now()
     _end_stragglers(pid)
@@ -74,7 +75,8 @@ def claim(folder: Path, process: processes.Process) -> bool:
 
 def now() -> str:
     """UTC with nanosecond digits, as container runtimes write it."""
-    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f000Z")
+    whole, fraction = divmod(time.time_ns(), 10**9)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{fraction:09}Z"
 
 
 class _Log:
@@ -108,25 +110,21 @@ def _start(spec: dict[str, object]) -> tuple[int, str, int]:
     """The program's output, why it could not start (or nothing), and its id."""
     output_read, output_write = os.pipe()
     report_read, report_write = os.pipe()  # closed by a successful exec
-    parent = os.getpid()
     pid = os.fork()
     if pid == 0:
-        _become(spec, output_write, report_write, parent)
+        _become(spec, output_write, report_write)
     os.close(output_write)
     os.close(report_write)
     with os.fdopen(report_read) as report:
         return output_read, report.read(), pid
 
 
-def _become(spec: dict[str, object], output: int, report: int, parent: int) -> None:
+def _become(spec: dict[str, object], output: int, report: int) -> None:
     """In the new process: own group, own output, then the program itself."""
     argv, env = spec["argv"], spec["env"]
     assert isinstance(argv, list) and isinstance(env, dict)
     try:
         os.setpgid(0, 0)
-        _set_process_option(_DEATH_SIGNAL, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(137)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -178,11 +176,12 @@ def _end_stragglers(pid: int) -> None:
             return
 
 
-def _set_process_option(option: int, value: int) -> None:
+def _adopt_orphans() -> None:
+    """Become the parent of what the program's children leave behind; after the start, because the import takes time."""
     if sys.platform == "linux":
         import ctypes
 
-        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+        ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
 
 
 def _tell(descriptor: int, line: bytes) -> None:
@@ -196,5 +195,6 @@ def _write(folder: Path, name: str, data: dict[str, object]) -> None:
     temporary.rename(folder / name)
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """Command line."""
     sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))
