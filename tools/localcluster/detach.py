@@ -40,3 +40,7 @@ def main(record: Path, log: Path, argv: list[str]) -> int:
 def run() -> None:
     """Command line."""
     sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]))
+
+
+if __name__ == "__main__":
+    run()

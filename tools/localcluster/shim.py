@@ -198,3 +198,7 @@ def _write(folder: Path, name: str, data: dict[str, object]) -> None:
 def run() -> None:
     """Command line."""
     sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))
+
+
+if __name__ == "__main__":
+    run()
