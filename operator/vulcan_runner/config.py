@@ -72,7 +72,9 @@ def build(
     ignored += [key for key in sorted(os.environ) if key.upper().startswith("SQLMESH__") and "ANALYTICS" not in key]
     gateways = {name: _gateway(task.gateway, connections, kept)}
     gateways |= {other: GatewayConfig(connection=c) for other, c in connections.additional.items()}
-    return _finished(config, task, {k.lower(): g for k, g in gateways.items()}, cache, connections), ignored
+    if folder is None:
+        config = config.copy(update={"model_defaults": ModelDefaultsConfig(dialect=connections.warehouse.DIALECT)})
+    return _finished(config, task, {k.lower(): g for k, g in gateways.items()}, cache), ignored
 
 
 def _project_files(folder: Path | None) -> tuple[Path | None, list[Path]]:
@@ -116,12 +118,10 @@ def _gateway(gateway: Gateway, connections: Connections, kept: dict[str, Any]) -
     )
 
 
-def _finished(config: Config, task: Task, gateways: dict[str, Any], cache: Path, connections: Connections) -> Config:
+def _finished(config: Config, task: Task, gateways: dict[str, Any], cache: Path) -> Config:
     own = gateways[task.gateway.sqlmesh_name.lower()]
     if config.dialect is None and (own.model_defaults is None or own.model_defaults.dialect is None):
-        if task.source is not None:
-            raise Problem(Reason.CONFIG_INVALID, "model_defaults.dialect is not set in the project's configuration.")
-        config = config.copy(update={"model_defaults": ModelDefaultsConfig(dialect=connections.warehouse.DIALECT)})
+        raise Problem(Reason.CONFIG_INVALID, "model_defaults.dialect is not set in the project's configuration.")
     update: dict[str, Any] = {
         "gateways": gateways,
         "default_gateway": task.gateway.sqlmesh_name,

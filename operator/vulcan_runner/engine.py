@@ -96,9 +96,10 @@ class Engine:
         self.context.load()
         return len(self.context.models)
 
-    def lint(self) -> None:
-        """Raises SQLMesh's LinterError; the recorder has the violations."""
-        self.context.lint_models()
+    def lint(self) -> tuple[Failure, ...]:
+        """The violations of rules that the project calls errors."""
+        self.context.lint_models(raise_on_error=False)
+        return tuple(Failure(model, Reason.LINT_FAILED, text[:300]) for model, text in self.recorder.violations)
 
     def test(self) -> tuple[int, tuple[Failure, ...]]:
         """Runs the project's unit tests on its test connection (DuckDB in memory unless it says otherwise)."""

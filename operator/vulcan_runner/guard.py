@@ -132,7 +132,10 @@ def _physical_schemas(connections: Connections) -> list[str]:
     if warehouse.type_ in _WITHOUT_SCHEMATA:
         return []
     adapter = warehouse.create_engine_adapter()
-    rows = adapter.fetchall("select schema_name from information_schema.schemata")
+    # PostgreSQL's information schema hides what belongs to other roles.
+    in_catalog = warehouse.type_ in ("postgres", "gcp_postgres", "redshift")
+    query = "select nspname from pg_namespace" if in_catalog else "select schema_name from information_schema.schemata"
+    rows = adapter.fetchall(query)
     return sorted({str(name) for (name,) in rows if str(name).lower().startswith("sqlmesh__")})
 
 

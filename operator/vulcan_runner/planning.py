@@ -44,8 +44,7 @@ def prepare(task: Task, engine: Engine, lines: Lines, check: bool) -> int:
     for name in engine.ignored:
         lines.say(f"Ignored: {name}; connections come from the gateway", ignored=name)
     if check and not task.plan.skip_linter:
-        lines.enter("lint")
-        engine.lint()
+        _lint(engine, lines)
     return _test(engine, lines) if check and not task.plan.skip_tests else 0
 
 
@@ -59,6 +58,14 @@ def build(task: Task, engine: Engine, lines: Lines, tests_run: int) -> Built:
     plan = _categorised(task, engine, builder)
     _require_restated(task, plan)
     return Built(plan, before, tests_run, tuple(_warnings(task, engine, tests_run)), _destructive(engine, plan))
+
+
+def _lint(engine: Engine, lines: Lines) -> None:
+    lines.enter("lint")
+    failed = engine.lint()
+    if failed:
+        message = f"{len(failed)} violations; {failed[0].model}: {failed[0].message}"
+        raise Problem(Reason.LINT_FAILED, message, failures=failed)
 
 
 def _test(engine: Engine, lines: Lines) -> int:

@@ -21,7 +21,8 @@ _SHORTEST = 4  # a shorter secret would blank out ordinary words
 _SHORTEST_UNNAMED = 8  # keys that no connection names: a Secret is mounted whole, user names included
 _URL = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*://)[^\s/@'\"]*:[^\s@'\"]*@")
 _NAMED = re.compile(
-    r"(?i)\b(?P<key>password|passwd|pwd|token|secret|access_key|secret_key|bearer)\b(?P<sep>\s*[=:]\s*|\s+(?=[A-Za-z0-9._-]{20}))"
+    r"(?i)\b(?P<key>password|passwd|pwd|token|secret|access_key|secret_key|bearer)\b"
+    r"(?P<sep>\s*=\s*|['\"]?\s*:\s*(?=['\"])|\s+(?=[A-Za-z0-9._-]{20}))"
     r"(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[^\s,;)\"']+)"
 )
 

@@ -216,7 +216,7 @@ class Pod:
 def on_duckdb(folder: Path) -> System:
     """Warehouse and state in two files."""
     warehouse, state = folder / "warehouse.duckdb", folder / "state.duckdb"
-    owner = Owner("cluster-1", "analytics", folder.name)
+    owner = Owner("cluster-1", "analytics", "local")
 
     def ask(path: Path) -> Callable[[str], list[tuple[Any, ...]]]:
         def query(sql: str) -> list[tuple[Any, ...]]:
