@@ -43,7 +43,7 @@ up: setup ## Start the local cluster (etcd, API server, controller manager, sche
 	@$(PY) -m tools.localcluster up
 
 down: setup ## Stop it and leave nothing behind
-	@$(PY) -m tools.localcluster down
+	@$(PY) -m tools.stand
 
 status: setup ## What of it runs
 	@$(PY) -m tools.localcluster status

@@ -3,7 +3,7 @@
 Used by `api.gateway`. Must not know single engines beyond the names of their secret fields.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -46,13 +46,11 @@ class SecretKeyRef(Model):
 
     name: Name = Field(description="Name of the Secret, in the gateway's namespace.")
     key: Annotated[str, Field(min_length=1, max_length=253)] = Field(description="Key in the Secret.")
-    as_: str = Field(
+    as_: Literal["Value", "Path", "JSON"] = Field(
         "Value",
         alias="as",
-        max_length=8,
         description="What the connection field becomes. Value: the file's text. Path: the file's path. JSON: the text, "
         "parsed.",
-        json_schema_extra={"enum": ["Value", "Path", "JSON"]},
     )
 
 

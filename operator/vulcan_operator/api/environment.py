@@ -1,6 +1,6 @@
 """VulcanEnvironment: one SQLMesh environment on one gateway: source, plan policy, schedule."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -55,11 +55,9 @@ class OperationSpec(Model):
     id: Annotated[str, Field(min_length=1, max_length=64)] = Field(
         description="Name of this one-shot, for ever: a done id is not done again."
     )
-    type: str = Field(
+    type: Literal["Restate"] = Field(
         "Restate",
-        max_length=16,
         description="Restate: compute these models anew. Default: Restate.",
-        json_schema_extra={"enum": ["Restate"]},
     )
     models: list[ModelName] = Field(min_length=1, max_length=256, description="Models or selectors to restate.")
     start: Date | None = Field(None, description="First interval. Default: the model's start.")
@@ -84,11 +82,9 @@ class CronSpec(Model):
 class ScheduleSpec(Model):
     """When scheduled runs start."""
 
-    mode: str = Field(
+    mode: Literal["Auto", "Cron", "Manual"] = Field(
         "Auto",
-        max_length=8,
         description="Auto: when a model is due by its own cron. Cron: by schedule.cron. Manual: on request only.",
-        json_schema_extra={"enum": ["Auto", "Cron", "Manual"]},
     )
     cron: CronSpec | None = Field(None, description="When runs start; only with mode: Cron.")
 
@@ -128,11 +124,9 @@ class EnvironmentSpec(Model):
             cel("self.matches('^[a-z0-9_]+$')", "environment has lower-case letters, digits and _ only")
         ),
     )
-    revision_from: str = Field(
+    revision_from: Literal["Source", "Promotion"] = Field(
         "Source",
-        max_length=16,
         description="Source: from project. Promotion: only a VulcanPromotion gives it a revision.",
-        json_schema_extra={"enum": ["Source", "Promotion"]},
     )
     project: ProjectSource | None = Field(
         None,
@@ -187,25 +181,21 @@ class EnvironmentSpec(Model):
     checks: ChecksSpec = Field(default=ChecksSpec(), description="What is checked after an apply.")
     freshness: FreshnessSpec = Field(default=FreshnessSpec(), description="How late data may be.")
     retry: RetrySpec = Field(default=RetrySpec(), description="How failed attempts are repeated.")
-    deletion_policy: str | None = Field(
+    deletion_policy: Literal["Retain", "Expire", "Invalidate"] | None = Field(
         None,
-        max_length=16,
         description="When this object is deleted. Retain: nothing happens. Expire: SQLMesh's janitor removes it in "
         "time. "
         "Invalidate: views and record are dropped at once; never for prod. Default: Retain where protected or prod, "
         "else "
         "Expire.",
-        json_schema_extra={"enum": ["Retain", "Expire", "Invalidate"]},
     )
     ttl: PositiveDuration | None = Field(
         None, description="For previews: after this time since creation nothing is applied any more. Unset: never."
     )
-    ttl_action: str = Field(
+    ttl_action: Literal["Keep", "Delete"] = Field(
         "Keep",
-        max_length=8,
         description="When ttl is over. Keep: this object stays, as Expired. Delete: it is deleted, and deletionPolicy "
         "applies.",
-        json_schema_extra={"enum": ["Keep", "Delete"]},
     )
     runner: EnvironmentRunner = Field(default=EnvironmentRunner(), description="Deviations from the gateway's runner.")
     suspend: bool = Field(False, description="true: no Job starts; a running one ends by itself.")

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 from pydantic.alias_generators import to_camel
@@ -37,7 +37,11 @@ def immutable(field: str, hint: str) -> dict[str, str]:
 
 
 class Model(BaseModel):
-    """Frozen, camelCase outside, and lenient inside: an older operator must survive a newer CRD."""
+    """Frozen, camelCase outside; unknown fields are ignored: an older operator must survive a newer CRD.
+
+    Choices in `spec` are Literals, so an unknown one makes the object unparsable rather than half understood (a mode
+    nobody knows must not count as "needs no approval"). Choices in `status` are plain text: it must stay readable.
+    """
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
 
@@ -138,10 +142,8 @@ class LabelSelectorRequirement(Model):
     """One condition on labels, as everywhere in Kubernetes."""
 
     key: Name = Field(description="Label key.")
-    operator: str = Field(
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"] = Field(
         description="In and NotIn compare with values; Exists and DoesNotExist look at the key only.",
-        json_schema_extra={"enum": ["In", "NotIn", "Exists", "DoesNotExist"]},
-        max_length=16,
     )
     values: list[Annotated[str, Field(max_length=63)]] = Field(
         default=[], max_length=64, description="Values for In and NotIn; none for the other operators."
@@ -183,7 +185,7 @@ def _holds(requirement: LabelSelectorRequirement, labels: dict[str, str]) -> boo
             return value not in requirement.values
         case "Exists":
             return value is not None
-        case _:
+        case "DoesNotExist":
             return value is None
 
 

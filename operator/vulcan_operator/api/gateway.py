@@ -1,6 +1,6 @@
 """VulcanGateway: one isolated system, its credentials by reference, and who may use it."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -63,12 +63,10 @@ class GitCredential(Model):
 class NamespaceGrant(Model):
     """Which namespaces a grant is for."""
 
-    from_: str = Field(
+    from_: Literal["Same", "All", "Selector"] = Field(
         "Same",
         alias="from",
-        max_length=8,
         description="Same: the gateway's own. All: every one. Selector: those whose labels match selector.",
-        json_schema_extra={"enum": ["Same", "All", "Selector"]},
     )
     selector: LabelSelector | None = Field(None, description="Labels of the namespaces; only with from: Selector.")
 

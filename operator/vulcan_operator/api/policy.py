@@ -4,7 +4,7 @@ Used by `api.environment` and `api.promotion`. Deciding is the planner's busines
 policy is guarded by the admission policies in `deploy/policies.yaml`, which name these fields.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -41,16 +41,12 @@ DIGEST_RULE = cel(
 class ApprovalPolicy(Model):
     """When a plan needs a human."""
 
-    mode: str = Field(
+    mode: Literal["Never", "OnRisk", "Always"] = Field(
         "OnRisk",
-        max_length=8,
         description="Never: limits still hold. OnRisk: when the plan has one of risks. Always: every plan with "
         "changes.",
-        json_schema_extra={"enum": ["Never", "OnRisk", "Always"]},
     )
-    risks: list[
-        Annotated[str, Field(max_length=16, json_schema_extra={"enum": ["Breaking", "Destructive", "Backfill"]})]
-    ] = Field(
+    risks: list[Literal["Breaking", "Destructive", "Backfill"]] = Field(
         default=["Breaking", "Destructive"],
         max_length=3,
         description="For OnRisk: which properties of a plan ask for a human. Default: Breaking and Destructive.",
@@ -85,16 +81,14 @@ class PlanSpec(Model):
 
     approval: ApprovalPolicy = Field(default=ApprovalPolicy(), description="When a plan needs a human.")
     limits: PlanLimits = Field(default=PlanLimits(), description="What is above them needs a human, whatever the mode.")
-    categorization: str = Field(
+    categorization: Literal["Project", "Auto", "Breaking"] = Field(
         "Project",
-        max_length=16,
         description="Project: its own auto_categorize_changes. Auto: SQLMesh's categoriser, FULL. Breaking: every "
         "change is.",
-        json_schema_extra={"enum": ["Project", "Auto", "Breaking"]},
     )
-    categories: dict[
-        str, Annotated[str, Field(max_length=16, json_schema_extra={"enum": ["Breaking", "NonBreaking"]})]
-    ] = Field(default={}, max_length=256, description="Model -> Breaking or NonBreaking, for directly modified models.")
+    categories: dict[str, Literal["Breaking", "NonBreaking"]] = Field(
+        default={}, max_length=256, description="Model -> Breaking or NonBreaking, for directly modified models."
+    )
     forward_only: bool | None = Field(None, description="SQLMesh --forward-only.")
     effective_from: Date | None = Field(None, description="SQLMesh --effective-from; goes with forward-only plans.")
     select_models: list[ModelName] = Field(
@@ -122,11 +116,9 @@ class ApprovalItem(Model):
     by: Annotated[str, Field(min_length=1, max_length=512)] = Field(
         description="User name, as the API server knows it (kubectl auth whoami)."
     )
-    decision: str = Field(
+    decision: Literal["Approve", "Reject"] = Field(
         "Approve",
-        max_length=8,
         description="Approve lets the plan through, Reject stops it. Default: Approve.",
-        json_schema_extra={"enum": ["Approve", "Reject"]},
     )
     comment: ShortText | None = Field(None, description="Why; shown in the audit log.")
 

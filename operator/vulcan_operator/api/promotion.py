@@ -5,7 +5,7 @@ makes the
 CRD from it. Status types are in `api.promotion_status`.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -19,7 +19,8 @@ __all__ = [
     "RollbackSpec", "RollbackStatus", "RollbackTarget", "SideStatus", "SoakGate", "StepStatus", "VulcanPromotion",
 ]  # fmt: skip
 
-_GATE: dict[str, Any] = {"enum": ["Required", "Optional", "Skip"]}
+
+Gate = Literal["Required", "Optional", "Skip"]
 
 
 class PromotionSide(Model):
@@ -31,18 +32,14 @@ class PromotionSide(Model):
 class DataDiffGate(Model):
     """Compares data before the swap: SQLMesh's table diff within one system, statistics across systems."""
 
-    mode: str = Field(
+    mode: Gate = Field(
         "Required",
-        max_length=8,
         description="Required: a difference above the limits ends the promotion. Optional: it is shown only. Skip: "
         "not run.",
-        json_schema_extra=_GATE,
     )
-    models: str = Field(
+    models: Literal["NotDirectlyModified", "All"] = Field(
         "NotDirectlyModified",
-        max_length=32,
         description="Which models: those whose own code did not change (their data should not, either), or All.",
-        json_schema_extra={"enum": ["NotDirectlyModified", "All"]},
     )
     expected_changes: list[ModelName] = Field(
         default=[], max_length=256, description="Models whose data is meant to change; their limits do not hold."
@@ -53,23 +50,19 @@ class DataDiffGate(Model):
     max_row_count_change_percent: float = Field(
         5.0, ge=0, le=1000, description="Largest change of a model's number of rows, in percent."
     )
-    on_missing_grain: str = Field(
+    on_missing_grain: Literal["RowCounts", "Skip", "Fail"] = Field(
         "RowCounts",
-        max_length=16,
         description="For models without a grain, whose rows cannot be joined. RowCounts: compare counts. Skip: compare "
         "nothing. Fail: end the promotion.",
-        json_schema_extra={"enum": ["RowCounts", "Skip", "Fail"]},
     )
 
 
 class PromotionChecks(Model):
     """Data quality checks of the source before it moves."""
 
-    mode: str = Field(
+    mode: Gate = Field(
         "Required",
-        max_length=8,
         description="Required: a failed check ends the promotion. Optional: it is shown only. Skip: not run.",
-        json_schema_extra=_GATE,
     )
     soda: SodaChecks | None = Field(None, description="Soda checks. Unset: none.")
 
@@ -84,17 +77,13 @@ class SoakGate(Model):
 class GatesSpec(Model):
     """What a revision must pass. A gate that says Required ends the promotion when it says no."""
 
-    tests: str = Field(
+    tests: Gate = Field(
         "Required",
-        max_length=8,
         description="Unit tests of the project. Required, Optional (shown only) or Skip.",
-        json_schema_extra=_GATE,
     )
-    audits: str = Field(
+    audits: Gate = Field(
         "Required",
-        max_length=8,
         description="Audits of the source's models. Required, Optional (shown only) or Skip.",
-        json_schema_extra=_GATE,
     )
     data_diff: DataDiffGate | None = Field(
         None, description="Comparison of data between source and target. Unset: none is made."
@@ -103,13 +92,11 @@ class GatesSpec(Model):
     soak: SoakGate | None = Field(
         None, description="Time and runs in the source environment. Unset: none are asked for."
     )
-    virtual_only: str = Field(
+    virtual_only: Literal["Required", "Optional"] = Field(
         "Required",
-        max_length=8,
         description="Within one system. Required: nothing is computed but the catch-up of recent intervals. Optional: "
         "the "
         "target may compute, which forward-only changes need.",
-        json_schema_extra={"enum": ["Required", "Optional"]},
     )
     max_catch_up_intervals: int = Field(
         1000, ge=0, le=100000000, description="Most intervals the catch-up may compute before the swap; more is a no."
@@ -130,13 +117,11 @@ class RollbackTarget(Model):
 class RollbackSpec(Model):
     """How to go back."""
 
-    data: str = Field(
+    data: Literal["SwapThenRun", "CatchUpThenSwap"] = Field(
         "SwapThenRun",
-        max_length=16,
         description="SwapThenRun: views change at once, missing intervals are computed afterwards. CatchUpThenSwap: "
         "the "
         "other way round; slower, and nobody sees stale data.",
-        json_schema_extra={"enum": ["SwapThenRun", "CatchUpThenSwap"]},
     )
 
 
@@ -163,13 +148,11 @@ class PromotionSpec(Model):
         "field manager.",
         json_schema_extra=schema(list_type="map", list_keys=["plan", "by"]),
     )
-    on_failure: str = Field(
+    on_failure: Literal["Hold", "Rollback"] = Field(
         "Rollback",
-        max_length=8,
         description="When the target fails its verification after the swap. Rollback: back to what it had. Hold: "
         "stay, and "
         "wait for a human.",
-        json_schema_extra={"enum": ["Hold", "Rollback"]},
     )
     rollback_to: RollbackTarget | None = Field(
         None,

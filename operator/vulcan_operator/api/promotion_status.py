@@ -32,7 +32,7 @@ class StepStatus(Model):
     name: StepName = Field(description="Which step.")
     state: str = Field(
         "Pending",
-        max_length=16,
+        max_length=63,
         description="Failed: a no for reasons of content. Errored: machinery. Inconclusive: a human must look.",
         json_schema_extra={"enum": list(STEP_STATES)},
     )
@@ -70,7 +70,7 @@ class RollbackStatus(Model):
 
     state: str = Field(
         "Pending",
-        max_length=16,
+        max_length=63,
         description="Pending, Running, Succeeded, Failed or Unavailable (a snapshot is missing or cannot be restored).",
         json_schema_extra={"enum": ["Pending", "Running", "Succeeded", "Failed", "Unavailable"]},
     )
@@ -100,14 +100,14 @@ class PromotionStatus(Model):
     )
     outcome: str | None = Field(
         None,
-        max_length=16,
+        max_length=63,
         description="How it ended. Failed: a no for reasons of content. Errored: machinery. Inconclusive: a human "
         "must look.",
         json_schema_extra={"enum": list(OUTCOMES)},
     )
     relation: str | None = Field(
         None,
-        max_length=16,
+        max_length=63,
         description="SameSystem: views are swapped, nothing is computed twice. AcrossSystems: planned and computed "
         "anew.",
         json_schema_extra={"enum": ["SameSystem", "AcrossSystems"]},

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from vulcan_contract.reasons import Reason
 from vulcan_operator.api import names
 from vulcan_operator.api.environment import VulcanEnvironment
+from vulcan_operator.api.environment_status import EnvironmentStatus
 from vulcan_operator.api.fields import FailureStatus, parse_duration
 from vulcan_operator.api.gateway import VulcanGateway
 from vulcan_operator.plan import access, schedule
@@ -71,12 +72,12 @@ class Context:
         """Runner image of its Jobs."""
         return access.runner_image(self.environment, self.gateway, self.seen.settings.runner_image)
 
-    def request(self, kind: str) -> str | None:
+    def request(self, kind: str, status: EnvironmentStatus) -> str | None:
         """A request annotation (`plan` or `run`) that was not answered yet."""
         name = names.RUN_REQUESTED if kind == "run" else names.PLAN_REQUESTED
         asked = self.environment.metadata.annotations.get(name, "")[:64]
         return (
-            asked if asked and asked != getattr(self.environment.status, f"last_handled_{kind}_requested_at") else None
+            asked if asked and asked != getattr(status, f"last_handled_{kind}_requested_at") else None
         )
 
     def expired_at(self) -> dt.datetime | None:

@@ -147,7 +147,8 @@ def _container(name: str, command: list[str], task: Task, parts: JobParts) -> di
 def _environment(task: Task, parts: JobParts, *, fetch: bool) -> list[dict[str, str]]:
     runner = parts.gateway.spec.runner
     env = {
-        PodEnv.TASK: task.to_json(),
+        # A kubelet expands $(NAME) and $$ in values.
+        PodEnv.TASK: task.to_json().replace("$", "$$"),
         PodEnv.WORK: f"{_ROOT}/work",
         PodEnv.RESULT: _RESULT,
         PodEnv.PROJECT: "/project" if _in_image(task) else f"{_ROOT}/project",

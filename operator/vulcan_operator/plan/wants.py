@@ -60,7 +60,7 @@ def _change(draft: Draft[EnvironmentStatus], context: Context) -> Outlook:
     revision = draft.status.revision
     assert revision is not None
     inputs = tasks.plan_inputs(context.environment, context.gateway, revision.digest, context.image)
-    request = context.request("plan")
+    request = context.request("plan", draft.status)
     applied, plan = draft.status.applied, draft.status.plan
     if applied is not None and applied.inputs == inputs and request is None:
         if plan is not None and plan.inputs != inputs:
@@ -132,7 +132,7 @@ def _revision(
     if _COMMIT.fullmatch(git.ref):
         commit = RevisionStatus(resolved=git.ref, digest=f"git:{git.ref}", inputs=inputs)
         return _known(draft, commit), None, None
-    request = context.request("plan")
+    request = context.request("plan", draft.status)
     if old is None or old.inputs != inputs:
         return draft, Want(TaskKind.RESOLVE, inputs, "the source changed", request), None
     if request is not None and old.request != request:
@@ -200,7 +200,7 @@ def _run(draft: Draft[EnvironmentStatus], context: Context, blocked: Verdict | N
         message = f"spec.ttl ended at {expires:%Y-%m-%dT%H:%MZ}; change the spec to use it again"
         return Outlook(draft, verdict=Verdict("True", Why.EXPIRED, message))
     draft = _due(draft.again(expires), context)
-    due, request = draft.status.next_run_time, context.request("run")
+    due, request = draft.status.next_run_time, context.request("run", draft.status)
     if request is None and (due is None or due > context.now):
         given_up = status.run_failure
         verdict = failing(given_up, None) if given_up is not None and blocked is None else None
