@@ -111,6 +111,8 @@ def guarded(admin: User, bob: User, carol: User, dave: User, operator: User) -> 
     environment, gateway = objects.environment(), objects.gateway({"grants": [{"protected": True}]})
     promotion = objects.promotion()
     assert admin.create(environment).ok and admin.create(gateway).ok and admin.create(promotion).ok
+    status = {**{k: environment[k] for k in ("apiVersion", "kind", "metadata")}, "status": {"protected": True}}
+    assert operator.apply(status, "vulcan-operator", "/status").ok
     own = objects.approval(f"system:serviceaccount:{objects.NAMESPACE}:dave")
     trials: dict[str, Callable[[], Answer]] = {
         "vulcan-approvals": lambda: bob.patch(
@@ -120,6 +122,7 @@ def guarded(admin: User, bob: User, carol: User, dave: User, operator: User) -> 
         "vulcan-environment-rules": lambda: bob.patch(
             environment, {"spec": {"checks": {"audits": False}}}, dry_run=True
         ),
+        "vulcan-environment-deletion": lambda: bob.delete(environment, dry_run=True),
         "vulcan-gateway-grants": lambda: carol.patch(gateway, {"spec": {"grants": []}}, dry_run=True),
         "vulcan-operator-account": lambda: operator.patch(environment, {"spec": {"suspend": True}}, dry_run=True),
     }

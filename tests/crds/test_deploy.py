@@ -30,7 +30,7 @@ def built(server: Any) -> list[Raw]:
 def test_everything_is_in_the_kustomization(built: list[Raw]) -> None:
     kinds = [document["kind"] for document in built]
     assert kinds.count("CustomResourceDefinition") == 3
-    assert kinds.count("ValidatingAdmissionPolicy") == kinds.count("ValidatingAdmissionPolicyBinding") == 5
+    assert kinds.count("ValidatingAdmissionPolicy") == kinds.count("ValidatingAdmissionPolicyBinding") == 6
     files = ("namespace.yaml", "rbac.yaml", "policies.yaml", "operator.yaml")
     assert len(built) == 3 + sum(len(documents(file)) for file in files)
 
@@ -108,3 +108,23 @@ def test_kubernetes_own_roles(server: Any, account: Any, role: str, environments
 
     until(lambda: has("vulcangateways") == gateways, f"{role} is aggregated: {has('vulcangateways')}")
     assert has("vulcanenvironments") == has("vulcanpromotions") == environments
+
+
+def test_who_administers_a_namespace_may_let_the_operator_in(server: Any, account: Any) -> None:
+    """The commands in rbac.yaml work without a cluster administrator: RBAC lets people give what they have."""
+    server.kubectl("create", "namespace", "owned")
+    server.kubectl("create", "serviceaccount", "owner", "-n", "owned")
+    server.kubectl(
+        "create", "rolebinding", "owner", "-n", "owned", "--clusterrole=admin", "--serviceaccount=owned:owner"
+    )
+    owner = account("owned", "owner")
+    path = "/apis/rbac.authorization.k8s.io/v1/namespaces/owned/rolebindings"
+    for role, allowed in (("vulcan-gateway", True), ("vulcan-environment", True), ("vulcan-approver", False)):
+        binding = {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": role},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+            "subjects": [{"kind": "ServiceAccount", "name": "vulcan-operator", "namespace": "vulcan-system"}],
+        }
+        until(lambda b=binding, a=allowed: owner.call("POST", path, b).code == (201 if a else 403), role)  # type: ignore[misc]

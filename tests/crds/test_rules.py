@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from tests.crds.objects import GONE, changed, environment, gateway
-from tests.crds.server import User
+from tests.crds.conftest import bind
+from tests.crds.objects import GONE, approval, changed, environment, gateway, promotion
+from tests.crds.server import User, path_of
 
 Raw = dict[str, Any]
 pytestmark = pytest.mark.usefixtures("guarded")
@@ -153,6 +154,73 @@ def test_other_grants_are_an_administrators(admin: User, carol: User, grants: An
     assert answer.ok, answer.message
 
 
+@pytest.fixture
+def protected(admin: User, operator: User) -> Raw:
+    """An environment that the operator has found to be protected."""
+    document = environment()
+    assert admin.create(document).ok
+    assert _status(operator, document, {"protected": True}).ok
+    return document
+
+
+def test_a_protected_environment_is_deleted_by_approvers(bob: User, alice: User, protected: Raw) -> None:
+    answer = bob.delete(protected)
+    assert answer.code == 403
+    assert "to delete a protected environment" in answer.message
+    assert bob.call("DELETE", path_of(protected).rpartition("/")[0]).code == 403
+    assert alice.delete(protected).ok
+
+
+def test_other_environments_are_deleted_by_editors(admin: User, bob: User) -> None:
+    document = environment()
+    assert admin.create(document).ok
+    assert bob.delete(document).ok
+
+
+def test_a_namespace_with_a_protected_environment_can_end(server: Any, admin: User, operator: User) -> None:
+    server.kubectl("create", "namespace", "ends")
+    document = environment(namespace="ends")
+    assert admin.create(document).ok
+    assert _status(operator, document, {"protected": True}).ok
+    server.kubectl("delete", "namespace", "ends", "--timeout=60s")
+
+
+def test_ttl_is_no_way_around(bob: User, alice: User, protected: Raw) -> None:
+    change = {"spec": {"ttl": "1s", "ttlAction": "Delete"}}
+    assert bob.patch(protected, {"spec": {"ttl": "1s"}}).ok
+    assert "deleted by ttl needs verb approve" in bob.patch(protected, change).message
+    assert alice.patch(protected, change).ok
+
+
+def test_nobody_but_the_operator_writes_status(bob: User, alice: User, carol: User, admin: User) -> None:
+    """Otherwise an editor could change which plan an approval is for, or that an environment is protected."""
+    for document in (environment(), gateway(), promotion()):
+        assert admin.create(document).ok
+        for user in (bob, alice, carol):
+            assert _status(user, document, {"observedGeneration": 5}).code == 403
+            whole = admin.get(document).body
+            assert user.call("PUT", f"{path_of(document)}/status", whole).code == 403
+
+
+def _status(user: User, document: Raw, status: Raw) -> Any:
+    body = {key: document[key] for key in ("apiVersion", "kind", "metadata")}
+    return user.apply({**body, "status": status}, "vulcan-operator", "/status")
+
+
+def test_the_largest_objects_are_within_the_budget(admin: User, alice: User) -> None:
+    """Rules have a cost limit at run time, above which the server refuses the request."""
+    items = [approval("alice", plan=f"{number:064x}", comment="x" * 1024) for number in range(64)]
+    many = environment({"plan.categories": {f"model_{i}": "Breaking" for i in range(256)}, **STRICT})
+    assert admin.create(many).ok
+    assert alice.patch(many, {"spec": {"approvals": items}}).ok
+    assert alice.patch(many, {"spec": {"approvals": [{**item, "comment": "y" * 1024} for item in items]}}).ok
+    names = [f"{'e' * 38}{number:02d}" for number in range(64)]
+    grants = [{"environments": names, "protected": True, "maxEnvironments": number} for number in range(32)]
+    large = gateway({"grants": grants})
+    assert admin.create(large).ok
+    assert admin.patch(large, {"spec": {"grants": grants[::-1]}}).ok
+
+
 def test_editors_may_not_touch_gateways(bob: User, admin: User) -> None:
     document = gateway()
     assert admin.create(document).ok
@@ -160,3 +228,10 @@ def test_editors_may_not_touch_gateways(bob: User, admin: User) -> None:
     assert bob.patch(document, {"spec": {"suspend": True}}).code == 403
     assert bob.create(gateway(), dry_run=True).code == 403
     assert bob.delete(document, dry_run=True).code == 403
+
+
+def test_controllers_of_kubernetes_may_delete(server: Any, account: Any, protected: Raw) -> None:
+    """Where controllers have own accounts, the namespace controller may delete everything, but approve nothing."""
+    server.kubectl("create", "serviceaccount", "some-controller", "-n", "kube-system")
+    bind(server, protected["metadata"]["namespace"], "vulcan-editor", "--serviceaccount=kube-system:some-controller")
+    assert account("kube-system", "some-controller").delete(protected).ok
