@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vulcan_contract import digest
+from vulcan_contract.paths import unescape
 from vulcan_contract.reasons import Reason
 from vulcan_contract.task import Source, SourceKind
 from vulcan_runner.problem import Problem
@@ -16,12 +17,24 @@ CONFIG_FILES = ("config.py", "config.yml", "config.yaml", "sqlmesh.yml", "sqlmes
 IGNORED = frozenset({".git", ".cache", "__pycache__"})
 
 
-def locate(folder: Path, source: Source) -> Path:
-    """The project's folder; `fetch` has applied a git source's path already."""
+def locate(folder: Path, source: Source, work: Path) -> Path:
+    """The project's folder; `fetch` has applied a git source's path already, a ConfigMap is laid out below `work`."""
+    if source.kind is SourceKind.CONFIG_MAP:
+        folder = lay_out(folder, work / "project")
     path = folder if source.kind is SourceKind.GIT else within(folder, source.path)
     if not path.is_dir():
         raise Problem(Reason.SOURCE_PATH_MISSING, f"The source has no folder {source.path}.")
     return path
+
+
+def lay_out(mounted: Path, target: Path) -> Path:
+    """A ConfigMap's keys are escaped paths (`vulcan_contract.paths`); the files get their places and constant times."""
+    for key, file in files(mounted):
+        place = within(target, unescape(key))
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(file.read_bytes())
+        os.utime(place, (0, 0))
+    return target
 
 
 def within(folder: Path, path: str) -> Path:

@@ -19,7 +19,7 @@ def resolve(task: Task, pod: Pod, lines: Lines) -> Result:
     """The commit and digest of what `fetch` left; needs neither secrets nor SQLMesh's state."""
     lines.enter("resolve")
     source = _source(task)
-    folder = project.locate(pod.project, source)
+    folder = project.locate(pod.project, source, pod.work)
     project.require_project(folder, source.path)
     commit, digest = fetched_commit(pod), project.source_digest(folder)
     at = f" of commit {commit[:12]}" if commit else ""
@@ -29,7 +29,7 @@ def resolve(task: Task, pod: Pod, lines: Lines) -> Result:
 def checked(task: Task, pod: Pod) -> Path:
     """The project's folder; raises SourceDigestMismatch when it is not what was resolved."""
     source = _source(task)
-    folder = project.locate(pod.project, source)
+    folder = project.locate(pod.project, source, pod.work)
     project.require_project(folder, source.path)
     found = project.source_digest(folder)
     if source.digest is not None and found != source.digest:
