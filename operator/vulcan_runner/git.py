@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from vulcan_contract.reasons import Reason
 from vulcan_runner.problem import Problem
 
-_ANSWER = 30  # seconds until a server that says nothing is called unreachable
+_ANSWER = 20  # seconds until a server that says nothing is called unreachable
 _TRANSFER = 900
 _HELPER = (
     '!f() { test "$1" = get || exit 0; printf "username=%s\\npassword=%s\\n"'

@@ -48,10 +48,11 @@ from sqlmesh import ExecutionContext, model
 from sqlmesh.core.model.kind import ModelKindName
 
 
-@model("t.appended", kind=dict(name=ModelKindName.INCREMENTAL_UNMANAGED, batch_size=1, batch_concurrency=1), columns={"day": "date"})
+@model("t.appended", kind=dict(name=ModelKindName.INCREMENTAL_UNMANAGED), columns={"day": "date"})
 def execute(context: ExecutionContext, start: datetime, end: datetime, execution_time: datetime, **kwargs: t.Any) -> pd.DataFrame:
+    print("appending", flush=True)
     time.sleep(2.0)
-    return pd.DataFrame({"day": [start.date()]})
+    return pd.DataFrame({"day": pd.date_range(start.date(), end.date()).date})
 '''
 
 SMALL = {"config.yaml": CONFIG, "models/days.sql": DAYS, "models/total.sql": TOTAL, "models/shown.sql": SHOWN}

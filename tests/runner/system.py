@@ -221,7 +221,7 @@ def on_duckdb(folder: Path) -> System:
     def ask(path: Path) -> Callable[[str], list[tuple[Any, ...]]]:
         def query(sql: str) -> list[tuple[Any, ...]]:
             with duckdb.connect(str(path)) as session:
-                return session.execute(sql).fetchall()
+                return list(session.execute(sql).fetchall())
 
         return query
 

@@ -1,0 +1,269 @@
+"""Fetch and resolve: exactly the commit, nothing but its files, and a reason for everything that can go wrong."""
+
+import json
+import os
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.runner.system import ROOT, RUNNER
+from vulcan_contract import PodEnv, digest
+from vulcan_contract.reasons import Reason
+from vulcan_contract.result import Result
+from vulcan_contract.task import Connection, Gateway, Owner, Source, SourceKind, Task, TaskKind
+
+TOKEN = "tok3n/with+odd%characters"
+
+
+@dataclass
+class Repository:
+    """A git repository with a project in `etl/`, on branch main, with a tag of its first commit."""
+
+    folder: Path
+    first: str
+    second: str
+
+    @property
+    def url(self) -> str:
+        return f"file://{self.folder}"
+
+
+def _git(folder: Path, *args: str) -> str:
+    env = {**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_AUTHOR_DATE": "2026-01-01T00:00:00Z"}
+    who = ["-c", "user.name=t", "-c", "user.email=t@example.com"]
+    return subprocess.run(["git", *who, *args], cwd=folder, check=True, capture_output=True, text=True, env=env).stdout.strip()
+
+
+def _commit(folder: Path, files: dict[str, str]) -> str:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    _git(folder, "add", "-A")
+    _git(folder, "commit", "-qm", "change")
+    return _git(folder, "rev-parse", "HEAD")
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    _git(folder, "init", "-q", "-b", "main")
+    first = _commit(folder, {"etl/config.yaml": "a: 1", "etl/models/m.sql": "x", "README": "r"})
+    _git(folder, "tag", "-a", "v1", "-m", "first")
+    second = _commit(folder, {"etl/config.yaml": "a: 2"})
+    return Repository(folder, first, second)
+
+
+@dataclass
+class Fetched:
+    result: Result | None
+    stdout: str
+    code: int
+    project: Path
+    seconds: float
+    resolved: Result | None
+
+
+def _fetch(tmp_path: Path, source: Source, credentials: dict[str, str] | None = None) -> Fetched:
+    """The init container, then the main container of a resolve Job if that worked."""
+    home = tmp_path / "pod"
+    (home / "result").unlink(missing_ok=True)
+    (home / "work").mkdir(parents=True, exist_ok=True)
+    git = home / "git"
+    git.mkdir(exist_ok=True)
+    for name, text in (credentials or {}).items():
+        (git / name).write_text(text)
+    gateway = Gateway("main", Connection("duckdb"), Owner("c", "n", "g"))
+    task = Task(TaskKind.RESOLVE, "resolve-1", "n1", gateway, source=source)
+    env = {
+        "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "operator"), "PYTHONHASHSEED": "0", "HOME": str(home),
+        PodEnv.TASK: task.to_json(), PodEnv.WORK: str(home / "work"), PodEnv.PROJECT: str(home / "project"),
+        PodEnv.RESULT: str(home / "result"), PodEnv.GIT_CREDENTIALS: str(git), PodEnv.SECRETS: str(home / "none"),
+    }  # fmt: skip
+    command = [str(RUNNER), "-m", "vulcan_runner"]
+    began = time.monotonic()
+    done = subprocess.run([*command, "fetch"], env=env, capture_output=True, text=True, timeout=120)
+    seconds = time.monotonic() - began
+    stdout = done.stdout + done.stderr
+    resolved = None
+    if done.returncode == 0:
+        assert not (home / "result").exists(), "the main container writes the result"
+        subprocess.run(command, env=env, capture_output=True, timeout=60)
+        resolved = Result.from_message((home / "result").read_text())
+    result = None if done.returncode == 0 else Result.from_message((home / "result").read_text())
+    return Fetched(result, stdout, done.returncode, home / "project", seconds, resolved)
+
+
+def _source(repository: Repository, **fields: Any) -> Source:
+    return Source(SourceKind.GIT, url=repository.url, **({"ref": "main", "path": "etl"} | fields))
+
+
+@pytest.mark.parametrize("ref", ["main", "refs/heads/main", ""])
+def test_a_branch_is_resolved_to_its_commit(tmp_path: Path, repository: Repository, ref: str) -> None:
+    got = _fetch(tmp_path, _source(repository, ref=ref))
+    assert got.resolved is not None, got.stdout
+    assert (got.resolved.reason, got.resolved.commit) == (Reason.SUCCEEDED, repository.second)
+    assert sorted(p.name for p in got.project.iterdir()) == ["config.yaml", "models"]
+    assert (got.project / "config.yaml").read_text() == "a: 2"
+    assert {int(p.stat().st_mtime) for p in got.project.rglob("*")} == {946_684_800}
+
+
+@pytest.mark.parametrize("how", ["tag", "commit", "resolved"])
+def test_an_older_commit_is_got_by_tag_or_name(tmp_path: Path, repository: Repository, how: str) -> None:
+    fields = {"tag": {"ref": "v1"}, "commit": {"ref": repository.first}, "resolved": {"commit": repository.first}}[how]
+    got = _fetch(tmp_path, _source(repository, **fields))
+    assert got.resolved is not None, got.stdout
+    assert got.resolved.commit == repository.first
+    assert (got.project / "config.yaml").read_text() == "a: 1"
+
+
+def test_the_digest_is_of_the_content_alone(tmp_path: Path, repository: Repository) -> None:
+    before = _fetch(tmp_path, _source(repository)).resolved
+    _commit(repository.folder, {"README": "outside of the path"})
+    after = _fetch(tmp_path, _source(repository)).resolved
+    assert before is not None and after is not None
+    assert before.commit != after.commit
+    assert before.digest == after.digest
+
+
+def test_what_is_not_there_is_told_apart(tmp_path: Path, repository: Repository) -> None:
+    cases = {
+        Reason.SOURCE_REF_MISSING: _source(repository, ref="nope"),
+        Reason.SOURCE_PATH_MISSING: _source(repository, path="nope"),
+        Reason.SOURCE_UNREACHABLE: Source(SourceKind.GIT, url=f"file://{tmp_path}/nowhere", ref="main"),
+    }
+    assert {r: getattr(_fetch(tmp_path, s).result, "reason", None) for r, s in cases.items()} == {r: r for r in cases}
+    gone = _fetch(tmp_path, _source(repository, ref="0" * 40)).result
+    assert gone is not None
+    assert gone.reason is Reason.SOURCE_REF_MISSING
+
+
+@pytest.mark.parametrize("path", ["..", "../..", "etl/../../x"])
+def test_a_path_cannot_lead_out(tmp_path: Path, repository: Repository, path: str) -> None:
+    got = _fetch(tmp_path, _source(repository, path=path))
+    assert got.result is not None
+    assert got.result.reason is Reason.SOURCE_PATH_MISSING
+
+
+def test_a_link_cannot_lead_out(tmp_path: Path, repository: Repository) -> None:
+    (repository.folder / "etl" / "inside.yaml").symlink_to("config.yaml")
+    _commit(repository.folder, {})
+    assert _fetch(tmp_path, _source(repository)).code == 0
+    (repository.folder / "etl" / "secrets").symlink_to("/etc/passwd")
+    _commit(repository.folder, {})
+    got = _fetch(tmp_path, _source(repository))
+    assert got.result is not None
+    assert (got.result.reason, "secrets" in got.result.message) == (Reason.PROJECT_LOAD_FAILED, True)
+    assert not (got.project / "secrets").is_symlink()
+
+
+@pytest.mark.parametrize(
+    "url", ["ext::sh -c true", "--upload-pack=touch /tmp/x", "/etc", "https://user:geheim@example.com/x"]
+)
+def test_other_urls_are_refused(tmp_path: Path, url: str) -> None:
+    got = _fetch(tmp_path, Source(SourceKind.GIT, url=url, ref="main"))
+    assert got.result is not None
+    assert got.result.reason in (Reason.SOURCE_UNREACHABLE, Reason.SOURCE_AUTH_FAILED)
+    assert "geheim" not in got.stdout + got.result.to_message()
+
+
+def test_hooks_and_configuration_of_the_repository_do_nothing(tmp_path: Path, repository: Repository) -> None:
+    touched = tmp_path / "touched"
+    hook = repository.folder / ".git" / "hooks" / "post-checkout"
+    hook.write_text(f"#!/bin/sh\ntouch {touched}\n")
+    hook.chmod(0o755)
+    _commit(repository.folder, {"etl/.gitattributes": "* filter=x", ".gitmodules": "[submodule \"s\"]\n\tpath=s\n\turl=/x"})
+    assert _fetch(tmp_path, _source(repository)).code == 0
+    assert not touched.exists()
+
+
+class _Server(BaseHTTPRequestHandler):
+    """Asks for a credential and remembers what it was given."""
+
+    seen: list[str]
+
+    def do_GET(self) -> None:
+        given = self.headers.get("Authorization", "")
+        self.server.seen.append(given)  # type: ignore[attr-defined]
+        self.send_response(403 if given else 401)
+        self.send_header("WWW-Authenticate", 'Basic realm="git"')
+        self.end_headers()
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def http() -> Iterator[Any]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Server)
+    server.seen = []  # type: ignore[attr-defined]
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("credentials", "given"),
+    [
+        ({}, ""),
+        ({"username": "git", "password": TOKEN}, "Basic Z2l0OnRvazNuL3dpdGgrb2RkJWNoYXJhY3RlcnM="),
+        ({"bearerToken": TOKEN}, f"Bearer {TOKEN}"),
+    ],
+    ids=["none", "basic", "bearer"],
+)
+def test_a_refused_credential_is_told_and_never_shown(
+    tmp_path: Path, http: Any, credentials: dict[str, str], given: str
+) -> None:
+    source = Source(SourceKind.GIT, url=f"http://127.0.0.1:{http.server_port}/x.git", ref="main")
+    got = _fetch(tmp_path, source, credentials)
+    assert got.result is not None
+    assert got.result.reason is Reason.SOURCE_AUTH_FAILED, got.result.message
+    assert given in http.seen
+    assert TOKEN not in got.stdout + got.result.to_message()
+
+
+def test_a_server_that_says_nothing_is_given_up(tmp_path: Path) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/x.git"
+        got = _fetch(tmp_path, Source(SourceKind.GIT, url=url, ref="main"))
+    assert got.result is not None
+    assert got.result.reason is Reason.SOURCE_UNREACHABLE
+    assert got.seconds < 35
+
+
+def test_ssh_without_known_hosts_is_refused(tmp_path: Path) -> None:
+    source = Source(SourceKind.GIT, url="ssh://git@127.0.0.1:1/x.git", ref="main")
+    got = _fetch(tmp_path, source, {"identity": "not a key"})
+    assert got.result is not None
+    assert got.result.reason is Reason.SOURCE_UNREACHABLE, "nobody listens there"
+
+
+def test_a_config_map_is_digested_as_its_items(tmp_path: Path) -> None:
+    project = tmp_path / "pod" / "project"
+    data = project / "..2026_11_22"
+    (data / "models").mkdir(parents=True)
+    (data / "config.yaml").write_text("a: 1")
+    (data / "models" / "m.sql").write_text("x")
+    (project / "..data").symlink_to("..2026_11_22")
+    (project / "config.yaml").symlink_to("..data/config.yaml")
+    (project / "models").symlink_to("..data/models")
+    gateway = Gateway("main", Connection("duckdb"), Owner("c", "n", "g"))
+    task = Task(TaskKind.RESOLVE, "resolve-1", "n1", gateway, source=Source(SourceKind.CONFIG_MAP))
+    env = {
+        "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "operator"), "PYTHONHASHSEED": "0",
+        PodEnv.TASK: task.to_json(), PodEnv.WORK: str(tmp_path), PodEnv.PROJECT: str(project),
+        PodEnv.RESULT: str(tmp_path / "result"), PodEnv.SECRETS: str(tmp_path / "none"),
+    }  # fmt: skip
+    subprocess.run([str(RUNNER), "-m", "vulcan_runner"], env=env, check=True, capture_output=True)
+    found = json.loads((tmp_path / "result").read_text())
+    assert found["digest"] == digest.of_files({"config.yaml": b"a: 1", "models/m.sql": b"x"})
