@@ -28,10 +28,10 @@ def api(kinds: Sequence[Kind]) -> str:
     for kind in kinds:
         document = documents[kind.name]
         parts.append(_kind(kind, document))
-        parts += [_type(name, document["$defs"][name]) for name in used[kind.name] if name not in shared]
+        parts += [_type(name, document["$defs"]) for name in used[kind.name] if name not in shared]
     parts.append("\n## Shared types\n")
     everything = {name: node for document in documents.values() for name, node in document["$defs"].items()}
-    parts += [_type(name, everything[name]) for name in shared]
+    parts += [_type(name, everything) for name in shared]
     return "".join(parts)
 
 
@@ -93,14 +93,15 @@ def _reachable(document: Schema) -> Iterable[str]:
     return found
 
 
-def _type(name: str, node: Schema) -> str:
+def _type(name: str, types: Mapping[str, Schema]) -> str:
+    node = types[name]
     lines = [f"\n### {name}\n\n{node.get('description', '')}\n\n"]
     lines.append("| Field | Type | Default | Constraints | Description |\n|---|---|---|---|---|\n")
     required = {field for field in node.get("required", ()) if not node["properties"][field].get("readOnly")}
     for field, about in node["properties"].items():
         core = _core(about)
         default = "required" if field in required else _default(about)
-        cells = (f"`{field}`", _shape(core), default, _constraints(core), _escaped(_description(about, core)))
+        cells = (f"`{field}`", _shape(core), default, _constraints(core), _escaped(_description(about, core, types)))
         lines.append(f"| {' | '.join(cells)} |\n")
     return "".join(lines)
 
@@ -152,7 +153,8 @@ def _constraints(node: Schema) -> str:
     low, high = node.get("minimum"), node.get("maximum")
     if low is not None and high is not None:
         said.append(f"{low} to {high}")
-    if "maxLength" in node and "enum" not in node:
+    duration = _shape(node) == "duration"
+    if "maxLength" in node and "enum" not in node and not duration:
         said.append(f"at most {node['maxLength']} characters")
     if "maxItems" in node and not choices:
         said.append(f"at most {node['maxItems']}")
@@ -167,11 +169,15 @@ def _constraints(node: Schema) -> str:
         said.append("no secret fields")
     else:
         said += [_escaped(message) for message in messages if "a duration is written" not in message]
+    if duration and len(messages) > 1:
+        said[-1:] = ["longer than 0"]
     return "; ".join(said)
 
 
-def _description(node: Schema, core: Schema) -> str:
-    return str(node.get("description") or core.get("description") or "")
+def _description(node: Schema, core: Schema, types: Mapping[str, Schema]) -> str:
+    """The field's own, or that of its type (pydantic leaves out a description that says the same)."""
+    kind = types.get(str(core.get("$ref", "")).rsplit("/", 1)[-1], {})
+    return str(node.get("description") or core.get("description") or kind.get("description") or "")
 
 
 def _escaped(text: str) -> str:
