@@ -17,6 +17,7 @@ from vulcan_contract.codec import ContractError
 from vulcan_contract.reasons import Outcome, Reason
 from vulcan_contract.result import Failure, Result
 from vulcan_contract.task import SourceKind, Task, TaskKind
+from vulcan_runner import crash
 from vulcan_runner import lines as out
 from vulcan_runner.fetch import fetch
 from vulcan_runner.lines import Lines
@@ -44,6 +45,7 @@ def main(arguments: list[str]) -> int:
     scrub = _scrubber(task, pod, is_fetch=arguments == ["fetch"])
     streams = out.install(scrub)
     out.log_through(lines)
+    crash.arm(task.kind, lines)
     work = _fetch if arguments == ["fetch"] else _work
     result = _guarded(work, task, pod, lines, scrub)
     lines.enter("end")

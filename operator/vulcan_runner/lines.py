@@ -10,6 +10,7 @@ import logging
 import sys
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -23,6 +24,9 @@ class Clean(io.TextIOBase):
         self._under, self._scrub = under, scrub
         self._rest = ""
         self._lock = threading.RLock()
+
+    encoding = "utf-8"
+    errors = "replace"
 
     def writable(self) -> bool:
         return True
@@ -51,12 +55,14 @@ class Lines:
         self.stage = "start"
         self.seconds: dict[str, float] = {}
         self._since = time.monotonic()
+        self.entered: Callable[[str], object] = lambda stage: None  # for crash tests
 
     def enter(self, stage: str) -> None:
         """The next stage begins; `failures` reads the current one to tell whose fault an exception is."""
         now = time.monotonic()
         self.seconds[self.stage] = round(self.seconds.get(self.stage, 0.0) + now - self._since, 2)
         self.stage, self._since = stage, now
+        self.entered(stage)
 
     def say(self, msg: str, **fields: Any) -> None:
         """One line; `msg` may be a driver's text and is cleaned from data values where the caller did not."""
