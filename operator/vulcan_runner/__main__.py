@@ -23,7 +23,7 @@ from vulcan_runner.fetch import fetch
 from vulcan_runner.lines import Lines
 from vulcan_runner.pod import Pod
 from vulcan_runner.problem import Problem, Stopped
-from vulcan_runner.secrets import Scrubber, Secrets
+from vulcan_runner.secrets import Scrubber, Secrets, git_scrubber
 from vulcan_runner.stop import Stop
 
 _EXIT = {
@@ -51,6 +51,8 @@ def main(arguments: list[str]) -> int:
     lines.enter("end")
     if result is not None:
         _write(pod, result, scrub)
+        for failure in result.failures:
+            lines.say(failure.message, model=failure.model, reason=failure.reason.value, interval=failure.interval)
         lines.say(result.message, reason=result.reason.value, outcome=result.outcome.value)
     for stream in streams:
         stream.finish()
@@ -128,11 +130,12 @@ def _result(task: Task, problem: Problem, lines: Lines) -> Result:
 
 def _scrubber(task: Task, pod: Pod, is_fetch: bool) -> Scrubber:
     """Knows the secrets of this container: the gateway's, or the git credential's."""
+    if is_fetch:
+        return git_scrubber(pod.git_credentials)
     gateway = task.gateway
     connections = [gateway.connection, *(n.connection for n in gateway.additional)]
     connections += [gateway.state_connection] if gateway.state_connection else []
-    folder = pod.git_credentials.parent if is_fetch else pod.secrets
-    return Secrets(folder).scrubber(connections)
+    return Secrets(pod.secrets).scrubber(connections)
 
 
 def _write(pod: Pod, result: Result, scrub: Scrubber) -> None:

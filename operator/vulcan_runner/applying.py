@@ -18,7 +18,7 @@ from vulcan_runner import failures, horizon, names, planning, summary
 from vulcan_runner.engine import Engine
 from vulcan_runner.lines import Lines
 from vulcan_runner.planning import Built
-from vulcan_runner.problem import Problem
+from vulcan_runner.problem import Problem, Stopped
 from vulcan_runner.state import ApplyRow, State, now
 
 
@@ -47,6 +47,9 @@ def _apply(engine: Engine, plan: Plan, lines: Lines) -> None:
     lines.enter("apply")
     try:
         engine.apply(plan)
+    except Stopped as stopped:
+        stopped.problem.work = done(engine)
+        raise
     except Exception:
         # SQLMesh says "Plan application failed."; the console knows why.
         if not engine.recorder.errors:

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlmesh.core.console import set_console
 from sqlmesh.core.context import Context
+from sqlmesh.core.environment import Environment
 from sqlmesh.core.plan import Plan, PlanBuilder
 from sqlmesh.core.scheduler import Scheduler
 from sqlmesh.core.schema_diff import get_schema_differ, has_drop_alteration
@@ -170,6 +171,11 @@ class Engine:
 
     def close(self) -> None:
         self.context.close()
+
+
+def environment_name(name: str) -> str:
+    """`Dev-A` is dev_a."""
+    return str(Environment.sanitize_name(name)) if name else name
 
 
 def deployability(environment: Any, snapshots: dict[str, Snapshot]) -> DeployabilityIndex:

@@ -12,7 +12,7 @@ from vulcan_contract.task import Task
 from vulcan_runner import applying, failures, horizon
 from vulcan_runner.engine import Engine
 from vulcan_runner.lines import Lines
-from vulcan_runner.problem import Problem
+from vulcan_runner.problem import Problem, Stopped
 
 
 def run(task: Task, engine: Engine, lines: Lines) -> Result:
@@ -27,10 +27,7 @@ def run(task: Task, engine: Engine, lines: Lines) -> Result:
     if mine.partial:
         lines.say(f"{len(mine.own)} models are this environment's own to compute", models=len(mine.own))
     lines.enter("run")
-    failed = False
-    if mine.own:
-        status = engine.run(task.environment, set(mine.own) if mine.partial else None, mine.until)
-        failed = status.is_failure
+    failed = bool(mine.own) and _computes(task, engine, mine)
     work = _work(task, engine, environment.plan_id, failed)
     if failed:
         errors = engine.recorder.errors
@@ -42,6 +39,16 @@ def run(task: Task, engine: Engine, lines: Lines) -> Result:
     if engine.recorder.counts.blocked:
         return Result(task.kind, Reason.SIGNAL_NOT_READY, f"Signals hold back {work.blocked} intervals.", work=work)
     return Result(task.kind, Reason.NOTHING_TO_DO, "No interval was due.", work=work)
+
+
+def _computes(task: Task, engine: Engine, mine: horizon.Share) -> bool:
+    """Whether models failed."""
+    try:
+        status = engine.run(task.environment, set(mine.own) if mine.partial else None, mine.until)
+    except Stopped as stopped:
+        stopped.problem.work = applying.done(engine)
+        raise
+    return bool(status.is_failure)
 
 
 def _work(task: Task, engine: Engine, plan_id: str, failed: bool) -> Work:

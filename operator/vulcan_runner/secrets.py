@@ -19,6 +19,7 @@ from vulcan_runner.problem import Problem
 MASK = "***"
 _SHORTEST = 4  # a shorter secret would blank out ordinary words
 _SHORTEST_UNNAMED = 8  # keys that no connection names: a Secret is mounted whole, user names included
+_PUBLIC = ("username", "known_hosts", "identity.pub", "ca.crt")  # of Flux's key names
 _URL = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*://)[^\s/@'\"]*:[^\s@'\"]*@")
 _NAMED = re.compile(
     r"(?i)\b(?P<key>password|passwd|pwd|token|secret|access_key|secret_key|bearer)\b"
@@ -68,6 +69,14 @@ class Secrets:
                     shortest = _SHORTEST if (secret.name, path.name) in named else _SHORTEST_UNNAMED
                     words |= {w for w in _words(path) if len(w) >= shortest}
         return Scrubber(words)
+
+
+def git_scrubber(folder: Path) -> "Scrubber":
+    """For the init container: the folder of a git credential. What is public in it stays readable."""
+    if not folder.is_dir():
+        return Scrubber()
+    secret = [path for path in _keys(folder) if path.name not in _PUBLIC]
+    return Scrubber(word for path in secret for word in _words(path) if len(word) >= _SHORTEST)
 
 
 class Scrubber:

@@ -4,6 +4,7 @@ Called by `__main__`, which turns what is raised here into a Result. Every task 
 is (`guard`); those that write hold the writer lock for the whole time.
 """
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from vulcan_contract.task import Task, TaskKind
 from vulcan_runner import applying, guard, lock, planning, resolving, running, summary
 from vulcan_runner.config import Connections, application_name, writer_prefix
 from vulcan_runner.console import Recorder
-from vulcan_runner.engine import Engine
+from vulcan_runner.engine import Engine, environment_name
 from vulcan_runner.journal import Journal
 from vulcan_runner.lines import Lines
 from vulcan_runner.pod import Pod
@@ -42,8 +43,10 @@ class Shell:
 
 
 def run(shell: Shell) -> Result:
-    """Does what the task says."""
-    kind = shell.task.kind
+    """Does what the task says, to the environment as SQLMesh spells its name."""
+    task = dataclasses.replace(shell.task, environment=environment_name(shell.task.environment))
+    shell = dataclasses.replace(shell, task=task)
+    kind = task.kind
     match kind:
         case TaskKind.PROBE:
             return _probe(shell)

@@ -24,6 +24,7 @@ SELECT days FROM t.total;
 
 # A batch that takes its time, on any engine.
 SLOW = '''
+import os
 import time
 import typing as t
 from datetime import datetime
@@ -34,7 +35,7 @@ from sqlmesh.core.model.kind import ModelKindName
 
 @model("t.slow", kind=dict(name=ModelKindName.INCREMENTAL_BY_TIME_RANGE, time_column="day", batch_size=1, batch_concurrency=1), columns={"day": "date"})
 def execute(context: ExecutionContext, start: datetime, end: datetime, execution_time: datetime, **kwargs: t.Any) -> pd.DataFrame:
-    time.sleep(1.0)
+    time.sleep(float(os.environ.get("NAP", "1")))
     return pd.DataFrame({"day": [start.date()]})
 '''
 

@@ -1,10 +1,12 @@
 """Run: what is due and nothing else, and when the next thing is."""
 
+import signal
 from datetime import UTC, datetime, timedelta
 
 from tests.runner import projects
 from tests.runner.system import System
 from vulcan_contract.reasons import Reason, Retry
+from vulcan_contract.task import TaskKind
 
 DAY = 86_400_000
 SIGNAL = '''
@@ -55,6 +57,24 @@ def test_a_run_needs_no_project(deployed: System) -> None:
 def test_an_unknown_environment_is_told(local: System) -> None:
     ended = local.run("nowhere")
     assert (ended.result.reason, ended.result.retries) == (Reason.ENVIRONMENT_NOT_FOUND, Retry.REPLAN)
+
+
+def test_told_to_stop_it_does_not_start_over(local: System) -> None:
+    local.project = None
+    local.write({"config.yaml": projects.CONFIG, "models/slow.py": projects.SLOW})
+    local.deploy()
+    local.query_state("delete from sqlmesh._intervals")
+    pod = local.start(local.task(TaskKind.RUN))
+    pod.until("batch 1 of 3")
+    pod.kill(signal.SIGTERM)
+    ended = pod.wait()
+    assert (ended.result.reason, ended.code) == (Reason.CANCELLED, 3)
+    assert ended.result.work is not None
+    assert 1 <= ended.result.work.batches < 3
+    rest = local.run()
+    assert rest.result.work is not None
+    assert rest.result.work.batches == 3 - ended.result.work.batches
+    assert local.query("select count(*), count(distinct day) from t.slow") == [(3, 3)]
 
 
 def test_a_failing_model_stops_only_what_depends_on_it(deployed: System) -> None:
