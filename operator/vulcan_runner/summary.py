@@ -56,7 +56,7 @@ def summarise(task: Task, built: Built, engine: Engine, identity: str, adopted: 
 
 
 def full_report(task: Task, built: Built, engine: Engine, summary: PlanSummary) -> tuple[dict[str, Any], int]:
-    """The report and how many models were left out of it: diffs go first, then whole models."""
+    """The report and how many models were left out of it."""
     models = [_detail(built, engine, change) for change in summary.models]
     whole: dict[str, Any] = {
         "environment": task.environment,
@@ -69,16 +69,19 @@ def full_report(task: Task, built: Built, engine: Engine, summary: PlanSummary) 
         "testsRun": summary.tests_run,
         "models": models,
     }
-    if _size(whole) <= report.MAX_BYTES:
+    return fitted(whole, report.MAX_BYTES)
+
+
+def fitted(whole: dict[str, Any], most: int) -> tuple[dict[str, Any], int]:
+    """The report in at most so many bytes (gzipped): diffs go first, then whole models, the last ones first."""
+    if _size(whole) <= most:
         return whole, 0
-    for model in models:
-        model.pop("diff", None)
-    omitted = 0
-    while _size(whole) > report.MAX_BYTES and whole["models"]:
-        kept = whole["models"][: len(whole["models"]) * 3 // 4]
-        omitted += len(whole["models"]) - len(kept)
-        whole["models"] = kept
-    return {**whole, "omitted": omitted, "diffsOmitted": True}, omitted
+    models = [{key: value for key, value in model.items() if key != "diff"} for model in whole["models"]]
+    kept = models
+    while kept and _size({**whole, "models": kept}) > most:
+        kept = kept[: len(kept) * 3 // 4]
+    omitted = len(models) - len(kept)
+    return {**whole, "models": kept, "omitted": omitted, "diffsOmitted": True}, omitted
 
 
 def intervals_of(snapshot: Any, intervals: Iterable[Any]) -> int:

@@ -9,7 +9,8 @@ import pytest
 
 from tests.runner import projects
 from tests.runner.postgres import Server
-from tests.runner.system import System
+from tests.runner.system import CANARY, System
+from vulcan_contract import digest
 from vulcan_contract.reasons import Reason, Retry
 from vulcan_contract.task import Limits, Operation, PlanOptions, TaskKind
 
@@ -165,26 +166,20 @@ def test_without_its_lock_it_stops_writing(remote: System) -> None:
 def test_what_a_lost_job_left_running_is_ended(remote: System, servers: tuple[Server, Server]) -> None:
     remote.ready().write(projects.SMALL)
     planned = remote.plan()
-    task = remote.apply_task(planned)
-    sleeper = remote.start(remote.task(TaskKind.RUN))  # only for its name: it fails, prod is not there
-    assert sleeper.wait().result.reason is Reason.ENVIRONMENT_NOT_FOUND
-    name = servers[0].execute("select 1") and _zombie(remote, servers[0])
-    ended = remote.pod(task)
+    zombie = _zombie(remote, servers[0])
+    ended = remote.apply(planned)
     assert ended.result.reason is Reason.SUCCEEDED
     assert "left behind" in ended.stdout
     with pytest.raises(psycopg2.Error):
-        name.execute("select 1")
+        zombie.execute("select 1")
 
 
 def _zombie(system: System, server: Server) -> psycopg2.extensions.cursor:
-    """A session as a lost writer of this gateway leaves it, of the same role."""
-    database = system.gateway.connection.options["database"]
-    from vulcan_contract import digest  # the prefix is the runner's promise to its next attempt
-
-    prefix = f"vulcan-w:{digest.of_json(str(system.gateway.owner))[:10]}:"
+    """A session as a lost writer of this gateway leaves it: its role, and the name that writers of the gateway have."""
+    name = system.gateway.connection.options["database"]
     session = psycopg2.connect(
-        host="127.0.0.1", port=server.port, user=database, dbname=database,
-        password=(system.secrets / "warehouse" / "password").read_text().strip(), application_name=f"{prefix}old",
+        host="127.0.0.1", port=server.port, user=name, dbname=name, password=CANARY,
+        application_name=f"vulcan-w:{digest.of_json(str(system.gateway.owner))[:10]}:old",
     )  # fmt: skip
     return session.cursor()
 
@@ -222,6 +217,21 @@ def test_a_blocking_audit_stops_before_the_swap(anywhere: System) -> None:
     assert (failure.model, failure.audit) == ("t.days", "accepted_values")
     assert "found 1 rows" in failure.message
     assert anywhere.query("select count(*) from information_schema.tables where table_name = 'days'") == [(0,)]
+
+
+def test_audits_that_a_killed_apply_owes_are_made_up_for(local: System) -> None:
+    audited = projects.DAYS.replace("grain day", "grain day, audits (accepted_values(column := n, is_in := (1)))")
+    local.write({"models/days.sql": audited})
+    planned = local.plan()
+    local.apply(planned)
+    local.query_state("update sqlmesh._vulcan_apply set phase = 'started'")
+    ((name,),) = local.query("select table_name from information_schema.tables where table_name like 't__days__%'")
+    local.query(f'update sqlmesh__t."{name}" set n = 2')
+    owed = local.apply(planned)
+    assert owed.result.reason is Reason.AUDIT_FAILED
+    assert owed.result.message == "Applied, but t.days: audit accepted_values found 3 rows"
+    local.query(f'update sqlmesh__t."{name}" set n = 1')
+    assert local.apply(planned).result.reason is Reason.ALREADY_APPLIED
 
 
 def test_a_failing_model_is_named_without_its_data(anywhere: System) -> None:

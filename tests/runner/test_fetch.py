@@ -1,5 +1,6 @@
 """Fetch and resolve: exactly the commit, nothing but its files, and a reason for everything that can go wrong."""
 
+import base64
 import json
 import os
 import socket
@@ -21,6 +22,8 @@ from vulcan_contract.result import Result
 from vulcan_contract.task import Connection, Gateway, Owner, Source, SourceKind, Task, TaskKind
 
 TOKEN = "tok3n/with+odd%characters"
+BASIC = f"Basic {base64.b64encode(f'git:{TOKEN}'.encode()).decode()}"
+BEARER = f"Bearer {TOKEN}"
 
 
 @dataclass
@@ -186,16 +189,37 @@ def test_hooks_and_configuration_of_the_repository_do_nothing(tmp_path: Path, re
 
 
 class _Server(BaseHTTPRequestHandler):
-    """Asks for a credential and remembers what it was given."""
-
-    seen: list[str]
+    """git's smart HTTP behind a credential; remembers what it was given."""
 
     def do_GET(self) -> None:
+        self._answer(b"")
+
+    def do_POST(self) -> None:
+        self._answer(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+
+    def _answer(self, body: bytes) -> None:
+        server: Any = self.server
         given = self.headers.get("Authorization", "")
-        self.server.seen.append(given)  # type: ignore[attr-defined]
-        self.send_response(403 if given else 401)
-        self.send_header("WWW-Authenticate", 'Basic realm="git"')
+        server.seen.append(given)
+        if given not in (BASIC, BEARER) or not server.folder:
+            self.send_response(403 if given else 401)
+            self.send_header("WWW-Authenticate", 'Basic realm="git"')
+            self.end_headers()
+            return
+        path, _, query = self.path.partition("?")
+        env = {
+            "PATH": os.environ["PATH"], "GIT_PROJECT_ROOT": server.folder, "GIT_HTTP_EXPORT_ALL": "1", "PATH_INFO": path,
+            "QUERY_STRING": query, "REQUEST_METHOD": self.command, "CONTENT_TYPE": self.headers.get("Content-Type", ""),
+            "CONTENT_LENGTH": str(len(body)), "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory",
+            "GIT_CONFIG_VALUE_0": "*", "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
+        }  # fmt: skip
+        out = subprocess.run(["git", "http-backend"], input=body, env=env, check=True, capture_output=True).stdout
+        head, _, content = out.partition(b"\r\n\r\n")
+        self.send_response(200)
+        for line in head.decode().splitlines():
+            self.send_header(*line.split(": ", 1))
         self.end_headers()
+        self.wfile.write(content)
 
     def log_message(self, *args: Any) -> None:
         pass
@@ -203,19 +227,31 @@ class _Server(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def http() -> Iterator[Any]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Server)
-    server.seen = []  # type: ignore[attr-defined]
+    server: Any = ThreadingHTTPServer(("127.0.0.1", 0), _Server)
+    server.seen, server.folder = [], ""
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
     server.shutdown()
+
+
+@pytest.mark.parametrize("credentials", [{"username": "git", "password": TOKEN}, {"bearerToken": TOKEN}], ids=["basic", "bearer"])
+def test_a_credential_opens_the_repository(
+    tmp_path: Path, repository: Repository, http: Any, credentials: dict[str, str]
+) -> None:
+    http.folder = str(repository.folder.parent)
+    url = f"http://127.0.0.1:{http.server_port}/repository/.git"
+    got = _fetch(tmp_path, Source(SourceKind.GIT, url=url, ref="main", path="etl"), credentials)
+    assert got.resolved is not None, got.stdout
+    assert got.resolved.commit == repository.second
+    assert TOKEN not in got.stdout
 
 
 @pytest.mark.parametrize(
     ("credentials", "given"),
     [
         ({}, ""),
-        ({"username": "git", "password": TOKEN}, "Basic Z2l0OnRvazNuL3dpdGgrb2RkJWNoYXJhY3RlcnM="),
-        ({"bearerToken": TOKEN}, f"Bearer {TOKEN}"),
+        ({"username": "git", "password": TOKEN}, BASIC),
+        ({"bearerToken": TOKEN}, BEARER),
     ],
     ids=["none", "basic", "bearer"],
 )

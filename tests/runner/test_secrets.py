@@ -10,7 +10,7 @@ import pytest
 from tests.runner import projects
 from tests.runner.system import CANARY, System
 from vulcan_contract.reasons import Reason
-from vulcan_contract.task import Connection, SecretForm, SecretRef
+from vulcan_contract.task import Connection, SecretForm, SecretRef, TaskKind
 from vulcan_runner.problem import Problem
 from vulcan_runner.secrets import Scrubber, Secrets, git_scrubber, without_data
 
@@ -44,8 +44,6 @@ def test_a_report_does_not_tell_it_either(remote: System) -> None:
     remote.ready().write({"config.yaml": projects.CONFIG, "models/m.sql": f"MODEL (name t.m, kind FULL); SELECT '{literal}' AS x;"})
     remote.deploy()
     remote.write({"models/m.sql": f"MODEL (name t.m, kind FULL); SELECT '{literal}' AS x, 2 AS y;"})
-    from vulcan_contract.task import TaskKind
-
     task = remote.task(TaskKind.PLAN)
     ended = remote.pod(task)
     report = ended.report(task.nonce)
