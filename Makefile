@@ -40,7 +40,7 @@ lock: setup ## Resolve the dependencies anew into locks/
 	@$(PY) -m tools.lock
 
 up: setup ## Start the local cluster (etcd, API server, controller manager, scheduler, a node)
-	@$(PY) -m tools.localcluster up
+	@$(PY) -m tools.localcluster up --image vulcan-runner:local=$(CURDIR)/.venv-runner
 
 down: setup ## Stop it and leave nothing behind
 	@$(PY) -m tools.stand

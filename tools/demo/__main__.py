@@ -27,6 +27,8 @@ def main() -> int:
     try:
         Story(stand, narrator, engine).play()
         code = 0
+        if os.environ.get("PICTURE"):
+            narrator.save_picture(os.environ["PICTURE"])
     except _EXPECTED as error:
         narrator.say(f"[bold red]The demo stopped:[/] {error}")
         _tell_logs(stand, narrator)

@@ -1,5 +1,6 @@
 """How the demo speaks: acts, commands with their output, and a table that is shown again whenever it changes."""
 
+import io
 import re
 import time
 from collections.abc import Callable
@@ -28,6 +29,7 @@ class Narrator:
         self.console = rich.console.Console(highlight=False, soft_wrap=True)
         self._began = time.monotonic()
         self._act = 0
+        self._picture: list[rich.text.Text] = []
 
     def seconds(self) -> float:
         """Since the demo began."""
@@ -48,6 +50,17 @@ class Narrator:
     def show(self, text: str, style: str = "dim") -> None:
         """Output of something, as it is."""
         self.console.print(rich.text.Text(text.rstrip(), style=style))
+
+    def keep(self, text: str, style: str = "none") -> None:
+        """Lines for the picture in the README."""
+        self._picture += [rich.text.Text(line, style=style) for line in text.rstrip().splitlines()]
+
+    def save_picture(self, path: str) -> None:
+        """The kept lines as an SVG of a terminal."""
+        console = rich.console.Console(record=True, width=138, file=io.StringIO())
+        for line in self._picture:
+            console.print(line, overflow="ellipsis", no_wrap=True)
+        console.save_svg(path, title="make demo")
 
     def command(self, text: str) -> None:
         """What somebody types."""

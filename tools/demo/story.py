@@ -38,9 +38,7 @@ class Story:
         """Cluster, CRDs, RBAC, policies, operator."""
         self.tell.act("A Kubernetes control plane, and the operator on it")
         self.stand.up()
-        self.tell.say(
-            "CRDs, RBAC and admission policies are applied; the operator runs under its own ServiceAccount:"
-        )
+        self.tell.say("CRDs, RBAC and admission policies are applied; the operator runs under its own ServiceAccount:")
         self.operator = self.stand.start_operator()
         self.operator.wait_ready()
         account = "system:serviceaccount:vulcan-system:vulcan-operator"
@@ -65,9 +63,7 @@ class Story:
         self.tell.say(
             f"Two {self.engine} {what}, warehouse and state apart in each; alice may approve, bob may only edit."
         )
-        self._watch(
-            "vulcangateways", lambda: all(self._ready("vulcangateway", *g) for g in self._gateways()), "Ready"
-        )
+        self._watch("vulcangateways", lambda: all(self._ready("vulcangateway", *g) for g in self._gateways()), "Ready")
 
     def environments(self) -> None:
         """nonproduction/prod, nonproduction/dev, production/prod."""
@@ -111,6 +107,14 @@ class Story:
         if refusal is None:
             raise DemoError("bob's approval was accepted")
         self.tell.show(refusal, "red")
+        self.tell.keep(
+            "bob$ kubectl apply --server-side --field-manager=vulcan-approval-bob -f approval.yaml", "bold cyan"
+        )
+        self.tell.keep(refusal, "red")
+        self.tell.keep(
+            "alice$ kubectl apply --server-side --field-manager=vulcan-approval-alice -f approval.yaml", "bold cyan"
+        )
+        self.tell.keep("vulcanenvironment.vulcan.dev/prod serverside-applied")
         self.tell.say("alice holds the verb `approve`, and the API server vouches for her name:")
         refused = self._approve("alice", plan["digest"])
         if refused is not None:
@@ -120,6 +124,8 @@ class Story:
             lambda: bool(self._status(PROD, "prod").get("lastRun")),
             "production applied and run",
         )
+        self.tell.keep("$ kubectl get vulcangateways,vulcanenvironments -A", "bold cyan")
+        self.tell.keep(self.stand.kubectl("get", "vulcangateways,vulcanenvironments", "-A"))
         applied = self._status(PROD, "prod")["applied"]
         self.tell.say(
             f"Applied, approved by {', '.join(applied['approvedBy'])}; SQLMesh plan {applied['planId'][:12]}."
@@ -130,9 +136,7 @@ class Story:
         self.tell.act("Data in both warehouses; neither sees the other")
         for name, schema in (("production", "shop"), ("nonproduction", "shop__dev")):
             self.tell.say(f"{name}, {schema}.daily_sales:")
-            self.tell.table(
-                ["ordered_on", "orders", "cents"], self.databases[name].rows(_SALES.format(schema=schema))
-            )
+            self.tell.table(["ordered_on", "orders", "cents"], self.databases[name].rows(_SALES.format(schema=schema)))
         schemas = (
             "select distinct table_schema from information_schema.tables where table_schema like 'shop%' order by 1"
         )

@@ -1,4 +1,4 @@
-"""Command line: `python -m tools.localcluster up|down|status`.
+"""Command line: `python -m tools.localcluster build|up|down|stop|status`.
 
 For developers and demonstrations. Must not contain behaviour that `cluster.Cluster` lacks.
 """
@@ -43,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tools.localcluster", description=cluster.__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command, text in (
+        ("build", "build the programs, unless they are in the cache"),
         ("up", "start the cluster (again): nothing happens to what runs"),
         ("down", "end every process and delete the cluster's data"),
         ("stop", "end every process, keep the data; `up` resumes"),
@@ -62,6 +63,8 @@ def _run(options: argparse.Namespace) -> int:
     subject = cluster.Cluster(options.root, options.name, images=declared, say=lambda text: print(text, flush=True))
     began = time.monotonic()
     match options.command:
+        case "build":
+            print(f"control plane: {build.ensure(lambda text: print(text, flush=True))}")
         case "up":
             subject.up()
             print(f"cluster {subject.name} is up after {time.monotonic() - began:.1f} s: {subject.server}")
