@@ -1,7 +1,7 @@
-"""For crash tests only: VULCAN_CRASH_AT=<task>:<stage> ends the process like a power cut when that stage begins.
+"""For crash tests only: CRASH_TEST_AT=<task>:<stage> ends the process like a power cut when that stage begins.
 
 Stages are those of `Lines.enter`, and while a plan is applied SQLMesh's own (BackfillStage, FinalizeEnvironmentStage, …).
-The tests set the variable through a gateway's `spec.runner.env`. Armed by `__main__`; does nothing without the variable.
+The tests set the variable through a gateway's `spec.runner.env`, hence a name without VULCAN_. Armed by `__main__`; does nothing without the variable.
 """
 
 import logging
@@ -11,7 +11,7 @@ import signal
 from vulcan_contract.task import TaskKind
 from vulcan_runner.lines import Lines
 
-VARIABLE = "VULCAN_CRASH_AT"
+VARIABLE = "CRASH_TEST_AT"
 _SQLMESH = "sqlmesh.core.plan.evaluator"  # says "Evaluating plan stage X" before each
 
 
