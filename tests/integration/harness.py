@@ -342,6 +342,10 @@ class System:
         self._apply(ENVIRONMENTS, name, merged(usual, spec), user)
         return Thing(self, ENVIRONMENTS, name)
 
+    def existing(self, name: str = "prod") -> Thing:
+        """An environment that was applied before."""
+        return Thing(self, ENVIRONMENTS, name)
+
     def source(self, project: Files | Raw | Repository, name: str) -> Raw:
         """`spec.project` for files (written to a ConfigMap), a repository or what is one already."""
         if isinstance(project, Repository):

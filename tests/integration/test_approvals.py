@@ -1,0 +1,107 @@
+"""Who may let which plan through, and for how long a word holds. One gateway; prod is protected."""
+
+import pytest
+
+from tests.integration import outsider
+from tests.integration.conftest import Systems
+from tests.integration.harness import System, Thing
+from tests.integration.projects import TINY, one
+
+TWO, THREE = one("SELECT 2 AS x;"), one("SELECT 3 AS x;")
+MANY = {**TINY, **{f"models/m{i}.sql": f"MODEL (name t.m{i}, kind FULL);\nSELECT {i} AS x;\n" for i in range(4)}}
+OTHER_DIGEST = f"sha256:{'0' * 64}"
+
+
+@pytest.fixture(scope="module")
+def company(module_systems: Systems) -> System:
+    """prod waits for approval; `moved` and `shrinking` branch from it."""
+    system = module_systems("approvals").up(
+        grants=[{"environments": ["prod"], "protected": True}, {"environments": ["*"]}]
+    )
+    system.environment("prod", TINY, approval="Always", schedule={"mode": "Manual"})
+    return system
+
+
+def change(environment: Thing, files: dict[str, str]) -> None:
+    """Another content of the project's ConfigMap, and a word that it should be looked at."""
+    environment.system.config_map(f"project-{environment.name}", files)
+    environment.request("plan")
+
+
+def next_plan(environment: Thing, *former: str) -> str:
+    """The digest of a plan that waits and is none of the former ones."""
+    environment.wait(
+        lambda s: s.get("plan", {}).get("digest", "") not in (*former, "") and s["plan"]["state"] == "Pending",
+        "another plan", 90,
+    )  # fmt: skip
+    return environment.wait_plan()
+
+
+def test_only_the_right_word_of_the_right_person_counts(company: System) -> None:
+    prod = company.existing("prod")
+    digest = prod.wait_plan(120)
+    message = prod.message()
+    assert digest in message and "kubectl apply --server-side" in message
+    assert prod.conditions()["AwaitingApproval"]["status"] == "True"
+
+    assert 'user "bob" needs verb approve' in (prod.approve("bob", digest) or "")
+    assert 'must be the requesting user "alice"' in (prod.approve("alice", digest, by="bob") or "")
+    assert 'must be the requesting user "bob"' in (prod.approve("bob", digest, by="alice") or "")
+    assert (prod.get() or {})["spec"].get("approvals", []) == []
+
+    assert prod.approve("alice", OTHER_DIGEST) is None, "for some plan, but not this one"
+    prod.stage.throughout(lambda: prod.reason() == "AwaitingApproval", "it goes on waiting", 2)
+    assert prod.jobs("apply") == []
+
+    assert prod.approve("alice", digest) is None
+    status = prod.wait_ready(90)
+    assert status["applied"]["approvedBy"] == ["alice"]
+    assert status["applied"]["planDigest"] == digest
+    assert company.rows("select x from t.one") == [(1,)]
+
+
+def test_an_old_word_does_not_count_after_going_on_and_back(company: System) -> None:
+    prod = company.existing("prod")
+    first = prod.wait_ready(90)["applied"]["planDigest"]
+    change(prod, TWO)
+    second = next_plan(prod, first)
+    assert prod.approve("alice", second) is None
+    prod.wait(lambda s: s.get("applied", {}).get("planDigest") == second, "the second is applied", 90)
+    assert company.rows("select x from t.one") == [(2,)]
+
+    change(prod, TINY)  # as it was when alice approved the first plan; both of her words may still be in the spec
+    third = next_plan(prod, first, second)
+    prod.stage.throughout(lambda: prod.reason() == "AwaitingApproval", "it asks again", 2)
+    assert company.rows("select x from t.one") == [(2,)]
+    assert prod.approve("alice", third, decision="Reject", comment='it\'s "no"\n💥 %s') is None
+    assert 'it\'s "no"' in prod.wait_reason("PlanRejectedByHuman", seconds=30)
+    assert len(prod.jobs("apply")) == 2
+
+
+def test_a_change_from_outside_between_word_and_apply(company: System) -> None:
+    company.existing("prod").wait(lambda s: s.get("applied"), "prod exists", 120)
+    moved = company.environment("moved", THREE, approval="Always")
+    digest = moved.wait_plan(90)
+    outsider.plan(company, "moved", one("SELECT 4 AS x;"))
+    assert moved.approve("alice", digest) is None
+    again = next_plan(moved, digest)
+    assert "PlanChanged" in {e["reason"] for e in moved.events()}
+    assert company.rows("select x from t__moved.one") == [(4,)], "nothing of the approved plan was applied"
+    assert moved.approve("alice", again) is None
+    moved.wait_ready(90)
+    assert company.rows("select x from t__moved.one") == [(3,)]
+
+
+def test_removing_most_models_needs_somebody_whatever_the_mode(company: System) -> None:
+    company.existing("prod").wait(lambda s: s.get("applied"), "prod exists", 120)
+    shrinking = company.environment("shrinking", MANY)
+    shrinking.wait_ready(120)
+    change(shrinking, TINY)
+    digest = next_plan(shrinking)
+    assert "maxRemovedPercent: 80 above 20" in shrinking.message()
+    assert shrinking.status()["plan"]["summary"]["removed"] == 4
+    assert company.rows("select x from t__shrinking.m3") == [(3,)], "nothing is removed yet"
+    assert shrinking.approve("alice", digest) is None
+    shrinking.wait_ready(90)
+    views = "select count(*) from information_schema.views where table_schema = 't__shrinking'"
+    assert company.rows(views) == [(1,)]
