@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from vulcan_operator.api.conditions import Type, Why
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.gateway import VulcanGateway
 from vulcan_operator.kube.views import Unparsable
@@ -114,6 +115,54 @@ Gateway = VulcanGateway | Unparsable
 Environment = VulcanEnvironment | Unparsable
 
 
+class Crowd:
+    """The environments of one gateway as others see them, and who waits for its writer slot. Kept up to date, because
+    making it anew for each look at each of a thousand environments would cost more than everything else."""
+
+    def __init__(self) -> None:
+        self._records: dict[Place, Sibling] = {}
+        self._waiting: dict[Key, Waiter] = {}
+        self._all: tuple[Sibling, ...] | None = None
+        self._positions: dict[Place, int] = {}
+        self._line: tuple[Waiter, ...] | None = None
+
+    def note(self, place: Place, record: Sibling | None) -> None:
+        """An environment came, changed or went."""
+        if record is None:
+            self._records.pop(place, None)
+        else:
+            self._records[place] = record
+        self._all = None
+
+    def waits(self, key: Key, waiter: Waiter | None) -> None:
+        """An object joined or left the line."""
+        if waiter is None and key not in self._waiting:
+            return
+        if waiter is None:
+            del self._waiting[key]
+        else:
+            self._waiting[key] = waiter
+        self._line = None
+
+    def all(self) -> tuple[Sibling, ...]:
+        """All environments."""
+        if self._all is None:
+            self._all = tuple(self._records.values())
+            self._positions = {place: i for i, place in enumerate(self._records)}
+        return self._all
+
+    def others(self, place: Place) -> tuple[Sibling, ...]:
+        """All but one."""
+        everybody, at = self.all(), self._positions.get(place)
+        return everybody if at is None else everybody[:at] + everybody[at + 1 :]
+
+    def line(self) -> tuple[Waiter, ...]:
+        """Who waits, the first in line first."""
+        if self._line is None:
+            self._line = tuple(sorted(self._waiting.values(), key=lambda w: (w.priority, w.since, w.key)))
+        return self._line
+
+
 class Cache:
     """All stores."""
 
@@ -122,8 +171,7 @@ class Cache:
         self.environments: Store[Environment] = Store(gateway_of)
         self.jobs: Store[JobSeen] = Store(lambda job: job.owner_uid)
         self.pods: Store[PodSeen] = Store(lambda pod: pod.owner_uid)
-        self._siblings: dict[Place, tuple[Sibling, ...]] = {}
-        self._records: dict[Place, tuple[object, Sibling]] = {}
+        self._crowds: dict[Place, Crowd] = {}
 
     def custom(self, key: Key) -> Gateway | Environment | None:
         """One of our objects."""
@@ -149,44 +197,22 @@ class Cache:
         """All that can be read."""
         return [e for e in self.environments.values() if isinstance(e, VulcanEnvironment)]
 
-    def siblings(self, gateway: Place) -> tuple[Sibling, ...]:
-        """All environments of a gateway; made again only after one of them changed."""
-        if (known := self._siblings.get(gateway)) is None:
-            found = (self._sibling(e) for e in self.environments.by(gateway) if isinstance(e, VulcanEnvironment))
-            known = self._siblings[gateway] = tuple(found)
-        return known
+    def crowd(self, gateway: Place) -> Crowd:
+        """The environments of a gateway."""
+        return self._crowds.setdefault(gateway, Crowd())
 
-    def environments_changed(self, gateway: Place) -> None:
-        """An environment of this gateway came, changed or went."""
-        self._siblings.pop(gateway, None)
-
-    def waiters(self, gateway: Place) -> list[Waiter]:
+    def waiters(self, gateway: Place) -> tuple[Waiter, ...]:
         """Who waits for the gateway's writer slot, the first in line first."""
-        objects = [self.gateways.get(gateway), *self.environments.by(gateway)]
-        found = [w for o in objects if isinstance(o, VulcanGateway | VulcanEnvironment) and (w := waiter_of(o))]
-        return sorted(found, key=lambda w: (w.priority, w.since, w.key))
+        return self.crowd(gateway).line()
 
     def intends(self, gateway: Place, job: str) -> bool:
         """Whether a status names this Job as the task in hand."""
-        objects = [self.gateways.get(gateway), *self.environments.by(gateway)]
-        for found in objects:
-            if isinstance(found, VulcanGateway | VulcanEnvironment) and found.status.task is not None:
-                if found.status.task.job == job:
-                    return True
-            elif isinstance(found, Unparsable) and (found.status.get("task") or {}).get("job") == job:
-                return True
-        return False
-
-    def _sibling(self, environment: VulcanEnvironment) -> Sibling:
-        place = (environment.metadata.namespace, environment.metadata.name)
-        known = self._records.get(place)
-        if known is None or known[0] is not environment:
-            known = self._records[place] = (environment, sibling_of(environment))
-        return known[1]
-
-    def forget(self, place: Place) -> None:
-        """An environment is gone."""
-        self._records.pop(place, None)
+        found = self.gateways.get(gateway)
+        if isinstance(found, VulcanGateway) and found.status.task is not None and found.status.task.job == job:
+            return True
+        if isinstance(found, Unparsable) and (found.status.get("task") or {}).get("job") == job:
+            return True
+        return any(record.task_job == job for record in self.crowd(gateway).all())
 
 
 def key_of(found: VulcanGateway | VulcanEnvironment) -> Key:
@@ -209,14 +235,18 @@ def sibling_of(environment: VulcanEnvironment) -> Sibling:
     contacts = [t for t in (status.plan and status.plan.time, status.applied and status.applied.time) if t]
     if status.last_run is not None and status.last_run.succeeded:
         contacts.append(status.last_run.time)
+    failures = [f for f in (status.failure, status.run_failure) if f is not None]
+    failed = max(failures, key=lambda f: f.time, default=None)
+    refused = any(c.type == Type.READY and c.reason == Why.NOT_GRANTED for c in status.conditions)
     return Sibling(
         key=key_of(environment), uid=environment.metadata.uid, created=environment.metadata.creation_timestamp,
         environment=environment.sqlmesh_environment, protected=status.protected, applied=status.applied is not None,
         deleting=environment.metadata.deletion_timestamp is not None,
-        failed_reason=status.failure.reason if status.failure else "",
-        failed_at=status.failure.time if status.failure else None, contact=max(contacts, default=None),
+        refused=refused, failed_reason=failed.reason if failed else "", failed_at=failed.time if failed else None,
+        contact=max(contacts, default=None),
         task_job=status.task.job if status.task else "", task_kind=status.task.kind if status.task else "",
         task_state=status.task.state if status.task else "", task_since=status.task.since if status.task else None,
+        task_priority=status.task.priority if status.task else 0,
     )  # fmt: skip
 
 

@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable
 from vulcan_operator.api import names
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.gateway import VulcanGateway
-from vulcan_operator.cache import Cache, Entry, Environment, Gateway, Place, Store, gateway_of, sibling_of
+from vulcan_operator.cache import Cache, Entry, Environment, Gateway, Place, Store, gateway_of, sibling_of, waiter_of
 from vulcan_operator.kube import resources, views
 from vulcan_operator.kube.resources import Raw, Resource
 from vulcan_operator.plan.actions import Key, Kind
 from vulcan_operator.plan.seen import JobSeen, JobState, PodSeen, Sibling
 
 Wake = Callable[[Key], None]
+REFERENCE = "prod"  # the environment that others branch from
 KINDS = frozenset(kind.value for kind in Kind)
 
 
@@ -103,7 +104,6 @@ class Intake:
             self._gateway(place, before, None)
         else:
             assert not isinstance(before, VulcanGateway)
-            self.cache.forget(place)
             self._environment(place, before, None)
 
     def _job(self, job: JobSeen, before: JobSeen | None) -> None:
@@ -130,7 +130,9 @@ class Intake:
         return None
 
     def _gateway(self, place: Place, before: Gateway | None, after: Gateway | None) -> None:
-        self.wake(Key(Kind.GATEWAY, *place))
+        key = Key(Kind.GATEWAY, *place)
+        self.cache.crowd(place).waits(key, waiter_of(after) if isinstance(after, VulcanGateway) else None)
+        self.wake(key)
         if _face(before) != _face(after):
             for environment in self.cache.environments.by(place):
                 self.wake(_environment_key(environment))
@@ -138,17 +140,28 @@ class Intake:
     def _environment(self, place: Place, before: Environment | None, after: Environment | None) -> None:
         key = Key(Kind.ENVIRONMENT, *place)
         self.wake(key)
-        for gateway in {gateway_of(e) for e in (before, after) if e is not None}:
-            self.cache.environments_changed(gateway)
         was, is_ = _record(before), _record(after)
-        if was == is_:
-            return
-        gateway = gateway_of(after or before)  # type: ignore[arg-type]
+        for gateway in {gateway_of(e) for e in (before, after) if e is not None}:
+            here = after if after is not None and gateway_of(after) == gateway else None
+            crowd = self.cache.crowd(gateway)
+            crowd.note(place, is_ if here is not None else None)
+            crowd.waits(key, waiter_of(here) if isinstance(here, VulcanEnvironment) else None)
+            if was != is_:
+                self._tell_gateway(gateway, key, was, is_)
+
+    def _tell_gateway(self, gateway: Place, key: Key, was: Sibling | None, is_: Sibling | None) -> None:
+        """The gateway looks at all of it; other environments at who has their name, and whether prod is there."""
         self.wake(Key(Kind.GATEWAY, *gateway))
-        if _name_and_base(was) != _name_and_base(is_):
-            for other in self.cache.environments.by(gateway):
-                self.wake(_environment_key(other))
-        elif was is not None and was.task_job and was.task_job != (is_.task_job if is_ else ""):
+        came_or_went = was is None or is_ is None or was.uid != is_.uid or _claim(was) != _claim(is_)
+        prod_changed = any(r is not None and r.environment == REFERENCE for r in (was, is_)) and (
+            came_or_went or was is None or is_ is None or was.applied != is_.applied
+        )
+        if came_or_went or prod_changed:
+            names_ = {r.environment for r in (was, is_) if r is not None}
+            for other in self.cache.crowd(gateway).all():
+                if other.environment in names_ or ((is_ is None or prod_changed) and _waits(other)):
+                    self.wake(other.key)
+        if was is not None and was.task_job and was.task_job != (is_.task_job if is_ else ""):
             self.wake_first_waiter(gateway, key)
 
     def wake_first_waiter(self, gateway: Place, but: Key | None) -> None:
@@ -163,9 +176,12 @@ def _record(environment: Environment | None) -> Sibling | None:
     return sibling_of(environment) if isinstance(environment, VulcanEnvironment) else None
 
 
-def _name_and_base(sibling: Sibling | None) -> tuple[object, ...]:
-    """What other environments of the gateway look at: who has which name, and whether it has been applied."""
-    return (sibling.uid, sibling.environment, sibling.applied, sibling.protected, sibling.deleting) if sibling else ()
+def _claim(sibling: Sibling) -> tuple[bool, bool]:
+    return sibling.deleting, sibling.refused
+
+
+def _waits(sibling: Sibling) -> bool:
+    return not sibling.applied or bool(sibling.failed_reason)
 
 
 def _face(gateway: Gateway | None) -> object:

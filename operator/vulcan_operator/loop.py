@@ -60,6 +60,7 @@ class Operator:
         self._ports = self._make_ports(planners, cluster)
         self._tasks: list[asyncio.Task[None]] = []
         self._resynced_at: float | None = None
+        self._syncing = asyncio.Lock()
         self.stopped = asyncio.Event()
 
     def _make_ports(self, planners: Planners, cluster: str) -> Ports:
@@ -83,7 +84,7 @@ class Operator:
 
     async def start(self) -> None:
         """Start the tasks that run for the whole life of the process. Call before Kopf starts."""
-        for work in (self._sync_first(), self.elector.run(), self._rule()):
+        for work in (self.elector.run(), self._rule(), self._sync_later()):
             self._tasks.append(asyncio.create_task(work))
 
     async def stop(self) -> None:
@@ -120,9 +121,12 @@ class Operator:
             version = page.version
         return self.intake.listed(resource, places, version)
 
-    async def _sync_first(self) -> None:
-        """A standby is warm, too."""
-        await self._resync_until_done()
+    async def _sync_later(self) -> None:
+        """A standby is warm, too; an instance that leads at once has listed everything by then."""
+        await asyncio.sleep(self._config.retry_period)
+        async with self._syncing:
+            if self._resynced_at is None:
+                await self._resync_until_done()
 
     async def _resync_until_done(self) -> None:
         while True:
@@ -149,7 +153,8 @@ class Operator:
 
     async def _term(self) -> None:
         """One time in office."""
-        await self._resync_until_done()
+        async with self._syncing:
+            await self._resync_until_done()
         for key in self.cache.all_keys():
             self.queue.add(key)
         self.collector.look()

@@ -93,7 +93,7 @@ class Objects(Protocol):
     def all_environments(self) -> list[VulcanEnvironment]:
         """All that can be read."""
 
-    def waiters(self, gateway: tuple[str, str]) -> list[Waiter]:
+    def waiters(self, gateway: tuple[str, str]) -> tuple[Waiter, ...]:
         """Who waits for the writer slot of a gateway (namespace, name)."""
 
 

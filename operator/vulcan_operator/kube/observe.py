@@ -67,7 +67,7 @@ class Observer:
         place = home(gateway)
         return GatewaySeen(
             gateway=gateway, settings=self.settings, jobs=self._jobs(gateway), pods=self._pods(gateway),
-            environments=self.cache.siblings(place), slot=reads.slot, waiters=tuple(self.cache.waiters(place)),
+            environments=self.cache.crowd(place).all(), writer_pods=self._writer_pods(place), slot=reads.slot, waiters=self.cache.waiters(place),
             job_is_live=Need.JOB in reads.done, denied=reads.denied,
         )  # fmt: skip
 
@@ -75,13 +75,12 @@ class Observer:
         """What `plan_environment` sees."""
         place = home(environment)
         gateway = self.cache.gateways.get(place)
-        uid = environment.metadata.uid
         me = key_of(environment)
         return EnvironmentSeen(
             environment=environment, settings=self.settings,
             gateway=gateway if isinstance(gateway, VulcanGateway) else None,
             jobs=self._jobs(environment), pods=self._pods(environment),
-            siblings=tuple(s for s in self.cache.siblings(place) if s.uid != uid), slot=reads.slot,
+            siblings=self.cache.crowd(place).others((me.namespace, me.name)), slot=reads.slot,
             waiters=tuple(w for w in self.cache.waiters(place) if w.key != me),
             namespace_labels=reads.namespace_labels, config_map=reads.config_map, report=reads.report,
             approvals_guarded=self.guarded(), job_is_live=Need.JOB in reads.done, denied=reads.denied,
@@ -122,6 +121,13 @@ class Observer:
         namespace = home(found)[0]
         return tuple(p for p in self.cache.pods.by(found.metadata.uid) if p.namespace == namespace)
 
+    def _writer_pods(self, place: Place) -> tuple[PodSeen, ...]:
+        """Only while somebody waits for the slot; nobody else asks."""
+        if not self.cache.waiters(place):
+            return ()
+        active = [s for s in self.cache.crowd(place).all() if s.task_state == "Running"]
+        return tuple(p for s in active for p in self.cache.pods.by(s.uid) if p.job == s.task_job)
+
     async def _read_job(self, found: Custom) -> None:
         task, namespace = found.status.task, home(found)[0]
         if task is None:
@@ -151,7 +157,9 @@ class Observer:
         content = _content(raw)
         if not source.items:
             return ConfigMapSeen({key.replace("__", "/"): data for key, data in content.items()})
-        return ConfigMapSeen({item.path: content[item.key] for item in source.items if item.key in content})
+        if any(item.key not in content for item in source.items):
+            return ConfigMapSeen(None)
+        return ConfigMapSeen({item.path: content[item.key] for item in source.items})
 
     async def _report(self, found: Custom) -> ReportSeen:
         job = found.status.task.job if found.status.task else ""

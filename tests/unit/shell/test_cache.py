@@ -168,11 +168,24 @@ def test_an_object_that_cannot_be_read_is_kept_as_such(town: Town) -> None:
     assert found.error.startswith("spec.gatewayRef")
 
 
-def test_siblings_are_made_again_only_after_a_change(town: Town) -> None:
+def test_siblings_are_all_others_on_the_gateway(town: Town) -> None:
     town.woken_by(ENVIRONMENTS, stored(environment("prod"), 1))
-    first = town.cache.siblings(("data", "warehouse"))
-    assert town.cache.siblings(("data", "warehouse")) is first
+    first = town.cache.crowd(("data", "warehouse")).all()
+    assert town.cache.crowd(("data", "warehouse")).all() is first
     town.woken_by(ENVIRONMENTS, stored(environment("dev"), 1))
-    again = town.cache.siblings(("data", "warehouse"))
-    assert {s.environment for s in again} == {"prod", "dev"}
-    assert first[0] in again
+    town.woken_by(ENVIRONMENTS, stored(environment("far", gatewayRef={"name": "other"}), 1))
+    crowd = town.cache.crowd(("data", "warehouse"))
+    assert [s.environment for s in crowd.all()] == ["prod", "dev"]
+    assert [s.environment for s in crowd.others(("data", "prod"))] == ["dev"]
+    town.woken_by(ENVIRONMENTS, stored(environment("prod"), 3), deleted=True)
+    assert [s.environment for s in crowd.all()] == ["dev"]
+
+
+def test_a_new_environment_wakes_only_those_of_its_name(town: Town) -> None:
+    town.woken_by(ENVIRONMENTS, stored(environment("dev"), 1))
+    assert town.woken_by(ENVIRONMENTS, stored(environment("feature"), 1)) == {
+        Key(Kind.ENVIRONMENT, "data", "feature"), WAREHOUSE,
+    }  # fmt: skip
+    twin = Key(Kind.ENVIRONMENT, "data", "twin")
+    assert town.woken_by(ENVIRONMENTS, stored(environment("twin", environment="dev"), 1)) == {twin, DEV, WAREHOUSE}
+    assert DEV in town.woken_by(ENVIRONMENTS, stored(environment("twin", environment="dev"), 2), deleted=True)
