@@ -67,7 +67,8 @@ class Observer:
         place = home(gateway)
         return GatewaySeen(
             gateway=gateway, settings=self.settings, jobs=self._jobs(gateway), pods=self._pods(gateway),
-            environments=self.cache.crowd(place).all(), writer_pods=self._writer_pods(place), slot=reads.slot, waiters=self.cache.waiters(place),
+            environments=self.cache.crowd(place).all(), writer_pods=self._writer_pods(place), slot=reads.slot,
+            waiters=self.cache.waiters(place),
             job_is_live=Need.JOB in reads.done, denied=reads.denied,
         )  # fmt: skip
 

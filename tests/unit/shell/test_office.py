@@ -1,0 +1,187 @@
+"""Leader election, the gate, the guard, the collector and the health server over FakeKube."""
+
+import asyncio
+import datetime as dt
+
+import aiohttp
+import pytest
+
+from tests.builders import environment, gateway
+from tests.fakes import FakeClock, FakeKube
+from tests.integration.shell import stub
+from tests.world import World
+from vulcan_operator import cli
+from vulcan_operator.collect import Collector
+from vulcan_operator.guard import Guard
+from vulcan_operator.health import HealthServer
+from vulcan_operator.kube import errors
+from vulcan_operator.kube.resources import ENVIRONMENTS, LEASES, NAMESPACES
+from vulcan_operator.leader import Elector, Terms
+from vulcan_operator.reconcile import Planners
+
+
+@pytest.fixture
+def kube() -> FakeKube:
+    made = FakeKube(FakeClock())
+    for name in ("vulcan-system", "kube-system"):
+        made.put(NAMESPACES, {"metadata": {"name": name}})
+    return made
+
+
+def elector(kube: FakeKube, name: str) -> Elector:
+    return Elector(kube, kube.clock, Terms("vulcan-system", "op", name))
+
+
+def spec(kube: FakeKube) -> dict[str, object]:
+    return dict(kube.all(LEASES)[0]["spec"])
+
+
+async def test_one_holds_until_it_has_been_silent_for_the_whole_term(kube: FakeKube) -> None:
+    one, two = elector(kube, "one"), elector(kube, "two")
+    await one._attempt()
+    await two._attempt()
+    assert (one.holds(), two.holds()) == (True, False)
+    for _ in range(10):
+        kube.clock.advance(dt.timedelta(seconds=2))
+        await one._attempt()
+        await two._attempt()
+    assert (one.holds(), two.holds()) == (True, False)
+    kube.clock.advance(dt.timedelta(seconds=10))
+    await two._attempt()
+    assert (one.holds(), two.holds()) == (False, False)  # nobody writes in between
+    kube.clock.advance(dt.timedelta(seconds=6))
+    await two._attempt()
+    assert two.holds()
+    assert (spec(kube)["holderIdentity"], spec(kube)["leaseTransitions"]) == ("two", 1)
+    await one._attempt()
+    await one._attempt()
+    assert not one.holds()
+    assert not one.leading.is_set()
+
+
+async def test_the_fence_falls_without_any_request(kube: FakeKube) -> None:
+    one = elector(kube, "one")
+    await one._attempt()
+    kube.clock.advance(dt.timedelta(seconds=9.9))
+    assert one.holds()
+    kube.clock.advance(dt.timedelta(seconds=0.1))
+    assert not one.holds()
+
+
+async def test_released_the_lease_is_free_at_once(kube: FakeKube) -> None:
+    one, two = elector(kube, "one"), elector(kube, "two")
+    await one._attempt()
+    await one.release()
+    await two._attempt()
+    assert (one.holds(), two.holds()) == (False, True)
+
+
+async def test_a_renewal_that_fails_is_no_loss_before_its_time(kube: FakeKube) -> None:
+    one = elector(kube, "one")
+    await one._attempt()
+    kube.fail("replace-leases", errors.Conflict("stale", status=409))
+    kube.clock.advance(dt.timedelta(seconds=2))
+    await one._attempt()
+    assert one.holds()
+    await one._attempt()
+    kube.clock.advance(dt.timedelta(seconds=9))
+    assert one.holds()
+
+
+async def test_the_gate_opens_when_the_crds_are_served(kube: FakeKube, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "_GATE_PAUSE", 0.01)
+    served: list[str] = ["vulcangateways"]
+
+    async def read(path: str) -> object:
+        if not served:
+            raise errors.NotFound(path, status=404)
+        return {"resources": [{"name": name} for name in served]}
+
+    monkeypatch.setattr(kube, "read", read)
+    gate = asyncio.create_task(cli.pass_gate(kube))
+    await asyncio.sleep(0.05)
+    assert not gate.done()
+    served.extend(("vulcanenvironments", "vulcanpromotions"))
+    assert (await asyncio.wait_for(gate, 1)).startswith("uid-")
+
+
+def world() -> World:
+    return World(Planners(stub.plan_gateway, stub.plan_environment)).apply(gateway(), environment())
+
+
+POLICY = "ValidatingAdmissionPolicy 'vulcan-approvals' with binding 'vulcan-approvals' denied request: no"
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict"),
+    [
+        (None, False),
+        (errors.Forbidden(POLICY, status=403), True),
+        (
+            errors.Forbidden("ValidatingAdmissionPolicy 'vulcan-operator-spec' denied request: hands off", status=403),
+            None,
+        ),
+        (errors.Forbidden('User "op" cannot patch resource "vulcanenvironments"', status=403), None),
+        (errors.Invalid("spec.approvals[0].plan: Invalid value", status=422), None),
+    ],
+)
+async def test_approvals_count_as_guarded_only_when_the_policy_refuses(
+    answer: errors.KubeError | None, verdict: bool | None
+) -> None:
+    w = world().settle()
+    if answer is not None:
+        w.kube.fail("dryrun-vulcanenvironments", answer)
+    with w.no_writes():
+        guard = Guard(w.kube, w.cache, "op", lambda: None)
+        assert await guard.check() is verdict
+        w.kube.writes[:] = [x for x in w.kube.writes if not x.startswith("dryrun") and x != "create-selfsubjectreviews"]
+
+
+async def test_an_orphaned_reader_goes_after_two_looks_a_minute_apart() -> None:
+    w = world().settle()
+    collector = Collector(w.kube, w.cache, w.clock, lambda: w.intake, "test")
+    await collector.sweep()
+    w.kube.remove(ENVIRONMENTS, "data", "prod")
+    await collector.sweep()
+    w.clock.advance(dt.timedelta(seconds=59))
+    await collector.sweep()
+    assert len(w.jobs()) == 1
+    w.clock.advance(dt.timedelta(seconds=2))
+    await collector.sweep()
+    assert w.jobs() == []
+
+
+async def test_an_orphaned_writer_runs_to_its_end() -> None:
+    w = world().settle()
+    (name,) = [j.name for j in w.jobs()]
+    raw = w.kube.objects["jobs", "data", name]
+    raw["metadata"]["labels"]["vulcan.dev/task"] = "apply"
+    w.restart()
+    w.kube.remove(ENVIRONMENTS, "data", "prod")
+    collector = Collector(w.kube, w.cache, w.clock, lambda: w.intake, "test")
+    await collector.sweep()
+    w.clock.advance(dt.timedelta(minutes=2))
+    await collector.sweep()
+    assert len(w.jobs()) == 1
+    w.finish_job(name, None, exit_code=0)
+    await collector.sweep()
+    assert w.jobs() == []
+
+
+async def test_health_says_what_is_wrong() -> None:
+    server = HealthServer("127.0.0.1", 0)
+    port = await server.start()
+    server.ready.append(lambda: "not yet")
+    try:
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+            async with session.get("/healthz") as answer:
+                assert answer.status == 200
+            async with session.get("/readyz") as answer:
+                assert (answer.status, await answer.text()) == (500, "not yet")
+            server.heart.lag = 9
+            async with session.get("/healthz") as answer:
+                assert (answer.status, await answer.text()) == (500, "the event loop was 9.0 s late")
+            async with session.get("/metrics") as answer:
+                assert "vulcan_leader" in await answer.text()
+    finally:
+        await server.stop()
