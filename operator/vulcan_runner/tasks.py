@@ -15,7 +15,7 @@ from vulcan_contract import report as reports
 from vulcan_contract.reasons import Reason
 from vulcan_contract.result import Result
 from vulcan_contract.task import Task, TaskKind
-from vulcan_runner import applying, guard, lock, planning, resolving, running, summary
+from vulcan_runner import applying, failures, guard, lock, planning, resolving, running, summary
 from vulcan_runner.config import Connections, application_name, writer_prefix
 from vulcan_runner.console import Recorder
 from vulcan_runner.engine import Engine, environment_name
@@ -143,8 +143,25 @@ def _state(shell: Shell) -> Iterator[tuple[Connections, State]]:
     state = State(connections.state, task.gateway.state_schema, shell.pod.work / "cache" / "state")
     try:
         yield connections, state
+    except Exception as error:
+        other = _of_warehouse(error, state, shell.lines.stage)
+        if other is None:
+            raise
+        raise other from error
     finally:
         state.close()
+
+
+def _of_warehouse(error: Exception, state: State, stage: str) -> Problem | None:
+    """A driver's error does not say whose connection was lost: if the state still answers, it was the warehouse's."""
+    problem = failures.problem(error, stage)
+    if isinstance(error, Problem) or problem.reason is not Reason.STATE_UNREACHABLE:
+        return None
+    try:
+        state.adapter.ping()
+    except Exception:  # noqa: BLE001  drivers have no common type; whatever it is, the state does not answer
+        return None
+    return Problem(Reason.WAREHOUSE_UNREACHABLE, f"The warehouse cannot be reached: {problem.message}")
 
 
 @contextmanager
