@@ -69,7 +69,9 @@ def _require_decided(
 ) -> None:
     """Raises PlanChanged when this is not the plan that was decided on, or needs a stricter decision."""
     if found.target != approved.target:
-        raise Problem(Reason.PLAN_CHANGED, "The rebuilt plan leads to something else than the plan that was decided on.")
+        raise Problem(
+            Reason.PLAN_CHANGED, "The rebuilt plan leads to something else than the plan that was decided on."
+        )
     if not resumed and found.base != approved.base:
         raise Problem(Reason.PLAN_CHANGED, "The environment is not what it was when the plan was decided on.")
     unseen = sorted(set(found.destructive) - set(approved.destructive))
@@ -166,9 +168,7 @@ def _finish(
         lines.enter("audit")
         changed = set(json.loads(row.models)) - engine.recorder.evaluated
         run, warned, failed = engine.audit(environment, changed)
-        work = dataclasses.replace(
-            work, audits_run=work.audits_run + run, audits_warned=work.audits_warned + warned
-        )
+        work = dataclasses.replace(work, audits_run=work.audits_run + run, audits_warned=work.audits_warned + warned)
         if failed:
             first = failed[0]
             message = f"Applied, but {first.model}: {first.message}"

@@ -50,7 +50,9 @@ class Connections:
 
 def application_name(task: Task) -> str:
     """PostgreSQL keeps 63 bytes. Writers of one gateway share a prefix: `writer_prefix`."""
-    name = f"{writer_prefix(task.gateway) if task.kind.writes else 'vulcan-r:'}{digest.of_json(task.job)[:6]}:{task.job}"
+    name = (
+        f"{writer_prefix(task.gateway) if task.kind.writes else 'vulcan-r:'}{digest.of_json(task.job)[:6]}:{task.job}"
+    )
     return name.encode("ascii", "replace").decode()[:63]
 
 
@@ -59,9 +61,7 @@ def writer_prefix(gateway: Gateway) -> str:
     return f"vulcan-w:{digest.of_json(str(gateway.owner))[:10]}:"
 
 
-def build(
-    task: Task, folder: Path | None, connections: Connections, cache: Path
-) -> tuple[Config, list[str]]:
+def build(task: Task, folder: Path | None, connections: Connections, cache: Path) -> tuple[Config, list[str]]:
     """The Config and the names of the project's settings that are ignored. Without a folder: a bare one for runs."""
     python, yamls = _project_files(folder)
     ignored = [f"{key} of {path.name}" for path in yamls for key in _OURS if key in load_config_from_yaml(path)]
@@ -143,7 +143,10 @@ class _Keyed(Config):
 
     @property
     def fingerprint(self) -> str:
-        own = {n: (g.variables, repr(g.model_defaults), g.connection and g.connection.type_) for n, g in self.gateways.items()}
+        own = {
+            n: (g.variables, repr(g.model_defaults), g.connection and g.connection.type_)
+            for n, g in self.gateways.items()
+        }
         rest = self.dict(exclude={"loader", "notification_targets", "users", "gateways", "default_connection"})
         return str(zlib.crc32(pickle.dumps((sorted(own.items()), sorted(rest.items(), key=lambda i: i[0])))))
 

@@ -63,7 +63,9 @@ class _Context(Context):
     def _run(self, *args: Any, circuit_breaker: Callable[[], bool] | None = None, **kwargs: Any) -> CompletionStatus:
         """`Context.run` starts over when its own breaker fires (the environment moved); ours must end it."""
         try:
-            return super()._run(*args, circuit_breaker=lambda: self.stop() or bool(circuit_breaker and circuit_breaker()), **kwargs)
+            return super()._run(
+                *args, circuit_breaker=lambda: self.stop() or bool(circuit_breaker and circuit_breaker()), **kwargs
+            )
         except CircuitBreakerError:
             self.stop.check()
             raise
@@ -194,7 +196,9 @@ def loses_columns(plan: Plan, snapshot_id: Any) -> bool:
     if not (new.is_model and old.is_model and new.model.is_sql | new.model.is_python):
         return False
     before, after = old.model.columns_to_types or {}, new.model.columns_to_types or {}
-    if new.model.on_destructive_change.is_ignore or not (columns_to_types_all_known(before) and columns_to_types_all_known(after)):
+    if new.model.on_destructive_change.is_ignore or not (
+        columns_to_types_all_known(before) and columns_to_types_all_known(after)
+    ):
         return False
     differ = get_schema_differ(new.model.dialect)
     return has_drop_alteration([*differ.compare_columns(new.name, before, after)])

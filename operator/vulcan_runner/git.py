@@ -123,7 +123,9 @@ class Git:
     def _bearer(self, token: str) -> str:
         """Written, not passed to `git config`, because that would put the token into argv; for this host only."""
         if any(c in token for c in '"\\\n\r'):
-            raise Problem(Reason.SOURCE_AUTH_FAILED, "The bearerToken of the git credential has a character it must not.")
+            raise Problem(
+                Reason.SOURCE_AUTH_FAILED, "The bearerToken of the git credential has a character it must not."
+            )
         return f'[http "{self._host()}"]\n\textraHeader = "Authorization: Bearer {token}"\n'
 
     def _host(self) -> str:

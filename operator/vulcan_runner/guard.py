@@ -27,7 +27,12 @@ _WITHOUT_SCHEMATA = ("bigquery", "clickhouse", "spark", "athena", "db2")
 
 def verify(task: Task, state: State) -> str:
     """The state's identity; raises when it is empty, another one, somebody else's, or of another version."""
-    _ping(state.adapter, "state database", task.gateway.state_connection or task.gateway.connection, Reason.STATE_UNREACHABLE)
+    _ping(
+        state.adapter,
+        "state database",
+        task.gateway.state_connection or task.gateway.connection,
+        Reason.STATE_UNREACHABLE,
+    )
     gateway = task.gateway
     versions = state.versions()
     if versions.schema_version == 0:
@@ -74,8 +79,13 @@ def probe(task: Task, connections: Connections, state: State, stop: Stop, lines:
 
 def require_versions(versions: Any) -> None:
     """SQLMesh refuses any difference of schema version or of a minor version; patch differences pass."""
-    pairs = ((versions.sqlmesh_version, SQLMESH_VERSION, "SQLMesh"), (versions.sqlglot_version, SQLGLOT_VERSION, "SQLGlot"))
-    differences = [(_minor(theirs), _minor(ours), f"{what} {theirs}, the runner has {ours}") for theirs, ours, what in pairs]
+    pairs = (
+        (versions.sqlmesh_version, SQLMESH_VERSION, "SQLMesh"),
+        (versions.sqlglot_version, SQLGLOT_VERSION, "SQLGlot"),
+    )
+    differences = [
+        (_minor(theirs), _minor(ours), f"{what} {theirs}, the runner has {ours}") for theirs, ours, what in pairs
+    ]
     schema = f"schema {versions.schema_version}, the runner has {SCHEMA_VERSION}"
     for theirs, ours, text in ((versions.schema_version, SCHEMA_VERSION, schema), *differences):
         if theirs < ours:
@@ -154,7 +164,11 @@ def _ping_both(gateway: Gateway, connections: Connections, state: State) -> None
             found.append(problem)
             up[side] = False
     if found:
-        raise Problem(found[0].reason, " ".join(p.message for p in found), probe=Probe(warehouse=up["warehouse"], state=up["state"]))
+        raise Problem(
+            found[0].reason,
+            " ".join(p.message for p in found),
+            probe=Probe(warehouse=up["warehouse"], state=up["state"]),
+        )
 
 
 def _ping(adapter: Any, what: str, told: Connection, away: Reason) -> None:

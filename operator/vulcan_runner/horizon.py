@@ -46,14 +46,14 @@ def share(task: Task, engine: Engine, environment: Any, snapshots: dict[str, Any
     index = engines.deployability(environment, snapshots)
     shared = {s.name for s in snapshots.values() if (s.name, s.version) in taken and index.is_deployable(s)}
     own = frozenset(snapshots) - shared
-    missing = engine.missing(environment, {n: s for n, s in snapshots.items()}) if shared else {}
-    waits = [intervals[0][0] for name, intervals in missing.items() if name in shared and _is_read(name, own, snapshots)]
+    missing = engine.missing(environment, snapshots) if shared else {}
+    waits = [
+        intervals[0][0] for name, intervals in missing.items() if name in shared and _is_read(name, own, snapshots)
+    ]
     return Share(own, bool(shared), min(waits, default=None))
 
 
-def look(
-    task: Task, engine: Engine, environment: Any, *, computed: bool, signals: int
-) -> Horizon:
+def look(task: Task, engine: Engine, environment: Any, *, computed: bool, signals: int) -> Horizon:
     """`computed`: whether this task computed anything; if not, what is missing cannot be computed now, so it is not
     due at once (or the operator would start one run after the other)."""
     snapshots = engine.snapshots(environment)

@@ -35,7 +35,8 @@ class Journal:
             what = "; ".join(f"{r.physical_table} for {r.start_at} to {r.end_at} (model {r.model})" for r in new)
             raise Problem(
                 Reason.MANUAL_CHECK,
-                f"A lost job was appending to {what}. Rows of that interval may be there already: remove them, then ask again.",
+                f"A lost job was appending to {what}."
+                " Rows of that interval may be there already: remove them, then ask again.",
             )
 
     @contextmanager

@@ -154,7 +154,10 @@ def _require_restated(task: Task, plan: Plan) -> None:
 
 def _destructive(engine: Engine, plan: Plan) -> frozenset[str]:
     """SQLMesh only says it for models that are not allowed to; so ask the same questions it asks."""
-    return frozenset(s.name for s in plan.directly_modified if engines.loses_columns(plan, s)) | engine.recorder.destructive
+    return (
+        frozenset(s.name for s in plan.directly_modified if engines.loses_columns(plan, s))
+        | engine.recorder.destructive
+    )
 
 
 def _warnings(task: Task, engine: Engine, tests_run: int) -> list[str]:
@@ -166,4 +169,3 @@ def _warnings(task: Task, engine: Engine, tests_run: int) -> list[str]:
 
 def _normal(name: str) -> str:
     return name.replace('"', "").lower()
-

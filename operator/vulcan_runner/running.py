@@ -35,7 +35,9 @@ def run(task: Task, engine: Engine, lines: Lines) -> Result:
         problem.work = work
         raise problem
     if work.batches:
-        return Result(task.kind, Reason.SUCCEEDED, f"{work.batches} batches of {work.models} models computed.", work=work)
+        return Result(
+            task.kind, Reason.SUCCEEDED, f"{work.batches} batches of {work.models} models computed.", work=work
+        )
     if engine.recorder.counts.blocked:
         return Result(task.kind, Reason.SIGNAL_NOT_READY, f"Signals hold back {work.blocked} intervals.", work=work)
     return Result(task.kind, Reason.NOTHING_TO_DO, "No interval was due.", work=work)
@@ -58,5 +60,9 @@ def _work(task: Task, engine: Engine, plan_id: str, failed: bool) -> Work:
     computed = counts.batches > 0 and not failed
     seen = horizon.look(task, engine, environment, computed=computed, signals=counts.blocked)
     return dataclasses.replace(
-        applying.done(engine), plan_id=plan_id, next_run=seen.next_run, intervals_behind=seen.behind, blocked=seen.blocked
+        applying.done(engine),
+        plan_id=plan_id,
+        next_run=seen.next_run,
+        intervals_behind=seen.behind,
+        blocked=seen.blocked,
     )

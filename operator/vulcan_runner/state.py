@@ -88,8 +88,13 @@ class State:
 
     def identity(self) -> str:
         """The same for the same state, by whatever name it is reached; empty when it has none yet."""
-        if self.is_postgres and self.adapter.fetchone("select has_function_privilege('pg_control_system()', 'execute')")[0]:
-            system, database = self.adapter.fetchone("select system_identifier, current_database() from pg_control_system()")
+        if (
+            self.is_postgres
+            and self.adapter.fetchone("select has_function_privilege('pg_control_system()', 'execute')")[0]
+        ):
+            system, database = self.adapter.fetchone(
+                "select system_identifier, current_database() from pg_control_system()"
+            )
             return f"postgres:{system}/{database}/{self.schema}"
         row = self.owner()
         return f"uuid:{row.identity}" if row else ""

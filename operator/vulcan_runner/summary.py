@@ -60,7 +60,9 @@ def full_report(task: Task, built: Built, engine: Engine, summary: PlanSummary) 
     models = [_detail(built, engine, change) for change in summary.models]
     whole: dict[str, Any] = {
         "environment": task.environment,
-        "source": {"url": task.source.url, "commit": task.source.commit, "digest": task.source.digest} if task.source else {},
+        "source": {"url": task.source.url, "commit": task.source.commit, "digest": task.source.digest}
+        if task.source
+        else {},
         "target": summary.target,
         "base": summary.base,
         "warnings": list(built.warnings),
@@ -152,7 +154,10 @@ def _effective(task: Task, engine: Engine) -> dict[str, str]:
     mode = effective_categorizer(config) if options.categorization == "Project" else options.categorization
     said = {
         "categorization": (mode, options.categorization != "Project"),
-        "forwardOnly": (config.plan.forward_only if options.forward_only is None else options.forward_only, options.forward_only is not None),
+        "forwardOnly": (
+            config.plan.forward_only if options.forward_only is None else options.forward_only,
+            options.forward_only is not None,
+        ),
         "noGaps": (bool(options.no_gaps), options.no_gaps is not None),
         "selectModels": (", ".join(options.select_models) or "all", bool(options.select_models)),
         "start": (options.start or "model's own", options.start is not None),
@@ -167,7 +172,9 @@ def _detail(built: Built, engine: Engine, change: ModelChange) -> dict[str, Any]
         "name": change.name, "change": change.change, "category": change.category, "kind": change.kind,
         "intervals": change.intervals, "destructive": change.destructive,
     }  # fmt: skip
-    snapshot = next((s for s in built.plan.snapshots.values() if names.display(s.name, engine.catalog) == change.name), None)
+    snapshot = next(
+        (s for s in built.plan.snapshots.values() if names.display(s.name, engine.catalog) == change.name), None
+    )
     if snapshot is None or not snapshot.is_model:
         return detail
     model = snapshot.model

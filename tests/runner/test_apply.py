@@ -9,7 +9,7 @@ import pytest
 
 from tests.runner import projects
 from tests.runner.postgres import Server
-from tests.runner.system import CANARY, System
+from tests.runner.system import CANARY, NAME, System
 from vulcan_contract import digest
 from vulcan_contract.reasons import Reason, Retry
 from vulcan_contract.task import Limits, Operation, PlanOptions, TaskKind
@@ -89,7 +89,7 @@ def test_losing_a_column_needs_a_human_or_the_spec(deployed: System) -> None:
 
 
 def test_a_killed_backfill_goes_on_where_it_was(anywhere: System) -> None:
-    anywhere.ready().write(SLOW)
+    anywhere.write(SLOW)
     planned = anywhere.plan()
     pod = anywhere.start(anywhere.apply_task(planned))
     pod.until("batch 2 of 4")
@@ -104,22 +104,24 @@ def test_a_killed_backfill_goes_on_where_it_was(anywhere: System) -> None:
 
 
 def test_an_apply_killed_after_the_swap_is_not_done_again(anywhere: System) -> None:
-    anywhere.ready().write(projects.SMALL)
+    anywhere.write(projects.SMALL)
     planned = anywhere.plan()
-    applied = anywhere.apply(planned)
-    anywhere.query_state("update sqlmesh._vulcan_apply set phase = 'started'")
+    killed = anywhere.pod(anywhere.apply_task(planned), VULCAN_CRASH_AT="apply:audit")
+    assert killed.code == -signal.SIGKILL
     again = anywhere.apply(planned)
-    assert (applied.result.reason, again.result.reason) == (Reason.SUCCEEDED, Reason.ALREADY_APPLIED)
+    assert again.result.reason is Reason.ALREADY_APPLIED, again.result.message
+    assert again.result.work is not None
+    assert (again.result.work.resumed, again.result.work.batches) == (True, 0)
     assert anywhere.query("select count(*) from t.days") == [(3,)]
+    assert anywhere.plan().result.reason is Reason.NO_CHANGES
 
 
 def test_an_apply_killed_while_swapping_is_repaired(anywhere: System) -> None:
-    anywhere.ready().write(projects.SMALL)
+    anywhere.write(projects.SMALL)
     planned = anywhere.plan()
-    anywhere.apply(planned)
-    anywhere.query_state("update sqlmesh._environments set finalized_ts = null")
-    anywhere.query_state("update sqlmesh._vulcan_apply set phase = 'started'")
-    anywhere.query("drop view t.shown")
+    killed = anywhere.pod(anywhere.apply_task(planned), VULCAN_CRASH_AT="apply:VirtualLayerUpdateStage")
+    assert killed.code == -signal.SIGKILL
+    assert anywhere.query("select count(*) from information_schema.tables where table_schema = 't'") == [(0,)]
     assert anywhere.run().result.reason is Reason.UNFINALIZED
     repaired = anywhere.apply(planned)
     assert repaired.result.reason is Reason.SUCCEEDED, repaired.result.message
@@ -127,7 +129,7 @@ def test_an_apply_killed_while_swapping_is_repaired(anywhere: System) -> None:
 
 
 def test_told_to_stop_it_finishes_its_batch(anywhere: System) -> None:
-    anywhere.ready().write(SLOW)
+    anywhere.write(SLOW)
     planned = anywhere.plan()
     pod = anywhere.start(anywhere.apply_task(planned))
     pod.until("batch 1 of 4")
@@ -142,7 +144,7 @@ def test_told_to_stop_it_finishes_its_batch(anywhere: System) -> None:
 
 
 def test_one_writer_at_a_time(anywhere: System) -> None:
-    anywhere.ready().write(SLOW)
+    anywhere.write(SLOW)
     planned = anywhere.plan()
     first = anywhere.start(anywhere.apply_task(planned))
     first.until("batch 1 of 4")
@@ -153,7 +155,7 @@ def test_one_writer_at_a_time(anywhere: System) -> None:
 
 
 def test_without_its_lock_it_stops_writing(remote: System) -> None:
-    remote.ready().write(SLOW)
+    remote.write(SLOW)
     planned = remote.plan()
     pod = remote.start(remote.apply_task(planned))
     pod.until("batch 1 of 4")
@@ -164,7 +166,7 @@ def test_without_its_lock_it_stops_writing(remote: System) -> None:
 
 
 def test_what_a_lost_job_left_running_is_ended(remote: System, servers: tuple[Server, Server]) -> None:
-    remote.ready().write(projects.SMALL)
+    remote.write(projects.SMALL)
     planned = remote.plan()
     zombie = _zombie(remote, servers[0])
     ended = remote.apply(planned)
@@ -176,16 +178,15 @@ def test_what_a_lost_job_left_running_is_ended(remote: System, servers: tuple[Se
 
 def _zombie(system: System, server: Server) -> psycopg2.extensions.cursor:
     """A session as a lost writer of this gateway leaves it: its role, and the name that writers of the gateway have."""
-    name = system.gateway.connection.options["database"]
     session = psycopg2.connect(
-        host="127.0.0.1", port=server.port, user=name, dbname=name, password=CANARY,
+        host="127.0.0.1", port=server.port, user=NAME, dbname=NAME, password=CANARY,
         application_name=f"vulcan-w:{digest.of_json(str(system.gateway.owner))[:10]}:old",
     )  # fmt: skip
     return session.cursor()
 
 
 def test_an_append_in_flight_asks_for_a_human_once(anywhere: System) -> None:
-    anywhere.ready().write({"config.yaml": projects.CONFIG, "models/appended.py": projects.APPENDED})
+    anywhere.write({"config.yaml": projects.CONFIG, "models/appended.py": projects.APPENDED})
     planned = anywhere.plan()
     pod = anywhere.start(anywhere.apply_task(planned))
     pod.until("appending")
@@ -202,7 +203,7 @@ def test_an_append_in_flight_asks_for_a_human_once(anywhere: System) -> None:
 
 def test_an_append_whose_statement_was_refused_asks_nobody(anywhere: System) -> None:
     broken = "MODEL (name t.broken, kind INCREMENTAL_UNMANAGED); SELECT CAST('abc' || @start_ds AS INT) AS x;"
-    anywhere.ready().write({"config.yaml": projects.CONFIG, "models/broken.sql": broken})
+    anywhere.write({"config.yaml": projects.CONFIG, "models/broken.sql": broken})
     planned = anywhere.plan()
     reasons = [anywhere.apply(planned).result.reason for _ in range(2)]
     assert reasons == [Reason.MODEL_FAILED, Reason.MODEL_FAILED]
@@ -210,7 +211,7 @@ def test_an_append_whose_statement_was_refused_asks_nobody(anywhere: System) -> 
 
 def test_a_blocking_audit_stops_before_the_swap(anywhere: System) -> None:
     audited = projects.DAYS.replace("grain day", "grain day, audits (accepted_values(column := n, is_in := (2)))")
-    anywhere.ready().write({"config.yaml": projects.CONFIG, "models/days.sql": audited})
+    anywhere.write({"config.yaml": projects.CONFIG, "models/days.sql": audited})
     ended = anywhere.apply(anywhere.plan())
     assert (ended.result.reason, ended.result.retries) == (Reason.AUDIT_FAILED, Retry.BACKOFF)
     failure = ended.result.failures[0]
@@ -236,7 +237,7 @@ def test_audits_that_a_killed_apply_owes_are_made_up_for(local: System) -> None:
 
 def test_a_failing_model_is_named_without_its_data(anywhere: System) -> None:
     bad = "MODEL (name t.bad, kind FULL); SELECT CAST(word || '-4711' AS INT) AS x FROM t.days;"
-    anywhere.ready().write({**projects.SMALL, "models/bad.sql": bad})
+    anywhere.write({**projects.SMALL, "models/bad.sql": bad})
     ended = anywhere.apply(anywhere.plan())
     assert (ended.result.reason, ended.result.retries) == (Reason.MODEL_FAILED, Retry.BACKOFF)
     assert [f.model for f in ended.result.failures] == ["t.bad"]
@@ -247,43 +248,41 @@ def test_a_failing_model_is_named_without_its_data(anywhere: System) -> None:
 
 def test_a_lost_connection_is_worth_waiting_for(remote: System) -> None:
     gone = "MODEL (name t.gone, kind FULL); SELECT pg_terminate_backend(pg_backend_pid()) AS x;"
-    remote.ready().write({"config.yaml": projects.CONFIG, "models/gone.sql": gone})
+    remote.write({"config.yaml": projects.CONFIG, "models/gone.sql": gone})
     ended = remote.apply(remote.plan())
     assert (ended.result.reason, ended.result.retries) == (Reason.MODEL_FAILED, Retry.WAIT)
 
 
-def test_a_restatement_computes_again_what_it_names(anywhere: System) -> None:
-    anywhere.ready().write(projects.SMALL)
-    anywhere.deploy()
-    table = anywhere.query("select table_name from information_schema.tables where table_schema = 'sqlmesh__t' and table_name like 't__days__%' and table_type = 'BASE TABLE'")  # noqa: E501
-    (name,) = next(row for row in table if not row[0].endswith("__dev"))
-    anywhere.query(f'update sqlmesh__t."{name}" set n = 100')
-    ((last,),) = anywhere.query("select max(day) from t.days")
+def test_a_restatement_computes_again_what_it_names(settled: System) -> None:
+    ((name,),) = settled.query(
+        "select table_name from information_schema.tables where table_schema = 'sqlmesh__t'"
+        " and table_name like 't__days__%' and table_type = 'BASE TABLE' and table_name not like '%dev'"
+    )
+    settled.query(f'update sqlmesh__t."{name}" set n = 100')
+    ((last,),) = settled.query("select max(day) from t.days")
     operation = Operation("fix-1", "Restate", ("t.days",), start=f"{last}T00:00:00Z", end=f"{last}T23:59:59Z")
-    planned = anywhere.plan(operations=(operation,))
+    planned = settled.plan(operations=(operation,))
     assert planned.result.reason is Reason.SUCCEEDED, planned.result.message
     assert planned.result.summary is not None
     assert {m.name: m.change for m in planned.result.summary.models}["t.days"] == "Restated"
     other = dataclasses.replace(operation, id="fix-2")
-    assert anywhere.apply(planned, operations=(other,)).result.reason is Reason.PLAN_CHANGED
-    applied = anywhere.apply(planned, operations=(operation,))
+    assert settled.apply(planned, operations=(other,)).result.reason is Reason.PLAN_CHANGED
+    applied = settled.apply(planned, operations=(operation,))
     assert applied.result.reason is Reason.SUCCEEDED, applied.result.message
-    assert sorted(anywhere.query("select n from t.days")) == [(1,), (100,), (100,)]
-    assert anywhere.query("select n from t.total") == [(201,)]
+    assert sorted(settled.query("select n from t.days")) == [(1,), (100,), (100,)]
+    assert settled.query("select n from t.total") == [(201,)]
 
 
-def test_an_environment_is_made_from_prod_and_dropped(anywhere: System) -> None:
-    anywhere.ready().write(projects.SMALL)
-    anywhere.deploy()
-    anywhere.write({"models/total.sql": projects.TOTAL.replace("SUM(n)", "10 * SUM(n)")})
-    anywhere.deploy("dev")
-    assert anywhere.query("select a.n, b.n from t.total a, t__dev.total b") == [(3, 30)]
-    ((expires,),) = anywhere.query_state("select expiration_ts from sqlmesh._environments where name = 'dev'")
+def test_an_environment_is_made_from_prod_and_dropped(settled: System) -> None:
+    settled.write({"models/total.sql": projects.TOTAL.replace("SUM(n)", "10 * SUM(n)")})
+    settled.deploy("dev")
+    assert settled.query("select a.n, b.n from t.total a, t__dev.total b") == [(3, 30)]
+    ((expires,),) = settled.query_state("select expiration_ts from sqlmesh._environments where name = 'dev'")
     assert expires is None
-    gone, again = (anywhere.pod(anywhere.task(TaskKind.INVALIDATE, "dev")).result.reason for _ in range(2))
+    gone, again = (settled.pod(settled.task(TaskKind.INVALIDATE, "dev")).result.reason for _ in range(2))
     assert (gone, again) == (Reason.SUCCEEDED, Reason.SUCCEEDED)
-    assert anywhere.query("select count(*) from information_schema.schemata where schema_name = 't__dev'") == [(0,)]
-    assert anywhere.query("select n from t.total") == [(3,)]
+    assert settled.query("select count(*) from information_schema.schemata where schema_name = 't__dev'") == [(0,)]
+    assert settled.query("select n from t.total") == [(3,)]
 
 
 def test_prod_is_never_dropped(deployed: System) -> None:

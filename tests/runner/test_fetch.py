@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.runner.system import ROOT, RUNNER
-from vulcan_contract import PodEnv, digest
+from vulcan_contract import PodEnv, digest, paths
 from vulcan_contract.reasons import Reason
 from vulcan_contract.result import Result
 from vulcan_contract.task import Connection, Gateway, Owner, Source, SourceKind, Task, TaskKind
@@ -42,7 +42,9 @@ class Repository:
 def _git(folder: Path, *args: str) -> str:
     env = {**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_AUTHOR_DATE": "2026-01-01T00:00:00Z"}
     who = ["-c", "user.name=t", "-c", "user.email=t@example.com"]
-    return subprocess.run(["git", *who, *args], cwd=folder, check=True, capture_output=True, text=True, env=env).stdout.strip()
+    return subprocess.run(
+        ["git", *who, *args], cwd=folder, check=True, capture_output=True, text=True, env=env
+    ).stdout.strip()
 
 
 def _commit(folder: Path, files: dict[str, str]) -> str:
@@ -183,7 +185,9 @@ def test_hooks_and_configuration_of_the_repository_do_nothing(tmp_path: Path, re
     hook = repository.folder / ".git" / "hooks" / "post-checkout"
     hook.write_text(f"#!/bin/sh\ntouch {touched}\n")
     hook.chmod(0o755)
-    _commit(repository.folder, {"etl/.gitattributes": "* filter=x", ".gitmodules": "[submodule \"s\"]\n\tpath=s\n\turl=/x"})
+    _commit(
+        repository.folder, {"etl/.gitattributes": "* filter=x", ".gitmodules": '[submodule "s"]\n\tpath=s\n\turl=/x'}
+    )
     assert _fetch(tmp_path, _source(repository)).code == 0
     assert not touched.exists()
 
@@ -234,7 +238,9 @@ def http() -> Iterator[Any]:
     server.shutdown()
 
 
-@pytest.mark.parametrize("credentials", [{"username": "git", "password": TOKEN}, {"bearerToken": TOKEN}], ids=["basic", "bearer"])
+@pytest.mark.parametrize(
+    "credentials", [{"username": "git", "password": TOKEN}, {"bearerToken": TOKEN}], ids=["basic", "bearer"]
+)
 def test_a_credential_opens_the_repository(
     tmp_path: Path, repository: Repository, http: Any, credentials: dict[str, str]
 ) -> None:
@@ -287,12 +293,11 @@ def test_ssh_without_known_hosts_is_refused(tmp_path: Path) -> None:
 def test_a_config_map_is_digested_as_its_items(tmp_path: Path) -> None:
     project = tmp_path / "pod" / "project"
     data = project / "..2026_11_22"
-    (data / "models").mkdir(parents=True)
-    (data / "config.yaml").write_text("a: 1")
-    (data / "models" / "m.sql").write_text("x")
+    data.mkdir(parents=True)
     (project / "..data").symlink_to("..2026_11_22")
-    (project / "config.yaml").symlink_to("..data/config.yaml")
-    (project / "models").symlink_to("..data/models")
+    for name, text in (("config.yaml", "a: 1"), ("models/m_1.sql", "x")):
+        (data / paths.escape(name)).write_text(text)
+        (project / paths.escape(name)).symlink_to(f"..data/{paths.escape(name)}")
     gateway = Gateway("main", Connection("duckdb"), Owner("c", "n", "g"))
     task = Task(TaskKind.RESOLVE, "resolve-1", "n1", gateway, source=Source(SourceKind.CONFIG_MAP))
     env = {
@@ -302,4 +307,4 @@ def test_a_config_map_is_digested_as_its_items(tmp_path: Path) -> None:
     }  # fmt: skip
     subprocess.run([str(RUNNER), "-m", "vulcan_runner"], env=env, check=True, capture_output=True)
     found = json.loads((tmp_path / "result").read_text())
-    assert found["digest"] == digest.of_files({"config.yaml": b"a: 1", "models/m.sql": b"x"})
+    assert found["digest"] == digest.of_files({"config.yaml": b"a: 1", "models/m_1.sql": b"x"})

@@ -12,7 +12,7 @@ from vulcan_contract.task import PlanOptions, Source, SourceKind, TaskKind
 
 
 def test_the_digest_is_the_same_in_every_process(anywhere: System) -> None:
-    anywhere.ready().write(projects.SMALL)
+    anywhere.write(projects.SMALL)
     first = anywhere.plan().result.summary
     assert anywhere.project is not None
     anywhere.use(anywhere.project)
@@ -41,7 +41,7 @@ def test_a_first_plan_says_what_it_would_do(local: System) -> None:
 
 
 def test_an_applied_plan_is_no_change_and_leads_to_the_same(anywhere: System) -> None:
-    anywhere.ready().write(projects.SMALL)
+    anywhere.write(projects.SMALL)
     before = anywhere.plan()
     anywhere.apply(before)
     after = anywhere.plan().result
@@ -52,14 +52,13 @@ def test_an_applied_plan_is_no_change_and_leads_to_the_same(anywhere: System) ->
 
 
 def test_changes_are_counted_by_kind(deployed: System) -> None:
-    local = deployed
-    local.write(
+    deployed.write(
         {
             "models/days.sql": projects.DAYS.replace("1 AS n", "2 AS n"),
             "models/new.sql": "MODEL (name t.new, kind FULL); SELECT 1 AS x;",
         }
     )
-    summary = local.plan().result.summary
+    summary = deployed.plan().result.summary
     assert summary is not None
     counts = (summary.added, summary.directly_modified, summary.indirectly_modified, summary.breaking, summary.removed)
     assert counts == (1, 1, 2, 1, 0)
@@ -68,11 +67,10 @@ def test_changes_are_counted_by_kind(deployed: System) -> None:
 
 
 def test_removing_most_models_shows(deployed: System) -> None:
-    local = deployed
-    assert local.project is not None
+    assert deployed.project is not None
     for name in ("total", "shown"):
-        (local.project / "models" / f"{name}.sql").unlink()
-    summary = local.plan().result.summary
+        (deployed.project / "models" / f"{name}.sql").unlink()
+    summary = deployed.plan().result.summary
     assert summary is not None
     assert (summary.removed, summary.removed_percent) == (2, 66.67)
     assert summary.destructive == ("t.shown", "t.total")
@@ -88,19 +86,17 @@ def test_removing_most_models_shows(deployed: System) -> None:
     ids=["the project decides", "everything breaks", "one model breaks"],
 )
 def test_categories_follow_the_spec(deployed: System, options: PlanOptions, category: str, intervals: int) -> None:
-    local = deployed
-    local.write({"models/total.sql": projects.TOTAL.replace("SUM(n) AS n", "SUM(n) AS n, 7 AS seven")})
-    summary = local.plan(plan=options).result.summary
+    deployed.write({"models/total.sql": projects.TOTAL.replace("SUM(n) AS n", "SUM(n) AS n, 7 AS seven")})
+    summary = deployed.plan(plan=options).result.summary
     assert summary is not None
     changed = {m.name: m for m in summary.models}["t.total"]
     assert (changed.category, changed.intervals) == (category, intervals)
 
 
 def test_without_categories_a_plan_says_which_model_needs_one(deployed: System) -> None:
-    local = deployed
     off = "\nplan:\n  auto_categorize_changes: {sql: 'off'}\n"
-    local.write({"models/days.sql": projects.DAYS.replace("1 AS n", "2 AS n"), "config.yaml": projects.CONFIG + off})
-    ended = local.plan()
+    deployed.write({"models/days.sql": projects.DAYS.replace("1 AS n", "2 AS n"), "config.yaml": projects.CONFIG + off})
+    ended = deployed.plan()
     assert (ended.result.reason, ended.result.message) == (Reason.UNCATEGORIZED, "No category for t.days.")
 
 
@@ -174,7 +170,11 @@ default_connection: {type: duckdb}
     local.gateway = dataclasses.replace(local.gateway, variables={"land": "AT"})
     task = local.task(TaskKind.PLAN)
     planned = local.pod(task)
-    assert planned.report(task.nonce)["ignored"] == ["gateways of config.yaml", "default_connection of config.yaml", ".env"]
+    assert planned.report(task.nonce)["ignored"] == [
+        "gateways of config.yaml",
+        "default_connection of config.yaml",
+        ".env",
+    ]
     local.apply(planned)
     assert local.query("select city, land, gateway from t.city") == [("Wien", "AT", "main")]
 
@@ -221,9 +221,8 @@ def test_another_hash_seed_is_refused(local: System) -> None:
 
 
 def test_an_environment_from_the_plain_cli_is_adopted(deployed: System) -> None:
-    local = deployed
-    local.query_state("delete from sqlmesh._vulcan_apply")
-    summary = local.plan().result.summary
+    deployed.query_state("delete from sqlmesh._vulcan_apply")
+    summary = deployed.plan().result.summary
     assert summary is not None
     assert (summary.adopted, summary.has_changes) == (True, False)
 

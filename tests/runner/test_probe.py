@@ -6,7 +6,7 @@ import duckdb
 import pytest
 
 from tests.runner.postgres import Server
-from tests.runner.system import System
+from tests.runner.system import NAME, System
 from vulcan_contract.reasons import Reason
 from vulcan_contract.task import Connection, Owner, SecretRef
 
@@ -19,8 +19,8 @@ def _with_state(system: System, **options: object) -> Connection:
     return dataclasses.replace(state, options={**state.options, **options})
 
 
-def test_an_empty_state_is_initialised_once(anywhere: System) -> None:
-    first, second = anywhere.probe().result, anywhere.probe().result
+def test_an_empty_state_is_initialised_once(untouched: System) -> None:
+    first, second = untouched.probe().result, untouched.probe().result
     assert first.probe and second.probe
     assert (first.reason, first.probe.initialised) == (Reason.SUCCEEDED, True)
     assert (second.reason, second.probe.initialised) == (Reason.SUCCEEDED, False)
@@ -71,7 +71,6 @@ def test_an_unknown_engine_is_a_configuration_error(local: System) -> None:
 
 
 def test_a_known_state_that_is_empty_is_lost_until_taken_over(remote: System) -> None:
-    remote.ready()
     remote.query_state("drop schema sqlmesh cascade")
     assert remote.probe().result.reason is Reason.STATE_LOST
     again = remote.probe(takeover="empty").result
@@ -79,18 +78,16 @@ def test_a_known_state_that_is_empty_is_lost_until_taken_over(remote: System) ->
     assert (again.reason, again.probe.initialised) == (Reason.SUCCEEDED, True)
 
 
-def test_an_empty_state_beside_a_full_warehouse_is_lost(anywhere: System) -> None:
-    anywhere.query("create schema sqlmesh__shop")
-    ended = anywhere.probe()
+def test_an_empty_state_beside_a_full_warehouse_is_lost(untouched: System) -> None:
+    untouched.query("create schema sqlmesh__shop")
+    ended = untouched.probe()
     assert ended.result.reason is Reason.STATE_LOST
     assert "sqlmesh__shop" in ended.result.message
 
 
 def test_another_state_under_the_gateway_is_noticed(remote: System, servers: Servers) -> None:
-    remote.ready()
-    name = str(remote.gateway.connection.options["database"])
-    servers[1].execute(f'create database "{name}_new" owner "{name}"')
-    other = _with_state(remote, database=f"{name}_new")
+    servers[1].copy("template0", "other", NAME)
+    other = _with_state(remote, database="other")
     lost = remote.probe(state_connection=other)
     assert lost.result.reason is Reason.STATE_LOST
     copied = remote.probe(state_connection=other, state_identity=None)
@@ -104,7 +101,6 @@ def test_another_state_under_the_gateway_is_noticed(remote: System, servers: Ser
 
 
 def test_two_gateways_conflict_whatever_host_name_they_use(remote: System) -> None:
-    remote.ready()
     rival = Owner("cluster-1", "analytics", "rival")
     through = _with_state(remote, host="localhost")
     ended = remote.probe(owner=rival, state_connection=through, state_identity=None)
@@ -116,7 +112,6 @@ def test_two_gateways_conflict_whatever_host_name_they_use(remote: System) -> No
 
 
 def test_a_gateway_that_was_created_again_adopts_its_state(anywhere: System) -> None:
-    anywhere.ready()
     assert anywhere.probe(state_identity=None).result.reason is Reason.SUCCEEDED
 
 

@@ -9,7 +9,7 @@ from vulcan_contract.reasons import Reason, Retry
 from vulcan_contract.task import TaskKind
 
 DAY = 86_400_000
-SIGNAL = '''
+SIGNAL = """
 import os
 from sqlmesh import signal
 
@@ -17,7 +17,7 @@ from sqlmesh import signal
 @signal()
 def not_before(batch) -> bool:
     return os.path.exists("%s")
-'''
+"""
 
 
 def _forget_last_day(system: System, *, models: str = "%") -> None:
@@ -32,16 +32,14 @@ def _tomorrow() -> datetime:
     return datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
 
 
-def test_what_is_due_is_computed_once(anywhere: System) -> None:
-    anywhere.ready().write(projects.SMALL)
-    anywhere.deploy()
-    _forget_last_day(anywhere)
-    due = anywhere.run()
+def test_what_is_due_is_computed_once(settled: System) -> None:
+    _forget_last_day(settled)
+    due = settled.run()
     assert due.result.reason is Reason.SUCCEEDED, due.result.message
     assert due.result.work is not None
     assert (due.result.work.batches, due.result.work.intervals_behind) == (3, 0)
-    assert anywhere.query("select count(*), count(distinct day) from t.days") == [(3, 3)]
-    idle = anywhere.run().result
+    assert settled.query("select count(*), count(distinct day) from t.days") == [(3, 3)]
+    idle = settled.run().result
     assert (idle.reason, idle.outcome.value) == (Reason.NOTHING_TO_DO, "Succeeded")
     assert idle.work is not None and idle.work.next_run is not None
     assert datetime.fromisoformat(idle.work.next_run) == _tomorrow()
@@ -80,7 +78,8 @@ def test_told_to_stop_it_does_not_start_over(local: System) -> None:
 def test_a_failing_model_stops_only_what_depends_on_it(deployed: System) -> None:
     _forget_last_day(deployed)
     (name,) = next(
-        row for row in deployed.query("select table_name from information_schema.tables where table_name like 't__days__%'")
+        row
+        for row in deployed.query("select table_name from information_schema.tables where table_name like 't__days__%'")
     )
     deployed.query(f'alter table sqlmesh__t."{name}" drop column n')
     ended = deployed.run()

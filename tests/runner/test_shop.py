@@ -4,12 +4,8 @@ from tests.runner.system import ROOT, System
 from vulcan_contract.reasons import Reason
 
 
-def test_shop_goes_from_nothing_to_a_run(anywhere: System) -> None:
-    system = anywhere
-    probed = system.probe()
-    assert probed.result.reason is Reason.SUCCEEDED, probed.stdout
-    assert probed.result.probe is not None and probed.result.probe.initialised
-    system.ready()
+def test_shop_goes_from_nothing_to_a_run(untouched: System) -> None:
+    system = untouched.ready()
     system.use(ROOT / "examples" / "shop")
     planned = system.plan()
     assert planned.result.reason is Reason.SUCCEEDED
