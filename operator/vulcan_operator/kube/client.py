@@ -98,11 +98,14 @@ class HttpKube:
         self._write_timeout = write_timeout
         self._limit = limit or RateLimit(0, 0)
         self._crash = CrashPoint(os.environ.get(CRASH_VARIABLE, ""))
+        self._prefix = ""
         self.fence: Fence = lambda: True
 
     def unfenced(self, timeout: float) -> "HttpKube":
-        """For the elector, whose writes raise the fence."""
-        return HttpKube(self._transport, write_timeout=timeout)
+        """For the elector, whose writes raise the fence; as crash points they are called `elector-…`."""
+        kube = HttpKube(self._transport, write_timeout=timeout)
+        kube._prefix = "elector-"
+        return kube
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Raw:
         return await self._read(resource, "get", resource.path(namespace, name), namespace)
@@ -178,13 +181,13 @@ class HttpKube:
         if not self.fence():
             raise errors.NotLeader(f"{verb} {resource.plural} {namespace}/{name}: this instance does not lead any more")
         target = f"{resource.plural}/{sub}" if sub else resource.plural
-        self._crash.reached(f"{verb}-{target}", "before")
+        self._crash.reached(f"{self._prefix}{verb}-{target}", "before")
         request = Request(
             method, resource.path(namespace, name or None, sub), verb=verb, resource=target, namespace=namespace,
             params=params, body=body, content_type=content_type, timeout=self._write_timeout,
         )  # fmt: skip
         answer = await self._transport.send(request)
-        self._crash.reached(f"{verb}-{target}", "after")
+        self._crash.reached(f"{self._prefix}{verb}-{target}", "after")
         return dict(answer)
 
 
