@@ -5,6 +5,7 @@ Used by `kube.client` only. Knows HTTP, not what requests mean; retries nothing 
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from vulcan_operator.kube.access import Access
 
 Observe = Callable[[str, str, int, float], None]  # verb, resource, HTTP status (0: no answer), seconds
 _DOUBT_SECONDS = 30.0
+_NOT_PLAIN = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+_HALVES = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,7 @@ class Transport:
         headers = {"Content-Type": request.content_type} if request.body is not None else {}
         if header := await self._access.current_header():
             headers["Authorization"] = header
-        body = None if request.body is None else json.dumps(request.body, separators=(",", ":")).encode()
+        body = None if request.body is None else encode(request.body)
         async with self._session.request(
             request.method, self._access.server + request.path, params=request.params, data=body, headers=headers,
             timeout=aiohttp.ClientTimeout(total=request.timeout), proxy=self._access.proxy,
@@ -145,6 +148,13 @@ class Transport:
         ) as response:  # fmt: skip
             after = response.headers.get("Retry-After", "")
             return response.status, await response.read(), float(after) if after.isdigit() else None
+
+
+def encode(body: Any) -> bytes:
+    """JSON that is YAML, too: server-side apply is read as YAML, which knows no surrogate pairs, and some characters only
+    escaped. Half a pair is no character at all."""
+    text = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
+    return _NOT_PLAIN.sub(lambda c: f"\\u{ord(c[0]):04x}", _HALVES.sub("\ufffd", text)).encode()
 
 
 def _status_object(answer: bytes) -> tuple[str, str]:
