@@ -17,10 +17,12 @@ def stamp(moment: dt.datetime) -> str:
 
 
 def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Deep merge of dictionaries; everything else is replaced."""
+    """Deep merge of dictionaries; everything else is replaced, and None takes it away."""
     out = dict(base)
     for key, value in over.items():
-        old = out.get(key)
+        old = out.pop(key, None)
+        if value is None:
+            continue
         out[key] = merged(old, value) if isinstance(value, dict) and isinstance(old, dict) else value
     return out
 

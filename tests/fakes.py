@@ -4,7 +4,6 @@ Faithful where decisions depend on it: resourceVersions and conflicts, uids, gen
 finalizers, preconditions, schemas of the CRDs, label syntax. It refuses what a real server refuses.
 """
 
-import copy
 import datetime as dt
 import functools
 import re
@@ -87,8 +86,8 @@ class FakeKube:
         if before is None:
             return self._create(resource, meta.get("namespace", ""), raw)
         changed = {
-            **copy.deepcopy(before),
-            **{k: v for k, v in copy.deepcopy(raw).items() if k not in ("metadata", "status")},
+            **_copy(before),
+            **{k: v for k, v in _copy(raw).items() if k not in ("metadata", "status")},
         }
         for part in ("labels", "annotations"):
             changed["metadata"][part] = dict(meta.get(part, {}))
@@ -97,7 +96,7 @@ class FakeKube:
     def set_status(self, resource: Resource, namespace: str, name: str, status: Raw) -> Raw:
         """What other controllers write."""
         key = self._key(resource, namespace, name)
-        return self._store(resource, key, {**copy.deepcopy(self.objects[key]), "status": status})
+        return self._store(resource, key, {**_copy(self.objects[key]), "status": status})
 
     def remove(self, resource: Resource, namespace: str, name: str) -> None:
         """Gone, whatever finalizers it has."""
@@ -107,7 +106,7 @@ class FakeKube:
 
     def all(self, resource: Resource) -> list[Raw]:
         """All objects of a kind, in order of creation."""
-        return [copy.deepcopy(raw) for (plural, _, _), raw in self.objects.items() if plural == resource.plural]
+        return [_copy(raw) for (plural, _, _), raw in self.objects.items() if plural == resource.plural]
 
     # --- Kube
 
@@ -116,7 +115,7 @@ class FakeKube:
         raw = self.objects.get(self._key(resource, namespace, name))
         if raw is None:
             raise errors.NotFound(f'{resource.plural} "{name}" not found', status=404)
-        return copy.deepcopy(raw)
+        return _copy(raw)
 
     async def pages(self, resource: Resource, namespace: str | None = None, labels: str = "") -> AsyncIterator[Page]:
         self._fault(f"list-{resource.plural}")
@@ -150,7 +149,7 @@ class FakeKube:
         key, before = self._existing(resource, namespace, name)
         if body["metadata"].get("resourceVersion") != before["metadata"]["resourceVersion"]:
             raise errors.Conflict("the object has been modified", status=409, reason="Conflict")
-        return self._end(write, self._store(resource, key, copy.deepcopy(body)))
+        return self._end(write, self._store(resource, key, _copy(body)))
 
     async def apply(
         self,
@@ -168,9 +167,9 @@ class FakeKube:
         version = body["metadata"].get("resourceVersion")
         if version is not None and version != before["metadata"]["resourceVersion"]:
             raise errors.Conflict("the object has been modified", status=409, reason="Conflict")
-        changed = copy.deepcopy(before)
+        changed = _copy(before)
         if sub == "status":
-            changed["status"] = copy.deepcopy(body["status"])
+            changed["status"] = _copy(body["status"])
         else:
             changed = _merged(changed, {k: v for k, v in body.items() if k != "metadata"})
         if dry_run:
@@ -181,20 +180,20 @@ class FakeKube:
         write = f"merge-{resource.plural}"
         self._begin(write)
         key, before = self._existing(resource, namespace, name)
-        return self._end(write, self._store(resource, key, _merged(copy.deepcopy(before), body)))
+        return self._end(write, self._store(resource, key, _merged(_copy(before), body)))
 
     async def json_patch(self, resource: Resource, namespace: str, name: str, operations: Sequence[Raw]) -> Raw:
         write = f"patch-{resource.plural}"
         self._begin(write)
         key, before = self._existing(resource, namespace, name)
-        changed = copy.deepcopy(before)
+        changed = _copy(before)
         for operation in operations:
             *parents, last = operation["path"].strip("/").split("/")
             target = functools.reduce(lambda at, part: at[part], parents, changed)
             if operation["op"] == "test" and target.get(last) != operation["value"]:
                 raise errors.Invalid("the server rejected our request due to an error in our request", status=422)
             if operation["op"] in ("add", "replace"):
-                target[last] = copy.deepcopy(operation["value"])
+                target[last] = _copy(operation["value"])
         return self._end(write, self._store(resource, key, changed))
 
     async def delete(self, resource: Resource, namespace: str, name: str, uid: str = "") -> None:
@@ -210,7 +209,7 @@ class FakeKube:
         """As a deletion request does: with finalizers only marked."""
         before = self.objects[key]
         if before["metadata"].get("finalizers"):
-            marked = copy.deepcopy(before)
+            marked = _copy(before)
             marked["metadata"].setdefault("deletionTimestamp", _stamp(self.clock.now()))
             self._store(resource, key, marked)
             return
@@ -229,7 +228,7 @@ class FakeKube:
     def _end(self, write: str, answer: Raw) -> Raw:
         if self._crash and self._crash[:2] == [write, "after"]:
             self._count_down()
-        return copy.deepcopy(answer)
+        return _copy(answer)
 
     def _count_down(self) -> None:
         self._crash[2] -= 1
@@ -255,7 +254,7 @@ class FakeKube:
         return key, self.objects[key]
 
     def _create(self, resource: Resource, namespace: str, body: Raw) -> Raw:
-        raw = copy.deepcopy(body)
+        raw = _copy(body)
         key = self._key(resource, namespace, raw["metadata"]["name"])
         if resource.namespaced and (NAMESPACES.plural, "", namespace) not in self.objects and resource is not EVENTS:
             raise errors.NotFound(f'namespaces "{namespace}" not found', status=404)
@@ -295,7 +294,14 @@ class FakeKube:
 
     def _notify(self, resource: Resource, raw: Raw, deleted: bool) -> None:
         for watcher in self.watchers:
-            watcher(resource, copy.deepcopy(raw), deleted)
+            watcher(resource, _copy(raw), deleted)
+
+
+def _copy(value: Any) -> Any:
+    """JSON only, which is much faster than copy.deepcopy; stories copy all day."""
+    if isinstance(value, dict):
+        return {k: _copy(v) for k, v in value.items()}
+    return [_copy(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def _stamp(moment: dt.datetime) -> str:
@@ -304,7 +310,7 @@ def _stamp(moment: dt.datetime) -> str:
 
 def _merged(old: Any, new: Any) -> Any:
     if not isinstance(old, dict) or not isinstance(new, dict):
-        return copy.deepcopy(new)
+        return _copy(new)
     out = dict(old)
     for key, value in new.items():
         if value is None:

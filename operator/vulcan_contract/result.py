@@ -147,7 +147,8 @@ class Result:
 
 
 def _dump(result: Result) -> str:
-    return json.dumps(encode(result), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(encode(result), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.encode(errors="replace").decode()  # half a surrogate pair (a broken file name) has no bytes
 
 
 def _cut(text: str, length: int) -> str:
@@ -168,9 +169,14 @@ def _smaller(result: Result) -> Result:
         return dataclasses.replace(result, seconds={})
     if len(result.message) > 40:
         return dataclasses.replace(result, message=_cut(result.message, len(result.message) * 2 // 3))
+    if result.failures and len(result.failures[0].message) > 40:
+        first = result.failures[0]
+        shorter = dataclasses.replace(first, message=_cut(first.message, len(first.message) * 2 // 3))
+        return dataclasses.replace(result, failures=(shorter,))
     if result.failures:
         return dataclasses.replace(result, failures=())
-    if summary is not None and summary.destructive:
-        # The names are part of the decision, so they must be read from the report when they do not fit here.
-        return dataclasses.replace(result, summary=dataclasses.replace(summary, destructive=()))
+    if summary is not None and len(summary.destructive) > 1:
+        # One name must stay: that there are any decides who is asked. An apply that finds more than it was told stops.
+        kept = summary.destructive[: len(summary.destructive) * 2 // 3]
+        return dataclasses.replace(result, summary=dataclasses.replace(summary, destructive=kept))
     raise ContractError("the result does not fit into a termination message")

@@ -198,6 +198,7 @@ def _face(gateway: Gateway | None) -> object:
         conditions,
         status.state_identity,
         status.versions,
+        status.probe,  # what waits for an outage to end goes on
     )
 
 

@@ -162,6 +162,9 @@ class EnvironmentStatus(Model):
     run_failure: FailureStatus | None = Field(None, description="The same for scheduled runs.")
     last_run: RunStatus | None = Field(None, description="The last scheduled run.")
     next_run_time: Timestamp | None = Field(None, description="When the next run is due.")
+    schedule: Annotated[str, Field(max_length=200)] | None = Field(
+        None, description="The schedule that nextRunTime was set by: Auto, Manual, or the cron and its time zone."
+    )
     next_attempt_time: Timestamp | None = Field(None, description="When a failed task is tried again.")
     observed_plan_id: Annotated[str, Field(max_length=128)] | None = Field(
         None, description="SQLMesh's plan id of the environment at the last look; another than applied.planId is drift."

@@ -14,13 +14,13 @@ class Access:
 
     allowed: bool
     protected: bool = False
-    quota: int | None = None
+    quota: Grant | None = None  # the grant whose maxEnvironments counts
 
 
 def needs_labels(gateway: VulcanGateway, environment: VulcanEnvironment) -> bool:
     """Whether a grant can only be judged by the namespace's labels."""
     return any(
-        g.namespaces.from_ == "Selector" and _names(g, environment.sqlmesh_environment) for g in gateway.spec.grants
+        g.namespaces.from_ == "Selector" and names(g, environment.sqlmesh_environment) for g in gateway.spec.grants
     )
 
 
@@ -32,14 +32,18 @@ def access(gateway: VulcanGateway, environment: VulcanEnvironment, labels: Mappi
     matching = [
         g
         for g in gateway.spec.grants
-        if _names(g, environment.sqlmesh_environment) and _reaches(g, same, dict(labels or {}))
+        if names(g, environment.sqlmesh_environment) and _reaches(g, same, dict(labels or {}))
     ]
-    quotas = [g.max_environments for g in matching]
     return Access(
         allowed=bool(matching),
         protected=any(g.protected for g in matching),
-        quota=None if None in quotas else max((q for q in quotas if q is not None), default=None),
+        quota=_most_generous(matching),
     )
+
+
+def _most_generous(grants: list[Grant]) -> Grant | None:
+    limited = [g for g in grants if g.max_environments is not None]
+    return None if len(limited) < len(grants) else max(limited, key=lambda g: g.max_environments or 0, default=None)
 
 
 def deletion_policy(environment: VulcanEnvironment, protected: bool) -> str:
@@ -63,7 +67,8 @@ def image_allowed(environment: VulcanEnvironment, gateway: VulcanGateway) -> boo
     return all(any(fnmatch.fnmatchcase(image, p) for p in patterns) for image in named)
 
 
-def _names(grant: Grant, environment: str) -> bool:
+def names(grant: Grant, environment: str) -> bool:
+    """Whether a grant is for this SQLMesh environment name."""
     return any(fnmatch.fnmatchcase(environment, pattern) for pattern in grant.environments)
 
 

@@ -15,6 +15,8 @@ from vulcan_operator.api.environment_status import PlanStatus, PlanSummaryStatus
 from vulcan_operator.api.fields import parse_duration
 from vulcan_operator.api.policy import ApprovalItem
 
+_SHA = "sha256:"
+
 
 class Say(enum.Enum):
     """What the rules and people say of a plan."""
@@ -47,7 +49,7 @@ def retoken(plan: PlanStatus, spec: EnvironmentSpec) -> str:
 
 def decide(plan: PlanStatus, spec: EnvironmentSpec) -> Decision:
     """GO, WAIT or NO. One word of Reject for this very plan is a no."""
-    words = [a for a in spec.approvals if a.plan == plan.digest]
+    words = [a for a in spec.approvals if a.plan.removeprefix(_SHA) == plan.digest.removeprefix(_SHA)]
     rejected = [a for a in words if a.decision == "Reject"]
     if rejected:
         return Decision(Say.NO, _rejection(rejected[0]), tuple(a.by for a in rejected))
@@ -59,6 +61,12 @@ def decide(plan: PlanStatus, spec: EnvironmentSpec) -> Decision:
     if missing <= 0:
         return Decision(Say.GO, f"approved by {', '.join(approved)}", approved)
     return Decision(Say.WAIT, f"{'; '.join(causes)}: {missing} approval{'s' if missing > 1 else ''} missing", approved)
+
+
+def approvers(plan: PlanStatus, spec: EnvironmentSpec) -> tuple[str, ...]:
+    """Whose approvals let the plan through; none when it needs none."""
+    decision = decide(plan, spec)
+    return decision.by if decision.say is Say.GO else ()
 
 
 def needs_people(summary: PlanSummaryStatus, spec: EnvironmentSpec, *, adopted: bool) -> list[str]:
@@ -86,14 +94,18 @@ def _above_limits(summary: PlanSummaryStatus, spec: EnvironmentSpec) -> list[str
     limits = spec.plan.limits
     history = parse_duration(limits.max_history).days if limits.max_history else None
     before = summary.total_models - summary.added + summary.removed
-    removed = round(100 * summary.removed / before) if before else 0
+    removed = 100 * summary.removed / before if before else 0
     checks = (
         ("maxBackfillIntervals", summary.backfill_intervals, limits.max_backfill_intervals),
         ("maxRebuiltModels", summary.rebuilt_models, limits.max_rebuilt_models),
         ("maxHistory in days", summary.history_days, history),
         ("maxRemovedPercent", removed, limits.max_removed_percent),
     )
-    return [f"{name}: {is_} above {most}" for name, is_, most in checks if most is not None and is_ > most]
+    return [f"{name}: {_text(is_)} above {most}" for name, is_, most in checks if most is not None and is_ > most]
+
+
+def _text(number: float) -> str:
+    return str(number) if isinstance(number, int) else f"{number:.1f}"
 
 
 def _rejection(item: ApprovalItem) -> str:

@@ -21,6 +21,14 @@ _OUTAGE = {
     Reason.SECRET_MISSING,
     Reason.SECRET_KEY_MISSING,
 }
+_GATEWAYS_OWN = {
+    Reason.CONFIG_INVALID,
+    Reason.STATE_OWNERSHIP,
+    Reason.STATE_LOST,
+    Reason.STATE_IDENTITY,
+    Reason.STATE_MIGRATION,
+    Reason.RUNNER_OUTDATED,
+}
 
 
 @dataclass(frozen=True)
@@ -76,9 +84,7 @@ class Context:
         """A request annotation (`plan` or `run`) that was not answered yet."""
         name = names.RUN_REQUESTED if kind == "run" else names.PLAN_REQUESTED
         asked = self.environment.metadata.annotations.get(name, "")[:64]
-        return (
-            asked if asked and asked != getattr(status, f"last_handled_{kind}_requested_at") else None
-        )
+        return asked if asked and asked != getattr(status, f"last_handled_{kind}_requested_at") else None
 
     def expired_at(self) -> dt.datetime | None:
         """When spec.ttl is over, counted from the last apply or else from creation."""
@@ -88,8 +94,28 @@ class Context:
         return start + parse_duration(ttl) if ttl is not None and start is not None else None
 
     def retry_at(self, failure: FailureStatus) -> dt.datetime | None:
-        """When a failure may be tried again; at once when the gateway answered a probe after an outage."""
+        """When a failure may be tried again; sooner when what it waited for has come.
+
+        An outage: the gateway has answered a probe since. A fault of the gateway's: the same, but with a pause, for
+        its probe may be content with what this environment is not. A missing prod: it is there.
+        """
+        policy = self.environment.spec.retry
         probe = self.seen.gateway.status.probe if self.seen.gateway is not None else None
-        if probe is not None and probe.time > failure.time and failure.reason in _OUTAGE and failure.attempts <= 3:
+        probed = probe is not None and probe.time > failure.time
+        if probed and failure.reason in _OUTAGE and failure.attempts <= 3:
             return self.now
-        return schedule.retry_time(failure, self.environment.spec.retry)
+        if probed and failure.reason in _GATEWAYS_OWN:
+            return failure.time + schedule.backoff(failure.attempts, policy)
+        if failure.reason == Reason.REFERENCE_MISSING and failure.attempts <= 3 and self.reference_applied:
+            return self.now
+        return schedule.retry_time(failure, policy)
+
+    @property
+    def reference_applied(self) -> bool:
+        """Whether another environment of the gateway is an applied prod."""
+        return any(s.environment == "prod" and s.applied for s in self.seen.siblings)
+
+    @property
+    def start_deadline(self) -> str:
+        """How long a pod may take to start."""
+        return self.seen.gateway.spec.runner.start_deadline if self.seen.gateway is not None else "5m"

@@ -9,13 +9,14 @@ import datetime as dt
 
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api import names
-from vulcan_operator.api.conditions import Type, Why
+from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import EnvironmentStatus
 from vulcan_operator.api.fields import TaskStatus
-from vulcan_operator.plan import gates, jobs, launch, schedule, slot, verdicts
-from vulcan_operator.plan.actions import Note, SetFinalizer
+from vulcan_operator.plan import gates, jobs, launch, schedule, slot, tidy, verdicts
+from vulcan_operator.plan.actions import DeleteConfigMap, Note, SetFinalizer, StopPods
 from vulcan_operator.plan.context import Context
-from vulcan_operator.plan.status import Draft, Verdict, holds
+from vulcan_operator.plan.jobs import Progress
+from vulcan_operator.plan.status import Draft, Verdict
 
 _GIVE_UP = dt.timedelta(minutes=10)
 _SLOT_CHECK = dt.timedelta(seconds=20)
@@ -36,28 +37,47 @@ def _finalizers(context: Context, *, with_ours: bool) -> SetFinalizer:
     return SetFinalizer(context.key, meta.resource_version, (*others, names.FINALIZER) if with_ours else others)
 
 
-def plan_deletion(draft: Draft[EnvironmentStatus], context: Context, *, busy: bool) -> Draft[EnvironmentStatus]:
-    """The next step towards the object's end; `busy`: its Job still runs, which is awaited."""
+def plan_deletion(
+    draft: Draft[EnvironmentStatus], context: Context, progress: Progress | None
+) -> Draft[EnvironmentStatus]:
+    """The next step towards the object's end; `progress`: of its Job that still runs, which is awaited."""
     if names.FINALIZER not in context.environment.metadata.finalizers:
         return draft  # others hold it
     deleted = context.environment.metadata.deletion_timestamp
     assert deleted is not None
-    if busy:
-        return _say(draft.again(context.now + _SLOT_CHECK), context, "waiting for its Job to end")
     gone = _gone(draft, context, deleted)
     if gone is not None:
         note = Note(
             Why.DELETION_FORCED, f"let go without invalidating: {gone}", warning=True, audit=_audit(context, gone)
         )
-        return draft.saying(note).then(_finalizers(context, with_ours=False))
-    if _invalidated(draft, context):
-        return draft.then(_finalizers(context, with_ours=False))
+        return _let_go(draft.saying(note), context)
+    if progress is not None:
+        return _await(draft.again(deleted + _GIVE_UP), context, progress)
+    if draft.status.task is not None and draft.status.task.kind != TaskKind.INVALIDATE:
+        draft = draft.having(task=None)
+    if draft.status.applied is None and draft.status.plan is None:
+        return _let_go(draft, context)  # it never came to life, or its invalidate task has ended well
     failure = draft.status.failure
     if failure is not None and failure.task == TaskKind.INVALIDATE:
         again = schedule.retry_time(failure, context.environment.spec.retry)
         if again is None or again > context.now:
             return _say(draft.again(again, deleted + _GIVE_UP), context, failure.message)
     return _start(draft, context, deleted)
+
+
+def _let_go(draft: Draft[EnvironmentStatus], context: Context) -> Draft[EnvironmentStatus]:
+    copies = sorted(set(tidy.copy_names(context.environment, context.environment.status)))
+    return draft.then(
+        *(DeleteConfigMap(context.gateway_namespace, name) for name in copies), _finalizers(context, with_ours=False)
+    )
+
+
+def _await(draft: Draft[EnvironmentStatus], context: Context, progress: Progress) -> Draft[EnvironmentStatus]:
+    """Its Job still runs: what it computes is of no use any more, so it is told to stop (what invalidates is not)."""
+    task, pod = draft.status.task, progress.pod
+    if task is not None and task.kind != TaskKind.INVALIDATE and pod is not None and pod.started and not pod.deleting:
+        draft = draft.then(StopPods(context.gateway_namespace, task.job))
+    return _say(draft, context, "waiting for its Job to end")
 
 
 def _gone(draft: Draft[EnvironmentStatus], context: Context, deleted: dt.datetime) -> str | None:
@@ -70,21 +90,8 @@ def _gone(draft: Draft[EnvironmentStatus], context: Context, deleted: dt.datetim
     return None
 
 
-def _invalidated(draft: Draft[EnvironmentStatus], context: Context) -> bool:
-    """Whether it never came to life, or its invalidate task ended well (recorded: no failure and no task left)."""
-    if draft.status.applied is None and draft.status.plan is None:
-        return True
-    before = context.environment.status.task
-    return (
-        before is not None
-        and before.kind == TaskKind.INVALIDATE
-        and draft.status.task is None
-        and (draft.status.failure is None)
-    )
-
-
 def _start(draft: Draft[EnvironmentStatus], context: Context, deleted: dt.datetime) -> Draft[EnvironmentStatus]:
-    if gates.gateway_not_ready(context) is not None and not holds(context.gateway.status.conditions, Type.READY):
+    if gates.gateway_not_ready(context) is not None:
         return _say(draft.again(deleted + _GIVE_UP), context, "waiting for its gateway")
     failure, meta = draft.status.failure, context.environment.metadata
     known = failure.last_attempt if failure is not None and failure.task == TaskKind.INVALIDATE else 0
@@ -96,7 +103,7 @@ def _start(draft: Draft[EnvironmentStatus], context: Context, deleted: dt.dateti
         inputs="delete",
         attempt=attempt,
         state="Started",
-        priority=slot.Priority.OTHER,
+        priority=int(slot.Priority.OTHER),
         since=waiting.since if waiting is not None and waiting.kind == TaskKind.INVALIDATE else context.now,
         why="deleted",
     )

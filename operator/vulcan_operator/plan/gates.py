@@ -1,13 +1,20 @@
 """Why an environment must wait or stop: an ordered chain of small checks, each a Verdict or nothing. Pure."""
 
+import datetime as dt
+import re
 from collections.abc import Callable
 
+from vulcan_contract.reasons import ABOUT, Reason
 from vulcan_operator.api.conditions import Type, Why
+from vulcan_operator.api.fields import Condition
 from vulcan_operator.plan import access, status
 from vulcan_operator.plan.context import Context
 from vulcan_operator.plan.status import Verdict
 
 Gate = Callable[[Context], Verdict | None]
+REFERENCE_MISSING = str(Reason.REFERENCE_MISSING)
+_REFERENCE = "prod"
+_SINCE = re.compile(r"suspended since ([0-9TZ:-]+)")
 
 
 def first(context: Context) -> Verdict | None:
@@ -21,9 +28,16 @@ def suspended(context: Context) -> Verdict | None:
     if not spec.suspend or (spec.suspend_until is not None and spec.suspend_until <= context.now):
         return None
     ready = status.condition(context.environment.status.conditions, Type.READY)
-    until = f" until {spec.suspend_until:%Y-%m-%dT%H:%MZ}" if spec.suspend_until else ""
-    why = f": {spec.suspend_reason}" if spec.suspend_reason else ""
-    return Verdict(ready.status if ready else "Unknown", Why.SUSPENDED, f"suspended{until}{why}")
+    message = suspension(spec.suspend_reason, spec.suspend_until, ready, context.now)
+    return Verdict(ready.status if ready else "Unknown", Why.SUSPENDED, message)
+
+
+def suspension(reason: str | None, until: dt.datetime | None, ready: Condition | None, now: dt.datetime) -> str:
+    """Since when (as the last look said, if it was suspended then), until when and why."""
+    known = _SINCE.match(ready.message) if ready is not None and ready.reason == Why.SUSPENDED else None
+    since = known.group(1) if known is not None else f"{now:%Y-%m-%dT%H:%MZ}"
+    ends = f" until {until:%Y-%m-%dT%H:%MZ}" if until else ""
+    return f"suspended since {since}{ends}" + (f": {reason}" if reason else "")
 
 
 def gateway_missing(context: Context) -> Verdict | None:
@@ -53,7 +67,9 @@ def name_taken(context: Context) -> Verdict | None:
     older = [
         s
         for s in context.seen.siblings
-        if s.environment == name and (s.created or context.now, str(s.key)) < (mine[0] or context.now, mine[1])
+        if s.environment == name
+        and not s.refused  # who may not use the gateway takes no name away
+        and (s.created or context.now, str(s.key)) < (mine[0] or context.now, mine[1])
     ]
     if not older:
         return None
@@ -63,19 +79,23 @@ def name_taken(context: Context) -> Verdict | None:
 
 def quota(context: Context) -> Verdict | None:
     """A grant's maxEnvironments, the oldest first."""
-    most = context.access.quota
-    if most is None:
+    grant = context.access.quota
+    if grant is None or grant.max_environments is None:
         return None
     mine = context.environment.metadata.creation_timestamp or context.now
-    namespace = context.environment.metadata.namespace
+    same, most = grant.namespaces.from_ == "Same", grant.max_environments
     earlier = sum(
         1
         for s in context.seen.siblings
-        if s.key.namespace == namespace and ((s.created or context.now), str(s.key)) < (mine, str(context.key))
+        if access.names(grant, s.environment)
+        and not s.refused
+        and (not same or s.key.namespace == context.gateway_namespace)
+        and ((s.created or context.now), str(s.key)) < (mine, str(context.key))
     )
     if earlier < most:
         return None
-    return Verdict("False", Why.QUOTA, f"the grant allows {most} environments from {namespace}", stalled=True)
+    names = ", ".join(grant.environments)
+    return Verdict("False", Why.QUOTA, f"the grant for {names} allows {most} environments", stalled=True)
 
 
 def image_not_allowed(context: Context) -> Verdict | None:
@@ -109,6 +129,17 @@ def gateway_not_ready(context: Context) -> Verdict | None:
     return None
 
 
+def reference_missing(context: Context) -> Verdict | None:
+    """SQLMesh branches every environment from prod: a new one waits until prod is there, if somebody makes it."""
+    if context.environment.sqlmesh_environment == _REFERENCE or context.environment.status.applied is not None:
+        return None
+    references = [s for s in context.seen.siblings if s.environment == _REFERENCE and not s.refused and not s.deleting]
+    if not references or any(s.applied for s in references):
+        return None
+    message = f"waiting for VulcanEnvironment {references[0].key}: {ABOUT[Reason.REFERENCE_MISSING].meaning}"
+    return Verdict("False", REFERENCE_MISSING, message, reconciling=True)
+
+
 GATES: tuple[Gate, ...] = (
     suspended,
     gateway_missing,
@@ -118,4 +149,5 @@ GATES: tuple[Gate, ...] = (
     image_not_allowed,
     no_revision,
     gateway_not_ready,
+    reference_missing,
 )

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 from vulcan_contract.codec import ContractError
 from vulcan_contract.digest import of_json
-from vulcan_contract.reasons import Reason
+from vulcan_contract.reasons import Outcome, Reason
 from vulcan_contract.result import Result
+from vulcan_contract.task import TaskKind
 from vulcan_operator.api.fields import TaskStatus, parse_duration
 from vulcan_operator.plan.seen import JobSeen, JobState, PodSeen
 
 _PULL = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError")
-KEEP_RECORDED = 3 * 24 * 3600  # seconds a recorded Job stays for people to look at
 
 
 class Stage(enum.Enum):
@@ -61,8 +61,12 @@ def classify(
         # Its pod may still be writing although the Job is gone: not absent before that has ended.
         if pod is not None and not pod.ended:
             return Progress(Stage.RUNNING, "the Job was deleted, its pod is still there", pod=pod)
+        if pod is not None and pod.termination:
+            return Progress(Stage.ENDED, result=_result(task, job, pod), pod=pod)
         return Progress(Stage.ABSENT, pod=pod)
-    if job.state is not JobState.UNFINISHED:
+    # A stopped pod goes away with its result once the Job controller has counted it: its word is taken before that.
+    stopped = pod is not None and pod.deleting and pod.ended and bool(pod.termination)
+    if job.state is not JobState.UNFINISHED or stopped:
         return Progress(Stage.ENDED, result=_result(task, job, pod), job=job, pod=pod)
     if pod is not None and pod.started:
         return Progress(Stage.RUNNING, job=job, pod=pod)
@@ -90,15 +94,39 @@ def _stuck(task: TaskStatus, pod: PodSeen | None, detail: str, deadline: str) ->
     return Result(task.kind, reason, f"not started within {deadline}: {what}")
 
 
-def _result(task: TaskStatus, job: JobSeen, pod: PodSeen | None) -> Result:
+def _believable(result: Result, task: TaskStatus, pod: PodSeen) -> bool:
+    """Project code can write the file, too; what it says must at least fit the task and how the process ended."""
+    good = result.outcome is Outcome.SUCCEEDED
+    timed_out = pod.exit_reason == "DeadlineExceeded" and result.outcome is Outcome.ABORTED
+    # A runner that cannot read its task does not know which it is.
+    fits = result.task == task.kind or (not good and not result.task)
+    return fits and good == (pod.exit_code == 0) and not timed_out and (not good or _complete(result))
+
+
+def _complete(result: Result) -> bool:
+    """Whether a success brings what it is good for."""
+    match result.task:
+        case TaskKind.PROBE:
+            return result.probe is not None
+        case TaskKind.RESOLVE:
+            return result.digest is not None
+        case TaskKind.PLAN:
+            return result.summary is not None
+        case _:
+            return True
+
+
+def _result(task: TaskStatus, job: JobSeen | None, pod: PodSeen | None) -> Result:
     if pod is not None and pod.termination:
         try:
             result = Result.from_message(pod.termination)
         except (ContractError, ValueError, TypeError):
             result = None
-        if result is not None and not (pod.exit_code == 0 and result.outcome != "Succeeded"):
+        if result is not None and _believable(result, task, pod):
             return result
-    if job.reason == "DeadlineExceeded" or (pod is not None and pod.exit_reason == "DeadlineExceeded"):
+    if (job is not None and job.reason == "DeadlineExceeded") or (
+        pod is not None and pod.exit_reason == "DeadlineExceeded"
+    ):
         return Result(task.kind, Reason.DEADLINE_EXCEEDED, "the task took longer than runner.deadline")
     if pod is None:
         return Result(task.kind, Reason.LOST, "the Job ended, its pod and result are gone")

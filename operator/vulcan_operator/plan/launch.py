@@ -1,6 +1,6 @@
 """From a task in status to the actions that start its Job. Pure.
 
-Used when a task is announced and again when its Job turns out not to be there; both build the same Job.
+Used when a task is announced, and again when its Job turns out never to have been made.
 """
 
 import base64
@@ -9,32 +9,39 @@ from vulcan_contract import task as contract
 from vulcan_contract.digest import of_json
 from vulcan_contract.paths import escape
 from vulcan_contract.task import TaskKind
-from vulcan_operator.api import names
+from vulcan_operator.api import API_VERSION, names
 from vulcan_operator.api.environment_status import EnvironmentStatus
 from vulcan_operator.api.fields import TaskStatus
-from vulcan_operator.plan import approval, slot, tasks
-from vulcan_operator.plan.actions import Action, CreateJob, Need, TakeSlot, WriteConfigMap
+from vulcan_operator.plan import approval, slot, tasks, tidy
+from vulcan_operator.plan.actions import Action, CreateJob, Need, ReleaseSlot, TakeSlot, WriteConfigMap
 from vulcan_operator.plan.context import Context
 from vulcan_operator.plan.manifest import JobParts, build_job
-from vulcan_operator.plan.seen import Waiter
+from vulcan_operator.plan.seen import SlotSeen, Waiter
 from vulcan_operator.plan.status import Draft
 
 
 def launch(draft: Draft[EnvironmentStatus], context: Context, task: TaskStatus) -> Draft[EnvironmentStatus] | None:
     """The draft with the actions that start the task; unchanged when it is not its turn to write; None: outdated."""
     kind = TaskKind(task.kind)
-    prepare: list[Action] = []
+    take: list[Action] = []
     if slot.needs_slot(kind, context.gateway):
         if context.seen.slot is None:
             return draft.needing(Need.SLOT)
         me = Waiter(context.key, task.priority, task.since)
-        if not slot.my_turn(me, context.seen.waiters, context.seen.slot, task.job, context.now):
+        if not slot.my_turn(me, context.seen.waiters, _free(context.seen.slot, draft.actions), task.job, context.now):
             return draft
-        prepare.append(TakeSlot(context.gateway_namespace, context.gateway.metadata.name, task.job))
+        # After the status that names the Job: a holder that no status names counts as dead.
+        take.append(TakeSlot(context.gateway_namespace, context.gateway.metadata.name, task.job))
     job = _job(draft.status, context, task)
     if job is None:
         return None
-    return draft.first(*_source_copy(draft.status, context, kind), *prepare).then(job)
+    return draft.first(*_source_copy(draft.status, context, kind)).then(*take, job)
+
+
+def _free(seen: SlotSeen, actions: tuple[Action, ...]) -> SlotSeen:
+    """The slot as it is once this pass has given back what it holds."""
+    returned = any(isinstance(a, ReleaseSlot) and a.job == seen.holder for a in actions)
+    return SlotSeen() if returned else seen
 
 
 def _job(status: EnvironmentStatus, context: Context, task: TaskStatus) -> CreateJob | None:
@@ -56,7 +63,7 @@ def _job(status: EnvironmentStatus, context: Context, task: TaskStatus) -> Creat
             why=task.why,
             image=context.image,
             gateway=context.gateway,
-            source_config_map=_copy_name(status, context) if with_source and project and project.config_map else None,
+            source_config_map=_copy(status, context) if with_source and project and project.config_map else None,
             git_secret=tasks.git_secret(context.gateway, git.url) if git is not None else None,
         ),
     )
@@ -73,7 +80,7 @@ def _task(status: EnvironmentStatus, context: Context, task: TaskStatus, kind: T
     if kind is TaskKind.APPLY:
         if plan is None or plan.digest.removeprefix("sha256:")[:16] != task.inputs:
             return None
-        by = approval.decide(plan, environment.spec).by
+        by = approval.approvers(plan, environment.spec)
         approved = tasks.approved_of(environment, plan, by_human=bool(by))
         operations = tuple(o for o in operations if o.id in plan.operations)
     return contract.Task(
@@ -107,29 +114,34 @@ def _source(status: EnvironmentStatus, context: Context, kind: TaskKind) -> cont
     return tasks.source_of(project, commit=revision.resolved if project.git else None, digest=revision.digest)
 
 
-def _copy_name(status: EnvironmentStatus, context: Context) -> str:
-    digest = status.revision.digest if status.revision is not None else ""
-    meta = context.environment.metadata
-    return f"{meta.name}-source-{of_json([meta.uid, digest])[:12]}"
+def _copy(status: EnvironmentStatus, context: Context) -> str:
+    return tidy.copy_name(context.environment, status.revision.digest if status.revision is not None else "")
 
 
 def _source_copy(status: EnvironmentStatus, context: Context, kind: TaskKind) -> list[Action]:
-    """An immutable copy of the project's ConfigMap beside the Job, named by digest."""
+    """An immutable copy of the project's ConfigMap beside the Job, named by digest.
+
+    Owned by the environment where that is possible: an owner in another namespace is none for the garbage collector.
+    """
     seen = context.seen.config_map
     if kind not in (TaskKind.PLAN, TaskKind.APPLY) or seen is None or seen.files is None:
         return []
+    meta = context.environment.metadata
+    owner = {"apiVersion": API_VERSION, "kind": context.key.kind.value, "name": meta.name, "uid": meta.uid}
+    near = meta.namespace == context.gateway_namespace
     manifest = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {
-            "name": _copy_name(status, context),
+            "name": _copy(status, context),
             "namespace": context.gateway_namespace,
             "labels": {
                 names.MANAGED: "true",
                 names.INSTALL: context.seen.settings.install,
-                names.OWNER_UID: context.environment.metadata.uid,
-                names.OWNER_NAME: context.environment.metadata.name,
+                names.OWNER_UID: meta.uid,
+                names.OWNER_NAME: meta.name,
             },
+            **({"ownerReferences": [{**owner, "controller": False, "blockOwnerDeletion": False}]} if near else {}),
         },
         "immutable": True,
         "binaryData": {escape(p): base64.b64encode(c).decode() for p, c in sorted(seen.files.items())},

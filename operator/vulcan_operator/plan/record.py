@@ -4,14 +4,11 @@ Called once per task, by `environment`, in the same pass that decides what comes
 may the Job go.
 """
 
-import datetime as dt
-from dataclasses import dataclass
 from typing import Any
 
-from vulcan_contract.reasons import ABOUT, Outcome, Reason, Retry
+from vulcan_contract.reasons import Outcome, Reason, Retry
 from vulcan_contract.result import PlanSummary, Result
 from vulcan_contract.task import TaskKind
-from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.environment_status import (
     AppliedStatus,
     EnvironmentStatus,
@@ -19,24 +16,11 @@ from vulcan_operator.api.environment_status import (
     PlanStatus,
     ReportRef,
     RevisionStatus,
-    RunStatus,
 )
-from vulcan_operator.api.fields import FailureStatus, TaskStatus, parse_duration
-from vulcan_operator.plan import approval, reports, schedule, tasks
-from vulcan_operator.plan.actions import Note
+from vulcan_operator.plan import approval, record_run, reports, tasks
+from vulcan_operator.plan.ended import Ended, failure
 
 _HISTORY = 10
-
-
-@dataclass(frozen=True)
-class Ended:
-    """An ended task and what it was for."""
-
-    environment: VulcanEnvironment
-    task: TaskStatus
-    result: Result
-    now: dt.datetime
-    approved_by: tuple[str, ...] = ()
 
 
 def record(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
@@ -44,8 +28,7 @@ def record(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
     status = status.model_copy(update={"task": None, **_answered(ended)})
     if ended.result.outcome is not Outcome.SUCCEEDED:
         return _failed(status, ended)
-    lane = lane_of(ended.task.kind)
-    status = status.model_copy(update={lane: None})
+    status = _recovered(status, ended.task.kind)
     match TaskKind(ended.task.kind):
         case TaskKind.RESOLVE:
             return _resolved(status, ended)
@@ -54,14 +37,20 @@ def record(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
         case TaskKind.APPLY:
             return _applied(status, ended)
         case TaskKind.RUN:
-            return _ran(status, ended)
+            return record_run.succeeded(status, ended)
+        case TaskKind.INVALIDATE:
+            return status.model_copy(update={"applied": None, "plan": None, "next_run_time": None})
         case _:
             return status
 
 
-def lane_of(kind: str) -> str:
-    """Status field of a task's failure: runs go on while a change fails, and the other way round."""
-    return "run_failure" if kind == TaskKind.RUN else "failure"
+def _recovered(status: EnvironmentStatus, kind: str) -> EnvironmentStatus:
+    """Runs go on while a change fails, and the other way round; a source that resolves does not make a plan good."""
+    if kind == TaskKind.RUN:
+        return status.model_copy(update={"run_failure": None})
+    if kind == TaskKind.RESOLVE and status.failure is not None and status.failure.task != kind:
+        return status
+    return status.model_copy(update={"failure": None})
 
 
 def _answered(ended: Ended) -> dict[str, Any]:
@@ -73,66 +62,16 @@ def _answered(ended: Ended) -> dict[str, Any]:
     return {f"last_handled_{kind}_requested_at": ended.task.request}
 
 
-def failure(previous: FailureStatus | None, task: TaskStatus, result: Result, now: dt.datetime) -> FailureStatus:
-    """The failure of one attempt, counted on from earlier attempts at the same inputs."""
-    same = previous is not None and (previous.task, previous.inputs) == (task.kind, task.inputs)
-    counted = previous.counted if same and previous is not None else 0
-    attempts = previous.attempts if same and previous is not None else 0
-    return FailureStatus(
-        task=task.kind,
-        inputs=task.inputs,
-        reason=result.reason,
-        message=message_of(result)[:1024],
-        attempts=attempts + 1,
-        last_attempt=task.attempt,
-        counted=counted + (1 if result.retries is Retry.BACKOFF else 0),
-        time=now,
-        retry=result.retries,
-    )
-
-
-def message_of(result: Result) -> str:
-    """One sentence of what happened and one of what to do."""
-    about = ABOUT[result.reason]
-    what = result.message or about.meaning
-    first = result.failures[0] if result.failures else None
-    if first is not None and first.model not in what:
-        where = f"{first.model} {first.interval}".strip()
-        what = f"{what} ({where}: {first.message})"
-    return f"{what.rstrip('.')}. {about.next_step}"
-
-
 def _failed(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
     task, result = ended.task, ended.result
     if task.kind == TaskKind.RUN:
-        return _run_failed(status, ended)
+        return record_run.failed(status, ended)
     update: dict[str, Any] = {"failure": failure(status.failure, task, result, ended.now)}
     if task.kind == TaskKind.APPLY and status.plan is not None and result.retries is Retry.REPLAN:
         changed = status.plan.changed + 1
         update = {"failure": None, "plan": status.plan.model_copy(update={"state": "Outdated", "changed": changed})}
     if result.reason is Reason.SOURCE_CHANGED:
         update |= {"revision": None}
-    return status.model_copy(update=update)
-
-
-def _run_failed(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
-    environment, result, now = ended.environment, ended.result, ended.now
-    fail = failure(status.run_failure, ended.task, result, now)
-    last = RunStatus(
-        time=now, due=ended.task.due, succeeded=False, reason=result.reason, message=fail.message, job=ended.task.job
-    )
-    update: dict[str, Any] = {"last_run": last, "run_failure": fail}
-    if result.retries is Retry.REPLAN or result.reason is Reason.UNFINALIZED:
-        # The environment is not what we applied (gone, or half swapped): plan again, the plan shows the difference.
-        applied = status.applied.model_copy(update={"inputs": ""}) if status.applied else None
-        update |= {"applied": applied, "run_failure": None}
-    elif schedule.retry_time(fail, environment.spec.retry) is None:
-        # Given up until the next due time; Auto has no better guess than one maxBackoff from now.
-        pause = now + max(parse_duration(environment.spec.retry.max_backoff), dt.timedelta(minutes=1))
-        cron = environment.spec.schedule.cron
-        if environment.spec.schedule.mode == "Cron" and cron is not None:
-            pause = schedule.next_tick(cron.cron, cron.time_zone, now)
-        update |= {"next_run_time": pause}
     return status.model_copy(update=update)
 
 
@@ -195,14 +134,15 @@ def _nothing_to_apply(
         "applied": AppliedStatus(
             revision=plan.revision,
             source_digest=plan.source_digest,
-            inputs=plan.inputs,
+            inputs=plan.inputs,  # with operations in it, another plan will find out that they are done
             plan_id=summary.base_plan_id,
-            plan_digest=plan.digest,
+            plan_digest=(old.plan_digest if old is not None else "") or plan.digest,
             time=old.time if old is not None else ended.now,
             partial=bool(ended.environment.spec.plan.select_models),
             approved_by=old.approved_by if old is not None else [],
         ),
-        "next_run_time": status.next_run_time or ended.now,
+        "next_run_time": ended.now if old is None else status.next_run_time,
+        "operations_done": _done(status, plan),
     }
 
 
@@ -217,18 +157,17 @@ def _applied(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
         return status
     item = HistoryItem(
         revision=plan.revision,
-        plan_id=work.plan_id if work else "",
+        plan_id=_plan_id(ended.result),
         plan_digest=plan.digest,
         time=ended.now,
     )
-    done = [*status.operations_done, *(o for o in plan.operations if o not in status.operations_done)]
     return status.model_copy(
         update={
             "plan": plan.model_copy(update={"state": "Applied", "changed": 0}),
             "applied": AppliedStatus(
                 revision=plan.revision,
                 source_digest=plan.source_digest,
-                inputs=plan.inputs,
+                inputs=ended.settled_inputs or plan.inputs,
                 plan_id=item.plan_id,
                 plan_digest=plan.digest,
                 time=ended.now,
@@ -236,7 +175,7 @@ def _applied(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
                 approved_by=list(ended.approved_by),
             ),
             "history": [item, *status.history][:_HISTORY],
-            "operations_done": done[-256:],
+            "operations_done": _done(status, plan),
             # Every apply is followed at once by a run.
             "next_run_time": ended.now,
             "observed_plan_id": item.plan_id,
@@ -245,51 +184,13 @@ def _applied(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
     )
 
 
-def _ran(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
-    work, now = ended.result.work, ended.now
-    spec = ended.environment.spec.schedule
-    following: dt.datetime | None = None
-    if spec.mode == "Cron" and spec.cron is not None:
-        following = schedule.next_tick(spec.cron.cron, spec.cron.time_zone, now)
-    elif spec.mode == "Auto" and work is not None and work.next_run is not None:
-        # Never at once again: a run that leaves something due (a signal, a model out of its cron) has its own pace.
-        following = max(dt.datetime.fromisoformat(work.next_run), now + dt.timedelta(seconds=1))
-    return status.model_copy(
-        update={
-            "last_run": RunStatus(
-                time=now,
-                due=ended.task.due,
-                succeeded=True,
-                reason=ended.result.reason,
-                message=ended.result.message[:1024],
-                models=work.models if work else 0,
-                rows=work.rows if work else 0,
-                job=ended.task.job,
-            ),
-            "next_run_time": following,
-            "observed_plan_id": work.plan_id if work and work.plan_id else status.observed_plan_id,
-            "intervals_behind": work.intervals_behind if work else None,
-        }
-    )
+def _plan_id(result: Result) -> str:
+    """NoChanges comes without work, but says what the environment has."""
+    if result.work is not None:
+        return result.work.plan_id
+    return result.summary.base_plan_id if result.summary is not None else ""
 
 
-def audit_note(ended: Ended) -> Note:
-    """Event and audit line of an ended task."""
-    environment, result = ended.environment, ended.result
-    bad = result.outcome is not Outcome.SUCCEEDED
-    plan = environment.status.plan
-    revision = environment.status.revision
-    audit = {
-        "operation": ended.task.kind,
-        "gateway": environment.spec.gateway_ref.name,
-        "environment": environment.sqlmesh_environment,
-        "revision": revision.resolved if revision else "",
-        "plan": plan.digest if plan and ended.task.kind == TaskKind.APPLY else "",
-        "outcome": result.outcome.value,
-        "reason": result.reason.value,
-        "job": ended.task.job,
-        "why": ended.task.why,
-        "asked": ", ".join(ended.approved_by),
-    }
-    text = message_of(result) if bad else result.message or ABOUT[result.reason].meaning
-    return Note(result.reason.value, f"{ended.task.kind}: {text}", warning=bad, audit=audit)
+def _done(status: EnvironmentStatus, plan: PlanStatus) -> list[str]:
+    done = [*status.operations_done, *(o for o in plan.operations if o not in status.operations_done)]
+    return done[-1024:]

@@ -107,12 +107,14 @@ class Sibling:
     protected: bool
     applied: bool
     deleting: bool = False
+    refused: bool = False  # no grant allows it
     failed_reason: str = ""  # reason and time of its failure, for the gateway's planner
     failed_at: dt.datetime | None = None
     contact: dt.datetime | None = None  # when one of its Jobs last reached both databases
     task_job: str = ""
     task_kind: str = ""
     task_state: str = ""
+    task_priority: int = 0
     task_since: dt.datetime | None = None
 
 
@@ -139,6 +141,7 @@ class GatewaySeen:
     jobs: tuple[JobSeen, ...] = ()
     pods: tuple[PodSeen, ...] = ()
     environments: tuple[Sibling, ...] = ()
+    writer_pods: tuple[PodSeen, ...] = ()  # of the environment that has the writer slot, while others wait
     slot: SlotSeen | None = None  # None: not read (Need.SLOT)
     waiters: tuple[Waiter, ...] = ()
     job_is_live: bool = False  # jobs and pods were read live (Need.JOB)

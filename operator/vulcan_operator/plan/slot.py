@@ -46,9 +46,22 @@ def my_turn(me: Waiter, others: tuple[Waiter, ...], slot: SlotSeen, job: str, no
         return True
     if slot.holder and slot.live:
         return False
-    return all(_rank(me, now) < _rank(other, now) for other in others if other.key != me.key)
+    return all(rank(me, now) < rank(other, now) for other in others if other.key != me.key)
 
 
-def _rank(waiter: Waiter, now: dt.datetime) -> tuple[int, dt.datetime, str]:
-    raised = int((now - waiter.since) / _RAISED_EVERY)
-    return (waiter.priority - raised, waiter.since, str(waiter.key))
+def rank(waiter: Waiter, now: dt.datetime) -> tuple[int, dt.datetime, str]:
+    """Order in the line."""
+    return (aged(waiter.priority, waiter.since, now), waiter.since, str(waiter.key))
+
+
+def aged(priority: int, since: dt.datetime, now: dt.datetime) -> int:
+    """Ten minutes of waiting raise one class, but none to that of a rollback."""
+    raised = max(int((now - since) / _RAISED_EVERY), 0)
+    return priority if priority == Priority.ROLLBACK else max(priority - raised, Priority.PROTECTED_RUN)
+
+
+def rises_above(waiter: Waiter, priority: int) -> dt.datetime | None:
+    """When a waiter's class will be above this one; None: never."""
+    if aged(waiter.priority, waiter.since, waiter.since + 10 * _RAISED_EVERY) >= priority:
+        return None
+    return waiter.since + max(waiter.priority - priority + 1, 0) * _RAISED_EVERY

@@ -13,6 +13,8 @@ from vulcan_operator.api.policy import PlanSpec
 from vulcan_operator.api.source import ProjectSource
 from vulcan_operator.plan.seen import Settings
 
+_PORTS = {"https": 443, "http": 80, "ssh": 22}
+
 
 def gateway_of(gateway: VulcanGateway, settings: Settings, *, planning: bool) -> contract.Gateway:
     """The isolated system as the runner needs it; `planning` picks the weaker credentials where there are any."""
@@ -113,13 +115,19 @@ def project_inputs(project: ProjectSource) -> str:
     return of_json(data)[:16]
 
 
-def plan_inputs(environment: VulcanEnvironment, gateway: VulcanGateway, source_digest: str, image: str) -> str:
+def plan_inputs(
+    environment: VulcanEnvironment,
+    gateway: VulcanGateway,
+    source_digest: str,
+    image: str,
+    operations: tuple[contract.Operation, ...],
+) -> str:
     """Digest of everything a plan is made from. Approvals, limits, schedule, retry and suspend are none of it."""
     return of_json(
         [
             source_digest,
             options_of(environment.spec.plan).__dict__,
-            [o.__dict__ for o in operations_of(environment)],
+            [o.__dict__ for o in operations],
             image,
             gateway.sqlmesh_name,
             gateway.spec.variables,
@@ -130,23 +138,26 @@ def plan_inputs(environment: VulcanEnvironment, gateway: VulcanGateway, source_d
 def git_secret(gateway: VulcanGateway, url: str) -> str | None:
     """Secret with credentials for a git URL: the longest prefix by scheme, host and whole path segments."""
     matching = [c for c in gateway.spec.git_credentials if _covers(c, url)]
-    best = max(matching, key=lambda c: len(c.url_prefix), default=None)
+    best = max(matching, key=lambda c: len(_parsed(c.url_prefix)[2]), default=None)
     return best.secret_ref.name if best is not None else None
 
 
 def _covers(credential: GitCredential, url: str) -> bool:
-    prefix, target = _parsed(credential.url_prefix), _parsed(url)
+    try:
+        prefix, target = _parsed(credential.url_prefix), _parsed(url)
+    except ValueError:
+        return False
     return prefix[:2] == target[:2] and target[2][: len(prefix[2])] == prefix[2]
 
 
 def _parsed(url: str) -> tuple[str, str, list[str]]:
+    """Scheme, host with port, path segments. ValueError for what two programs could read differently."""
     if "://" not in url and "@" in url and ":" in url:
         host, _, path = url.partition(":")  # scp form: user@host:path
         url = f"ssh://{host}/{path}"
     parts = urllib.parse.urlsplit(url)
     segments = [s for s in urllib.parse.unquote(parts.path).split("/") if s]
-    # A path that climbs must not reach what its text does not say.
-    if ".." in segments:
-        segments = []
-    host = (parts.hostname or "").lower()
-    return parts.scheme.lower(), f"{host}:{parts.port or ''}", segments
+    if "\\" in url or not url.isprintable() or not parts.hostname or {".", ".."} & set(segments):
+        raise ValueError(f"ambiguous: {url!r}")
+    scheme = parts.scheme.lower()
+    return scheme, f"{parts.hostname.lower()}:{parts.port or _PORTS.get(scheme, '')}", segments

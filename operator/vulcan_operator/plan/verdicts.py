@@ -2,14 +2,15 @@
 
 import datetime as dt
 
+from vulcan_contract.reasons import Reason
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Type, Why
-from vulcan_operator.api.environment_status import EnvironmentStatus
-from vulcan_operator.api.fields import parse_duration
+from vulcan_operator.api.environment_status import EnvironmentStatus, PlanStatus
+from vulcan_operator.api.fields import FailureStatus, parse_duration
 from vulcan_operator.plan import approval, schedule
 from vulcan_operator.plan.context import Context
 from vulcan_operator.plan.jobs import Progress
-from vulcan_operator.plan.status import Draft, Verdict, condition, put, summarize
+from vulcan_operator.plan.status import Draft, Verdict, condition, holds, put, summarize
 
 _DOING = {
     TaskKind.RESOLVE: (Why.RESOLVING, "resolving the source"),
@@ -21,13 +22,23 @@ _DOING = {
 
 def denied(context: Context) -> Verdict:
     """The API server refused an action of ours."""
-    account = context.seen.settings.operator_account.removeprefix("system:serviceaccount:").partition(":")
-    message = (
-        f"the operator may not work in namespace {context.gateway_namespace}: kubectl create rolebinding"
-        f" vulcan-operator --clusterrole=vulcan-gateway --serviceaccount={account[0]}:{account[2]}"
-        f" --namespace={context.gateway_namespace} ({(context.seen.denied or '')[:300]})"
+    return refusal(context.seen.denied or "", context.seen.settings.operator_account, context.gateway_namespace)
+
+
+def refusal(answer: str, operator_account: str, namespace: str) -> Verdict:
+    """Missing rights with the command that gives them; anything else (quota, admission) in the API server's words."""
+    account = operator_account.removeprefix("system:serviceaccount:").partition(":")
+    command = (
+        f"kubectl create rolebinding vulcan-operator --clusterrole=vulcan-gateway"
+        f" --serviceaccount={account[0]}:{account[2]} --namespace={namespace}"
     )
-    return Verdict("False", Why.NOT_AUTHORIZED, message, stalled=True)
+    rights = " cannot " in answer
+    message = (
+        f"the operator may not work in namespace {namespace}: {command} ({answer[:300]})"
+        if rights
+        else f"the API server refuses what the operator does in namespace {namespace}; tried again: {answer[:600]}"
+    )
+    return Verdict("False", Why.NOT_AUTHORIZED, message, stalled=rights, reconciling=not rights)
 
 
 def finish(
@@ -36,7 +47,7 @@ def finish(
     """The draft with every condition, next attempt and next look set."""
     status = draft.status
     meta, generation, now = context.environment.metadata, context.environment.metadata.generation, context.now
-    final = verdict or _verdict(status, context, progress)
+    final = _still_refused(draft, context) or verdict or _verdict(status, context, progress)
     conditions = summarize(list(status.conditions), final, generation, now)
     for kind, (value, reason, message) in _facts(status, context).items():
         conditions = put(conditions, kind, value, reason, message, generation, now)
@@ -45,9 +56,19 @@ def finish(
         observed_generation=meta.generation,
         next_attempt_time=_next_attempt(status, context),
     )
-    if context.seen.denied is not None:
+    if final.reason == Why.NOT_AUTHORIZED:
         draft = draft.again(now + dt.timedelta(seconds=30))
-    return draft.again(_late(status, context))
+    late = _late(status, context)
+    return draft.again(late if late is not None and late > now else None)
+
+
+def _still_refused(draft: Draft[EnvironmentStatus], context: Context) -> Verdict | None:
+    """What was refused is tried again in this pass; Ready changes when that worked, and not to and fro."""
+    old = condition(context.environment.status.conditions, Type.READY)
+    if context.seen.denied is not None or old is None or old.reason != Why.NOT_AUTHORIZED or not draft.actions:
+        return None
+    stalled = holds(context.environment.status.conditions, Type.STALLED)
+    return Verdict(old.status, old.reason, old.message, reconciling=not stalled, stalled=stalled)
 
 
 def _verdict(status: EnvironmentStatus, context: Context, progress: Progress | None) -> Verdict:
@@ -55,12 +76,10 @@ def _verdict(status: EnvironmentStatus, context: Context, progress: Progress | N
     if task is None:
         return _settled(status)
     if task.kind == TaskKind.RUN:
-        old = condition(context.environment.status.conditions, Type.READY)
-        working = {c.type for c in context.environment.status.conditions if c.status == "True"}
-        if progress is None or old is None or old.reason in {why for why, _ in _DOING.values()}:
-            return _settled(status)
-        flags = {"reconciling": Type.RECONCILING in working, "stalled": Type.STALLED in working}
-        return Verdict(old.status, old.reason, old.message, **flags)
+        standing = _standing(status, context)
+        if progress is None or not progress.detail:
+            return standing
+        return Verdict(standing.ready, Why.POD_WAITING, f"Job {task.job}: {progress.detail}", reconciling=True)
     ready = "Unknown" if status.applied is not None else "False"
     if task.state == "Waiting":
         slot = context.seen.slot
@@ -74,6 +93,42 @@ def _verdict(status: EnvironmentStatus, context: Context, progress: Progress | N
     reason, doing = _DOING[TaskKind(task.kind)]
     again = f", attempt {task.attempt}" if task.attempt > 1 else ""
     return Verdict(ready, reason, f"{doing}{again} ({task.why}), Job {task.job}", reconciling=True)
+
+
+def _standing(status: EnvironmentStatus, context: Context) -> Verdict:
+    """What is to be said while a run goes on: of a change that waits or failed, else of the run before."""
+    plan = status.plan
+    if status.failure is not None:
+        return failing(status.failure, context.retry_at(status.failure))
+    if plan is not None and plan.state == "Rejected":
+        return rejected(plan)
+    if _is_awaiting(plan, context) and plan is not None:
+        return awaiting(plan, context)
+    if status.run_failure is not None:
+        return Verdict("False", status.run_failure.reason, status.run_failure.message, reconciling=True)
+    return _settled(status)
+
+
+def awaiting(plan: PlanStatus, context: Context) -> Verdict:
+    """A plan waits for people; with the complete command."""
+    meta = context.environment.metadata
+    command = approval.approve_command(meta.namespace, meta.name, plan.digest)
+    return Verdict("False", Why.AWAITING, f"{plan.summary.text} — {plan.why}. To approve: {command}")
+
+
+def rejected(plan: PlanStatus) -> Verdict:
+    """Somebody said no."""
+    return Verdict("False", Why.REJECTED, plan.why)
+
+
+def failing(failure: FailureStatus, again: dt.datetime | None) -> Verdict:
+    """How a failure shows in Ready; a run that is given up is neither reconciling nor stalled: the next due time is."""
+    if again is not None:
+        message = f"{failure.message} Next attempt at {again:%Y-%m-%dT%H:%M:%SZ}."
+        return Verdict("False", failure.reason, message, reconciling=True)
+    if failure.task == TaskKind.RUN and failure.reason != Reason.MANUAL_CHECK:
+        return Verdict("False", Why.RUN_FAILED, f"{failure.reason}: {failure.message}")
+    return Verdict("False", failure.reason, failure.message, stalled=True)
 
 
 def _settled(status: EnvironmentStatus) -> Verdict:
@@ -117,15 +172,15 @@ def _applied(status: EnvironmentStatus) -> tuple[str, str, str]:
 
 def _awaiting(status: EnvironmentStatus, context: Context) -> tuple[str, str, str]:
     plan, task = status.plan, status.task
-    waiting = (
-        plan is not None
-        and plan.state == "Pending"
-        and (task is None or task.kind == TaskKind.RUN)
-        and approval.decide(plan, context.environment.spec).say is approval.Say.WAIT
-    )
-    if not waiting or plan is None:
+    if plan is None or not _is_awaiting(plan, context) or (task is not None and task.kind != TaskKind.RUN):
         return "False", Why.NOT_NEEDED, ""
     return "True", Why.AWAITING, f"{plan.summary.text} — {plan.why}; plan {plan.digest}"
+
+
+def _is_awaiting(plan: PlanStatus | None, context: Context) -> bool:
+    if plan is None or plan.state != "Pending":
+        return False
+    return approval.decide(plan, context.environment.spec).say is approval.Say.WAIT
 
 
 def _run(status: EnvironmentStatus) -> tuple[str, str, str]:
@@ -172,6 +227,9 @@ def _drifted(status: EnvironmentStatus) -> tuple[str, str, str]:
 
 
 def _next_attempt(status: EnvironmentStatus, context: Context) -> dt.datetime | None:
-    failures = [f for f in (status.failure, status.run_failure) if f is not None]
+    task = status.task
+    running, changing = task is not None and task.kind == TaskKind.RUN, task is not None and task.kind != TaskKind.RUN
+    waiting = (None if changing else status.failure, None if running else status.run_failure)
+    failures = [f for f in waiting if f is not None]
     times = [schedule.retry_time(f, context.environment.spec.retry) for f in failures]
     return min((t for t in times if t is not None), default=None)

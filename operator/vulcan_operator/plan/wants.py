@@ -13,8 +13,8 @@ from vulcan_contract.reasons import Reason
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import EnvironmentStatus, PlanStatus, RevisionStatus
-from vulcan_operator.api.fields import FailureStatus, parse_duration
-from vulcan_operator.plan import approval, schedule, tasks
+from vulcan_operator.api.fields import parse_duration
+from vulcan_operator.plan import approval, schedule, tasks, verdicts
 from vulcan_operator.plan.actions import Need
 from vulcan_operator.plan.context import Context
 from vulcan_operator.plan.status import Draft, Verdict
@@ -45,12 +45,27 @@ class Outlook:
 
 
 def next_step(draft: Draft[EnvironmentStatus], context: Context) -> Outlook:
-    """The change lane first; when nothing of it can start now, a run that is due."""
-    outlook = _change(draft, context)
+    """The change lane first; when nothing of it can start now, a run that is due. After its ttl: nothing."""
+    expires = _expired(context)
+    if expires is not None:
+        message = f"spec.ttl ended at {expires:%Y-%m-%dT%H:%MZ}; change the spec to use it again"
+        ready = "True" if draft.status.applied is not None else "False"
+        return Outlook(draft, verdict=Verdict(ready, Why.EXPIRED, message))
+    outlook = _change(draft.again(context.expired_at()), context)
     if outlook.draft.needs or outlook.want is not None:
         return outlook
     run = _run(outlook.draft, context, outlook.verdict)
     return Outlook(run.draft, run.want, outlook.verdict or run.verdict)
+
+
+def _expired(context: Context) -> dt.datetime | None:
+    """When its ttl ended, if it is to rest: a changed spec starts a change, and what was started goes through."""
+    environment, expires = context.environment, context.expired_at()
+    task = environment.status.task
+    changing = task is not None and task.kind != TaskKind.RUN
+    if expires is None or expires > context.now or changing:
+        return None
+    return expires if environment.status.observed_generation == environment.metadata.generation else None
 
 
 def _change(draft: Draft[EnvironmentStatus], context: Context) -> Outlook:
@@ -59,13 +74,14 @@ def _change(draft: Draft[EnvironmentStatus], context: Context) -> Outlook:
         return _gated(draft, context, want, verdict)
     revision = draft.status.revision
     assert revision is not None
-    inputs = tasks.plan_inputs(context.environment, context.gateway, revision.digest, context.image)
+    operations = tasks.operations_of(context.environment)
+    inputs = tasks.plan_inputs(context.environment, context.gateway, revision.digest, context.image, operations)
     request = context.request("plan", draft.status)
     applied, plan = draft.status.applied, draft.status.plan
     if applied is not None and applied.inputs == inputs and request is None:
         if plan is not None and plan.inputs != inputs:
             draft = draft.having(plan=None)
-        return Outlook(draft.having(failure=None))
+        return Outlook(draft.having(failure=None) if draft.status.failure is not None else draft)
     if plan is None or plan.inputs != inputs or request is not None or plan.state not in ("Pending", "Rejected"):
         return _plan(draft, context, inputs, request)
     return _decide(draft, context, plan)
@@ -93,19 +109,16 @@ def _decide(draft: Draft[EnvironmentStatus], context: Context, plan: PlanStatus)
     state = "Rejected" if decision.say is approval.Say.NO else "Pending"
     plan = plan.model_copy(update={"state": state, "why": decision.why[:1024]})
     draft = draft.having(plan=plan)
-    meta = context.environment.metadata
     match decision.say:
         case approval.Say.NO:
-            return Outlook(draft, verdict=Verdict("False", Why.REJECTED, decision.why))
+            return Outlook(draft, verdict=verdicts.rejected(plan))
         case approval.Say.WAIT:
             expires = plan.time + parse_duration(spec.plan.approval.expire_after)
             if expires <= context.now:
                 return _gated(draft, context, Want(TaskKind.PLAN, plan.inputs, "the plan waited too long"), None)
-            command = approval.approve_command(meta.namespace, meta.name, plan.digest)
-            message = f"{plan.summary.text} — {decision.why}. To approve: {command}"
-            return Outlook(draft.again(expires), verdict=Verdict("False", Why.AWAITING, message))
-    if decision.by and context.protected and context.seen.approvals_guarded is not True:
-        message = "the API server lets anybody add approvals: apply deploy/policies.yaml"
+            return Outlook(draft.again(expires), verdict=verdicts.awaiting(plan, context))
+    if context.protected and context.seen.approvals_guarded is not True:
+        message = "the API server does not guard approvals and their rules: apply deploy/policies.yaml"
         if context.seen.approvals_guarded is None:
             message = "checking that the API server guards approvals"
         soon = context.now + dt.timedelta(seconds=30)
@@ -130,7 +143,8 @@ def _revision(
     git = project.git
     assert git is not None
     if _COMMIT.fullmatch(git.ref):
-        commit = RevisionStatus(resolved=git.ref, digest=f"git:{git.ref}", inputs=inputs)
+        # Not the files' digest, which nobody has looked at; but another path at this commit is another source.
+        commit = RevisionStatus(resolved=git.ref, digest=f"git:{git.ref[:40]}:{inputs}", inputs=inputs)
         return _known(draft, commit), None, None
     request = context.request("plan", draft.status)
     if old is None or old.inputs != inputs:
@@ -178,35 +192,26 @@ def _gated(draft: Draft[EnvironmentStatus], context: Context, want: Want | None,
     again = context.retry_at(failed)
     if again is not None and again <= context.now:
         return Outlook(draft, want)
-    return Outlook(draft.again(again), verdict=failing(failed, again))
-
-
-def failing(failure: FailureStatus, again: dt.datetime | None) -> Verdict:
-    """How a failure shows in Ready; a run that is given up is neither reconciling nor stalled: the next due time is."""
-    if again is not None:
-        message = f"{failure.message} Next attempt at {again:%Y-%m-%dT%H:%M:%SZ}."
-        return Verdict("False", failure.reason, message, reconciling=True)
-    if failure.task == TaskKind.RUN and failure.reason != Reason.MANUAL_CHECK:
-        return Verdict("False", Why.RUN_FAILED, f"{failure.reason}: {failure.message}")
-    return Verdict("False", failure.reason, failure.message, stalled=True)
+    return Outlook(draft.again(again), verdict=verdicts.failing(failed, again))
 
 
 def _run(draft: Draft[EnvironmentStatus], context: Context, blocked: Verdict | None) -> Outlook:
-    status, spec = draft.status, context.environment.spec
-    if status.applied is None:
-        return Outlook(draft)
-    expires = context.expired_at()
-    if expires is not None and expires <= context.now:
-        message = f"spec.ttl ended at {expires:%Y-%m-%dT%H:%MZ}; change the spec to use it again"
-        return Outlook(draft, verdict=Verdict("True", Why.EXPIRED, message))
-    draft = _due(draft.again(expires), context)
-    due, request = draft.status.next_run_time, context.request("run", draft.status)
+    status, failed, request = draft.status, draft.status.run_failure, context.request("run", draft.status)
+    if status.applied is None or not status.applied.inputs:
+        return Outlook(draft)  # gone or half swapped: only another apply helps
+    draft = _due(draft, context)
+    due = draft.status.next_run_time
+    if failed is not None and failed.reason == Reason.MANUAL_CHECK and request is None:
+        return Outlook(draft, verdict=verdicts.failing(failed, None))
     if request is None and (due is None or due > context.now):
-        given_up = status.run_failure
-        verdict = failing(given_up, None) if given_up is not None and blocked is None else None
-        return Outlook(draft.again(due), verdict=verdict)
+        again = context.retry_at(failed) if failed is not None else None
+        if failed is None or again is None:
+            verdict = verdicts.failing(failed, None) if failed is not None and blocked is None else None
+            return Outlook(draft.again(due), verdict=verdict)
+        # It ran on request, and failed.
+        return _gated(draft.again(due), context, Want(TaskKind.RUN, failed.inputs, "the last run failed"), None)
     inputs = digest.of_json([status.applied.plan_id or status.applied.inputs, due.isoformat() if due else "", request])
-    late = " by its own schedule" if spec.schedule.mode == "Cron" else ""
+    late = " by its own schedule" if context.environment.spec.schedule.mode == "Cron" else ""
     why = "requested" if request else f"due at {due:%Y-%m-%dT%H:%M:%SZ}{late}"
     return _gated(draft, context, Want(TaskKind.RUN, inputs[:16], why, request, due), None)
 
@@ -214,11 +219,17 @@ def _run(draft: Draft[EnvironmentStatus], context: Context, blocked: Verdict | N
 def _due(draft: Draft[EnvironmentStatus], context: Context) -> Draft[EnvironmentStatus]:
     """Fits the next due time to the schedule of today; what is due already stays due."""
     spec, due = context.environment.spec.schedule, draft.status.next_run_time
+    current = f"{spec.cron.cron} {spec.cron.time_zone}" if spec.mode == "Cron" and spec.cron is not None else spec.mode
+    switched = draft.status.schedule not in (None, current)
+    if draft.status.schedule != current:
+        draft = draft.having(schedule=current)
     if due is not None and due <= context.now:
         return draft
-    if spec.mode == "Cron" and spec.cron is not None:
-        tick = schedule.next_tick(spec.cron.cron, spec.cron.time_zone, context.now)
-        return draft if due is not None and due <= tick else draft.having(next_run_time=tick)
-    if spec.mode == "Manual" and due is not None:
-        return draft.having(next_run_time=None)
-    return draft
+    match spec.mode:
+        case "Cron" if spec.cron is not None:
+            fit: dt.datetime | None = schedule.next_tick(spec.cron.cron, spec.cron.time_zone, context.now)
+        case "Manual":
+            fit = None
+        case _:
+            fit = context.now if switched else due  # the next run tells when the models are due
+    return draft if fit == due else draft.having(next_run_time=fit)

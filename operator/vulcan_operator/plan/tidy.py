@@ -1,0 +1,82 @@
+"""What nothing refers to any more: old Jobs, reports, copies of ConfigMaps. Pure.
+
+Derived from what is there and what status names, in every pass, so that a crash between a record and its clean-up
+leaves nothing behind for ever.
+"""
+
+import datetime as dt
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+
+from vulcan_contract.digest import of_json
+from vulcan_operator.api.environment import VulcanEnvironment
+from vulcan_operator.api.environment_status import EnvironmentStatus
+from vulcan_operator.plan import reports
+from vulcan_operator.plan.actions import Action, DeleteConfigMap, DeleteJob, KeepJob
+from vulcan_operator.plan.seen import JobSeen, JobState, PodSeen
+
+KEEP_RECORDED = 3 * 24 * 3600  # seconds a recorded Job stays for people to look at
+_KEPT_JOBS = 3  # of each task
+_NO_COPY = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}|.*@sha256:.*")  # revisions of git and images
+
+
+def let_go_jobs(
+    jobs: tuple[JobSeen, ...], pods: tuple[PodSeen, ...], current: str, patience: dt.timedelta, now: dt.datetime
+) -> list[Action]:
+    """All Jobs but the one in hand: ended ones get an end, those that never start are deleted, few are kept."""
+    others = [j for j in jobs if j.name != current]
+    ended = [j for j in others if j.state is not JobState.UNFINISHED]
+    by_task: defaultdict[str, list[JobSeen]] = defaultdict(list)
+    for job in sorted(ended, key=lambda j: (j.created or now, j.name), reverse=True):
+        by_task[job.task].append(job)
+    old = {j.name for group in by_task.values() for j in group[_KEPT_JOBS:]}
+    stuck = {j.name for j in others if (at := stuck_at(j, pods, patience)) is not None and at <= now}
+    return [
+        *(KeepJob(j.namespace, j.name, KEEP_RECORDED) for j in ended if j.ttl is None and j.name not in old),
+        *(DeleteJob(j.namespace, j.name) for j in others if j.name in old | stuck),
+    ]
+
+
+def stuck_at(job: JobSeen, pods: tuple[PodSeen, ...], patience: dt.timedelta) -> dt.datetime | None:
+    """When an unfinished Job whose container has not run counts as one that never will."""
+    if job.state is not JobState.UNFINISHED or job.created is None or any(p.started for p in pods if p.job == job.name):
+        return None
+    return job.created + patience
+
+
+def let_go_reports(environment: VulcanEnvironment, after: EnvironmentStatus) -> list[Action]:
+    """Reports that status named before and does not name now. They are owned, so a lost deletion costs little."""
+    before = environment.status
+    kept = _reports(environment, after)
+    plan, applied = before.plan, after.applied
+    if plan is not None and plan.report_ref is not None and applied is not None and applied.plan_digest == plan.digest:
+        kept |= {plan.report_ref.name}
+    gone = sorted(_reports(environment, before) - kept)
+    return [DeleteConfigMap(environment.metadata.namespace, name) for name in gone]
+
+
+def let_go_copies(environment: VulcanEnvironment, after: EnvironmentStatus, namespace: str) -> list[Action]:
+    """The same for project copies. Before the status that forgets them is written: nothing else knows their names."""
+    copies = set(copy_names(environment, environment.status)) - set(copy_names(environment, after))
+    return [DeleteConfigMap(namespace, name) for name in sorted(copies)]
+
+
+def _reports(environment: VulcanEnvironment, status: EnvironmentStatus) -> set[str]:
+    names = {status.plan.report_ref.name} if status.plan is not None and status.plan.report_ref is not None else set()
+    if status.applied is not None and status.applied.plan_digest:
+        names.add(reports.report_name(environment, status.applied.plan_digest))
+    return names
+
+
+def copy_name(environment: VulcanEnvironment, digest: str) -> str:
+    """The copy of a project's ConfigMap, by the digest of its files."""
+    meta = environment.metadata
+    return f"{meta.name}-source-{of_json([meta.uid, digest])[:12]}"
+
+
+def copy_names(environment: VulcanEnvironment, status: EnvironmentStatus) -> Iterator[str]:
+    """Copies that a status refers to: of the pending and of the applied source."""
+    sources = [(status.revision.resolved, status.revision.digest)] if status.revision is not None else []
+    sources += [(p.revision, p.source_digest) for p in (status.plan, status.applied) if p is not None]
+    return (copy_name(environment, digest) for revision, digest in sources if not _NO_COPY.fullmatch(revision))
