@@ -158,8 +158,9 @@ class Observer:
         content = _content(raw)
         if not source.items:
             return ConfigMapSeen({key.replace("__", "/"): data for key, data in content.items()})
-        if any(item.key not in content for item in source.items):
-            return ConfigMapSeen(None)
+        missing = tuple(sorted({item.key for item in source.items} - set(content)))
+        if missing:
+            return ConfigMapSeen(None, missing)
         return ConfigMapSeen({item.path: content[item.key] for item in source.items})
 
     async def _report(self, found: Custom) -> ReportSeen:

@@ -120,9 +120,10 @@ class Sibling:
 
 @dataclass(frozen=True)
 class ConfigMapSeen:
-    """A project ConfigMap; `files` is None when it does not exist."""
+    """A project ConfigMap; `files` is None when it does not exist, or lacks keys that `items` name."""
 
     files: Mapping[str, bytes] | None
+    missing_keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -176,7 +176,9 @@ def _config_map(
     if seen is None:
         return draft.needing(Need.CONFIG_MAP), None, None
     if seen.files is None:
-        message = f"ConfigMap {context.environment.metadata.namespace}/{name} does not exist (or lacks a key of items)"
+        keys = ", ".join(seen.missing_keys[:5])
+        lacks = f"has no key {keys}; add it or correct project.configMap.items" if keys else "does not exist; create it"
+        message = f"ConfigMap {context.environment.metadata.namespace}/{name} {lacks}"
         verdict = Verdict("False", Why.CONFIG_MAP_MISSING, message, reconciling=True)
         return draft.again(context.now + dt.timedelta(seconds=30)), None, verdict
     return _known(draft, RevisionStatus(resolved=name, digest=digest.of_files(seen.files), inputs=inputs)), None, None
