@@ -9,6 +9,7 @@ import datetime as dt
 import itertools
 import json
 import os
+import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Sequence
@@ -223,19 +224,37 @@ class Thing:
         self.wait_reason("AwaitingApproval", seconds=seconds)
         return str(self.status()["plan"]["digest"])
 
-    def approve(self, user: str, digest: str, by: str | None = None, **item: str) -> str | None:
-        """As the command in status does it; the API server's refusal, or None."""
-        body = {
-            "apiVersion": API, "kind": _KINDS[self.plural],
-            "metadata": {"name": self.name, "namespace": self.system.namespace},
-            "spec": {"approvals": [{"plan": digest, "by": by or user, **item}]},
-        }  # fmt: skip
-        manager = f"--field-manager=vulcan-approval-{user}"
+    def approve(self, user: str, digest: str, **item: str) -> None:
+        """As the command in status does it."""
+        refusal = self.refused(user, digest, **item)
+        assert refusal == "", refusal
+
+    def refused(self, user: str, digest: str, by: str | None = None, **item: str) -> str:
+        """The same; the API server's refusal, or nothing."""
+        value = {"plan": digest, "by": by or user, **item}
+        first = "approvals" not in (self.get() or {})["spec"]
+        add = {"op": "add", "path": f"/spec/approvals{'' if first else '/-'}", "value": [value] if first else value}
+        where = (self.plural, self.name, "-n", self.system.namespace, "--field-manager=vulcan-approval-by-hand")
         try:
-            self.stage.kubectl("apply", "--server-side", manager, "-f", "-", user=user, stdin=json.dumps(body))
+            self.stage.kubectl("patch", *where, "--type=json", "-p", json.dumps([add]), user=user)
         except ClusterError as error:
             return str(error)
-        return None
+        return ""
+
+    def run_approve_command(self, user: str) -> str:
+        """What the message of Ready tells people to type, in a shell whose kubectl is this user's; its output."""
+        command = self.message().partition("To approve: ")[2]
+        shim = self.stage.folder / f"bin-{user}" / "kubectl"
+        shim.parent.mkdir(exist_ok=True)
+        cluster = self.stage.cluster
+        shim.write_text(
+            f'#!/bin/sh\nexec {cluster.kubectl_path} --kubeconfig {cluster.kubeconfig} --context {user} "$@"\n'
+        )
+        shim.chmod(0o755)
+        env = {**os.environ, "PATH": f"{shim.parent}:{os.environ['PATH']}"}
+        done = subprocess.run(["bash", "-c", command], env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+        return done.stdout
 
     def delete(self, *, wait: bool = False) -> None:
         """kubectl delete."""

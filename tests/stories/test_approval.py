@@ -30,18 +30,18 @@ def test_a_plan_waits_with_the_complete_command_and_is_neither_working_nor_stall
         "Ready": "False/AwaitingApproval", "Reconciling": "False/AwaitingApproval",
         "Stalled": "False/AwaitingApproval", "AwaitingApproval": "True/AwaitingApproval",
     }  # fmt: skip
-    assert digest(sqlmesh) in ready.message and "kubectl apply --server-side" in ready.message
+    assert digest(sqlmesh) in ready.message and "kubectl patch vulcanenvironment" in ready.message
     assert sqlmesh.done == []
 
 
 def test_the_command_is_one_that_a_shell_accepts_and_that_names_the_plan() -> None:
     sqlmesh = waiting()
     command = sqlmesh.world.conditions("venv/prod")["Ready"].message.split("To approve: ")[1]
-    fake = 'kubectl() { if [ "$1" = auth ]; then printf %s alice; else cat; fi; }; '
+    fake = 'kubectl() { if [ "$1" = auth ]; then printf %s alice; else printf "%s " "$@"; fi; }; '
     shell = shutil.which("bash")
     assert shell is not None
     out = subprocess.run([shell, "-c", fake + command], capture_output=True, text=True, check=True).stdout
-    assert f'"approvals":[{{"plan":"{digest(sqlmesh)}","by":"alice"}}]' in out
+    assert f'"/spec/approvals","value":[{{"plan":"{digest(sqlmesh)}","by":"alice"}}]' in out
 
 
 def test_after_its_approval_the_plan_is_applied_and_status_says_who_approved() -> None:

@@ -107,14 +107,10 @@ class Story:
         if refusal is None:
             raise DemoError("bob's approval was accepted")
         self.tell.show(refusal, "red")
-        self.tell.keep(
-            "bob$ kubectl apply --server-side --field-manager=vulcan-approval-bob -f approval.yaml", "bold cyan"
-        )
+        self.tell.keep("bob$ kubectl patch vulcanenvironment prod --type=json -p '[…approvals…]'", "bold cyan")
         self.tell.keep(refusal, "red")
-        self.tell.keep(
-            "alice$ kubectl apply --server-side --field-manager=vulcan-approval-alice -f approval.yaml", "bold cyan"
-        )
-        self.tell.keep("vulcanenvironment.vulcan.dev/prod serverside-applied")
+        self.tell.keep("alice$ kubectl patch vulcanenvironment prod --type=json -p '[…approvals…]'", "bold cyan")
+        self.tell.keep("vulcanenvironment.vulcan.dev/prod patched")
         self.tell.say("alice holds the verb `approve`, and the API server vouches for her name:")
         refused = self._approve("alice", plan["digest"])
         if refused is not None:
@@ -214,16 +210,11 @@ class Story:
     def _approve(self, user: str, digest: str) -> str | None:
         """The command from status; the API server's refusal, or None."""
         item = {"plan": digest, "by": user}
-        body = {
-            "apiVersion": systems.API,
-            "kind": "VulcanEnvironment",
-            "metadata": {"name": "prod", "namespace": PROD},
-            "spec": {"approvals": [item]},
-        }
-        self.tell.command(f"kubectl apply --server-side --field-manager=vulcan-approval-{user} -f -   # as {user}")
-        manager = f"--field-manager=vulcan-approval-{user}"
+        change = json.dumps([{"op": "add", "path": "/spec/approvals", "value": [item]}])
+        patch = ("patch", "vulcanenvironment", "prod", "-n", PROD, "--field-manager=vulcan-approval-by-hand")
+        self.tell.command(f"kubectl {' '.join(patch)} --type=json -p '{change}'   # as {user}")
         try:
-            self.stand.kubectl("apply", "--server-side", manager, "-f", "-", user=user, stdin=json.dumps(body))
+            self.stand.kubectl(*patch, "--type=json", "-p", change, user=user)
         except ClusterError as error:
             return str(error).partition("denied request: ")[2] or str(error)
         return None

@@ -112,15 +112,18 @@ def _rejection(item: ApprovalItem) -> str:
     return f"{item.by} rejected it" + (f": {item.comment}" if item.comment else "")
 
 
-def approve_command(namespace: str, name: str, digest: str) -> str:
-    """A complete command; server-side apply under an own manager, so GitOps neither drops nor blocks it."""
+def approve_command(namespace: str, name: str, digest: str, *, is_first: bool) -> str:
+    """A complete command that adds one item. Not `kubectl apply --server-side`: on an object made by client-side apply that
+    takes over every field, and the next approval would give them up (docs/decisions/0005)."""
     item = f'{{"plan":"{digest}","by":"\'"$U"\'"}}'
-    body = (
-        f'{{"apiVersion":"vulcan.dev/v1alpha1","kind":"VulcanEnvironment","metadata":{{"name":"{name}",'
-        f'"namespace":"{namespace}"}},"spec":{{"approvals":[{item}]}}}}'
-    )
+    add = f'{{"op":"add","path":"/spec/approvals/-","value":{item}}}'
+    if is_first:  # there is no list yet; the test is for somebody who was quicker
+        add = (
+            '{"op":"test","path":"/spec/approvals","value":null},'
+            f'{{"op":"add","path":"/spec/approvals","value":[{item}]}}'
+        )
     return (
         "U=$(kubectl auth whoami -o jsonpath='{.status.userInfo.username}'); "
-        f"echo '{body}' | kubectl apply --server-side "
-        '--field-manager="vulcan-approval-$(printf %s "$U" | sha256sum | cut -c1-8)" -f -'
+        f"kubectl patch vulcanenvironment {name} -n {namespace} --field-manager=vulcan-approval-by-hand --type=json "
+        f"-p '[{add}]'"
     )

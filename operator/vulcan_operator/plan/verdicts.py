@@ -112,7 +112,8 @@ def _standing(status: EnvironmentStatus, context: Context) -> Verdict:
 def awaiting(plan: PlanStatus, context: Context) -> Verdict:
     """A plan waits for people; with the complete command."""
     meta = context.environment.metadata
-    command = approval.approve_command(meta.namespace, meta.name, plan.digest)
+    is_first = "approvals" not in context.environment.spec.model_fields_set
+    command = approval.approve_command(meta.namespace, meta.name, plan.digest, is_first=is_first)
     return Verdict("False", Why.AWAITING, f"{plan.summary.text} — {plan.why}. To approve: {command}")
 
 
