@@ -201,7 +201,7 @@ class Thing:
         """Merge into spec."""
         self.stage.kubectl(
             "patch", self.plural, self.name, "-n", self.system.namespace, "--type=merge", "-p",
-            json.dumps({"spec": spec}), user=user,
+            json.dumps({"spec": spec}, ensure_ascii=False), user=user,
         )  # fmt: skip
 
     def request(self, task: str) -> str:
@@ -236,7 +236,7 @@ class Thing:
         add = {"op": "add", "path": f"/spec/approvals{'' if first else '/-'}", "value": [value] if first else value}
         where = (self.plural, self.name, "-n", self.system.namespace, "--field-manager=vulcan-approval-by-hand")
         try:
-            self.stage.kubectl("patch", *where, "--type=json", "-p", json.dumps([add]), user=user)
+            self.stage.kubectl("patch", *where, "--type=json", "-p", json.dumps([add], ensure_ascii=False), user=user)
         except ClusterError as error:
             return str(error)
         return ""
