@@ -86,10 +86,10 @@ class Context:
         asked = self.environment.metadata.annotations.get(name, "")[:64]
         return asked if asked and asked != getattr(status, f"last_handled_{kind}_requested_at") else None
 
-    def expired_at(self) -> dt.datetime | None:
+    def expired_at(self, status: EnvironmentStatus) -> dt.datetime | None:
         """When spec.ttl is over, counted from the last apply or else from creation."""
         ttl = self.environment.spec.ttl
-        applied = self.environment.status.applied
+        applied = status.applied
         start = applied.time if applied is not None else self.environment.metadata.creation_timestamp
         return start + parse_duration(ttl) if ttl is not None and start is not None else None
 

@@ -75,7 +75,7 @@ def _advance(draft: Draft[EnvironmentStatus], context: Context) -> tuple[Draft[E
     finalizer = deletion.fit_finalizer(context)
     if finalizer is not None:
         return draft.then(finalizer), None
-    expires = context.expired_at()
+    expires = context.expired_at(draft.status)
     if spec.ttl_action == "Delete" and expires is not None and expires <= context.now:
         return draft.then(DeleteObject(context.key, meta.uid)), None
     try:

@@ -14,7 +14,7 @@ from vulcan_operator.plan.status import Verdict
 Gate = Callable[[Context], Verdict | None]
 REFERENCE_MISSING = str(Reason.REFERENCE_MISSING)
 _REFERENCE = "prod"
-_SINCE = re.compile(r"suspended since ([0-9TZ:-]+)")
+_SINCE = re.compile(r"suspended since ([0-9T:-]+Z)")
 
 
 def first(context: Context) -> Verdict | None:

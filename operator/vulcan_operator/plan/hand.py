@@ -106,7 +106,7 @@ def _settled_inputs(context: Context) -> str | None:
     environment, plan = context.environment, context.environment.status.plan
     if plan is None or context.seen.gateway is None:
         return None
-    operations = tasks.operations_of(environment)
+    operations = tasks.operations_of(environment, environment.status)
     args = (environment, context.gateway, plan.source_digest, context.image)
     if tasks.plan_inputs(*args, operations) != plan.inputs:
         return None

@@ -72,7 +72,7 @@ def _job(status: EnvironmentStatus, context: Context, task: TaskStatus) -> Creat
 def _task(status: EnvironmentStatus, context: Context, task: TaskStatus, kind: TaskKind) -> contract.Task | None:
     environment, gateway, plan = context.environment, context.gateway, status.plan
     source, approved = None, None
-    operations = tasks.operations_of(environment)
+    operations = tasks.operations_of(environment, status)
     if kind in (TaskKind.RESOLVE, TaskKind.PLAN, TaskKind.APPLY):
         source = _source(status, context, kind)
         if source is None:

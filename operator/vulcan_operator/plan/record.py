@@ -97,7 +97,7 @@ def _planned(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
     if summary is None or revision is None:
         return status
     spec = ended.environment.spec
-    operations = tuple(o.id for o in tasks.operations_of(ended.environment))
+    operations = tuple(o.id for o in tasks.operations_of(ended.environment, status))
     digest = approval.token(summary, spec, operations)
     plan = PlanStatus(
         digest=digest,

@@ -6,7 +6,7 @@ from vulcan_contract import task as contract
 from vulcan_contract.digest import of_json
 from vulcan_operator.api.connection import Connection, StateConnection
 from vulcan_operator.api.environment import VulcanEnvironment
-from vulcan_operator.api.environment_status import PlanStatus
+from vulcan_operator.api.environment_status import EnvironmentStatus, PlanStatus
 from vulcan_operator.api.fields import parse_duration
 from vulcan_operator.api.gateway import GitCredential, VulcanGateway
 from vulcan_operator.api.policy import PlanSpec
@@ -61,9 +61,9 @@ def options_of(plan: PlanSpec) -> contract.PlanOptions:
     )
 
 
-def operations_of(environment: VulcanEnvironment) -> tuple[contract.Operation, ...]:
-    """One-shots that were not done yet."""
-    done = set(environment.status.operations_done)
+def operations_of(environment: VulcanEnvironment, status: EnvironmentStatus) -> tuple[contract.Operation, ...]:
+    """One-shots that were not done yet, as the status of this pass says (an apply that ended in it counts)."""
+    done = set(status.operations_done)
     return tuple(
         contract.Operation(o.id, o.type, tuple(o.models), o.start, o.end)
         for o in environment.spec.operations

@@ -46,21 +46,22 @@ class Outlook:
 
 def next_step(draft: Draft[EnvironmentStatus], context: Context) -> Outlook:
     """The change lane first; when nothing of it can start now, a run that is due. After its ttl: nothing."""
-    expires = _expired(context)
+    expires = _expired(draft, context)
     if expires is not None:
         message = f"spec.ttl ended at {expires:%Y-%m-%dT%H:%MZ}; change the spec to use it again"
         ready = "True" if draft.status.applied is not None else "False"
         return Outlook(draft, verdict=Verdict(ready, Why.EXPIRED, message))
-    outlook = _change(draft.again(context.expired_at()), context)
+    ends = context.expired_at(draft.status)
+    outlook = _change(draft.again(ends if ends is not None and ends > context.now else None), context)
     if outlook.draft.needs or outlook.want is not None:
         return outlook
     run = _run(outlook.draft, context, outlook.verdict)
     return Outlook(run.draft, run.want, outlook.verdict or run.verdict)
 
 
-def _expired(context: Context) -> dt.datetime | None:
+def _expired(draft: Draft[EnvironmentStatus], context: Context) -> dt.datetime | None:
     """When its ttl ended, if it is to rest: a changed spec starts a change, and what was started goes through."""
-    environment, expires = context.environment, context.expired_at()
+    environment, expires = context.environment, context.expired_at(draft.status)
     task = environment.status.task
     changing = task is not None and task.kind != TaskKind.RUN
     if expires is None or expires > context.now or changing:
@@ -74,7 +75,7 @@ def _change(draft: Draft[EnvironmentStatus], context: Context) -> Outlook:
         return _gated(draft, context, want, verdict)
     revision = draft.status.revision
     assert revision is not None
-    operations = tasks.operations_of(context.environment)
+    operations = tasks.operations_of(context.environment, draft.status)
     inputs = tasks.plan_inputs(context.environment, context.gateway, revision.digest, context.image, operations)
     request = context.request("plan", draft.status)
     applied, plan = draft.status.applied, draft.status.plan
