@@ -20,7 +20,7 @@ STRICT = {
         "count": 2,
     },
     "plan.limits": {"maxBackfillIntervals": 10, "maxRebuiltModels": 5, "maxHistory": "30d", "maxRemovedPercent": 0},
-    "checks": {"audits": True, "soda": {"configMapRef": {"name": "soda"}}},
+    "checks": {"audits": True},
 }
 PROMOTED = {"revisionFrom": "Promotion", "project": GONE}
 SOURCE = {"git": {"url": "https://git.example.com/a.git"}}
@@ -46,8 +46,6 @@ WEAKER = [
     ("more removed", STRICT, {"plan.limits.maxRemovedPercent": 1}, "maxRemovedPercent"),
     ("no limits", STRICT, {"plan.limits": GONE}, "plan.limits"),
     ("no audits", {}, {"checks.audits": False}, "checks.audits"),
-    ("no soda", STRICT, {"checks.soda": GONE}, "checks.soda"),
-    ("no checks", STRICT, {"checks": GONE}, "checks.soda"),
     ("no promotions", PROMOTED, {"revisionFrom": "Source", "project": SOURCE}, "revisionFrom"),
     ("no promotions by default", PROMOTED, {"revisionFrom": GONE, "project": SOURCE}, "revisionFrom"),
 ]
@@ -62,7 +60,7 @@ NOT_WEAKER = [
     ("shorter history", STRICT, {"plan.limits.maxHistory": "7d"}),
     ("shorter history, more digits", {"plan.limits.maxHistory": "30d"}, {"plan.limits.maxHistory": "007d"}),
     ("a history at all", {}, {"plan.limits.maxHistory": "400d"}),
-    ("other checks", STRICT, {"checks.soda.configMapRef.name": "soda-2"}),
+    ("audits by default", STRICT, {"checks": GONE}),
     ("from promotions", {}, PROMOTED),
     ("something else", STRICT, {"plan.skipLinter": True, "schedule.mode": "Manual"}),
     ("already weak", NEVER | {"checks.audits": False}, {"suspend": True}),

@@ -16,6 +16,8 @@ from tools.localcluster import processes
 from tools.localcluster.cluster import ClusterError
 
 _HUMANS = ("alice", "bob")
+MINE = "vulcan.dev/stand"
+"""Label of namespaces that were made here and may go."""
 
 
 class CurrentCluster:
@@ -31,8 +33,10 @@ class CurrentCluster:
         self.kubectl("version")
 
     def down(self) -> None:
-        """Ends our own processes and removes our own files."""
+        """Ends our own processes and removes our own files and namespaces; CRDs, roles and policies stay installed."""
         processes.end(list(processes.marked(self.state)), 10)
+        if self.state.exists():
+            self.kubectl("delete", "namespace", "-l", f"{MINE}=true", "--ignore-not-found")
         shutil.rmtree(self.state, ignore_errors=True)
 
     def kubectl(self, *arguments: str, user: str = "admin", stdin: str | None = None) -> str:
@@ -57,8 +61,8 @@ class CurrentCluster:
         config["contexts"] = [{"name": name, "context": context}]
         config["current-context"] = name
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
         path.write_text(json.dumps(config))
-        path.chmod(0o600)
         return path
 
 
@@ -88,12 +92,13 @@ class PodServer:
 
     def create_database(self, database: str, user: str, password: str) -> None:
         """A database that a role of its own owns."""
-        self.execute(f"create role \"{user}\" login password '{password}'")
+        quoted = password.replace("'", "''")
+        self.execute(f"create role \"{user}\" login password '{quoted}'")
         self.execute(f'create database "{database}" owner "{user}"')
         self.execute(f'revoke connect on database "{database}" from public')
 
     def execute(self, sql: str, database: str = "postgres") -> list[tuple[Any, ...]]:
         """Rows as text."""
-        psql = ["psql", "-U", "postgres", "-d", database, "-AtF", "\t", "-v", "ON_ERROR_STOP=1", "-c", sql]
-        out = self._cluster.kubectl("exec", "-n", self._namespace, self._name, "--", *psql)
+        psql = ["psql", "-U", "postgres", "-d", database, "-AtF", "\t", "-v", "ON_ERROR_STOP=1", "-f", "-"]
+        out = self._cluster.kubectl("exec", "-i", "-n", self._namespace, self._name, "--", *psql, stdin=sql)
         return [tuple(line.split("\t")) for line in out.splitlines() if "\t" in line or line]

@@ -16,7 +16,7 @@ from typing import Any
 from tools.localcluster import processes
 from tools.localcluster.cluster import Cluster, ClusterError, current_cluster
 from tools.stand import postgres
-from tools.stand.current import CurrentCluster
+from tools.stand.current import MINE, CurrentCluster
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNNER_IMAGE = "vulcan-runner:local"
@@ -93,7 +93,8 @@ class Stand:
 
     def namespace(self, name: str, *, operator: bool = True, gateway: bool = True) -> None:
         """A namespace in which the operator may work."""
-        objects: Objects = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}]
+        meta = {"name": name, "labels": {MINE: "true"}}
+        objects: Objects = [{"apiVersion": "v1", "kind": "Namespace", "metadata": meta}]
         if operator:
             role = "vulcan-gateway" if gateway else "vulcan-environment"
             objects.append(
