@@ -38,6 +38,7 @@ class Store(Generic[T]):
         self._by: dict[Hashable, dict[Place, T]] = {}
         self._dead: dict[str, None] = {}  # uids seen deleted: a late answer to a write must not bring them back
         self.listed_at = 0
+        self.newest = 0  # the highest version ever seen
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -73,6 +74,7 @@ class Store(Generic[T]):
         """Store it, whatever was there; returns what was there."""
         before = self.drop(place)
         self._entries[place] = entry
+        self.newest = max(self.newest, entry.version)
         if self._index is not None:
             self._by.setdefault(self._index(entry.value), {})[place] = entry.value
         return before
@@ -105,6 +107,7 @@ class Store(Generic[T]):
         """
         backwards = version < self.listed_at
         self.listed_at = version
+        self.newest = max(self.newest, version)
         return [
             place for place, entry in self._entries.items()
             if place not in listed and (backwards or entry.version <= version)

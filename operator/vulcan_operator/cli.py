@@ -66,7 +66,7 @@ def default_planners() -> Planners:
 
 
 async def serve(config: Config, planners: Planners) -> int:
-    """Everything, until told to stop. 0 after SIGTERM, 1 when Kopf ended by itself."""
+    """Everything, until told to stop. 0 after SIGTERM, 1 when Kopf ended by itself or etcd was put back."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -132,6 +132,8 @@ async def _run(operator: Operator, access: Access, server: health.HealthServer, 
         # Kopf takes five seconds to wait for tasks that have nothing to do; the Lease is free, so there is no point.
         watching.cancel()
         await asyncio.wait((watching,), timeout=0.5)
+    if operator.overtaken:
+        return 1
     if not asked and watching.done() and not watching.cancelled() and watching.exception():
         _log.error("Kopf ended: %s", watching.exception())
         return 1

@@ -54,6 +54,10 @@ class Intake:
             self._gone(resource, place, store.drop(place))
         return len(gone)
 
+    def newest(self, resource: Resource) -> int:
+        """The highest version ever seen of a kind."""
+        return self._store(resource).newest
+
     def missing(self, resource: Resource, places: Iterable[Place]) -> None:
         """A live read answered that these do not exist; the reader knows, so nobody is woken."""
         for place in places:

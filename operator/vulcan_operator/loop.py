@@ -62,6 +62,7 @@ class Operator:
         self._resynced_at: float | None = None
         self._syncing = asyncio.Lock()
         self.stopped = asyncio.Event()
+        self.overtaken = False
 
     def _make_ports(self, planners: Planners, cluster: str) -> Ports:
         config, kube = self._config, self._kube
@@ -113,13 +114,22 @@ class Operator:
             metrics.DRIFT.inc(drift)
 
     async def _list(self, resource: Resource) -> int:
-        places, version = set(), ""
+        places, version, newest = set(), "", self.intake.newest(resource)
         async for page in self._kube.pages(resource, labels=SELECTOR if resource in _LABELLED else ""):
+            self._check_time(page.version, newest)
             for raw in page.items:
                 places.add((raw["metadata"]["namespace"], raw["metadata"]["name"]))
                 self.intake.event(resource, raw)
             version = page.version
         return self.intake.listed(resource, places, version)
+
+    def _check_time(self, listed: str, newest: int) -> None:
+        """A list that is older than what was seen before it: etcd was put back. Our cache and watches are from a future
+        that never came and would ignore everything until then, so this process ends; the next one lists anew."""
+        if listed.isdigit() and int(listed) < newest:
+            self.overtaken = True
+            self.stopped.set()
+            raise errors.KubeError(f"etcd was put back from version {newest} to {listed}: this process ends")
 
     async def _sync_later(self) -> None:
         """A standby is warm, too; an instance that leads at once has listed everything by then."""
