@@ -5,7 +5,7 @@ sha256 throughout: SQLMesh's own fingerprints are crc32, for which collisions ar
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -13,6 +13,12 @@ def of_json(value: Any) -> str:
     """sha256 (hex) of canonical JSON."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def of_names(names: Iterable[str]) -> str:
+    """Digest of a set of names, so that a list that had to be cut can still be compared; "" for none."""
+    whole = sorted(set(names))
+    return of_json(whole) if whole else ""
 
 
 def of_files(files: Mapping[str, bytes]) -> str:

@@ -49,7 +49,9 @@ class PlanSummary:
     history_days: int = 0
     removed_percent: float = 0.0
     breaking: int = 0
-    destructive: tuple[str, ...] = ()
+    destructive: tuple[str, ...] = ()  # for people; may be cut, what decides is the next two
+    destructive_count: int = 0
+    destructive_sha256: str = ""  # digest.of_names of all of them
     adopted: bool = False  # the environment was in state before its first plan by the operator
     tests_run: int = 0
     effective: Mapping[str, str] = field(default_factory=dict)  # planning field -> "value (whence)"
@@ -176,7 +178,6 @@ def _smaller(result: Result) -> Result:
     if result.failures:
         return dataclasses.replace(result, failures=())
     if summary is not None and len(summary.destructive) > 1:
-        # One name must stay: that there are any decides who is asked. An apply that finds more than it was told stops.
         kept = summary.destructive[: len(summary.destructive) * 2 // 3]
         return dataclasses.replace(result, summary=dataclasses.replace(summary, destructive=kept))
     raise ContractError("the result does not fit into a termination message")

@@ -159,8 +159,8 @@ class Approved:
     """The decision an apply carries: the plan it was made for and how much work it covered.
 
     The rebuilt plan must equal `target`, and `base` unless the state holds this token's own record (a killed apply
-    resumes). More work than `backfill_intervals` plus what time has elapsed since `planned_at` explains, or a
-    destructive model outside `destructive`, is PlanChanged.
+    resumes). More work than `backfill_intervals` plus what time has elapsed since `planned_at` explains, or other
+    destructive models than those of `destructive_sha256`, is PlanChanged. `destructive` may have been cut.
     """
 
     token: str
@@ -169,6 +169,7 @@ class Approved:
     planned_at: str
     backfill_intervals: int = 0
     destructive: tuple[str, ...] = ()
+    destructive_sha256: str = ""
     by_human: bool = False
     limits: Limits = field(default_factory=Limits)
 
@@ -191,6 +192,7 @@ class Task:
     audits: bool = True  # audit the environment after an apply
     image: str = ""  # runner image; part of the plan's target digest
     protected_environments: tuple[str, ...] = ()  # an unprotected run leaves their snapshots alone
+    checked: str = ""  # name of the lost Job whose append-only batches a human has looked at
     contract: int = CONTRACT_VERSION
 
     def to_json(self) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from sqlmesh.core.plan import Plan
 from sqlmesh.utils.date import to_timestamp
 
+from vulcan_contract import digest
 from vulcan_contract.reasons import Reason
 from vulcan_contract.result import PlanSummary, Result, Work
 from vulcan_contract.task import Approved, Task
@@ -74,8 +75,8 @@ def _require_decided(
         )
     if not resumed and found.base != approved.base:
         raise Problem(Reason.PLAN_CHANGED, "The environment is not what it was when the plan was decided on.")
-    unseen = sorted(set(found.destructive) - set(approved.destructive))
-    if unseen and not resumed:
+    if found.destructive_sha256 not in ("", approved.destructive_sha256) and not resumed:
+        unseen = sorted(set(found.destructive) - set(approved.destructive)) or found.destructive
         raise Problem(Reason.PLAN_CHANGED, f"Destructive, but not so when it was decided on: {', '.join(unseen[:5])}.")
     allowed = approved.backfill_intervals + _elapsed(built, approved)
     if found.backfill_intervals > allowed:
@@ -114,7 +115,9 @@ def _elapsed(built: Built, approved: Approved) -> int:
 def _allowed(task: Task, approved: Approved, built: Built, engine: Engine) -> Plan:
     """The plan with exactly those destructive changes allowed that were decided on. A model that does not say that it
     allows them (`on_destructive_change`) needs the spec or a human to say so."""
-    shown = {n.lower() for n in approved.destructive}
+    everything = summary.destructive(built, engine)
+    whole = digest.of_names(everything) == approved.destructive_sha256  # the names of a big plan are cut
+    shown = {n.lower() for n in (everything if whole else approved.destructive)}
     named = {n.replace('"', "").lower() for n in task.plan.allow_destructive_models}
     allowed = set()
     for fqn in built.plan.allow_destructive_models:

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlmesh.utils.date import to_datetime
 
-from vulcan_contract import report
+from vulcan_contract import digest, report
 from vulcan_contract.result import ModelChange, PlanSummary
 from vulcan_contract.task import Task
 from vulcan_runner import digests, names
@@ -30,7 +30,7 @@ def summarise(task: Task, built: Built, engine: Engine, identity: str, adopted: 
     counted = {kind: sum(c.change == kind for c in changes.values()) for kind in {c.change for c in changes.values()}}
     existing = len(built.before.snapshots) if built.before else 0
     removed = [names.display(s.name, engine.catalog) for s in diff.removed_snapshots]
-    destructive = sorted({*removed, *(names.display(n, engine.catalog) for n in built.destructive)})
+    lost = destructive(built, engine)
     return PlanSummary(
         target=digests.target(task, built),
         base=digests.base(built, identity),
@@ -47,12 +47,20 @@ def summarise(task: Task, built: Built, engine: Engine, identity: str, adopted: 
         history_days=_history_days(built),
         removed_percent=round(100 * len(removed) / existing, 2) if existing else 0.0,
         breaking=sum(c.category == "Breaking" and c.change == "DirectlyModified" for c in changes.values()),
-        destructive=tuple(destructive),
+        destructive=lost,
+        destructive_count=len(lost),
+        destructive_sha256=digest.of_names(lost),
         adopted=adopted,
         tests_run=built.tests_run,
         effective=_effective(task, engine),
         models=tuple(sorted(changes.values(), key=lambda c: (not c.destructive, -c.intervals, c.name))),
     )
+
+
+def destructive(built: Built, engine: Engine) -> tuple[str, ...]:
+    """All models that go away or lose columns."""
+    removed = (s.name for s in built.plan.context_diff.removed_snapshots)
+    return tuple(sorted({names.display(name, engine.catalog) for name in (*removed, *built.destructive)}))
 
 
 def full_report(task: Task, built: Built, engine: Engine, summary: PlanSummary) -> tuple[dict[str, Any], int]:

@@ -146,6 +146,7 @@ class System:
             "planned_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "backfill_intervals": summary.backfill_intervals,
             "destructive": summary.destructive,
+            "destructive_sha256": summary.destructive_sha256,
         }
         return Approved(**(known | fields))
 

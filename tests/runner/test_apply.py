@@ -69,7 +69,7 @@ def test_limits_hold_unless_a_human_decided(local: System) -> None:
 def test_a_removal_that_was_not_shown_is_another_plan(deployed: System) -> None:
     (deployed.project / "models" / "shown.sql").unlink()  # type: ignore[operator]
     planned = deployed.plan()
-    hidden = deployed.approve(planned, destructive=())
+    hidden = deployed.approve(planned, destructive=(), destructive_sha256="")
     assert deployed.apply(planned, approved=hidden).result.reason is Reason.PLAN_CHANGED
     assert deployed.apply(planned).result.reason is Reason.SUCCEEDED
     assert deployed.query("select count(*) from information_schema.tables where table_name = 'shown'") == [(0,)]

@@ -10,6 +10,7 @@ from tests import builders
 from tests.stories.lives import ALWAYS, DAY, alive, edit, fresh
 from tests.stories.sqlmesh import SqlMesh
 from tests.world import World
+from vulcan_contract.digest import of_names
 from vulcan_contract.reasons import Reason
 
 OTHER = "sha256:" + "0" * 64
@@ -217,3 +218,16 @@ def test_protected_environments_wait_while_approvals_are_not_guarded(guarded: bo
     sqlmesh.world.guarded = True
     sqlmesh.world.advance(DAY / 1440)
     assert "apply warehouse/prod" in sqlmesh.work().done
+
+
+def test_a_plan_with_more_destructive_names_than_fit_is_applied_by_the_digest_of_all() -> None:
+    sqlmesh = fresh(builders.environment(plan=ALWAYS))
+    lost = tuple(f"some_schema.a_rather_long_model_name_{i}" for i in range(400))
+    sha256 = of_names(lost)
+    sqlmesh.summary.update(destructive=lost, destructive_count=400, destructive_sha256=sha256)
+    sqlmesh.work()
+    summary = sqlmesh.world.raw("venv/prod")["status"]["plan"]["summary"]
+    assert (summary["destructiveCount"], summary["destructiveSha256"]) == (400, sha256)
+    sqlmesh.world.approve("venv/prod")
+    approved = sqlmesh.task(sqlmesh.world.settle().jobs(task="apply")[0]).approved
+    assert approved is not None and approved.destructive_sha256 == sha256

@@ -61,7 +61,13 @@ class PlanSummaryStatus(Model):
     history_days: int = Field(0, description="How far back the backfill reaches, in days.")
     breaking: int = Field(0, description="Breaking changes.")
     tests_run: int = Field(0, description="Unit tests run.")
-    destructive: list[ModelName] = Field(default=[], max_length=256, description="Models with destructive changes.")
+    destructive: list[ModelName] = Field(
+        default=[], max_length=256, description="Models with destructive changes, the first of them."
+    )
+    destructive_count: int = Field(0, description="How many models have destructive changes.")
+    destructive_sha256: Annotated[str, Field(max_length=64)] = Field(
+        "", description="Digest of the names of all of them: what an apply compares."
+    )
     models: list[PlanModelStatus] = Field(
         default=[], max_length=20, description="The first changed models.", json_schema_extra=schema(list_type="atomic")
     )

@@ -85,7 +85,7 @@ def needs_people(summary: PlanSummaryStatus, spec: EnvironmentSpec, *, adopted: 
 def _has_risk(summary: PlanSummaryStatus, risk: str) -> bool:
     return {
         "Breaking": summary.breaking > 0,
-        "Destructive": bool(summary.destructive) or summary.removed > 0,
+        "Destructive": bool(summary.destructive) or summary.destructive_count > 0 or summary.removed > 0,
         "Backfill": summary.backfill_intervals > 0,
     }[risk]
 

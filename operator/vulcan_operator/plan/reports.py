@@ -31,6 +31,8 @@ def summary_status(summary: PlanSummary) -> PlanSummaryStatus:
         breaking=summary.breaking,
         tests_run=summary.tests_run,
         destructive=list(summary.destructive)[:256],
+        destructive_count=summary.destructive_count,
+        destructive_sha256=summary.destructive_sha256,
         models=[_model(m) for m in shown],
         omitted=summary.omitted + len(summary.models) - len(shown),
     )
@@ -57,10 +59,9 @@ def _line(summary: PlanSummary) -> str:
     said = [f"{n} {what}" for n, what in parts if n]
     if summary.breaking:
         said.append(f"{summary.breaking} breaking")
-    if summary.destructive:
-        said.append(
-            f"destructive: {', '.join(summary.destructive[:3])}" + ("…" if len(summary.destructive) > 3 else "")
-        )
+    if summary.destructive or summary.destructive_count:
+        more = summary.destructive_count > len(summary.destructive[:3])
+        said.append(f"destructive: {', '.join(summary.destructive[:3])}" + ("…" if more else ""))
     if summary.backfill_intervals:
         said.append(f"{summary.backfill_intervals} intervals to compute")
     return ", ".join(said)[:1024] or ("views to update" if summary.has_changes else "no changes")

@@ -102,6 +102,7 @@ def approved_of(environment: VulcanEnvironment, plan: PlanStatus, *, by_human: b
         planned_at=plan.time.isoformat(),
         backfill_intervals=plan.summary.backfill_intervals,
         destructive=tuple(plan.summary.destructive),
+        destructive_sha256=plan.summary.destructive_sha256,
         by_human=by_human,
         limits=limits_of(environment.spec.plan),
     )
