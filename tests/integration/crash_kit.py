@@ -23,7 +23,7 @@ from tools.stand.stand import Operator
 
 T = TypeVar("T")
 QUICK = {"VULCAN_LEASE_DURATION": "3", "VULCAN_RENEW_DEADLINE": "2"}
-MANUAL = {"schedule": {"mode": "Manual"}, "retry": FAST_RETRY}
+MANUAL: dict[str, Any] = {"schedule": {"mode": "Manual"}, "retry": FAST_RETRY}
 AWAY = (OSError, http.client.HTTPException, AssertionError, ValueError)
 
 CONFIG = "model_defaults: {dialect: postgres, start: 2026-01-01}\n"

@@ -1,6 +1,7 @@
 """A Job's process is killed: at every step of an apply, in the middle of a backfill, in a run. It goes on where it was."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,7 @@ from tests.integration.conftest import Systems
 from tests.integration.harness import System, Thing
 
 DATA = [(f"2026-01-0{day}", 1) for day in range(1, 5)]
-PATIENT = {"schedule": {"mode": "Manual"}, "retry": {"limit": 50, "backoff": "2s", "maxBackoff": "2s"}}
+PATIENT: dict[str, Any] = {"schedule": {"mode": "Manual"}, "retry": {"limit": 50, "backoff": "2s", "maxBackoff": "2s"}}
 # What a crash there leaves: the apply's record, snapshots, batches, the environment's record, the view, finalised.
 POINTS = {
     "before the apply record": ("apply:plan", ("", 0, 0, 0, 0, False)),
