@@ -1,0 +1,1 @@
+"""The bench: what `make bench` measures, against the goals that were set. One module per group of figures."""
