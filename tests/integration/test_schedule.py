@@ -14,6 +14,7 @@ SELECT CAST(s.at AS TIMESTAMP) AS at FROM
 GENERATE_SERIES(CAST(@start_ts AS TIMESTAMP), CAST(@end_ts AS TIMESTAMP), INTERVAL '5 MINUTES') AS s(at);
 """
 PROJECT: Files = {"config.yaml": CONFIG, "models/five.sql": FIVE}
+MORE: Files = {**PROJECT, **TINY}
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +22,8 @@ def company(module_systems: Systems) -> System:
     """prod by its models, `minutely` by an own cron, `manual` on request."""
     system = module_systems("schedule").up()
     system.environment("prod", PROJECT)
-    system.environment("minutely", TINY, schedule={"mode": "Cron", "cron": {"cron": "* * * * *"}})
-    system.environment("manual", TINY, schedule={"mode": "Manual"})
+    system.environment("minutely", MORE, schedule={"mode": "Cron", "cron": {"cron": "* * * * *"}})
+    system.environment("manual", MORE, schedule={"mode": "Manual"})
     return system
 
 
