@@ -7,6 +7,7 @@ termination message small. Unknown keys are ignored, so a newer peer may say mor
 import dataclasses
 import enum
 import functools
+import json
 import types
 import typing
 from collections.abc import Mapping
@@ -59,14 +60,38 @@ def decode(kind: type, data: Any, where: str = "") -> Any:
         except ValueError as error:
             raise ContractError(f"{where}: {error}") from error
     if origin is tuple:
+        if not isinstance(data, (list, tuple)):
+            raise ContractError(f"{where}: expected a list, got {type(data).__name__}")
         return tuple(decode(typing.get_args(kind)[0], v, f"{where}[{i}]") for i, v in enumerate(data))
     if origin in (dict, Mapping):
+        if not isinstance(data, Mapping):
+            raise ContractError(f"{where}: expected an object, got {type(data).__name__}")
         return {k: decode(typing.get_args(kind)[1], v, f"{where}.{k}") for k, v in data.items()}
-    if kind is float and isinstance(data, int):
-        return float(data)
-    if kind in (str, int, bool, float) and not isinstance(data, kind):
+    wrong = isinstance(data, bool) and kind is not bool
+    if kind is float and isinstance(data, int) and not wrong:
+        return _float(data, where)
+    if kind in (str, int, bool, float) and (wrong or not isinstance(data, kind)):
         raise ContractError(f"{where}: expected {kind.__name__}, got {type(data).__name__}")
     return data
+
+
+def load(text: str) -> Any:
+    """Any JSON; raises ContractError for everything else, also for what only Python takes (NaN, endless nesting)."""
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise ContractError(f"not JSON: {error}") from error
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _float(number: int, where: str) -> float:
+    try:
+        return float(number)
+    except OverflowError as error:
+        raise ContractError(f"{where}: {error}") from error
 
 
 @functools.cache

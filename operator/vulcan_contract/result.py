@@ -6,16 +6,26 @@ does not fit goes into the report on stdout (`report.py`).
 """
 
 import dataclasses
+import datetime as dt
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from vulcan_contract import CONTRACT_VERSION
-from vulcan_contract.codec import ContractError, decode, encode
+from vulcan_contract.codec import ContractError, decode, encode, load
 from vulcan_contract.reasons import ABOUT, Outcome, Reason, Retry
 
 MAX_BYTES = 4096
 MAX_MESSAGE = 700
+_MOST = 2**63 - 1
+_LONGEST = {
+    "target": 64, "base": 64, "destructive_sha256": 64, "report_sha256": 64, "commit": 64, "digest": 80,
+    "base_plan_id": 128, "plan_id": 128, "change": 32, "category": 32, "versions": 128, "state_identity": 512,
+    "destructive": 512,
+}  # fmt: skip
+_MOST_VERSIONS = 16
+_LAST_YEAR = 9000  # later ones leave no room to reckon with
 
 
 @dataclass(frozen=True)
@@ -139,13 +149,56 @@ class Result:
     @classmethod
     def from_message(cls, text: str) -> "Result":
         """Raises ContractError when the text is no result (a crash, or project code that wrote the file)."""
-        try:
-            data = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ContractError(f"not JSON: {error}") from error
-        result = decode(cls, data)
+        result = decode(cls, load(text))
         assert isinstance(result, cls)
+        result.check()
         return result
+
+    def check(self) -> None:
+        """Raises ContractError for values that no runner says: project code can write the file, too, and what is taken
+        from here goes into objects of a strict schema."""
+        _check(self, "")
+        if self.work is not None and self.work.next_run is not None:
+            _check_time(self.work.next_run)
+
+
+def _check(value: object, name: str) -> None:
+    """One value and all within it; `name` is that of the field it is in."""
+    if dataclasses.is_dataclass(value):
+        for f in dataclasses.fields(value):
+            _check(getattr(value, f.name), f.name)
+    elif isinstance(value, Mapping):
+        if name == "versions" and len(value) > _MOST_VERSIONS:
+            raise ContractError(f"{len(value)} versions")
+        for key, inner in value.items():
+            _check(key, "")
+            _check(inner, name)
+    elif isinstance(value, tuple):
+        for inner in value:
+            _check(inner, name)
+    elif isinstance(value, (int, float)) and not (math.isfinite(value) and 0 <= value <= _MOST):
+        raise ContractError(f"{name}: {value} cannot be")
+    elif isinstance(value, str):
+        _check_text(value, name)
+
+
+def _check_text(text: str, name: str) -> None:
+    if len(text) > _LONGEST.get(name, MAX_BYTES):
+        raise ContractError(f"{name}: longer than {_LONGEST.get(name, MAX_BYTES)}")
+    if not text and name in ("name", "destructive"):
+        raise ContractError(f"{name}: a model without a name")
+    if any("\ud800" <= c <= "\udfff" for c in text):
+        raise ContractError(f"{name}: half a character")
+
+
+def _check_time(text: str) -> None:
+    try:
+        time = dt.datetime.fromisoformat(text)
+        known = time.tzinfo is not None and time.astimezone(dt.UTC).year < _LAST_YEAR
+    except (ValueError, OverflowError) as error:
+        raise ContractError(f"next_run: {error}") from error
+    if not known:
+        raise ContractError(f"next_run: {text} is no time that can be reckoned with")
 
 
 def _dump(result: Result) -> str:

@@ -120,7 +120,7 @@ def _result(task: TaskStatus, job: JobSeen | None, pod: PodSeen | None) -> Resul
     if pod is not None and pod.termination:
         try:
             result = Result.from_message(pod.termination)
-        except (ContractError, ValueError, TypeError):
+        except ContractError:
             result = None
         if result is not None and _believable(result, task, pod):
             return result

@@ -30,7 +30,7 @@ def summary_status(summary: PlanSummary) -> PlanSummaryStatus:
         history_days=summary.history_days,
         breaking=summary.breaking,
         tests_run=summary.tests_run,
-        destructive=list(summary.destructive)[:256],
+        destructive=[name[:512] for name in summary.destructive[:256]],
         destructive_count=summary.destructive_count,
         destructive_sha256=summary.destructive_sha256,
         models=[_model(m) for m in shown],
