@@ -190,8 +190,8 @@ ABOUT: dict[Reason, About] = {
         _NO,
         _NEVER,
         "An append-only model was being written when its Job was lost; rows may be there twice.",
-        "Check the table and interval in the message, correct them, then ask again with the plan-requested-at"
-        " (or run-requested-at) annotation.",
+        "Check the table and interval in the message and remove what is there twice; then annotate the environment with"
+        " vulcan.dev/checked=JOB (the Job in the message) and vulcan.dev/plan-requested-at (or run-requested-at).",
     ),
     Reason.STATE_BUSY: About(
         _ERR,

@@ -97,6 +97,9 @@ def of_models(errors: list[Any], catalog: str | None) -> tuple[Failure, ...]:
 
 def ended(failures: tuple[Failure, ...], errors: list[Any]) -> Problem:
     """Why a task ended whose models failed; a lost connection alone is worth waiting for."""
+    own = next((e.__cause__ for e in errors if isinstance(e.__cause__, Problem)), None)
+    if own is not None:
+        return Problem(own.reason, own.message, retry=own.retry, failures=failures)
     audits_only = bool(failures) and all(f.reason is Reason.AUDIT_FAILED for f in failures)
     reason = Reason.AUDIT_FAILED if audits_only else Reason.MODEL_FAILED
     transient = bool(errors) and all(is_transient(e.__cause__ or e) for e in errors)
@@ -130,6 +133,8 @@ def _of_model(error: Any, catalog: str | None) -> list[Failure]:
     node, cause = error.node, error.__cause__ or error
     fqn = getattr(node, "snapshot_name", None) or getattr(node, "name", None) or str(node)
     model, interval = names.display(fqn, catalog), _interval(getattr(node, "interval", None))
+    if isinstance(cause, Problem):
+        return [Failure(model, cause.reason, _cut(cause.message), interval)]
     if isinstance(cause, sqlmesh_errors.NodeAuditsErrors):
         return [
             Failure(model, Reason.AUDIT_FAILED, f"audit {e.audit_name} found {e.count} rows", interval, e.audit_name)

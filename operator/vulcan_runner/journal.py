@@ -1,7 +1,8 @@
 """The journal of append-only batches: what was being written when a Job got lost must be looked at by a human.
 
-`engine` wraps every batch of an append-only model in `Journal.batch`; `tasks` asks `require_clean` before it writes.
-Other model kinds replace what they wrote before, so for them doing it twice is the same as once.
+`engine` wraps every batch of an append-only model in `Journal.batch`; `tasks` asks `require_clean` before it computes.
+Other model kinds replace what they wrote before, so for them doing it twice is the same as once. An entry stays until a
+human says that this Job's rows were looked at (`task.checked`); trying again is not enough.
 """
 
 from collections.abc import Iterator
@@ -11,33 +12,45 @@ from typing import Any
 from sqlmesh.utils.date import to_datetime
 
 from vulcan_contract.reasons import Reason
+from vulcan_contract.task import Task
 from vulcan_runner import failures, names
 from vulcan_runner.problem import Problem
 from vulcan_runner.state import InFlightRow, State
 
+_SHOWN = 5
+
 
 class Journal:
-    """Entries of one Job."""
+    """Entries of one Job, and those that lost Jobs left behind."""
 
-    def __init__(self, state: State, job: str, environment: str) -> None:
-        self._state, self._job, self._environment = state, job, environment
+    def __init__(self, state: State, task: Task) -> None:
+        self._state, self._task = state, task
+        self._lost: list[InFlightRow] = []
 
     def require_clean(self) -> None:
-        """Raises ManualCheckRequired once; an attempt after that exists because a human asked, so it goes on."""
-        entries = [row for row in self._state.in_flight() if row.job != self._job]
-        new = [row for row in entries if not row.reported]
-        for row in entries:
-            if new:
-                self._state.mark_reported(row)
-            else:
+        """Forgets what a human has checked; raises ManualCheckRequired when this environment has more. Entries of other
+        environments matter once the same table is to be written."""
+        rows = [row for row in self._state.in_flight() if row.job != self._task.job]
+        for row in rows:
+            if row.job == self._task.checked:
                 self._state.take_in_flight(row)
-        if new:
-            what = "; ".join(f"{r.physical_table} for {r.start_at} to {r.end_at} (model {r.model})" for r in new)
-            raise Problem(
-                Reason.MANUAL_CHECK,
-                f"A lost job was appending to {what}."
-                " Rows of that interval may be there already: remove them, then ask again.",
-            )
+        self._lost = [row for row in rows if row.job != self._task.checked]
+        self._require_none([row for row in self._lost if row.environment == self._task.environment])
+
+    def _require_none(self, rows: list[InFlightRow]) -> None:
+        """One lost Job at a time: the annotation holds one name."""
+        if not rows:
+            return
+        job = rows[0].job
+        entries = [f"{r.physical_table} for {r.start_at} to {r.end_at} (model {r.model})" for r in rows if r.job == job]
+        more = f" and {len(entries) - _SHOWN} more" if len(entries) > _SHOWN else ""
+        asked = "run-requested-at" if self._task.source is None else "plan-requested-at (or run-requested-at)"
+        raise Problem(
+            Reason.MANUAL_CHECK,
+            f"The lost Job {job} was appending to {'; '.join(entries[:_SHOWN])}{more}. Rows of that interval may be there"
+            f" already: remove them, then annotate the VulcanEnvironment with vulcan.dev/checked={job} and"
+            f" vulcan.dev/{asked}=now.",
+        )
 
     @contextmanager
     def batch(self, snapshot: Any, start: Any, end: Any, deployable: bool, adapter: Any) -> Iterator[None]:
@@ -47,14 +60,14 @@ class Journal:
             return
         catalog = adapter.default_catalog
         row = InFlightRow(
-            job=self._job,
-            environment=self._environment,
+            job=self._task.job,
+            environment=self._task.environment,
             model=names.display(snapshot.name, catalog),
             physical_table=names.display(snapshot.table_name(is_deployable=deployable), catalog),
             start_at=_text(start),
             end_at=_text(end),
-            reported="",
         )
+        self._require_none([lost for lost in self._lost if lost.physical_table == row.physical_table])
         self._state.put_in_flight(row)
         try:
             yield

@@ -2,7 +2,7 @@
 flight. Works on any engine through SQLMesh's adapter; tables are made when they are first written.
 
 Called by `guard` (owner, identity), `applying` (apply record) and `journal`. Reads need no lock; writers hold the
-gateway's lock (`lock`), except `runs` that only mark journal entries. SQLMesh neither sees nor minds these tables.
+gateway's lock (`lock`). SQLMesh neither sees nor minds these tables.
 """
 
 import threading
@@ -50,7 +50,7 @@ class ApplyRow:
 
 @dataclass(frozen=True)
 class InFlightRow:
-    """Table `_vulcan_inflight`: an append-only batch that is being written. `reported`: a human was told of it."""
+    """Table `_vulcan_inflight`: an append-only batch that is being written."""
 
     job: str
     environment: str
@@ -58,7 +58,6 @@ class InFlightRow:
     physical_table: str
     start_at: str
     end_at: str
-    reported: str
 
 
 Row = OwnerRow | ApplyRow | InFlightRow
@@ -132,10 +131,6 @@ class State:
     def take_in_flight(self, row: InFlightRow) -> None:
         with self._lock:
             self._delete(InFlightRow, {"job": row.job, "model": row.model, "start_at": row.start_at})
-
-    def mark_reported(self, row: InFlightRow) -> None:
-        self.take_in_flight(row)
-        self.put_in_flight(InFlightRow(**{**_values(row), "reported": now()}))
 
     def close(self) -> None:
         self.adapter.close()

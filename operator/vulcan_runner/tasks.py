@@ -174,8 +174,9 @@ def _writer(shell: Shell, connections: Connections, state: State) -> Iterator[tu
         stack.enter_context(lock.held(connections.state, task.gateway.state_schema, shell.stop, shell.lines))
         everywhere = [connections.state, connections.warehouse, *connections.additional.values()]
         lock.end_zombies(everywhere, writer_prefix(task.gateway), application_name(task), shell.lines)
-        journal = Journal(state, task.job, task.environment)
-        journal.require_clean()
+        journal = Journal(state, task)
+        if task.kind is not TaskKind.INVALIDATE:  # which writes no rows
+            journal.require_clean()
         shell.stop.check()
         yield identity, journal
 
@@ -189,7 +190,7 @@ def _engine(
     shell: Shell, folder: Path | None, connections: Connections, state: State, journal: Journal | None = None
 ) -> Engine:
     shell.lines.enter("config")
-    journal = journal or Journal(state, shell.task.job, shell.task.environment)
+    journal = journal or Journal(state, shell.task)
     return Engine(shell.task, folder, connections, shell.pod.work, shell.recorder, shell.stop, journal)
 
 

@@ -204,12 +204,12 @@ class Thing:
             json.dumps({"spec": spec}, ensure_ascii=False), user=user,
         )  # fmt: skip
 
-    def request(self, task: str) -> str:
-        """Ask for a plan, a run or a probe by annotation; what was written."""
+    def request(self, task: str, **said: str) -> str:
+        """Ask for a plan, a run or a probe by annotation, with further annotations; what was written."""
         now = dt.datetime.now(dt.timezone.utc).isoformat()
         self.stage.kubectl(
             "annotate", "--overwrite", self.plural, self.name, "-n", self.system.namespace,
-            f"vulcan.dev/{task}-requested-at={now}",
+            f"vulcan.dev/{task}-requested-at={now}", *(f"vulcan.dev/{name}={value}" for name, value in said.items()),
         )  # fmt: skip
         return now
 

@@ -185,20 +185,38 @@ def _zombie(system: System, server: Server) -> psycopg2.extensions.cursor:
     return session.cursor()
 
 
-def test_an_append_in_flight_asks_for_a_human_once(anywhere: System) -> None:
+def test_an_append_in_flight_waits_until_a_human_has_checked_it(anywhere: System) -> None:
     anywhere.write({"config.yaml": projects.CONFIG, "models/appended.py": projects.APPENDED})
     planned = anywhere.plan()
-    pod = anywhere.start(anywhere.apply_task(planned))
+    lost = anywhere.apply_task(planned)
+    pod = anywhere.start(lost)
     pod.until("appending")
     pod.kill()
     pod.wait()
-    asked = anywhere.apply(planned)
-    assert (asked.result.reason, asked.result.retries) == (Reason.MANUAL_CHECK, Retry.NEVER)
+    for checked in ("", "another-job"):
+        asked = anywhere.apply(planned, checked=checked)
+        assert (asked.result.reason, asked.result.retries) == (Reason.MANUAL_CHECK, Retry.NEVER)
     assert "sqlmesh__t.t__appended__" in asked.result.message
     assert "T00:00:00Z to " in asked.result.message
-    after = anywhere.apply(planned)
+    assert f"vulcan.dev/checked={lost.job} and vulcan.dev/plan-requested-at" in asked.result.message
+    after = anywhere.apply(planned, checked=lost.job)
     assert after.result.reason is Reason.SUCCEEDED, after.result.message
     assert anywhere.query("select count(*), count(distinct day) from t.appended") == [(3, 3)]
+
+
+def test_a_lost_append_concerns_its_environment_and_whoever_writes_its_table(local: System) -> None:
+    local.write({"models/appended.py": projects.APPENDED})
+    planned = local.plan()
+    lost = local.start(local.apply_task(planned))
+    lost.until("appending")
+    lost.kill()
+    lost.wait()
+    local.query_state("update sqlmesh._vulcan_inflight set environment = 'dev'")
+    asked = local.apply(planned)
+    assert (asked.result.reason, asked.result.retries) == (Reason.MANUAL_CHECK, Retry.NEVER), asked.result
+    assert "\nappending" not in asked.stdout
+    local.query_state("update sqlmesh._vulcan_inflight set physical_table = 'another'")
+    assert local.apply(planned).result.reason is Reason.SUCCEEDED
 
 
 def test_an_append_whose_statement_was_refused_asks_nobody(anywhere: System) -> None:

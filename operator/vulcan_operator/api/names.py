@@ -17,9 +17,9 @@ NONCE = f"{GROUP}/nonce"  # annotation on the pod: frames the report in its log
 
 PLAN_REQUESTED = f"{GROUP}/plan-requested-at"  # annotations: ask for work now; echoed in status.lastHandled…
 RUN_REQUESTED = f"{GROUP}/run-requested-at"
+CHECKED = f"{GROUP}/checked"  # annotation: a human looked at what this lost Job was appending
 PROBE_REQUESTED = f"{GROUP}/probe-requested-at"
 WRITER_GONE = f"{GROUP}/writer-gone"  # annotation on a gateway: a human says this Job's pod is dead
 
 FINALIZER = f"{GROUP}/invalidate"
 STATUS_MANAGER = "vulcan-operator"
-APPROVAL_MANAGER_PREFIX = "vulcan-approval-"

@@ -97,6 +97,7 @@ def _task(status: EnvironmentStatus, context: Context, task: TaskStatus, kind: T
         expires=context.deletion_policy == "Expire",
         audits=environment.spec.checks.audits,
         image=context.image,
+        checked=environment.metadata.annotations.get(names.CHECKED, "")[:64],
         protected_environments=()
         if context.protected
         else tuple(sorted({s.environment for s in context.seen.siblings if s.protected})),
