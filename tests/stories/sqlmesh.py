@@ -116,7 +116,9 @@ class SqlMesh:
         assert task.approved is not None
         target, base = self._target(task), of_json(self.plan_ids.get(name, ""))
         if target == self.targets.get(name) == task.approved.target:
-            return Result("apply", Reason.ALREADY_APPLIED, work=Work(plan_id=self.plan_ids[name], next_run=self._next()))
+            return Result(
+                "apply", Reason.ALREADY_APPLIED, work=Work(plan_id=self.plan_ids[name], next_run=self._next())
+            )
         if (target, base) != (task.approved.target, task.approved.base):
             return Result("apply", Reason.PLAN_CHANGED, "not the plan that was decided on")
         self.targets[name] = target

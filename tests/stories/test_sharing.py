@@ -179,7 +179,10 @@ def test_another_namespace_needs_a_grant_that_selects_it_by_label() -> None:
     world = sqlmesh.world.apply(builders.gateway(grants=grants)).namespace("bi").settle()
     project = builders.config_map(namespace="bi")
     world.apply(project, builders.environment("dev-x", "bi", gatewayRef={"namespace": "data"})).settle()
-    assert world.says("venv/bi/dev-x", "Ready", "Stalled") == {"Ready": "False/NotGranted", "Stalled": "True/NotGranted"}
+    assert world.says("venv/bi/dev-x", "Ready", "Stalled") == {
+        "Ready": "False/NotGranted",
+        "Stalled": "True/NotGranted",
+    }
     world.namespace("bi", team="bi").resync()
     sqlmesh.work()
     assert world.says("venv/bi/dev-x")["Ready"] == "True/Ready"

@@ -1,0 +1,131 @@
+"""The token of a plan, who must decide, and what was decided."""
+
+from typing import Any
+
+import pytest
+
+from tests.unit.plan.seen_objects import env, plan
+from vulcan_contract.result import PlanSummary
+from vulcan_operator.plan import approval
+from vulcan_operator.plan.approval import Say
+
+DIGEST = "sha256:" + "a" * 64
+SUMMARY = PlanSummary(target="t", base="b")
+
+
+def token(summary: PlanSummary = SUMMARY, operations: tuple[str, ...] = (), **spec: Any) -> str:
+    return approval.token(summary, env(**spec).spec, operations)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(token(PlanSummary(target="t2", base="b")), id="another target"),
+        pytest.param(token(PlanSummary(target="t", base="b2")), id="another base"),
+        pytest.param(token(operations=("fix",)), id="a one-shot"),
+        pytest.param(token(plan={"approval": {"mode": "Always"}}), id="another mode"),
+        pytest.param(token(plan={"approval": {"count": 2}}), id="another count"),
+        pytest.param(token(plan={"limits": {"maxRebuiltModels": 3}}), id="another limit"),
+        pytest.param(token(checks={"audits": False}), id="other checks"),
+    ],
+)
+def test_a_token_is_for_one_change_from_one_state_under_one_rule(other: str) -> None:
+    assert other != token()
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [{"suspend": True}, {"retry": {"limit": 1}}, {"approvals": [{"plan": DIGEST, "by": "a"}]}, {"ttl": "1h"}],
+    ids=lambda spec: next(iter(spec)),
+)
+def test_a_token_does_not_change_with_what_is_no_gate(spec: dict[str, Any]) -> None:
+    assert token(**spec) == token()
+
+
+def test_a_token_of_a_recorded_plan_is_the_one_it_got() -> None:
+    assert approval.retoken(plan(), env().spec) == token()
+
+
+def words(*said: tuple[str, str]) -> list[dict[str, str]]:
+    return [{"plan": DIGEST, "by": by, "decision": decision} for by, decision in said]
+
+
+@pytest.mark.parametrize(
+    ("spec", "approvals", "say", "by"),
+    [
+        pytest.param({"mode": "Never"}, [], Say.GO, (), id="Never asks nobody"),
+        pytest.param({"mode": "Always"}, [], Say.WAIT, (), id="Always waits"),
+        pytest.param({"mode": "Always"}, [("a", "Approve")], Say.GO, ("a",), id="one approval is enough"),
+        pytest.param({"mode": "Always", "count": 2}, [("a", "Approve")], Say.WAIT, ("a",), id="one of two is not"),
+        pytest.param(
+            {"mode": "Always", "count": 2}, [("b", "Approve"), ("a", "Approve")], Say.GO, ("a", "b"), id="two"
+        ),
+        pytest.param({"mode": "Always"}, [("a", "Approve"), ("b", "Reject")], Say.NO, ("b",), id="one no is a no"),
+        pytest.param({"mode": "Never"}, [("b", "Reject")], Say.NO, ("b",), id="a no counts although nobody was asked"),
+        pytest.param({"mode": "Never"}, [("a", "Approve")], Say.GO, (), id="an approval that was not needed"),
+    ],
+)
+def test_decisions(spec: dict[str, Any], approvals: list[tuple[str, str]], say: Say, by: tuple[str, ...]) -> None:
+    decision = approval.decide(plan(DIGEST), env(plan={"approval": spec}, approvals=words(*approvals)).spec)
+    assert (decision.say, decision.by) == (say, by)
+
+
+def test_nobody_has_approved_a_plan_that_was_rejected() -> None:
+    spec = env(plan={"approval": {"mode": "Always"}}, approvals=words(("b", "Reject"))).spec
+    assert approval.approvers(plan(DIGEST), spec) == ()
+
+
+@pytest.mark.parametrize(
+    ("risks", "summary", "asks"),
+    [
+        pytest.param(None, {"breaking": 1}, True, id="a breaking change is a risk by default"),
+        pytest.param(None, {"destructive": ["s.a"]}, True, id="so is a destructive one"),
+        pytest.param(None, {"removed": 1, "total_models": 99}, True, id="and a removed model"),
+        pytest.param(None, {"backfill_intervals": 9}, False, id="a backfill is none by default"),
+        pytest.param(["Backfill"], {"backfill_intervals": 9}, True, id="but where it is listed"),
+        pytest.param(["Backfill"], {"breaking": 1}, False, id="only what is listed"),
+        pytest.param(None, {"directly_modified": 3}, False, id="a change without risk goes through"),
+    ],
+)
+def test_on_risk(risks: list[str] | None, summary: dict[str, Any], asks: bool) -> None:
+    policy: dict[str, Any] = {"mode": "OnRisk", **({"risks": risks} if risks else {})}
+    decision = approval.decide(plan(**summary), env(plan={"approval": policy}).spec)
+    assert (decision.say is Say.WAIT) == asks
+
+
+@pytest.mark.parametrize(
+    ("limits", "summary", "why"),
+    [
+        pytest.param({}, {"backfill_intervals": 5000}, "", id="as many intervals as allowed"),
+        pytest.param({}, {"backfill_intervals": 5001}, "maxBackfillIntervals: 5001 above 5000", id="one more"),
+        pytest.param({}, {"removed": 1, "total_models": 4}, "", id="a fifth of the models"),
+        pytest.param(
+            {}, {"removed": 205, "total_models": 795}, "maxRemovedPercent: 20.5 above 20", id="half a percent more"
+        ),
+        pytest.param(
+            {},
+            {"removed": 1, "added": 4, "total_models": 4},
+            "maxRemovedPercent: 100.0 above 20",
+            id="all, and others came",
+        ),
+        pytest.param(
+            {"maxRemovedPercent": 0},
+            {"removed": 1, "total_models": 999},
+            "maxRemovedPercent: 0.1 above 0",
+            id="none may go",
+        ),
+        pytest.param(
+            {"maxRebuiltModels": 2}, {"rebuilt_models": 3}, "maxRebuiltModels: 3 above 2", id="rebuilt models"
+        ),
+        pytest.param({"maxHistory": "400d"}, {"history_days": 401}, "maxHistory in days: 401 above 400", id="history"),
+        pytest.param({}, {"rebuilt_models": 10**6, "history_days": 10**6}, "", id="what has no limit"),
+    ],
+)
+def test_limits_ask_whatever_the_mode(limits: dict[str, Any], summary: dict[str, Any], why: str) -> None:
+    spec = env(plan={"approval": {"mode": "Never"}, "limits": limits}).spec
+    decision = approval.decide(plan(**summary), spec)
+    assert (decision.say is Say.WAIT) == bool(why) and why in decision.why
+
+
+def test_an_environment_that_was_there_before_the_operator_asks_once() -> None:
+    assert "not made by the operator" in approval.decide(plan(adopted=True), env().spec).why
