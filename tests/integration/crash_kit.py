@@ -170,11 +170,11 @@ def settle(thing: Thing, seconds: float = 150) -> Raw:
 
 
 def in_hand(thing: Thing, task: str, state: str = "Running", seconds: float = 120) -> str:
-    """The name of the Job of a task that is in hand."""
+    """The name of the Job of a task that is in hand; without `state` in any, also as one that waits for its turn."""
 
     def look() -> str | None:
         hand = thing.status().get("task") or {}
-        return hand["job"] if (hand.get("kind"), hand.get("state")) == (task, state) else None
+        return hand["job"] if hand.get("kind") == task and state in ("", hand.get("state")) else None
 
     found = thing.stage.wait_for(look, lambda: f"{thing}: {task} {state}; {thing.tell()}", seconds)
     return str(found)
