@@ -192,6 +192,8 @@ class Task:
     audits: bool = True  # audit the environment after an apply
     image: str = ""  # runner image; part of the plan's target digest
     protected_environments: tuple[str, ...] = ()  # an unprotected run leaves their snapshots alone
+    secret_env: tuple[str, ...] = ()  # variables of the pod that come from Secrets, and
+    secret_paths: tuple[str, ...] = ()  # folders that do: scrubbed like the connections' own
     checked: str = ""  # name of the lost Job whose append-only batches a human has looked at
     contract: int = CONTRACT_VERSION
 

@@ -6,6 +6,7 @@ SQLMesh reads at import is set here, before anything imports it. The only place 
 
 import dataclasses
 import os
+import signal
 import sys
 import time
 import traceback
@@ -23,7 +24,7 @@ from vulcan_runner.fetch import fetch
 from vulcan_runner.lines import Lines
 from vulcan_runner.pod import Pod
 from vulcan_runner.problem import Problem, Stopped
-from vulcan_runner.secrets import Scrubber, Secrets, git_scrubber
+from vulcan_runner.secrets import Scrubber, Secrets, arm, cut, elsewhere, git_scrubber
 from vulcan_runner.stop import Stop
 
 _EXIT = {
@@ -42,7 +43,9 @@ def main(arguments: list[str]) -> int:
     except ContractError as error:
         _write(pod, Result("", Reason.CONTRACT_MISMATCH, f"The task cannot be read: {error}"), Scrubber())
         return ExitCode.BAD_TASK
+    os.environ.pop(PodEnv.TASK)  # project code has no business with the nonce
     scrub = _scrubber(task, pod, is_fetch=arguments == ["fetch"])
+    arm(scrub)
     streams = out.install(scrub)
     out.log_through(lines)
     crash.arm(task.kind, lines)
@@ -98,11 +101,20 @@ def _prepare_environment(pod: Pod) -> None:
 def _guarded(work: Callable[..., Result | None], task: Task, pod: Pod, lines: Lines, scrub: Scrubber) -> Result | None:
     try:
         result = work(task, pod, lines, scrub)
+        _ignore_signals()
     except Stopped as stopped:
+        _ignore_signals()
         return _result(task, stopped.problem, lines)
     except BaseException as error:  # noqa: BLE001  the process edge
+        _ignore_signals()
         return _result(task, _problem(error, lines), lines)
     return result and dataclasses.replace(result, seconds=dict(lines.seconds))
+
+
+def _ignore_signals() -> None:
+    """The end is decided; a signal now could only spoil the result."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _problem(error: BaseException, lines: Lines) -> Problem:
@@ -114,7 +126,7 @@ def _problem(error: BaseException, lines: Lines) -> Problem:
 
         problem = failures.problem(error, lines.stage)
     else:
-        problem = Problem(Reason.RUNNER_CRASHED, f"{type(error).__name__}: {error}"[:500])
+        problem = Problem(Reason.RUNNER_CRASHED, cut(f"{type(error).__name__}: {error}", 500))
     if problem.reason is Reason.RUNNER_CRASHED:
         frames = "".join(traceback.format_tb(error.__traceback__))
         lines.say("Unexpected error", error=type(error).__name__, traceback=frames[-6000:])
@@ -135,14 +147,15 @@ def _scrubber(task: Task, pod: Pod, is_fetch: bool) -> Scrubber:
     gateway = task.gateway
     connections = [gateway.connection, *(n.connection for n in gateway.additional)]
     connections += [gateway.state_connection] if gateway.state_connection else []
-    return Secrets(pod.secrets).scrubber(connections)
+    return Secrets(pod.secrets).scrubber(connections, elsewhere(task.secret_env, task.secret_paths))
 
 
 def _write(pod: Pod, result: Result, scrub: Scrubber) -> None:
     """The termination message. Only what people read is scrubbed: a short secret must not eat into a digest."""
     clean = _clean(result, scrub.text)
     pod.result.parent.mkdir(parents=True, exist_ok=True)
-    pod.result.write_text(clean.to_message(), encoding="utf-8")
+    with pod.result.open("wb", buffering=0) as file:  # at most 4 KiB: one write
+        file.write(clean.to_message().encode())
 
 
 def _clean(result: Result, text: Callable[[str], str]) -> Result:
@@ -158,4 +171,5 @@ def _clean(result: Result, text: Callable[[str], str]) -> Result:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    os._exit(code)  # threads and exit handlers of project code must neither keep the pod nor change its result

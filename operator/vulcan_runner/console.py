@@ -13,6 +13,7 @@ from sqlmesh.core.console import NoopConsole
 
 from vulcan_runner import names
 from vulcan_runner.lines import Lines
+from vulcan_runner.secrets import cut
 
 
 @dataclass
@@ -114,7 +115,7 @@ class Recorder(NoopConsole):
         self.destructive.add(snapshot_name)
 
     def log_warning(self, short_message: str, long_message: str | None = None) -> None:
-        text = " ".join(short_message.split())[:500]
+        text = cut(" ".join(short_message.split()), 500)
         with self._lock:
             self.warnings.append(text)
         self._lines.say(text, level="WARNING")

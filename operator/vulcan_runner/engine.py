@@ -28,7 +28,7 @@ from vulcan_runner import config
 from vulcan_runner.console import Recorder
 from vulcan_runner.journal import Journal
 from vulcan_runner.problem import Problem
-from vulcan_runner.secrets import without_data
+from vulcan_runner.secrets import cut, without_data
 from vulcan_runner.stop import Stop
 
 SQLMESH_VERSION = importlib.metadata.version("sqlmesh")
@@ -102,14 +102,14 @@ class Engine:
     def lint(self) -> tuple[Failure, ...]:
         """The violations of rules that the project calls errors."""
         self.context.lint_models(raise_on_error=False)
-        return tuple(Failure(model, Reason.LINT_FAILED, text[:300]) for model, text in self.recorder.violations)
+        return tuple(Failure(model, Reason.LINT_FAILED, cut(text, 300)) for model, text in self.recorder.violations)
 
     def test(self) -> tuple[int, tuple[Failure, ...]]:
         """Runs the project's unit tests on its test connection (DuckDB in memory unless it says otherwise)."""
         result = self.context.test(stream=io.StringIO())
         bad = [*result.failures, *result.errors]
         return result.testsRun, tuple(
-            Failure(_test_model(test), Reason.TESTS_FAILED, f"{_test_name(test)}: {without_data(text)[:300]}")
+            Failure(_test_model(test), Reason.TESTS_FAILED, f"{_test_name(test)}: {cut(without_data(text), 300)}")
             for test, text in bad
         )
 

@@ -7,6 +7,7 @@ console reported. Nothing else in the runner may look at an exception's text.
 import re
 from typing import Any
 
+from pydantic import ValidationError
 from sqlglot.errors import SqlglotError
 from sqlmesh.utils import errors as sqlmesh_errors
 from sqlmesh.utils.date import to_datetime
@@ -16,7 +17,7 @@ from vulcan_contract.reasons import Reason, Retry
 from vulcan_contract.result import Failure
 from vulcan_runner import names
 from vulcan_runner.problem import Problem
-from vulcan_runner.secrets import without_data
+from vulcan_runner.secrets import cut, without_data
 
 _MESSAGE = 500
 _TRANSIENT = ("08", "40", "53", "57", "25P02")  # 25P02: the error before it is lost, a fresh process does better
@@ -56,7 +57,7 @@ def problem(error: BaseException, stage: str) -> Problem:
     """Why the task ended with this exception."""
     if isinstance(error, Problem):
         return error
-    text = str(error)
+    text = _text(error)
     for kind, reason in _BY_TYPE:
         if isinstance(error, kind):
             return Problem(reason, _cut(text))
@@ -172,12 +173,30 @@ def _is_dbapi(kind: type) -> bool:
 
 
 def _first_words(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
+    text = _text(error).strip() or type(error).__name__
     if isinstance(error, (sqlmesh_errors.SQLMeshError, SqlglotError)):
         return re.sub(r"\x1b\[[0-9;]*m", "", text)
     return text if _driver_error(error) is error else f"{type(error).__name__}: {text}"
 
 
+def _text(error: BaseException) -> str:
+    """In its own words, but what pydantic says of a value without the value: it is shortened in the middle, so that a
+    secret in it would not be recognised."""
+    text, seen = str(error), error
+    for _ in range(10):
+        if isinstance(seen, ValidationError):
+            text = text.replace(str(seen), _invalid(seen))
+        following = seen.__cause__ or seen.__context__
+        if following is None:
+            break
+        seen = following
+    return text
+
+
+def _invalid(error: ValidationError) -> str:
+    found = error.errors(include_input=False, include_url=False)
+    return "; ".join(f"{'.'.join(map(str, e['loc'])) or error.title}: {e['msg']}" for e in found)
+
+
 def _cut(text: str) -> str:
-    text = text.strip()
-    return text if len(text) <= _MESSAGE else text[: _MESSAGE - 1] + "…"
+    return cut(text, _MESSAGE)

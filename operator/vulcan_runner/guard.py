@@ -17,7 +17,7 @@ from vulcan_runner.config import Connections
 from vulcan_runner.engine import SQLGLOT_VERSION, SQLMESH_VERSION
 from vulcan_runner.lines import Lines
 from vulcan_runner.problem import Problem
-from vulcan_runner.secrets import without_data
+from vulcan_runner.secrets import cut, without_data
 from vulcan_runner.state import State
 from vulcan_runner.stop import Stop
 
@@ -185,8 +185,8 @@ def _ping(adapter: Any, what: str, told: Connection, away: Reason) -> None:
 def _words(what: str, told: Connection, text: str, reason: Reason | None) -> str:
     if reason is Reason.AUTH_FAILED:
         keys = ", ".join(f"{r.name} (key {r.key})" for r in told.secrets.values()) or "none"
-        return f"The {what} refuses the credentials; Secret: {keys}. {without_data(text)[:200]}"
-    return f"The {what} cannot be reached: {without_data(text)[:300]}"
+        return f"The {what} refuses the credentials; Secret: {keys}. {cut(without_data(text), 200)}"
+    return f"The {what} cannot be reached: {cut(without_data(text), 300)}"
 
 
 def _minor(version: str) -> tuple[int, int]:

@@ -4,6 +4,7 @@
 secret either; `console` and `tasks` report progress through `say`. Must not raise: a full pipe is no reason to stop.
 """
 
+import contextlib
 import io
 import json
 import logging
@@ -14,37 +15,58 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from vulcan_runner.secrets import Scrubber, without_data
+from vulcan_runner.secrets import Scrubber, cut, without_data
+
+_WITHOUT_END = 64 * 1024  # characters of a line that are kept until they are written
 
 
 class Clean(io.TextIOBase):
-    """A text stream that scrubs whole lines; a secret split over two writes is still found."""
+    """A text stream that scrubs whole lines; a secret split over two writes is still found. Never raises."""
 
     def __init__(self, under: TextIO, scrub: Scrubber) -> None:
         self._under, self._scrub = under, scrub
-        self._rest = ""
+        self._rest: list[str] = []
+        self._size = 0
         self._lock = threading.RLock()
 
     encoding = "utf-8"
-    errors = "replace"
+    errors = "backslashreplace"
 
     def writable(self) -> bool:
         return True
 
     def write(self, text: str) -> int:
         with self._lock:
-            *whole, self._rest = (self._rest + text).split("\n")
-            if whole:
-                self._under.write(self._scrub.text("\n".join(whole)) + "\n")
-                self._under.flush()
+            end = max(text.rfind("\n"), text.rfind("\r")) + 1
+            if end:
+                self._put("".join((*self._rest, text[:end])))
+                self._keep(text[end:])
+            else:
+                self._rest.append(text)
+                self._size += len(text)
+            if self._size > _WITHOUT_END + 2 * self._scrub.longest:
+                long = "".join(self._rest)
+                at = self._scrub.whole(long, len(long) - self._scrub.longest)
+                self._put(long[:at])
+                self._keep(long[at:])
         return len(text)
+
+    def _keep(self, rest: str) -> None:
+        self._rest, self._size = [rest], len(rest)
+
+    def _put(self, text: str) -> None:
+        """Nobody may be reading any more; that is no reason to stop."""
+        clean = self._scrub.text(text).encode("utf-8", errors="backslashreplace").decode()
+        with contextlib.suppress(OSError, ValueError):
+            self._under.write(clean)
+            self._under.flush()
 
     def flush(self) -> None:
         """Nothing: half a line waits for its end."""
 
     def finish(self) -> None:
         """Writes what is left."""
-        if self._rest:
+        if self._size:
             self.write("\n")
 
 
@@ -76,7 +98,7 @@ class _Handler(logging.Handler):
         self._lines = lines
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._lines.say(without_data(record.getMessage())[:1000], level=record.levelname, logger=record.name)
+        self._lines.say(cut(without_data(record.getMessage()), 1000), level=record.levelname, logger=record.name)
 
 
 def install(scrub: Scrubber) -> tuple[Clean, Clean]:

@@ -6,6 +6,7 @@ that leaves this module goes to SQLMesh and nowhere else.
 
 import base64
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -18,9 +19,10 @@ from vulcan_runner.problem import Problem
 
 MASK = "***"
 _SHORTEST = 4  # a shorter secret would blank out ordinary words
+_LARGEST = 64 * 1024  # of a mounted file that is looked at
 _SHORTEST_UNNAMED = 8  # keys that no connection names: a Secret is mounted whole, user names included
 _PUBLIC = ("username", "known_hosts", "identity.pub", "ca.crt")  # of Flux's key names
-_URL = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*://)[^\s/@'\"]*:[^\s@'\"]*@")
+_URL = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]{0,30}://)[^\s/@'\"]{0,256}:[^\s@'\"]{0,4096}@")
 _NAMED = re.compile(
     r"(?i)\b(?P<key>password|passwd|pwd|token|secret|access_key|secret_key|bearer)\b"
     r"(?P<sep>\s*=\s*|['\"]?\s*:\s*(?=['\"])|\s+(?=[A-Za-z0-9._-]{20}))"
@@ -59,16 +61,28 @@ class Secrets:
                 Reason.CONFIG_INVALID, f"Key {ref.key} of Secret {ref.name} is not JSON (line {error.lineno})."
             ) from None
 
-    def scrubber(self, connections: Iterable[Connection]) -> "Scrubber":
-        """Knows the value of every mounted key; those that connections name even when they are short."""
+    def scrubber(self, connections: Iterable[Connection], more: Iterable[str] = ()) -> "Scrubber":
+        """Knows the value of every mounted key, those that connections name even when they are short, and `more`."""
         named = {(ref.name, ref.key) for c in connections for ref in c.secrets.values()}
-        words: set[str] = set()
+        words: set[str] = set(more)
         if self.folder.is_dir():
             for secret in self.folder.iterdir():
                 for path in _keys(secret) if secret.is_dir() else ():
                     shortest = _SHORTEST if (secret.name, path.name) in named else _SHORTEST_UNNAMED
                     words |= {w for w in _words(path) if len(w) >= shortest}
         return Scrubber(words)
+
+
+def elsewhere(variables: Iterable[str], folders: Iterable[str]) -> Iterator[str]:
+    """Secrets that the pod got besides those of its connections: in environment variables, and as volumes."""
+    for name in variables:
+        value = os.environ.get(name, "").strip("\r\n")
+        yield from ([value] if len(value) >= _SHORTEST else [])
+    for folder in map(Path, folders):
+        for path in folder.rglob("*"):
+            inside = path.relative_to(folder).parts
+            if not any(part.startswith("..") for part in inside) and path.is_file() and path.stat().st_size <= _LARGEST:
+                yield from (word for word in _words(path) if len(word) >= _SHORTEST_UNNAMED)
 
 
 def git_scrubber(folder: Path) -> "Scrubber":
@@ -85,6 +99,7 @@ class Scrubber:
     def __init__(self, words: Iterable[str] = ()) -> None:
         spellings = {s for word in words for s in _spellings(word)}
         longest_first = sorted(spellings, key=lambda s: (-len(s), s))
+        self.longest = max(map(len, spellings), default=0)
         self._known = re.compile("|".join(map(re.escape, longest_first))) if spellings else None
 
     def text(self, text: str) -> str:
@@ -92,6 +107,14 @@ class Scrubber:
         if self._known:
             text = self._known.sub(MASK, text)
         return _NAMED.sub(rf"\g<key>\g<sep>{MASK}", _URL.sub(rf"\g<scheme>{MASK}@", text))
+
+    def whole(self, text: str, end: int) -> int:
+        """Where to cut a text instead of at `end`, so that no secret is cut in two."""
+        for pattern in filter(None, (_URL, _NAMED, self._known)):
+            for found in pattern.finditer(text):
+                if found.start() < end < found.end():
+                    end = found.end()
+        return end
 
     def known(self, text: str) -> str:
         """The text without known secrets only: for project text, in which `token = x` is code."""
@@ -109,6 +132,21 @@ class Scrubber:
         return value
 
 
+class _Process:
+    scrubber = Scrubber()
+
+
+def arm(scrubber: Scrubber) -> None:
+    """What `cut` and `without_data` know from here on."""
+    _Process.scrubber = scrubber
+
+
+def cut(text: str, most: int) -> str:
+    """At most so many characters. Scrubbed before: half a secret would not be recognised any more."""
+    text = _Process.scrubber.text(text.strip())
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
 _DATA = (
     (re.compile(r"(?m)^\s*(DETAIL|CONTEXT|LINE \d+|HINT|\s*\^).*(?:\n(?!\w+ ?\w*:).*)*"), ""),
     (re.compile(r"\([^()]*\)=\([^()]*\)"), "(…)=(…)"),
@@ -121,6 +159,7 @@ _DATA = (
 
 def without_data(text: str) -> str:
     """A driver's or a model's error text without the data values such texts quote. Identifiers stay."""
+    text = _Process.scrubber.text(text)
     for pattern, by in _DATA:
         text = pattern.sub(by, text)
     return re.sub(r"\n\s*\n+", "\n", text).strip()
