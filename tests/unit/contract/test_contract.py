@@ -1,5 +1,6 @@
 """What operator and runner say to each other survives the way, whatever is in it."""
 
+import contextlib
 import dataclasses
 import json
 from typing import Any
@@ -79,10 +80,8 @@ def test_what_is_no_result_is_a_contract_error(text: str) -> None:
     )
 )
 def test_no_json_does_more_than_raise_a_contract_error(data: Any) -> None:
-    try:
+    with contextlib.suppress(ContractError):
         Result.from_message(json.dumps(data))
-    except ContractError:
-        pass
 
 
 def test_a_newer_peer_may_say_more() -> None:

@@ -37,7 +37,7 @@ DEV = env("dev")
         ),
         pytest.param(seen(env(), siblings=(sibling("z", environment="prod"),)), None, id="same second, later name"),
         pytest.param(
-            seen(env(), siblings=(sibling("a", environment="prod", minutes=-9, refused=True),)), None, id="refused ones have none"
+            seen(env(), siblings=(sibling("a", environment="prod", minutes=-9, refused=True),)), None, id="a refused one"
         ),
         pytest.param(seen(env(runner={"image": "x:1"})), "ImageNotAllowed", id="an image of its own"),
         pytest.param(seen(env(), gw(ready="False")), "GatewayNotReady", id="the gateway is not ready"),

@@ -111,6 +111,9 @@ def said(reason: Reason, kind: str = "plan") -> str:
     return Result(kind, reason).to_message()
 
 
+NEWS, DEAF = '{"task":"plan","reason":"New"}', said(Reason.CONTRACT_MISMATCH, "")
+
+
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
@@ -118,12 +121,12 @@ def said(reason: Reason, kind: str = "plan") -> str:
         pytest.param({"termination": said(Reason.LINT_FAILED), "exit_code": 1}, Reason.LINT_FAILED, id="a no"),
         pytest.param({"termination": said(Reason.LINT_FAILED), "exit_code": 0}, Reason.RUNNER_CRASHED, id="a no, exit 0"),
         pytest.param({"termination": GOOD, "exit_code": 137}, Reason.RUNNER_CRASHED, id="a yes, killed"),
-        pytest.param({"termination": said(Reason.LOST, "run"), "exit_code": 1}, Reason.RUNNER_CRASHED, id="of another task"),
+        pytest.param({"termination": said(Reason.LOST, "run"), "exit_code": 1}, Reason.RUNNER_CRASHED, id="not its own"),
         pytest.param({"termination": said(Reason.SUCCEEDED), "exit_code": 0}, Reason.RUNNER_CRASHED, id="a plan without one"),
         pytest.param({"termination": "[]", "exit_code": 0}, Reason.RUNNER_CRASHED, id="no object"),
         pytest.param({"termination": '{"task":1}', "exit_code": 0}, Reason.RUNNER_CRASHED, id="no Result"),
-        pytest.param({"termination": '{"task":"plan","reason":"New"}', "exit_code": 1}, Reason.RUNNER_CRASHED, id="a reason nobody knows"),
-        pytest.param({"termination": said(Reason.CONTRACT_MISMATCH, ""), "exit_code": 64}, Reason.CONTRACT_MISMATCH, id="cannot read its task"),
+        pytest.param({"termination": NEWS, "exit_code": 1}, Reason.RUNNER_CRASHED, id="a reason nobody knows"),
+        pytest.param({"termination": DEAF, "exit_code": 64}, Reason.CONTRACT_MISMATCH, id="cannot read its task"),
         pytest.param({"exit_code": 1, "exit_reason": "DeadlineExceeded"}, Reason.DEADLINE_EXCEEDED, id="deadline"),
         pytest.param(
             {"termination": said(Reason.CANCELLED), "exit_code": 3, "exit_reason": "DeadlineExceeded"},

@@ -50,8 +50,9 @@ def test_what_is_no_cron_or_zone_is_said_so(cron: str, zone: str) -> None:
         schedule.next_tick(cron, zone, NOW)
 
 
-@given(st.datetimes(dt.datetime(2026, 1, 1), dt.datetime(2027, 1, 1), timezones=st.just(dt.timezone.utc)))
-def test_a_tick_is_always_later_and_at_most_a_day_and_an_hour_away(after: dt.datetime) -> None:
+@given(st.integers(0, 366 * 86400))
+def test_a_tick_is_always_later_and_at_most_a_day_and_an_hour_away(seconds: int) -> None:
+    after = utc("2026-01-01") + dt.timedelta(seconds=seconds)
     tick = schedule.next_tick("30 2 * * *", "Europe/Berlin", after)
     assert after < tick <= after + dt.timedelta(hours=25)
 

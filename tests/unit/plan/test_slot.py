@@ -39,7 +39,7 @@ ME = waiter("me")
         pytest.param(ME, [waiter("z")], FREE, True, id="same moment, later name"),
         pytest.param(ME, [waiter("a", Priority.PREVIEW, 9)], FREE, True, id="nine minutes raise nobody"),
         pytest.param(ME, [waiter("a", Priority.PREVIEW, 11)], FREE, False, id="ten minutes raise one class"),
-        pytest.param(waiter("me", Priority.ROLLBACK), [waiter("a", Priority.PREVIEW, 9999)], FREE, True, id="none to rollback"),
+        pytest.param(waiter("me", Priority.ROLLBACK), [waiter("a", Priority.PREVIEW, 9999)], FREE, True, id="not to 0"),
         pytest.param(ME, [waiter("me", Priority.ROLLBACK)], FREE, True, id="nobody waits for itself"),
     ],
 )  # fmt: skip
