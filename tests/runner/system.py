@@ -206,7 +206,7 @@ class Pod:
         self.process.send_signal(number)
 
     def wait(self) -> Ended:
-        rest, _ = self.process.communicate(timeout=120)
+        rest, _ = self.process.communicate(timeout=600)
         stdout = "".join(self._seen) + rest
         self._system.outputs.append(stdout)
         path = self._home / "result"

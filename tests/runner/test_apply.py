@@ -146,11 +146,13 @@ def test_told_to_stop_it_finishes_its_batch(anywhere: System) -> None:
 def test_one_writer_at_a_time(anywhere: System) -> None:
     anywhere.write(SLOW)
     planned = anywhere.plan()
-    first = anywhere.start(anywhere.apply_task(planned))
-    first.until("batch 1 of 4")
+    first = anywhere.start(anywhere.apply_task(planned), NAP="600")
+    first.until("4 batches of 1 models to compute")
     second = anywhere.apply(planned)
     assert (second.result.reason, second.result.retries) == (Reason.STATE_BUSY, Retry.WAIT)
-    assert first.wait().result.reason is Reason.SUCCEEDED
+    first.kill()
+    first.wait()
+    assert anywhere.pod(anywhere.apply_task(planned), NAP="0").result.reason is Reason.SUCCEEDED
     assert anywhere.query(SLOW_ROWS) == [(4, 4)]
 
 
