@@ -25,6 +25,14 @@ sys.stdout.write(secret)
 raise ValueError(f"cannot connect with {secret} to {quote(secret)}")
 """
 
+UNRULY = """
+import atexit, os, threading, time
+assert "VULCAN_TASK" not in os.environ
+threading.Thread(target=time.sleep, args=(300,)).start()
+atexit.register(lambda: open(os.environ["VULCAN_RESULT"], "w").write("mine"))
+print("Told:", os.environ["API_KEY"], open(os.environ["EXTRA"] + "/token").read())
+"""
+
 
 def spellings(secret: str) -> list[str]:
     return [
@@ -44,6 +52,18 @@ def test_a_project_that_prints_the_password_does_not_tell_it(remote: System) -> 
     assert "***" in ended.result.message
     everything = "\n".join(remote.outputs)
     assert [s for s in spellings(CANARY) if s in everything] == []
+
+
+def test_a_project_neither_outlives_its_result_nor_tells_what_else_the_pod_knows(local: System) -> None:
+    extra = local.folder / "extra"
+    extra.mkdir()
+    (extra / "token").write_text("geheimnis-2")
+    local.write({"models/unruly.py": UNRULY})
+    task = local.task(TaskKind.PLAN, secret_env=("API_KEY",), secret_paths=(str(extra),))
+    ended = local.pod(task, API_KEY="geheimnis-1", EXTRA=str(extra))
+    assert ended.result.reason is Reason.SUCCEEDED, ended.result.message
+    assert "Told: *** ***" in ended.stdout
+    assert ended.seconds < 280
 
 
 def test_a_report_does_not_tell_it_either(remote: System) -> None:

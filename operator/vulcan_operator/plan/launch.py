@@ -97,6 +97,8 @@ def _task(status: EnvironmentStatus, context: Context, task: TaskStatus, kind: T
         expires=context.deletion_policy == "Expire",
         audits=environment.spec.checks.audits,
         image=context.image,
+        secret_env=tasks.secret_env(gateway),
+        secret_paths=tasks.secret_paths(gateway),
         checked=environment.metadata.annotations.get(names.CHECKED, "")[:64],
         protected_environments=()
         if context.protected

@@ -35,6 +35,18 @@ def gateway_of(gateway: VulcanGateway, settings: Settings, *, planning: bool) ->
     )
 
 
+def secret_env(gateway: VulcanGateway) -> tuple[str, ...]:
+    """Names of the variables of runner.env that come from Secrets."""
+    env = gateway.spec.runner.env
+    return tuple(sorted(str(e["name"]) for e in env if (e.get("valueFrom") or {}).get("secretKeyRef")))
+
+
+def secret_paths(gateway: VulcanGateway) -> tuple[str, ...]:
+    """Where the Secrets among runner.volumes are mounted."""
+    volumes = gateway.spec.runner.volumes
+    return tuple(sorted(str(v["mountPath"]) for v in volumes if (v.get("volume") or {}).get("secret")))
+
+
 def _connection(connection: Connection | StateConnection) -> contract.Connection:
     secrets = {
         field: contract.SecretRef(ref.name, ref.key, contract.SecretForm(ref.as_))
