@@ -23,8 +23,22 @@ def of_names(names: Iterable[str]) -> str:
 
 def of_files(files: Mapping[str, bytes]) -> str:
     """Digest of a source tree: relative POSIX paths and contents; names, times and modes of folders do not count."""
+    return of_blocks({path: (len(content), (content,)) for path, content in files.items()})
+
+
+def of_blocks(files: Mapping[str, tuple[int, Iterable[bytes]]]) -> str:
+    """`of_files` for sizes and contents in blocks, which are taken one after the other.
+
+    Names that are not UTF-8 count as their bytes. Raises ValueError for a content that is not as long as its size says.
+    """
     whole = hashlib.sha256()
     for path in sorted(files):
-        whole.update(f"{len(path.encode())}:{path}:{len(files[path])}:".encode())
-        whole.update(files[path])
+        left, blocks = files[path]
+        name = path.encode(errors="surrogateescape")
+        whole.update(b"%d:%b:%d:" % (len(name), name, left))
+        for block in blocks:
+            left -= len(block)
+            whole.update(block)
+        if left:
+            raise ValueError(f"{path!r} changed while it was read")
     return f"sha256:{whole.hexdigest()}"

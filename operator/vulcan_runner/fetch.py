@@ -2,7 +2,8 @@
 
 Started by `__main__ fetch`; the only place where a git credential is. The credential reaches git by files (never argv,
 URL, environment or log). No hooks, no submodules, no other protocol than the URL's. Leaves the project in
-`$VULCAN_PROJECT` without `.git`, and `{"commit": …}` in `$VULCAN_WORK/fetch.json`. Must not import SQLMesh.
+`$VULCAN_PROJECT`, just the files the digest is of, and `{"commit": …}` in `$VULCAN_WORK/fetch.json`. Must not import
+SQLMesh.
 """
 
 import json
@@ -35,11 +36,10 @@ def fetch(source: Source, pod: Pod, lines: Lines) -> str:
         git = Git(Path(folder), source.url, scheme, pod.git_credentials)
         commit = _get(git, source, lines)
         tree = project.within(git.tree, source.path)
+        shutil.rmtree(git.tree / ".git")
         if not tree.is_dir():
             raise Problem(Reason.SOURCE_PATH_MISSING, f"Commit {commit[:12]} has no folder {source.path}.")
-        shutil.rmtree(git.tree / ".git")
-        count = sum(1 for _ in project.files(tree))
-        _hand_over(tree, pod.project)
+        count = _hand_over(tree, pod.project)
     (pod.work / FETCHED).write_text(json.dumps({"commit": commit}))
     lines.say(f"Got {count} files of commit {commit[:12]}", commit=commit, files=count)
     return commit
@@ -100,13 +100,21 @@ def _writable(pod: Pod) -> str:
     return os.environ.get("TMPDIR") or str(pod.work)
 
 
-def _hand_over(tree: Path, target: Path) -> None:
-    """Copies into the target (a mount, so it stays itself), which a former attempt may have filled."""
+def _hand_over(tree: Path, target: Path) -> int:
+    """Copies the files into the target (a mount, so it stays itself), which a former attempt may have filled.
+
+    Exactly what `project.files` yields, links as what they point to: what is not in the digest could be anything.
+    """
+    files = list(project.files(tree))
     target.mkdir(parents=True, exist_ok=True)
     for old in target.iterdir():
         shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
-    shutil.copytree(tree, target, symlinks=True, dirs_exist_ok=True)
+    for path, file in files:
+        place = target / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, place)
     for folder, folders, names in os.walk(target, topdown=False):
         for name in (*names, *folders):
             os.utime(os.path.join(folder, name), (_MTIME, _MTIME), follow_symlinks=False)
     os.utime(target, (_MTIME, _MTIME))
+    return len(files)

@@ -13,6 +13,7 @@ from vulcan_contract.reasons import Reason
 from vulcan_contract.task import Source, SourceKind
 from vulcan_runner.problem import Problem
 
+_BLOCK = 1 << 20
 CONFIG_FILES = ("config.py", "config.yml", "config.yaml", "sqlmesh.yml", "sqlmesh.yaml")
 IGNORED = frozenset({".git", ".cache", "__pycache__"})
 
@@ -29,7 +30,7 @@ def locate(folder: Path, source: Source, work: Path) -> Path:
 
 def lay_out(mounted: Path, target: Path) -> Path:
     """A ConfigMap's keys are escaped paths (`vulcan_contract.paths`); the files get their places and constant times."""
-    for key, file in files(mounted):
+    for key, file in files(mounted, mount=True):
         place = within(target, unescape(key))
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(file.read_bytes())
@@ -38,9 +39,9 @@ def lay_out(mounted: Path, target: Path) -> Path:
 
 
 def within(folder: Path, path: str) -> Path:
-    """A folder below another; raises SourcePathMissing when `path` leads out of it."""
+    """A folder below another; raises SourcePathMissing when `path` leads out of it, by itself or by a link."""
     target = Path(os.path.normpath(folder / path.lstrip("/")))
-    if not target.is_relative_to(folder):
+    if not target.is_relative_to(folder) or not _real(target).is_relative_to(_real(folder)):
         raise Problem(Reason.SOURCE_PATH_MISSING, f"The path {path} leads out of the source.")
     return target
 
@@ -58,23 +59,35 @@ def require_project(folder: Path, path: str) -> None:
 
 def source_digest(folder: Path) -> str:
     """sha256 over relative paths and contents, without .git and caches. Links count as what they point to."""
-    return digest.of_files({path: file.read_bytes() for path, file in files(folder)})
+    return digest.of_blocks({path: (file.stat().st_size, _blocks(file)) for path, file in files(folder)})
 
 
-def files(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Relative POSIX paths and files. Names that start with `..` are a ConfigMap volume's own bookkeeping."""
-    root = folder.resolve()
-    yield from _walk(folder, "", root, (root,))
+def _blocks(file: Path) -> Iterator[bytes]:
+    with file.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            yield block
 
 
-def _walk(folder: Path, prefix: str, root: Path, above: tuple[Path, ...]) -> Iterator[tuple[str, Path]]:
+def files(folder: Path, *, mount: bool = False) -> Iterator[tuple[str, Path]]:
+    """Relative POSIX paths and files. In a ConfigMap's mount, names that start with `..` are the volume's own."""
+    root = _real(folder)
+    yield from _walk(folder, "", root, (root,), mount)
+
+
+def _walk(folder: Path, prefix: str, root: Path, above: tuple[Path, ...], mount: bool) -> Iterator[tuple[str, Path]]:
     for entry in sorted(folder.iterdir(), key=lambda p: p.name):
-        if entry.name in IGNORED or entry.name.startswith(".."):
+        if entry.name in IGNORED or (mount and entry.name.startswith("..")):
             continue
-        real, relative = entry.resolve(), f"{prefix}{entry.name}"
+        real, relative = _real(entry), f"{prefix}{entry.name}"
         if not real.is_relative_to(root):
-            raise Problem(Reason.PROJECT_LOAD_FAILED, f"The link {relative} leads out of the source.")
+            name = os.fsencode(relative).decode(errors="replace")
+            raise Problem(Reason.PROJECT_LOAD_FAILED, f"The link {name} leads out of the source.")
         if real.is_dir() and real not in above:
-            yield from _walk(entry, f"{relative}/", root, (*above, real))
+            yield from _walk(entry, f"{relative}/", root, (*above, real), mount)
         elif real.is_file():
             yield relative, entry
+
+
+def _real(path: Path) -> Path:
+    """Where links lead. Unlike `Path.resolve`, a link that leads to itself is no error: nothing is there."""
+    return Path(os.path.realpath(path))
