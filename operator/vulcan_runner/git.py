@@ -4,6 +4,7 @@ Called by `fetch` only. Everything that git needs to know of the credential is i
 texts of git are turned into reasons here.
 """
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -109,8 +110,11 @@ class Git:
             ("gc.auto", "0"), ("http.followRedirects", "initial"),
         ]  # fmt: skip
         folder = self._credentials
+        bundle = os.environ.get("GIT_SSL_CAINFO") or os.environ.get("SSL_CERT_FILE")
         if (folder / "ca.crt").is_file():
             settings.append(("http.sslCAInfo", str(folder / "ca.crt")))
+        elif bundle:
+            settings.append(("http.sslCAInfo", bundle))
         if (folder / "password").is_file():
             settings.append((f"credential.{self._host()}.helper", _HELPER))
         path = self._home / "config"
@@ -143,7 +147,7 @@ class Git:
         return self._process(args, _ANSWER, inside=True).returncode
 
     def _process(self, args: tuple[str, ...], limit: int, inside: bool) -> subprocess.CompletedProcess[str]:
-        """Own session: a time limit ends git's helpers (ssh, curl), too."""
+        """Own session: a time limit and a signal end git's helpers (ssh, curl), too."""
         command = ["git", *(["-C", str(self.tree)] if inside else []), *args]
         with subprocess.Popen(
             command, env=self._env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -152,12 +156,20 @@ class Git:
             try:
                 out, err = process.communicate(timeout=limit)
             except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
+                _kill(process)
                 process.communicate()
                 raise Problem(
                     Reason.SOURCE_UNREACHABLE, f"The git server did not answer within {limit} seconds."
                 ) from None
+            except BaseException:  # Stopped: without this, the end of the `with` waits for git
+                _kill(process)
+                raise
         return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _problem(stderr: str) -> Problem:

@@ -1,9 +1,13 @@
 """Fetch and resolve: exactly the commit, nothing but its files, and a reason for everything that can go wrong."""
 
 import base64
+import datetime as dt
+import ipaddress
 import json
 import os
+import signal
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -14,6 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from tests.runner.system import ROOT, RUNNER
 from vulcan_contract import PodEnv, digest, paths
@@ -77,8 +85,8 @@ class Fetched:
     resolved: Result | None
 
 
-def _fetch(tmp_path: Path, source: Source, credentials: dict[str, str] | None = None) -> Fetched:
-    """The init container, then the main container of a resolve Job if that worked."""
+def _pod(tmp_path: Path, source: Source, credentials: dict[str, str] | None = None) -> tuple[Path, dict[str, str]]:
+    """The folders of a resolve Job's pod, and its environment."""
     home = tmp_path / "pod"
     (home / "result").unlink(missing_ok=True)
     (home / "work").mkdir(parents=True, exist_ok=True)
@@ -93,6 +101,15 @@ def _fetch(tmp_path: Path, source: Source, credentials: dict[str, str] | None = 
         PodEnv.TASK: task.to_json(), PodEnv.WORK: str(home / "work"), PodEnv.PROJECT: str(home / "project"),
         PodEnv.RESULT: str(home / "result"), PodEnv.GIT_CREDENTIALS: str(git), PodEnv.SECRETS: str(home / "none"),
     }  # fmt: skip
+    return home, env
+
+
+def _fetch(
+    tmp_path: Path, source: Source, credentials: dict[str, str] | None = None, env: dict[str, str] | None = None
+) -> Fetched:
+    """The init container, then the main container of a resolve Job if that worked."""
+    home, own = _pod(tmp_path, source, credentials)
+    env = own | (env or {})
     command = [str(RUNNER), "-m", "vulcan_runner"]
     began = time.monotonic()
     done = subprocess.run([*command, "fetch"], env=env, capture_output=True, text=True, timeout=120)
@@ -170,6 +187,83 @@ def test_a_link_cannot_lead_out(tmp_path: Path, repository: Repository) -> None:
     assert not (got.project / "secrets").is_symlink()
 
 
+def test_a_path_cannot_be_a_link_that_leads_out(tmp_path: Path, repository: Repository) -> None:
+    (tmp_path / "pod" / "git").mkdir(parents=True)
+    (tmp_path / "pod" / "git" / "config.yaml").write_text("a: 1")
+    (repository.folder / "proj").symlink_to(tmp_path / "pod" / "git")
+    (repository.folder / "same").symlink_to("etl")
+    _commit(repository.folder, {})
+    for path in ("proj", "same/../proj"):
+        got = _fetch(tmp_path, _source(repository, path=path), {"username": "git", "password": TOKEN})
+        assert got.result is not None, got.stdout
+        assert got.result.reason is Reason.SOURCE_PATH_MISSING
+        assert not (got.project / "password").exists()
+    assert _fetch(tmp_path, _source(repository, path="same")).code == 0, "within the source a link is as good"
+
+
+def test_the_path_cannot_be_the_git_folder(tmp_path: Path, repository: Repository) -> None:
+    got = _fetch(tmp_path, _source(repository, path=".git"))
+    assert got.result is not None
+    assert got.result.reason is Reason.SOURCE_PATH_MISSING
+
+
+def test_what_the_digest_leaves_out_is_not_handed_over(tmp_path: Path, repository: Repository) -> None:
+    before = _fetch(tmp_path, _source(repository)).resolved
+    _commit(repository.folder, {"etl/__pycache__/config.cpython-311.pyc": "x", "etl/.cache/c": "x"})
+    (repository.folder / "etl" / "models" / "__pycache__").symlink_to("/etc")
+    _commit(repository.folder, {})
+    got = _fetch(tmp_path, _source(repository))
+    assert before is not None and got.resolved is not None, got.stdout
+    assert got.resolved.digest == before.digest
+    assert sorted(str(p.relative_to(got.project)) for p in got.project.rglob("*")) == [
+        "config.yaml", "models", "models/m.sql"
+    ]  # fmt: skip
+
+
+def test_names_with_two_dots_count(tmp_path: Path, repository: Repository) -> None:
+    """Only in a ConfigMap volume are they the volume's own."""
+    _commit(repository.folder, {"etl/..macros/m.py": "x"})
+    got = _fetch(tmp_path, _source(repository))
+    assert got.resolved is not None, got.stdout
+    files = {"config.yaml": b"a: 2", "models/m.sql": b"x", "..macros/m.py": b"x"}
+    assert got.resolved.digest == digest.of_files(files)
+    (repository.folder / "etl" / "..macros" / "link").symlink_to("/etc")
+    _commit(repository.folder, {})
+    refused = _fetch(tmp_path, _source(repository)).result
+    assert refused is not None
+    assert refused.reason is Reason.PROJECT_LOAD_FAILED
+
+
+def test_a_link_is_handed_over_as_what_it_points_to(tmp_path: Path, repository: Repository) -> None:
+    (repository.folder / "etl" / "more").symlink_to("models")
+    (repository.folder / "etl" / "loop").symlink_to("loop")
+    _commit(repository.folder, {"etl/run.sh": "x"})
+    (repository.folder / "etl" / "run.sh").chmod(0o755)
+    _commit(repository.folder, {})
+    got = _fetch(tmp_path, _source(repository))
+    assert got.resolved is not None, got.stdout
+    files = {"config.yaml": b"a: 2", "models/m.sql": b"x", "more/m.sql": b"x", "run.sh": b"x"}
+    assert got.resolved.digest == digest.of_files(files)
+    assert {str(p.relative_to(got.project)): p.read_bytes() for p in got.project.rglob("*") if p.is_file()} == files
+    assert not (got.project / "more").is_symlink()
+    assert os.access(got.project / "run.sh", os.X_OK)
+
+
+def test_a_name_need_not_be_utf_8(tmp_path: Path, repository: Repository) -> None:
+    name = os.fsdecode(b"m\xe9.sql")
+    _commit(repository.folder, {f"etl/models/{name}": "y"})
+    got = _fetch(tmp_path, _source(repository))
+    assert got.resolved is not None, got.stdout
+    assert got.resolved.reason is Reason.SUCCEEDED, got.resolved.message
+    files = {"config.yaml": b"a: 2", "models/m.sql": b"x", f"models/{name}": b"y"}
+    assert got.resolved.digest == digest.of_files(files)
+    (repository.folder / "etl" / os.fsdecode(b"l\xe9")).symlink_to("/etc/passwd")
+    _commit(repository.folder, {})
+    refused = _fetch(tmp_path, _source(repository)).result
+    assert refused is not None
+    assert (refused.reason, "leads out" in refused.message) == (Reason.PROJECT_LOAD_FAILED, True)
+
+
 @pytest.mark.parametrize(
     "url", ["ext::sh -c true", "--upload-pack=touch /tmp/x", "/etc", "https://user:geheim@example.com/x"]
 )
@@ -208,6 +302,7 @@ class _Server(BaseHTTPRequestHandler):
         if given not in (BASIC, BEARER) or not server.folder:
             self.send_response(403 if given else 401)
             self.send_header("WWW-Authenticate", 'Basic realm="git"')
+            self.send_header("Content-Length", "0")
             self.end_headers()
             return
         path, _, query = self.path.partition("?")
@@ -222,6 +317,7 @@ class _Server(BaseHTTPRequestHandler):
         self.send_response(200)
         for line in head.decode().splitlines():
             self.send_header(*line.split(": ", 1))
+        self.send_header("Content-Length", str(len(content)))  # over TLS, the end of the connection is no end
         self.end_headers()
         self.wfile.write(content)
 
@@ -281,6 +377,59 @@ def test_a_server_that_says_nothing_is_given_up(tmp_path: Path) -> None:
     assert got.result is not None
     assert got.result.reason is Reason.SOURCE_UNREACHABLE
     assert got.seconds < 35
+
+
+def test_a_signal_ends_git_at_once(tmp_path: Path) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        source = Source(SourceKind.GIT, url=f"http://127.0.0.1:{silent.getsockname()[1]}/x.git", ref="main")
+        home, env = _pod(tmp_path, source)
+        pod = subprocess.Popen([str(RUNNER), "-m", "vulcan_runner", "fetch"], env=env, stdout=subprocess.DEVNULL)
+        silent.settimeout(60)
+        connection, _ = silent.accept()
+        began = time.monotonic()
+        pod.send_signal(signal.SIGTERM)
+        pod.wait(timeout=60)
+        assert time.monotonic() - began < 10, "git gives up after 20 seconds"
+        connection.settimeout(5)
+        while connection.recv(4096):
+            pass  # until the other end is closed: nothing of git is left
+        connection.close()
+    assert Result.from_message((home / "result").read_text()).reason is Reason.CANCELLED
+
+
+def _certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate of 127.0.0.1 that nobody trusts, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = dt.datetime.now(dt.timezone.utc)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(now - dt.timedelta(days=1)).not_valid_after(now + dt.timedelta(days=1))
+    alternative = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    builder = builder.add_extension(alternative, critical=False)
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    pem, private = folder / "ca.crt", folder / "key.pem"
+    pem.write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    form, none = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    private.write_bytes(key.private_bytes(serialization.Encoding.PEM, form, none))
+    return pem, private
+
+
+def test_git_trusts_the_ca_bundle(tmp_path: Path, repository: Repository, http: Any) -> None:
+    pem, private = _certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem, private)
+    http.socket = context.wrap_socket(http.socket, server_side=True)
+    http.folder = str(repository.folder.parent)
+    url = f"https://127.0.0.1:{http.server_port}/repository/.git"
+    source, credentials = Source(SourceKind.GIT, url=url, ref="main", path="etl"), {"bearerToken": TOKEN}
+    refused = _fetch(tmp_path, source, credentials).result
+    assert refused is not None
+    assert refused.reason is Reason.SOURCE_UNREACHABLE
+    got = _fetch(tmp_path, source, credentials, {"GIT_SSL_CAINFO": str(pem), "SSL_CERT_FILE": str(pem)})
+    assert got.resolved is not None, got.stdout
+    assert got.resolved.commit == repository.second
 
 
 def test_ssh_without_known_hosts_is_refused(tmp_path: Path) -> None:
