@@ -15,7 +15,7 @@ from vulcan_contract import digest
 from vulcan_contract.reasons import Reason
 from vulcan_contract.result import PlanSummary, Result, Work
 from vulcan_contract.task import Approved, Task
-from vulcan_runner import failures, horizon, names, planning, summary
+from vulcan_runner import digests, failures, horizon, names, planning, summary
 from vulcan_runner.engine import Engine
 from vulcan_runner.lines import Lines
 from vulcan_runner.planning import Built
@@ -30,6 +30,8 @@ def apply(task: Task, approved: Approved, engine: Engine, state: State, identity
     ours = record if record is not None and record.token == approved.token else None
     if ours and environment and environment.plan_id == ours.plan_id and environment.finalized_ts:
         return _finish(task, engine, state, ours, lines, Reason.ALREADY_APPLIED, resumed=True)
+    if ours is not None and not _is_where_it_was_left(ours, approved, environment, identity):
+        ours = None
     planning.prepare(task, engine, lines, check=False)
     built = planning.build(task, engine, lines, tests_run=0)
     found = summary.summarise(task, built, engine, identity, adopted=False)
@@ -37,11 +39,22 @@ def apply(task: Task, approved: Approved, engine: Engine, state: State, identity
     if not built.has_work:
         return Result(task.kind, Reason.NO_CHANGES, "The environment has this revision.", summary=_short(found))
     plan = _allowed(task, approved, built, engine)
+    if ours is not None:  # one id for all attempts: each recognises what any of them left
+        plan = plan.copy(update={"plan_id": ours.plan_id})
     row = _record(task, approved, ours, plan, found, built)
     state.record_apply(row)
     _apply(engine, plan, lines)
     _require_applied(task, engine, plan)
     return _finish(task, engine, state, row, lines, Reason.SUCCEEDED, resumed=ours is not None)
+
+
+def _is_where_it_was_left(ours: ApplyRow, approved: Approved, environment: Any, identity: str) -> bool:
+    """Whether a killed attempt of this apply may be gone on with: nobody else has changed the environment since."""
+    if ours.phase == "done":
+        return False
+    if environment is not None and environment.plan_id == ours.plan_id:
+        return True
+    return digests.base(environment, identity) == approved.base
 
 
 def _apply(engine: Engine, plan: Plan, lines: Lines) -> None:

@@ -40,9 +40,8 @@ def target(task: Task, built: Built) -> str:
     )
 
 
-def base(built: Built, state_identity: str) -> str:
+def base(before: Any, state_identity: str) -> str:
     """The environment's record before the plan. A run does not change it, another apply does."""
-    before = built.before
     return digest.of_json(
         {
             "v": _VERSION,

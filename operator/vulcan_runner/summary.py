@@ -33,7 +33,7 @@ def summarise(task: Task, built: Built, engine: Engine, identity: str, adopted: 
     lost = destructive(built, engine)
     return PlanSummary(
         target=digests.target(task, built),
-        base=digests.base(built, identity),
+        base=digests.base(built.before, identity),
         base_plan_id=built.before.plan_id if built.before else "",
         has_changes=built.has_work,
         added=len(diff.added),

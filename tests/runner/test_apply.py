@@ -106,7 +106,7 @@ def test_a_killed_backfill_goes_on_where_it_was(anywhere: System) -> None:
 def test_an_apply_killed_after_the_swap_is_not_done_again(anywhere: System) -> None:
     anywhere.write(projects.SMALL)
     planned = anywhere.plan()
-    killed = anywhere.pod(anywhere.apply_task(planned), VULCAN_CRASH_AT="apply:audit")
+    killed = anywhere.pod(anywhere.apply_task(planned), CRASH_TEST_AT="apply:audit")
     assert killed.code == -signal.SIGKILL
     again = anywhere.apply(planned)
     assert again.result.reason is Reason.ALREADY_APPLIED, again.result.message
@@ -119,13 +119,36 @@ def test_an_apply_killed_after_the_swap_is_not_done_again(anywhere: System) -> N
 def test_an_apply_killed_while_swapping_is_repaired(anywhere: System) -> None:
     anywhere.write(projects.SMALL)
     planned = anywhere.plan()
-    killed = anywhere.pod(anywhere.apply_task(planned), VULCAN_CRASH_AT="apply:VirtualLayerUpdateStage")
+    killed = anywhere.pod(anywhere.apply_task(planned), CRASH_TEST_AT="apply:VirtualLayerUpdateStage")
     assert killed.code == -signal.SIGKILL
     assert anywhere.query("select count(*) from information_schema.tables where table_schema = 't'") == [(0,)]
     assert anywhere.run().result.reason is Reason.UNFINALIZED
     repaired = anywhere.apply(planned)
     assert repaired.result.reason is Reason.SUCCEEDED, repaired.result.message
     assert anywhere.query("select days from t.shown") == [(3,)]
+
+
+def test_an_apply_killed_in_every_attempt_knows_what_the_first_one_left(local: System) -> None:
+    planned = local.plan()
+    for point in ("VirtualLayerUpdateStage", "apply"):
+        assert local.pod(local.apply_task(planned), CRASH_TEST_AT=f"apply:{point}").code == -signal.SIGKILL
+    resumed = local.apply(planned)
+    assert resumed.result.reason is Reason.SUCCEEDED, resumed.result.message
+    assert local.query("select days from t.shown") == [(3,)]
+
+
+@pytest.mark.parametrize("phase", ["started", "done"])
+def test_a_record_of_the_same_decision_does_not_excuse_an_environment_that_moved_on(
+    deployed: System, phase: str
+) -> None:
+    deployed.write({"models/total.sql": projects.TOTAL.replace("SUM(n)", "MAX(n)")})
+    planned = deployed.plan()
+    token = deployed.approve(planned).token
+    deployed.query_state(f"update sqlmesh._vulcan_apply set token = '{token}', phase = '{phase}'")
+    deployed.query_state("update sqlmesh._environments set plan_id = 'of somebody else'")
+    ended = deployed.apply(planned)
+    assert ended.result.reason is Reason.PLAN_CHANGED
+    assert "not what it was" in ended.result.message
 
 
 def test_told_to_stop_it_finishes_its_batch(anywhere: System) -> None:
