@@ -24,8 +24,9 @@ from vulcan_runner.secrets import Secrets
 
 _OURS = (
     "gateways", "gateway", "default_gateway", "default_connection", "default_scheduler", "env_vars", "cache_dir",
-    "disable_anonymized_analytics", "environment_ttl",
+    "disable_anonymized_analytics",
 )  # fmt: skip
+_TTL = "environment_ttl"  # ours unless deletionPolicy is Expire
 _KEPT = ("variables", "model_defaults", "test_connection")
 
 
@@ -64,9 +65,11 @@ def writer_prefix(gateway: Gateway) -> str:
 def build(task: Task, folder: Path | None, connections: Connections, cache: Path) -> tuple[Config, list[str]]:
     """The Config and the names of the project's settings that are ignored. Without a folder: a bare one for runs."""
     python, yamls = _project_files(folder)
-    ignored = [f"{key} of {path.name}" for path in yamls for key in _OURS if key in load_config_from_yaml(path)]
+    ours = _OURS if task.expires else (*_OURS, _TTL)
+    ignored = [f"{key} of {path.name}" for path in yamls for key in ours if key in load_config_from_yaml(path)]
     name = task.gateway.sqlmesh_name
-    config, kept = _load(python, yamls, name)
+    config, kept, said = _load(python, yamls, name)
+    ignored += [f"{key} of {python.name}" for key in said if python is not None]
     if folder is not None and (folder / ".env").exists():
         ignored.append(".env")
     ignored += [key for key in sorted(os.environ) if key.upper().startswith("SQLMESH__") and "ANALYTICS" not in key]
@@ -84,15 +87,17 @@ def _project_files(folder: Path | None) -> tuple[Path | None, list[Path]]:
     return next((p for p in found if p.suffix == ".py"), None), [p for p in found if p.suffix != ".py"]
 
 
-def _load(python: Path | None, yamls: list[Path], name: str) -> tuple[Config, dict[str, Any]]:
-    """The project's Config without its gateways, and what its gateway of our name says besides connections."""
+def _load(python: Path | None, yamls: list[Path], name: str) -> tuple[Config, dict[str, Any], list[str]]:
+    """The project's Config without its gateways, what its gateway of our name says besides connections, and which of
+    the settings that are ignored config.py has."""
     if len(yamls) > 1:
         raise Problem(Reason.CONFIG_INVALID, f"Two configurations: {yamls[0].name} and {yamls[1].name}.")
-    base, kept = None, {}
+    base, kept, said_in_python = None, {}, []
     if python is not None:
         base = load_config_from_python_module(Config, python)
         if "dbt" in base.loader.__name__.lower():
             raise Problem(Reason.DBT_UNSUPPORTED, "config.py uses SQLMesh's dbt loader, which is not supported.")
+        said_in_python = _connections_of(base)
         own = next((g for key, g in base.gateways.items() if key.lower() == name.lower()), None)
         kept = {key: value for key in _KEPT if own is not None and (value := getattr(own, key))}
         base = base.copy(update={"gateways": {"": GatewayConfig()}, "default_gateway": "", "default_connection": None})
@@ -103,7 +108,19 @@ def _load(python: Path | None, yamls: list[Path], name: str) -> tuple[Config, di
         kept |= {key: own_yaml[key] for key in _KEPT if own_yaml.get(key)}
         over = Config.parse_obj({key: value for key, value in said.items() if key not in _OURS})
         base = base.update_with(over) if base is not None else over
-    return base or Config(), kept
+    return base or Config(), kept, said_in_python
+
+
+def _connections_of(config: Config) -> list[str]:
+    """By name, the settings of a Config in Python that a gateway of ours takes the place of."""
+    has = config.gateways if isinstance(config.gateways, dict) else {"": config.gateways}
+    connections = any(
+        c is not None for g in has.values() for c in (g.connection, g.state_connection, g.scheduler) if g is not None
+    )
+    return [
+        *(["gateways"] if connections else []),
+        *(["default_connection"] if config.default_connection is not None else []),
+    ]
 
 
 def _gateway(gateway: Gateway, connections: Connections, kept: dict[str, Any]) -> GatewayConfig:

@@ -9,6 +9,8 @@ from tests.runner import projects
 from tests.runner.system import System
 from vulcan_contract.reasons import Outcome, Reason
 from vulcan_contract.task import PlanOptions, Source, SourceKind, TaskKind
+from vulcan_runner import config
+from vulcan_runner.secrets import Secrets
 
 
 def test_the_digest_is_the_same_in_every_process(anywhere: System) -> None:
@@ -179,6 +181,19 @@ default_connection: {type: duckdb}
     assert local.query("select city, land, gateway from t.city") == [("Wien", "AT", "main")]
 
 
+@pytest.mark.parametrize(
+    ("expires", "ttl", "ignored"), [(True, "in 3 days", []), (False, None, ["environment_ttl of config.yaml"])]
+)
+def test_the_projects_time_to_live_counts_with_expire(
+    local: System, expires: bool, ttl: str | None, ignored: list[str]
+) -> None:
+    local.write({"config.yaml": projects.CONFIG + "\nenvironment_ttl: in 3 days"})
+    task = local.task(TaskKind.PLAN, expires=expires)
+    connections = config.Connections(task, Secrets(local.secrets))
+    built = config.build(task, local.project, connections, local.folder)
+    assert (built[0].environment_ttl, built[1]) == (ttl, ignored)
+
+
 def test_a_python_configuration_works_as_well(local: System) -> None:
     assert local.project is not None
     (local.project / "config.yaml").unlink()
@@ -190,7 +205,10 @@ config = Config(
 )
 """
     local.write({"config.py": text, "models/three.sql": "MODEL (name t.three, kind FULL); SELECT @VAR('n') AS n;"})
-    local.deploy()
+    task = local.task(TaskKind.PLAN)
+    planned = local.pod(task)
+    assert planned.report(task.nonce)["ignored"] == ["gateways of config.py"]
+    assert local.apply(planned).code == 0
     assert local.query("select n from t.three") == [(3,)]
 
 
