@@ -6,6 +6,8 @@ ARG PYTHON=3.11-slim-bookworm
 
 FROM python:${PYTHON} AS base
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 LANG=C.UTF-8
+# ssh ends with "No user exists for uid 10001" without an entry in passwd.
+RUN groupadd --gid 10001 vulcan && useradd --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin vulcan
 WORKDIR /app
 
 FROM base AS operator

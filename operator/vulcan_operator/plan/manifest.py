@@ -129,7 +129,7 @@ def _container(name: str, command: list[str], task: Task, parts: JobParts) -> di
         "name": name,
         "image": parts.image,
         "command": command,
-        "env": [*_environment(task, parts, fetch=fetch), *([] if fetch else runner.env)],
+        "env": [*_environment(task, parts, fetch=fetch), *(_proxies(runner) if fetch else runner.env)],
         "volumeMounts": _mounts(task, parts, fetch=fetch),
         "terminationMessagePath": _RESULT,
         "terminationMessagePolicy": "File",
@@ -139,7 +139,7 @@ def _container(name: str, command: list[str], task: Task, parts: JobParts) -> di
             "capabilities": {"drop": ["ALL"]},
         },
     }
-    if runner.resources and not fetch:
+    if runner.resources:  # both: a ResourceQuota refuses a pod with a container that has none
         container["resources"] = runner.resources
     return container
 
@@ -161,7 +161,9 @@ def _environment(task: Task, parts: JobParts, *, fetch: bool) -> list[dict[str, 
     }
     if fetch:
         env |= {PodEnv.GIT_CREDENTIALS: f"{_ROOT}/git"} if parts.git_secret else {}
-        env |= {"HTTPS_PROXY": runner.proxy, "HTTP_PROXY": runner.proxy} if runner.proxy else {}
+        own = {e["name"].lower() for e in _proxies(runner)}
+        proxies = [name for name in ("HTTPS_PROXY", "HTTP_PROXY") if name.lower() not in own]
+        env |= dict.fromkeys(proxies, runner.proxy) if runner.proxy else {}
     else:
         env |= {
             PodEnv.SECRETS: f"{_ROOT}/secrets",
@@ -170,8 +172,14 @@ def _environment(task: Task, parts: JobParts, *, fetch: bool) -> list[dict[str, 
             "SQLMESH__DISABLE_ANONYMIZED_ANALYTICS": "true",
         }
     if runner.ca_bundle is not None:
-        env |= {"SSL_CERT_FILE": f"{_ROOT}/ca/ca.crt", "GIT_SSL_CAINFO": f"{_ROOT}/ca/ca.crt"}
+        trust = ("SSL_CERT_FILE", "GIT_SSL_CAINFO", *(() if fetch else ("PGSSLROOTCERT",)))
+        env |= dict.fromkeys(trust, f"{_ROOT}/ca/ca.crt")
     return [{"name": k, "value": v} for k, v in env.items()]
+
+
+def _proxies(runner: RunnerSpec) -> list[dict[str, Any]]:
+    """What runner.env says of proxies in plain values: git needs that, too."""
+    return [e for e in runner.env if e["name"].lower().endswith("_proxy") and e.get("value") is not None]
 
 
 def _in_image(task: Task) -> bool:
