@@ -35,7 +35,6 @@ class Resource:
 
 GATEWAYS = Resource(GROUP, VERSION, Kind.GATEWAY.plural, Kind.GATEWAY.value)
 ENVIRONMENTS = Resource(GROUP, VERSION, Kind.ENVIRONMENT.plural, Kind.ENVIRONMENT.value)
-PROMOTIONS = Resource(GROUP, VERSION, Kind.PROMOTION.plural, Kind.PROMOTION.value)
 JOBS = Resource("batch", "v1", "jobs", "Job")
 PODS = Resource("", "v1", "pods", "Pod")
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")

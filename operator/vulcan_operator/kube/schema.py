@@ -1,7 +1,7 @@
 """What the installed CRDs know of `status`, and the removal of what they do not.
 
 Server-side apply answers 500 for unknown fields, so an operator newer than its CRDs would fail on every status write.
-Read at start and after each resync by `loop`, applied by `kube.status`. Without a schema nothing is removed.
+Read at start and after each resync by `loop`, applied by `reconcile`. Without a schema nothing is removed.
 """
 
 import logging

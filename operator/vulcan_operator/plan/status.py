@@ -104,20 +104,3 @@ def summarize(conditions: list[Condition], verdict: Verdict, generation: int, no
         message = verdict.message if on else ""
         out = put(out, kind, "True" if on else "False", verdict.reason, message, generation, now)
     return out
-
-
-def transitions(before: list[Condition], after: list[Condition]) -> list[Note]:
-    """Events for conditions whose status or reason changed; only those that say something to people."""
-    notes = []
-    for new in after:
-        old = condition(before, new.type)
-        if old is not None and (old.status, old.reason) == (new.status, new.reason):
-            continue
-        bad = (new.type, new.status) in _WARN
-        if new.type == Type.READY or bad or (new.type, new.status) in _TELL:
-            notes.append(Note(new.reason, f"{new.type}={new.status}: {new.message}"[:1000], warning=bad))
-    return notes
-
-
-_WARN = {(Type.STALLED, "True"), (Type.RUN, "False"), (Type.FRESH, "False"), (Type.DRIFTED, "True")}
-_TELL = {(Type.AWAITING, "True"), (Type.RUN, "True"), (Type.APPLIED, "True")}
