@@ -231,6 +231,6 @@ def _smaller(result: Result) -> Result:
     if result.failures:
         return dataclasses.replace(result, failures=())
     if summary is not None and len(summary.destructive) > 1:
-        kept = summary.destructive[: len(summary.destructive) * 2 // 3]
-        return dataclasses.replace(result, summary=dataclasses.replace(summary, destructive=kept))
+        named = summary.destructive[: len(summary.destructive) * 2 // 3]
+        return dataclasses.replace(result, summary=dataclasses.replace(summary, destructive=named))
     raise ContractError("the result does not fit into a termination message")
