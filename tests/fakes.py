@@ -133,10 +133,10 @@ class FakeKube:
             return {"components": {"schemas": {kind: _openapi(kind) for kind in _schemas()}}}
         raise errors.NotFound(path, status=404)
 
-    async def log(self, namespace: str, pod: str, container: str) -> str:
+    async def log(self, namespace: str, pod: str, container: str, mark: str, most: int) -> list[str]:
         if (namespace, pod) not in self.logs:
             raise errors.NotFound(f'pods "{pod}" not found', status=404)
-        return self.logs[namespace, pod]
+        return [line for line in self.logs[namespace, pod].splitlines() if mark in line]
 
     async def create(self, resource: Resource, namespace: str, body: Raw) -> Raw:
         name = f"create-{resource.plural}"

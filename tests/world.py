@@ -263,7 +263,7 @@ class World:
         self._recorder = Recorder(self.kube, self.clock, "test")
         self._ports = Ports(
             kube=self.kube, cache=self.cache, intake=self.intake, clock=self.clock, planners=self._planners,
-            observer=Observer(self.kube, self.cache, self.intake, self.settings, lambda: self.guarded),
+            observer=Observer(self.kube, self.cache, self.intake, self.settings, self.clock, lambda: self.guarded),
             executor=Executor(self.kube, self.cache, self.intake, self.clock), schema=StatusSchema(),
             recorder=self._recorder, noted=lambda key, note: self.notes.append((str(key), note)),
         )  # fmt: skip

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 MAX_BYTES = 512 * 1024
+MAX_LOG = 4 * MAX_BYTES // 3 + 128 * 1024  # what the frames of the biggest report take, and some
+MARK = "::vulcan-report:"
 _WIDTH = 1024
 
 
@@ -22,17 +24,22 @@ def frames(report: Any, nonce: str) -> tuple[list[str], str, int]:
     packed = gzip.compress(text.encode(), mtime=0)
     encoded = base64.b64encode(packed).decode()
     chunks = [encoded[i : i + _WIDTH] for i in range(0, len(encoded), _WIDTH)]
-    lines = [f"::vulcan-report:{nonce}:{i}/{len(chunks)}:{chunk}" for i, chunk in enumerate(chunks, 1)]
+    lines = [f"{MARK}{nonce}:{i}/{len(chunks)}:{chunk}" for i, chunk in enumerate(chunks, 1)]
     return lines, hashlib.sha256(packed).hexdigest(), len(packed)
 
 
 def packed(lines: Iterable[str], nonce: str, sha256: str) -> bytes | None:
     """The gzipped report found in a log, or None when it is missing, incomplete or not the one the Result names."""
+    encoded = ""
+    for chunk in _chunks(lines, f"{MARK}{nonce}:"):
+        encoded += chunk
+        if len(encoded) > 4 * MAX_BYTES // 3 + 4:
+            return None
     try:
-        data = base64.b64decode("".join(_chunks(lines, f"::vulcan-report:{nonce}:")), validate=True)
+        data = base64.b64decode(encoded, validate=True)
     except ValueError:
         return None
-    return data if data and hashlib.sha256(data).hexdigest() == sha256 else None
+    return data if 0 < len(data) <= MAX_BYTES and hashlib.sha256(data).hexdigest() == sha256 else None
 
 
 def _chunks(lines: Iterable[str], prefix: str) -> Iterator[str]:

@@ -74,6 +74,7 @@ class Store(Generic[T]):
         """Store it, whatever was there; returns what was there."""
         before = self.drop(place)
         self._entries[place] = entry
+        self._dead.pop(entry.uid, None)
         self.newest = max(self.newest, entry.version)
         if self._index is not None:
             self._by.setdefault(self._index(entry.value), {})[place] = entry.value

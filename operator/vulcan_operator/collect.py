@@ -23,7 +23,8 @@ from vulcan_operator.plan.seen import JobSeen, JobState
 
 _log = logging.getLogger(__name__)
 APART = 60.0
-_READERS = frozenset(kind.value for kind in TaskKind if not kind.writes)
+# A gateway's first probe initialises the state, and none takes long: probes run to their end as well.
+_READERS = frozenset(kind.value for kind in TaskKind if not kind.writes and kind is not TaskKind.PROBE)
 
 
 class Collector:
@@ -34,7 +35,7 @@ class Collector:
         self._suspects: dict[str, float] = {}  # Job uid -> when its owner was first found gone
         self._news = asyncio.Event()
 
-    def look(self, job: JobSeen | None = None) -> None:
+    def look(self) -> None:
         """There may be an orphan."""
         self._news.set()
 
@@ -48,8 +49,8 @@ class Collector:
             self._news.clear()
             try:
                 await self.sweep()
-            except errors.KubeError as error:
-                _log.warning("orphaned Jobs were not collected: %s", error.message)
+            except (errors.KubeError, errors.NotLeader) as error:
+                _log.warning("orphaned Jobs were not collected: %s", error)
                 await asyncio.sleep(10)
                 self._news.set()
 

@@ -22,6 +22,7 @@ _log = logging.getLogger(__name__)
 _EVERY = 3600.0
 _AFTER_TROUBLE = 10.0
 _AFTER_DOUBT = 300.0
+_DOUBTS = 3
 _NO_PLAN = "0" * 64  # the digest of no plan
 MANAGER = "vulcan-approval-selfcheck"
 
@@ -33,6 +34,7 @@ class Guard:
         self._kube, self._cache, self._account, self._changed = kube, cache, account, changed
         self._news = asyncio.Event()
         self._idle = False  # there was no environment to try it on
+        self._doubts = 0  # trials in a row that said nothing
         self.verdict: bool | None = None
 
     def poke(self) -> None:
@@ -51,6 +53,8 @@ class Guard:
             except errors.KubeError as error:
                 _log.warning("could not check whether approvals are protected: %s", error.message)
                 pause = _AFTER_TROUBLE
+            except errors.NotLeader:
+                pause = _AFTER_TROUBLE  # the fence is down: the term ends, or the Lease is renewed late
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), pause)
             self._news.clear()
@@ -99,7 +103,13 @@ class Guard:
             return self._account
 
     def _take(self, verdict: bool | None) -> None:
+        if verdict is None and not self._idle:
+            self._doubts += 1
+        elif verdict is not None:
+            self._doubts = 0
+        if verdict is None and self._doubts < _DOUBTS:
+            verdict = self.verdict  # one trial that says nothing is no reason to stop everything protected
         metrics.GUARDED.set(-1 if verdict is None else int(verdict))
-        if verdict is not None and verdict != self.verdict:
+        if verdict != self.verdict:
             self.verdict = verdict
             self._changed()

@@ -46,6 +46,14 @@ class Intake:
         if self._is_ours(meta) and self._store(resource).is_news(place, meta["uid"], version):
             self._came(resource, place, meta["uid"], version, raw)
 
+    def live(self, resource: Resource, raw: Raw) -> None:
+        """What a live read answered after a conflict: it is right whatever the cache has. After etcd was put back the
+        cache is from a future that never came, where everything that is true has a lower version or was deleted."""
+        meta = raw["metadata"]
+        if self._is_ours(meta):
+            version = _number(meta.get("resourceVersion", ""))
+            self._came(resource, (meta["namespace"], meta["name"]), meta["uid"], version, raw)
+
     def listed(self, resource: Resource, places: set[Place], version: str) -> int:
         """A complete list ended: forget what it did not have. Returns how many."""
         store = self._store(resource)

@@ -4,7 +4,6 @@ Made by `cli`, fed by `handlers`. Decides nothing about objects: see `reconcile`
 """
 
 import asyncio
-import contextlib
 import datetime as dt
 import itertools
 import logging
@@ -29,7 +28,7 @@ from vulcan_operator.kube.resources import Raw, Resource
 from vulcan_operator.kube.schema import StatusSchema
 from vulcan_operator.leader import Elector, Terms
 from vulcan_operator.plan.actions import Key, Kind
-from vulcan_operator.plan.seen import Settings
+from vulcan_operator.plan.seen import JobSeen, Settings
 from vulcan_operator.reconcile import Next, Planners, Ports, reconcile
 from vulcan_operator.work_queue import WorkQueue
 
@@ -56,7 +55,7 @@ class Operator:
         self.queue: WorkQueue[Key] = WorkQueue(self._clock.monotonic)
         self.collector = Collector(kube, self.cache, self._clock, lambda: self.intake, config.install)
         self.guard = Guard(kube, self.cache, config.account, self._wake_environments)
-        self.intake = Intake(self.cache, config.install, self._wake, self.collector.look, metrics.job_finished)
+        self.intake = Intake(self.cache, config.install, self._wake, self._orphan, metrics.job_finished)
         self._ports = self._make_ports(planners, cluster)
         self._tasks: list[asyncio.Task[None]] = []
         self._resynced_at: float | None = None
@@ -69,7 +68,7 @@ class Operator:
         settings = Settings(config.install, cluster, config.runner_image, config.account)
         return Ports(
             kube=kube, cache=self.cache, intake=self.intake, clock=self._clock, planners=planners,
-            observer=Observer(kube, self.cache, self.intake, settings, lambda: self.guard.verdict),
+            observer=Observer(kube, self.cache, self.intake, settings, self._clock, lambda: self.guard.verdict),
             executor=Executor(kube, self.cache, self.intake, self._clock), schema=StatusSchema(),
             recorder=Recorder(kube, self._clock, config.identity), noted=metrics.noted,
         )  # fmt: skip
@@ -91,9 +90,11 @@ class Operator:
     async def stop(self) -> None:
         """Workers first, then the Lease: after that another instance may begin."""
         tasks, self._tasks = self._tasks, []
-        await _end(tasks)
-        await self.elector.release()
-        self.stopped.set()
+        try:
+            await _end(tasks)
+        finally:
+            await self.elector.release()
+            self.stopped.set()
 
     def add_checks(self, health: HealthServer) -> None:
         """Why this instance may be unhealthy or not ready."""
@@ -156,10 +157,14 @@ class Operator:
             lost = asyncio.create_task(self.elector.standing_by.wait())
             try:
                 await asyncio.wait((term, lost), return_when=asyncio.FIRST_COMPLETED)
+                broken = not lost.done()
             finally:
                 await _end([term, lost])
                 self.queue.clear()
                 metrics.LEADER.set(0)
+            if broken:
+                _log.error("the term ended without the loss of the Lease; a new one begins")
+                await asyncio.sleep(self._config.retry_period)
 
     async def _term(self) -> None:
         """One time in office."""
@@ -215,6 +220,9 @@ class Operator:
         if key.kind is Kind.ENVIRONMENT:
             self.guard.poke()
 
+    def _orphan(self, job: JobSeen) -> None:
+        self.collector.look()
+
     def _wake_environments(self) -> None:
         for key in self.cache.all_keys():
             if key.kind is Kind.ENVIRONMENT:
@@ -260,6 +268,6 @@ def schedule(queue: WorkQueue[Key], key: Key, after: Next, clock: Clock) -> None
 async def _end(tasks: list[asyncio.Task[None]] | list[asyncio.Task[Any]]) -> None:
     for task in tasks:
         task.cancel()
-    for task in tasks:
-        with contextlib.suppress(asyncio.CancelledError, errors.KubeError):
-            await task
+    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(outcome, Exception):
+            _log.error("a task of the operator ended: %s", outcome, exc_info=outcome)

@@ -172,7 +172,7 @@ async def _refresh(ports: Ports, key: Key, uid: str) -> None:
     """Somebody else changed the object: take what the API server has now."""
     resource = CUSTOM[key.kind]
     try:
-        ports.intake.event(resource, await ports.kube.get(resource, key.namespace, key.name))
+        ports.intake.live(resource, await ports.kube.get(resource, key.namespace, key.name))
     except errors.NotFound:
         ports.intake.event(
             resource, {"metadata": {"namespace": key.namespace, "name": key.name, "uid": uid}}, deleted=True

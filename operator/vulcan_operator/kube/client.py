@@ -41,8 +41,8 @@ class Kube(Protocol):
     async def read(self, path: str) -> Any:
         """Any other JSON the server offers (discovery, OpenAPI)."""
 
-    async def log(self, namespace: str, pod: str, container: str) -> str:
-        """What a container printed."""
+    async def log(self, namespace: str, pod: str, container: str, mark: str, most: int) -> list[str]:
+        """The lines with `mark` that a container printed, at most so many bytes of them."""
 
     async def create(self, resource: Resource, namespace: str, body: Raw) -> Raw:
         """POST."""
@@ -113,7 +113,7 @@ class HttpKube:
     async def read(self, path: str) -> Any:
         return await self._transport.send(Request("GET", path, verb="get", resource=path.split("/")[1]))
 
-    async def log(self, namespace: str, pod: str, container: str) -> str:
+    async def log(self, namespace: str, pod: str, container: str, mark: str, most: int) -> list[str]:
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
         request = Request(
             "GET",
@@ -122,9 +122,8 @@ class HttpKube:
             resource="pods/log",
             namespace=namespace,
             params={"container": container},
-            as_text=True,
         )
-        return str(await self._transport.send(request))
+        return await self._transport.lines(request, mark, most)
 
     async def pages(self, resource: Resource, namespace: str | None = None, labels: str = "") -> AsyncIterator[Page]:
         params = {"limit": str(_PAGE)} | ({"labelSelector": labels} if labels else {})

@@ -5,10 +5,11 @@ past. Decides nothing.
 """
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
+from vulcan_contract.task import TaskKind
 from vulcan_operator.api import names
 from vulcan_operator.cache import Cache
 from vulcan_operator.intake import Intake
@@ -17,7 +18,9 @@ from vulcan_operator.kube.client import Kube
 from vulcan_operator.kube.clock import Clock
 from vulcan_operator.kube.resources import CONFIG_MAPS, CUSTOM, JOBS, PODS, Raw, Resource
 from vulcan_operator.plan import actions as act
-from vulcan_operator.plan.actions import Action, Key
+from vulcan_operator.plan.actions import Action, Key, Kind
+
+_WRITERS = frozenset(kind.value for kind in TaskKind if kind.writes) | {TaskKind.PROBE.value}
 
 
 class Refused(Exception):
@@ -76,6 +79,9 @@ class Executor:
 
     async def _create_job(self, action: act.CreateJob) -> None:
         wanted = action.manifest["metadata"]["labels"]
+        if wanted.get(names.TASK) in _WRITERS and not self._owner_known(wanted):
+            # Between the slot and here it was deleted: the slot counts as free by then, another may have it.
+            raise errors.Conflict(f"the owner of Job {action.namespace}/{action.name} is gone", status=409)
         try:
             self.intake.event(JOBS, await self.kube.create(JOBS, action.namespace, dict(action.manifest)))
             return
@@ -85,6 +91,11 @@ class Executor:
         if any(found.get(label) != wanted.get(label) for label in (names.OWNER_UID, names.INPUTS)):
             raise AttemptTaken(f"Job {action.namespace}/{action.name} exists and was not made for this")
         self.intake.event(JOBS, raw)
+
+    def _owner_known(self, labels: Mapping[str, str]) -> bool:
+        key = Key(Kind(labels[names.OWNER_KIND]), labels[names.OWNER_NAMESPACE], labels[names.OWNER_NAME])
+        found = self.cache.custom(key)
+        return found is not None and found.metadata.uid == labels[names.OWNER_UID]
 
     async def _get_job(self, action: act.CreateJob) -> Raw:
         try:

@@ -17,6 +17,7 @@ from vulcan_operator.cache import Cache, Place, gateway_of, key_of
 from vulcan_operator.intake import Intake
 from vulcan_operator.kube import errors, slots, views
 from vulcan_operator.kube.client import Kube, exists
+from vulcan_operator.kube.clock import Clock
 from vulcan_operator.kube.resources import CONFIG_MAPS, JOBS, NAMESPACES, PODS, Raw
 from vulcan_operator.plan.actions import Need
 from vulcan_operator.plan.seen import (
@@ -60,6 +61,7 @@ class Observer:
     cache: Cache
     intake: Intake
     settings: Settings
+    clock: Clock
     guarded: Callable[[], bool | None] = lambda: None
 
     def gateway(self, gateway: VulcanGateway, reads: Reads) -> GatewaySeen:
@@ -103,7 +105,9 @@ class Observer:
                 await self._read_job(found)
                 return reads
             case Need.SLOT:
-                return dataclasses.replace(reads, slot=await slots.read(self.kube, self.cache, *home(found)))
+                return dataclasses.replace(
+                    reads, slot=await slots.read(self.kube, self.cache, self.clock, *home(found))
+                )
             case Need.CONFIG_MAP:
                 return dataclasses.replace(reads, config_map=await self._config_map(found))
             case Need.REPORT:
@@ -173,10 +177,11 @@ class Observer:
         if raw is None:
             return ReportSeen(None)
         try:
-            text = await self.kube.log(pod.namespace, pod.name, views.main_container(raw))
+            mark = f"{report.MARK}{pod.nonce}:"
+            lines = await self.kube.log(pod.namespace, pod.name, views.main_container(raw), mark, report.MAX_LOG)
         except errors.Permanent:
             return ReportSeen(None)  # the node has forgotten the log: the planner plans again
-        return ReportSeen(report.packed(text.splitlines(), pod.nonce, sha256))
+        return ReportSeen(report.packed(lines, pod.nonce, sha256))
 
 
 def _content(raw: Raw) -> dict[str, bytes]:

@@ -4,6 +4,8 @@ Read by `kube.observe`, taken and given back by `kube.execute`, swept by `collec
 resourceVersion; a holder that is provably dead is replaced.
 """
 
+import datetime as dt
+
 from vulcan_operator.api import names
 from vulcan_operator.cache import Cache
 from vulcan_operator.kube import errors, views
@@ -11,6 +13,8 @@ from vulcan_operator.kube.client import Kube, exists
 from vulcan_operator.kube.clock import Clock, micro_time
 from vulcan_operator.kube.resources import JOBS, LEASES, PODS, Raw
 from vulcan_operator.plan.seen import JobState, SlotSeen
+
+JUST = dt.timedelta(seconds=15)
 
 
 class SlotBusy(Exception):
@@ -26,16 +30,16 @@ def lease_name(gateway: str) -> str:
     return f"vulcan-writer-{gateway}"
 
 
-async def read(kube: Kube, cache: Cache, namespace: str, gateway: str) -> SlotSeen:
+async def read(kube: Kube, cache: Cache, clock: Clock, namespace: str, gateway: str) -> SlotSeen:
     """Who holds the slot, and whether that may still write."""
     lease = await exists(kube, LEASES, namespace, lease_name(gateway))
-    return await _judge(kube, cache, namespace, gateway, lease)
+    return await _judge(kube, cache, clock, namespace, gateway, lease)
 
 
 async def take(kube: Kube, cache: Cache, clock: Clock, namespace: str, gateway: str, job: str) -> None:
     """Make `job` the holder; SlotBusy when a live other one is, Conflict when somebody was faster."""
     lease = await exists(kube, LEASES, namespace, lease_name(gateway))
-    slot = await _judge(kube, cache, namespace, gateway, lease, taker=job)
+    slot = await _judge(kube, cache, clock, namespace, gateway, lease, taker=job)
     if slot.holder == job:
         return
     if slot.live:
@@ -63,8 +67,18 @@ def _holder(lease: Raw | None) -> str:
     return str(((lease or {}).get("spec") or {}).get("holderIdentity") or "")
 
 
+def _just_taken(lease: Raw | None, clock: Clock) -> bool:
+    """Whether a pass that took it may still be about to create its Job."""
+    text = str(((lease or {}).get("spec") or {}).get("acquireTime") or "")
+    try:
+        age = clock.now() - dt.datetime.fromisoformat(text)
+    except (ValueError, TypeError):
+        return False
+    return abs(age) < JUST
+
+
 async def _judge(
-    kube: Kube, cache: Cache, namespace: str, gateway: str, lease: Raw | None, taker: str = ""
+    kube: Kube, cache: Cache, clock: Clock, namespace: str, gateway: str, lease: Raw | None, taker: str = ""
 ) -> SlotSeen:
     holder = _holder(lease)
     if not holder or holder == taker:
@@ -72,6 +86,8 @@ async def _judge(
     if cache.intends((namespace, gateway), holder):
         return SlotSeen(holder, live=True, detail="its task is in hand")
     raw = await exists(kube, JOBS, namespace, holder)
+    if raw is None and _just_taken(lease, clock):
+        return SlotSeen(holder, live=True, detail="its Job is about to be made")
     if raw is not None and views.job(raw).state is JobState.UNFINISHED:
         return SlotSeen(holder, live=True, detail="its Job has not ended")
     async for page in kube.pages(PODS, namespace, f"{views.JOB_NAME}={holder}"):

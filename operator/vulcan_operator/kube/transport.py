@@ -7,17 +7,19 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 
 from vulcan_operator.kube import errors
-from vulcan_operator.kube.access import Access
+from vulcan_operator.kube.access import Access, AccessError
 
 Observe = Callable[[str, str, int, float], None]  # verb, resource, HTTP status (0: no answer), seconds
 _DOUBT_SECONDS = 30.0
+_LONG_LINE = 16 * 1024
+_MOST_READ = 128 * 1024 * 1024
 _NOT_PLAIN = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _HALVES = re.compile("[\ud800-\udfff]")
 
@@ -35,7 +37,6 @@ class Request:
     body: Any = None
     content_type: str = "application/json"
     timeout: float = 30.0
-    as_text: bool = False
 
     @property
     def group(self) -> tuple[str, str, str]:
@@ -121,33 +122,77 @@ class Transport:
             if status == 401:
                 await self._access.renew()
                 status, answer, retry_after = await self._exchange(request)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, AccessError) as error:
             self.doubts.trouble()
             raise errors.Unavailable(f"{request.verb} {request.resource}: {_describe(error)}") from error
         finally:
             self._observe(request.verb, request.resource, status, time.monotonic() - began)
         if status < 300:
-            self.doubts.worked(request)
-            return answer.decode(errors="replace") if request.as_text else json.loads(answer)
+            return self._parsed(request, answer)
         if status == 429 or status >= 500:
             self.doubts.trouble()
         reason, message = _status_object(answer)
         raise self.doubts.judge(request, errors.from_answer(status, reason, message, retry_after))
 
+    def _parsed(self, request: Request, answer: bytes) -> Any:
+        try:
+            found = json.loads(answer)
+        except ValueError as error:  # cut off, or something else answered (a proxy)
+            self.doubts.trouble()
+            raise errors.Unavailable(f"{request.verb} {request.resource}: the answer is no JSON: {error}") from error
+        self.doubts.worked(request)
+        return found
+
+    async def lines(self, request: Request, mark: str, most: int) -> list[str]:
+        """The lines of a text that contain `mark`, at most so many bytes of them; never the whole text in memory."""
+        began, status = time.monotonic(), 0
+        try:
+            async with await self._request(request) as response:
+                status = response.status
+                if status < 300:
+                    return await marked(response.content.iter_any(), mark.encode(), most)
+                answer = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError, AccessError) as error:
+            self.doubts.trouble()
+            raise errors.Unavailable(f"{request.verb} {request.resource}: {_describe(error)}") from error
+        finally:
+            self._observe(request.verb, request.resource, status, time.monotonic() - began)
+        raise self.doubts.judge(request, errors.from_answer(status, *_status_object(answer)))
+
     async def _exchange(self, request: Request) -> tuple[int, bytes, float | None]:
+        async with await self._request(request) as response:
+            after = response.headers.get("Retry-After", "")
+            return response.status, await response.read(), float(after) if after.isdigit() else None
+
+    async def _request(self, request: Request) -> aiohttp.ClientResponse:
         if self._session is None:
             raise errors.Unavailable("the session is closed")
         headers = {"Content-Type": request.content_type} if request.body is not None else {}
         if header := await self._access.current_header():
             headers["Authorization"] = header
         body = None if request.body is None else encode(request.body)
-        async with self._session.request(
+        return await self._session.request(
             request.method, self._access.server + request.path, params=request.params, data=body, headers=headers,
             timeout=aiohttp.ClientTimeout(total=request.timeout), proxy=self._access.proxy,
             server_hostname=self._access.server_hostname,
-        ) as response:  # fmt: skip
-            after = response.headers.get("Retry-After", "")
-            return response.status, await response.read(), float(after) if after.isdigit() else None
+        )  # fmt: skip
+
+
+async def marked(chunks: AsyncIterator[bytes], mark: bytes, most: int) -> list[str]:
+    """The lines with the mark. Of a line that does not end only the last part is kept: others print as they like."""
+    found: list[str] = []
+    size, read, rest = 0, 0, b""
+    async for chunk in chunks:
+        read += len(chunk)
+        *lines, rest = (rest + chunk).split(b"\n")
+        rest = rest[-_LONG_LINE:]
+        for line in lines:
+            if mark in line:
+                found.append(line.decode(errors="replace"))
+                size += len(line)
+        if size > most or read > _MOST_READ:
+            return found
+    return [*found, rest.decode(errors="replace")] if mark in rest else found
 
 
 def encode(body: Any) -> bytes:

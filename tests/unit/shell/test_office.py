@@ -1,6 +1,7 @@
 """Leader election, the gate, the guard, the collector and the health server over FakeKube."""
 
 import asyncio
+import dataclasses
 import datetime as dt
 
 import aiohttp
@@ -12,11 +13,16 @@ from tests.integration.shell import stub
 from tests.world import World
 from vulcan_operator import cli
 from vulcan_operator.collect import Collector
+from vulcan_operator.config import Config
 from vulcan_operator.guard import Guard
 from vulcan_operator.health import HealthServer
 from vulcan_operator.kube import errors
+from vulcan_operator.kube.access import Access
+from vulcan_operator.kube.client import HttpKube
 from vulcan_operator.kube.resources import ENVIRONMENTS, LEASES, NAMESPACES
+from vulcan_operator.kube.transport import Transport
 from vulcan_operator.leader import Elector, Terms
+from vulcan_operator.loop import Operator
 from vulcan_operator.reconcile import Planners
 
 
@@ -185,3 +191,90 @@ async def test_health_says_what_is_wrong() -> None:
                 assert "vulcan_leader" in await answer.text()
     finally:
         await server.stop()
+
+
+async def test_a_lowered_fence_ends_neither_guard_nor_collector(monkeypatch: pytest.MonkeyPatch) -> None:
+    w = world().settle()
+    guard = Guard(w.kube, w.cache, "op", lambda: None)
+    collector = Collector(w.kube, w.cache, w.clock, lambda: w.intake, "test")
+    tried = []
+
+    async def refused() -> bool:
+        tried.append(1)
+        raise errors.NotLeader("not any more")
+
+    monkeypatch.setattr(guard, "check", refused)
+    monkeypatch.setattr(collector, "sweep", refused)
+    collector.look()
+    tasks = [asyncio.create_task(guard.run()), asyncio.create_task(collector.run())]
+    await asyncio.sleep(0.05)
+    assert len(tried) == 2
+    assert not any(task.done() for task in tasks)
+    for task in tasks:
+        task.cancel()
+
+
+async def test_a_verdict_is_given_up_after_three_trials_that_said_nothing() -> None:
+    w, said = world().settle(), []
+    guard = Guard(w.kube, w.cache, "op", lambda: said.append(guard.verdict))
+    for verdict in (True, None, None, True, None, None):
+        guard._take(verdict)
+    assert guard.verdict is True
+    guard._take(None)
+    assert guard.verdict is None
+    assert said == [True, None]
+
+
+async def test_an_orphaned_probe_runs_to_its_end() -> None:
+    w = world().settle()
+    (name,) = [j.name for j in w.jobs()]
+    w.kube.objects["jobs", "data", name]["metadata"]["labels"]["vulcan.dev/task"] = "probe"
+    w.restart()
+    w.kube.remove(ENVIRONMENTS, "data", "prod")
+    collector = Collector(w.kube, w.cache, w.clock, lambda: w.intake, "test")
+    await collector.sweep()
+    w.clock.advance(dt.timedelta(minutes=2))
+    await collector.sweep()
+    assert len(w.jobs()) == 1
+
+
+def operator() -> Operator:
+    planners = Planners(stub.plan_gateway, stub.plan_environment)
+    return Operator(Config.from_env({}), HttpKube(Transport(Access(None, None))), planners, "cluster")
+
+
+async def test_a_term_that_breaks_is_followed_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    op, terms = operator(), []
+    op._config = dataclasses.replace(op._config, retry_period=0.01)
+
+    async def term() -> None:
+        terms.append(1)
+        if len(terms) == 1:
+            raise RuntimeError("bug")
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(op, "_term", term)
+    op.elector.leading.set()
+    op.elector.standing_by.clear()
+    ruling = asyncio.create_task(op._rule())
+    await asyncio.sleep(0.2)
+    assert len(terms) == 2
+    assert not ruling.done()
+    ruling.cancel()
+
+
+async def test_the_lease_is_released_whatever_ended_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    op, released = operator(), []
+
+    async def broken() -> None:
+        raise RuntimeError("bug")
+
+    async def release() -> None:
+        released.append(1)
+
+    monkeypatch.setattr(op.elector, "release", release)
+    op._tasks = [asyncio.create_task(broken())]
+    await asyncio.sleep(0)
+    await op.stop()
+    assert released == [1]
+    assert op.stopped.is_set()

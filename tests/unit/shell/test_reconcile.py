@@ -1,5 +1,6 @@
 """reconcile over FakeKube with planners of a few lines: order, writes, conflicts, refusals."""
 
+import copy
 import dataclasses
 import datetime as dt
 from collections.abc import Callable
@@ -10,12 +11,14 @@ import pytest
 from tests.builders import environment, gateway
 from tests.integration.shell import stub
 from tests.world import World
-from vulcan_operator.api.environment import EnvironmentStatus
-from vulcan_operator.kube import errors
+from tests.world import _run as run
+from vulcan_operator.api.environment import EnvironmentStatus, VulcanEnvironment
+from vulcan_operator.kube import errors, slots
+from vulcan_operator.kube.observe import Reads
 from vulcan_operator.kube.resources import ENVIRONMENTS, JOBS, LEASES
 from vulcan_operator.plan.actions import CreateJob, Key, Kind, Need, Note, Plan, ReleaseSlot, SetFinalizer, TakeSlot
 from vulcan_operator.plan.seen import EnvironmentSeen
-from vulcan_operator.reconcile import PlannerLoops, Planners
+from vulcan_operator.reconcile import PlannerLoops, Planners, _refresh
 
 PlanIt = Callable[[EnvironmentSeen, dt.datetime], Plan[EnvironmentStatus]]
 FORBIDDEN = errors.Forbidden('jobs.batch is forbidden: User "op" cannot create resource "jobs"', status=403)
@@ -276,3 +279,54 @@ def test_create_job_needs_a_namespace() -> None:
         return Plan(seen.environment.status, actions=(CreateJob(manifest),))
 
     assert world(elsewhere).settle().says("venv/prod") == {"Ready": "False/Refused"}
+
+
+def test_after_etcd_was_put_back_a_conflict_brings_the_truth() -> None:
+    w = world().settle()
+    old = copy.deepcopy(w.raw("venv/prod"))
+    w.change("venv/prod", suspend=True).settle()
+    w.kube.objects["vulcanenvironments", "data", "prod"] = old  # lower version
+    run(_refresh(w._ports, w.key("venv/prod"), old["metadata"]["uid"]))
+    found = w.cache.environments.get(("data", "prod"))
+    assert isinstance(found, VulcanEnvironment)
+    assert found.metadata.resource_version == old["metadata"]["resourceVersion"]
+
+
+def test_an_object_that_was_deleted_in_a_future_that_never_came_is_there_again() -> None:
+    w = world().settle()
+    old = copy.deepcopy(w.raw("venv/prod"))
+    w.kube.remove(ENVIRONMENTS, "data", "prod")
+    w.settle()
+    w.kube.objects["vulcanenvironments", "data", "prod"] = old
+    run(_refresh(w._ports, w.key("venv/prod"), old["metadata"]["uid"]))
+    assert w.cache.environments.get(("data", "prod")) is not None
+
+
+def writer(w: World, owner_uid: str, name: str) -> CreateJob:
+    made = stub.manifest(w._ports.observer.environment(w.environment(), Reads()), name)
+    labels = made["metadata"]["labels"]  # type: ignore[index]
+    labels |= {"vulcan.dev/task": "apply", "vulcan.dev/owner-uid": owner_uid}
+    return CreateJob(made)
+
+
+def test_no_writer_is_made_for_an_owner_that_went_after_it_took_the_slot() -> None:
+    w = world().settle()
+    key, take = w.key("venv/prod"), TakeSlot("data", "warehouse", "first")
+    job = writer(w, w.environment().metadata.uid, "first")
+    run(w._ports.executor.run(key, (take,), {}))
+    w.kube.remove(ENVIRONMENTS, "data", "prod")
+    with pytest.raises(errors.Conflict, match="owner"):
+        run(w._ports.executor.run(key, (job,), {}))
+    assert [j.name for j in w.jobs()] == ["prod-plan-1"]
+
+
+def test_who_has_just_taken_the_slot_may_still_make_its_job() -> None:
+    w = world().settle()
+    key = w.key("venv/prod")
+    first, second = (TakeSlot("data", "warehouse", name) for name in ("first", "second"))
+    run(w._ports.executor.run(key, (first,), {}))
+    with pytest.raises(slots.SlotBusy):
+        run(w._ports.executor.run(key, (second,), {}))
+    w.clock.advance(slots.JUST)
+    run(w._ports.executor.run(key, (second,), {}))
+    assert w.kube.all(LEASES)[0]["spec"]["holderIdentity"] == "second"
