@@ -1,7 +1,8 @@
 """For crash tests only: CRASH_TEST_AT=<task>:<stage> ends the process like a power cut when that stage begins.
 
 Stages are those of `Lines.enter`, and while a plan is applied SQLMesh's own (BackfillStage, FinalizeEnvironmentStage, …).
-The tests set the variable through a gateway's `spec.runner.env`, hence a name without VULCAN_. Armed by `__main__`; does nothing without the variable.
+The tests set the variable through a gateway's `spec.runner.env`, hence a name without VULCAN_. Armed by
+`__main__`; does nothing without the variable.
 """
 
 import logging
