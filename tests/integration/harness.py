@@ -35,7 +35,7 @@ _numbers = itertools.count(1)
 
 def patience() -> float:
     """A machine that is busy with other things gets more time; what succeeds is not slower for it."""
-    return max(1.0, min(5.0, os.getloadavg()[0] / (os.cpu_count() or 1)))
+    return max(1.0, min(4.0, os.getloadavg()[0] / (os.cpu_count() or 1)))
 
 
 class Stage:
