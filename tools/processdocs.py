@@ -43,5 +43,5 @@ def series() -> str:
     every = itertools.chain(metrics.REGISTRY.collect(), objects.collect())
     families = sorted({(m.name, m.type, m.documentation) for m in every})
     rows = [f"| `{name}{'_total' if kind == 'counter' else ''}` | {kind} | {text} |" for name, kind, text in families]
-    head = "# Metrics\n\nServed at `/metrics`. Series of an object vanish with it.\n\n| Metric | Type | Meaning |\n|---|---|---|\n"
-    return _NOTE + head + "\n".join(rows) + "\n"
+    head = "# Metrics\n\nServed at `/metrics`. Series of an object vanish with it.\n\n"
+    return _NOTE + head + "| Metric | Type | Meaning |\n|---|---|---|\n" + "\n".join(rows) + "\n"
