@@ -25,9 +25,12 @@ def launch(draft: Draft[EnvironmentStatus], context: Context, task: TaskStatus) 
     kind = TaskKind(task.kind)
     take: list[Action] = []
     if slot.needs_slot(kind, context.gateway):
+        me = Waiter(context.key, task.priority, task.since)
+        # Only the first in line has to know who holds the slot; the others need no live read to go on waiting.
+        if not _announced(context, task) and not slot.first_in_line(me, context.seen.waiters, context.now):
+            return draft
         if context.seen.slot is None:
             return draft.needing(Need.SLOT)
-        me = Waiter(context.key, task.priority, task.since)
         if not slot.my_turn(me, context.seen.waiters, _free(context.seen.slot, draft.actions), task.job, context.now):
             return draft
         # After the status that names the Job: a holder that no status names counts as dead.
@@ -36,6 +39,12 @@ def launch(draft: Draft[EnvironmentStatus], context: Context, task: TaskStatus) 
     if job is None:
         return None
     return draft.first(*_source_copy(draft.status, context, kind)).then(*take, job)
+
+
+def _announced(context: Context, task: TaskStatus) -> bool:
+    """Whether the status names this Job as started already: it may hold the slot, so it is not back in the line."""
+    known = context.environment.status.task
+    return known is not None and known.job == task.job and known.state != "Waiting"
 
 
 def _free(seen: SlotSeen, actions: tuple[Action, ...]) -> SlotSeen:

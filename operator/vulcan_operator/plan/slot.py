@@ -46,6 +46,11 @@ def my_turn(me: Waiter, others: tuple[Waiter, ...], slot: SlotSeen, job: str, no
         return True
     if slot.holder and slot.live:
         return False
+    return first_in_line(me, others, now)
+
+
+def first_in_line(me: Waiter, others: tuple[Waiter, ...], now: dt.datetime) -> bool:
+    """Whether nobody who waits goes before this object, whoever holds the slot."""
     return all(rank(me, now) < rank(other, now) for other in others if other.key != me.key)
 
 
