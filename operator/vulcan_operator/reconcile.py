@@ -131,7 +131,9 @@ async def _carry_out(ports: Ports, key: Key, found: Custom, plan: AnyPlan, denie
     if denied is None:
         await ports.executor.run(key, plan.prepare, versions)
     version = found.metadata.resource_version
-    written = await _write_status(ports, key, version, found.status.to_json(), plan.status.to_json())
+    # Most looks change nothing: equal models need not be turned into JSON to see that.
+    same = plan.status == found.status
+    written = None if same else await _write_status(ports, key, version, found.status.to_json(), plan.status.to_json())
     if written is not None:
         versions[version] = written["metadata"]["resourceVersion"]
         for event in tell.transitions(found.status.conditions, plan.status.conditions, plan.notes):
