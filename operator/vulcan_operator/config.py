@@ -43,7 +43,11 @@ class Config:
     retry_period: float = _env("VULCAN_RETRY_PERIOD", 2.0, "Seconds between attempts to renew or to take over.")
     workers: int = _env("VULCAN_WORKERS", 8, "Objects worked on at the same time.")
     resync_interval: float = _env("VULCAN_RESYNC_INTERVAL", 600.0, "Seconds between complete lists of everything.")
-    write_rate: float = _env("VULCAN_WRITE_RATE", 50.0, "Writes per second (burst: twice as many); 0: no limit.")
+    write_rate: float = _env(
+        "VULCAN_WRITE_RATE", 0.0,
+        "Writes per second (burst: twice as many); 0: no limit of its own. Every write follows a change, VULCAN_WORKERS"
+        " bounds how many are under way, and the API server's priority and fairness decides what it can take.",
+    )  # fmt: skip
     health_host: str = _env("VULCAN_HEALTH_HOST", "0.0.0.0", "Address of /healthz, /readyz and /metrics.")
     health_port: int = _env("VULCAN_HEALTH_PORT", 8080, "Their port; 0: a free one, which is logged.")
     stuck_after: float = _env(
