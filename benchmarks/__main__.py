@@ -1,5 +1,6 @@
 """`python -m benchmarks [group …]`, called by `make bench`. All groups write the results; some groups only print them."""
 
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ def main(arguments: list[str]) -> int:
     if unknown:
         sys.stderr.write(f"no group {', '.join(unknown)}; there are {', '.join(GROUPS)}\n")
         return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that clusters and servers are taken down then, too
     began = time.monotonic()
     if figures.quick():
         print("QUICK=1: fewer objects and repetitions; the figures say less than those of a full run")
