@@ -92,8 +92,8 @@ def _in_hand(
         case Stage.STUCK:
             return _record(draft, seen, task, progress, now), None
         case _:
-            ended = progress.pod is not None and progress.pod.termination
-            if not ended and not seen.job_is_live:
+            worded = progress.pod is not None and progress.pod.termination
+            if not worded and not seen.job_is_live:
                 return draft.needing(Need.JOB), None
             return _record(draft, seen, task, progress, now), None
 

@@ -1,0 +1,51 @@
+"""When a writer is told to stop for more urgent work."""
+
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from tests.builders import NOW
+from tests.unit.plan.seen_objects import SETTINGS, gw, pod, sibling
+from vulcan_operator.plan.actions import Key, Kind, StopPods
+from vulcan_operator.plan.preempt import preempt
+from vulcan_operator.plan.seen import GatewaySeen, Waiter
+from vulcan_operator.plan.slot import Priority
+from vulcan_operator.plan.status import Draft
+
+STOP = (StopPods("data", "j"),)
+RUNS = pod(started=True)
+
+
+def seen(
+    priority: Priority, pods: list[Any], *, minutes: int = 0, kind: Kind = Kind.ENVIRONMENT, **holder: Any
+) -> GatewaySeen:
+    """A preview is applied, somebody of this class waits."""
+    fields = {"task_state": "Running", "task_kind": "apply", "task_job": "j", "task_priority": 5, **holder}
+    waiter = Waiter(Key(kind, "data", "other"), priority, NOW - dt.timedelta(minutes=minutes))
+    return GatewaySeen(
+        gw(), SETTINGS, environments=(sibling("dev", **fields),), writer_pods=tuple(pods), waiters=(waiter,)
+    )
+
+
+@pytest.mark.parametrize(
+    ("what", "actions", "again"),
+    [
+        pytest.param(seen(Priority.PROTECTED_RUN, [RUNS]), STOP, None, id="a higher class waits"),
+        pytest.param(seen(Priority.PREVIEW, [RUNS]), (), 600, id="the same class: in ten minutes"),
+        pytest.param(seen(Priority.PREVIEW, [RUNS], minutes=10), STOP, None, id="the same class for ten minutes"),
+        pytest.param(seen(Priority.OTHER, [RUNS], task_priority=1), (), None, id="a lower class never"),
+        pytest.param(seen(Priority.OTHER, [pod(started=True, deleting=True)]), (), None, id="it was told already"),
+        pytest.param(seen(Priority.OTHER, [pod("Pending")]), (), 20, id="its pod does not run yet"),
+        pytest.param(seen(Priority.OTHER, [pod("Succeeded", started=True)]), (), 20, id="it has just ended"),
+        pytest.param(seen(Priority.OTHER, []), (), 20, id="its pod was not seen yet"),
+        pytest.param(seen(Priority.OTHER, [RUNS], task_kind="invalidate"), (), None, id="an invalidate goes through"),
+        pytest.param(seen(Priority.OTHER, [RUNS], task_kind="plan"), (), None, id="so does a plan"),
+        pytest.param(seen(Priority.OTHER, [RUNS], task_state="Waiting"), (), None, id="who waits holds nothing"),
+        pytest.param(seen(Priority.PROTECTED_RUN, [RUNS], kind=Kind.GATEWAY), (), None, id="a probe stops nobody"),
+    ],
+)
+def test_who_is_stopped(what: GatewaySeen, actions: tuple[StopPods, ...], again: int | None) -> None:
+    draft = preempt(Draft(what.gateway.status), what, NOW)
+    assert draft.actions == actions and bool(draft.notes) == bool(actions)
+    assert draft.look_again == (NOW + dt.timedelta(seconds=again) if again is not None else None)
