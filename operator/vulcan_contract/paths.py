@@ -6,6 +6,9 @@ A ConfigMap's keys know neither `/` nor most characters, so the operator writes 
 
 import re
 
+IGNORED = frozenset({".git", ".cache", "__pycache__"})
+"""Folders and files that are no part of a source: not in its digest and not handed over."""
+
 
 def escape(path: str) -> str:
     """`models/a b.sql` -> `models_2fa_20b.sql`: bytes outside [A-Za-z0-9.-] become _xx."""
@@ -15,3 +18,15 @@ def escape(path: str) -> str:
 def unescape(key: str) -> str:
     """Inverse of `escape`."""
     return re.sub(rb"_([0-9a-f]{2})", lambda m: bytes([int(m.group(1), 16)]), key.encode()).decode()
+
+
+def counts(path: str) -> bool:
+    """Whether a file is part of the source."""
+    return IGNORED.isdisjoint(path.split("/"))
+
+
+def of_key(key: str) -> str:
+    """The path that a key of a user's ConfigMap means: `__` is `/`, but for Python's own `__init__.py`."""
+    init = "__init__.py"
+    head = key.removesuffix(init)
+    return head.replace("__", "/") + (init if head != key else "")

@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vulcan_contract import digest
-from vulcan_contract.paths import unescape
+from vulcan_contract.paths import IGNORED, unescape
 from vulcan_contract.reasons import Reason
 from vulcan_contract.task import Source, SourceKind
 from vulcan_runner.problem import Problem
 
 _BLOCK = 1 << 20
 CONFIG_FILES = ("config.py", "config.yml", "config.yaml", "sqlmesh.yml", "sqlmesh.yaml")
-IGNORED = frozenset({".git", ".cache", "__pycache__"})
 
 
 def locate(folder: Path, source: Source, work: Path) -> Path:

@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from vulcan_contract import report
+from vulcan_contract import paths, report
 from vulcan_contract.codec import ContractError
 from vulcan_contract.result import Result
 from vulcan_operator.api.environment import VulcanEnvironment
@@ -161,11 +161,11 @@ class Observer:
             return ConfigMapSeen(None)
         content = _content(raw)
         if not source.items:
-            return ConfigMapSeen({key.replace("__", "/"): data for key, data in content.items()})
+            return ConfigMapSeen({p: data for key, data in content.items() if paths.counts(p := paths.of_key(key))})
         missing = tuple(sorted({item.key for item in source.items} - set(content)))
         if missing:
             return ConfigMapSeen(None, missing)
-        return ConfigMapSeen({item.path: content[item.key] for item in source.items})
+        return ConfigMapSeen({i.path: content[i.key] for i in source.items if paths.counts(i.path)})
 
     async def _report(self, found: Custom) -> ReportSeen:
         job = found.status.task.job if found.status.task else ""
