@@ -22,6 +22,16 @@ def company(module_systems: Systems) -> System:
     return system
 
 
+@pytest.fixture
+def begun(company: System) -> System:
+    """prod has something; the first test did that, unless it was left out."""
+    prod = company.existing("prod")
+    if "applied" not in prod.status():
+        prod.approve("alice", prod.wait_plan(120))
+    prod.wait(lambda s: s.get("applied"), "prod exists", 120)
+    return company
+
+
 def change(environment: Thing, files: dict[str, str]) -> None:
     """Another content of the project's ConfigMap, and a word that it should be looked at."""
     environment.system.config_map(f"project-{environment.name}", files)
@@ -61,8 +71,8 @@ def test_only_the_right_word_of_the_right_person_counts(company: System) -> None
     assert company.rows("select x from t.one") == [(1,)]
 
 
-def test_an_old_word_does_not_count_after_going_on_and_back(company: System) -> None:
-    prod = company.existing("prod")
+def test_an_old_word_does_not_count_after_going_on_and_back(begun: System) -> None:
+    company, prod = begun, begun.existing("prod")
     first = prod.wait_ready(90)["applied"]["planDigest"]
     change(prod, TWO)
     second = next_plan(prod, first)
@@ -79,8 +89,8 @@ def test_an_old_word_does_not_count_after_going_on_and_back(company: System) -> 
     assert len(prod.jobs("apply")) == 2
 
 
-def test_a_change_from_outside_between_word_and_apply(company: System) -> None:
-    company.existing("prod").wait(lambda s: s.get("applied"), "prod exists", 120)
+def test_a_change_from_outside_between_word_and_apply(begun: System) -> None:
+    company = begun
     moved = company.environment("moved", THREE, approval="Always")
     digest = moved.wait_plan(90)
     outsider.plan(company, "moved", one("SELECT 4 AS x;"))
@@ -93,8 +103,8 @@ def test_a_change_from_outside_between_word_and_apply(company: System) -> None:
     assert company.rows("select x from t__moved.one") == [(3,)]
 
 
-def test_removing_most_models_needs_somebody_whatever_the_mode(company: System) -> None:
-    company.existing("prod").wait(lambda s: s.get("applied"), "prod exists", 120)
+def test_removing_most_models_needs_somebody_whatever_the_mode(begun: System) -> None:
+    company = begun
     shrinking = company.environment("shrinking", MANY)
     shrinking.wait_ready(120)
     change(shrinking, TINY)
