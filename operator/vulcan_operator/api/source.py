@@ -68,7 +68,7 @@ class ConfigMapSource(Model):
     items: list[ConfigMapItem] = Field(
         default=[],
         max_length=256,
-        description="Which key becomes which file. None: every key, with __ for / in its name.",
+        description="Which key becomes which file. None: every key, __ in its name is / (macros____init__.py).",
         json_schema_extra=schema(list_type="map", list_keys=["path"]),
     )
 
