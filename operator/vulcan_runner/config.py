@@ -66,9 +66,10 @@ def build(task: Task, folder: Path | None, connections: Connections, cache: Path
     """The Config and the names of the project's settings that are ignored. Without a folder: a bare one for runs."""
     python, yamls = _project_files(folder)
     ours = _OURS if task.expires else (*_OURS, _TTL)
-    ignored = [f"{key} of {path.name}" for path in yamls for key in ours if key in load_config_from_yaml(path)]
+    texts = {path: load_config_from_yaml(path) for path in yamls}  # some 50 ms each: Jinja, then YAML
+    ignored = [f"{key} of {path.name}" for path, text in texts.items() for key in ours if key in text]
     name = task.gateway.sqlmesh_name
-    config, kept, said = _load(python, yamls, name)
+    config, kept, said = _load(python, texts, name)
     ignored += [f"{key} of {python.name}" for key in said if python is not None]
     if folder is not None and (folder / ".env").exists():
         ignored.append(".env")
@@ -87,11 +88,14 @@ def _project_files(folder: Path | None) -> tuple[Path | None, list[Path]]:
     return next((p for p in found if p.suffix == ".py"), None), [p for p in found if p.suffix != ".py"]
 
 
-def _load(python: Path | None, yamls: list[Path], name: str) -> tuple[Config, dict[str, Any], list[str]]:
+def _load(
+    python: Path | None, yamls: dict[Path, dict[str, Any]], name: str
+) -> tuple[Config, dict[str, Any], list[str]]:
     """The project's Config without its gateways, what its gateway of our name says besides connections, and which of
     the settings that are ignored config.py has."""
     if len(yamls) > 1:
-        raise Problem(Reason.CONFIG_INVALID, f"Two configurations: {yamls[0].name} and {yamls[1].name}.")
+        names = " and ".join(path.name for path in yamls)
+        raise Problem(Reason.CONFIG_INVALID, f"Two configurations: {names}.")
     base, kept, said_in_python = None, {}, []
     if python is not None:
         base = load_config_from_python_module(Config, python)
@@ -101,8 +105,7 @@ def _load(python: Path | None, yamls: list[Path], name: str) -> tuple[Config, di
         own = next((g for key, g in base.gateways.items() if key.lower() == name.lower()), None)
         kept = {key: value for key in _KEPT if own is not None and (value := getattr(own, key))}
         base = base.copy(update={"gateways": {"": GatewayConfig()}, "default_gateway": "", "default_connection": None})
-    for path in yamls:
-        said = load_config_from_yaml(path)
+    for said in yamls.values():
         gateways = said.get("gateways") or said.get("gateway") or {}
         own_yaml = next((g for key, g in gateways.items() if key.lower() == name.lower() and isinstance(g, dict)), {})
         kept |= {key: own_yaml[key] for key in _KEPT if own_yaml.get(key)}
