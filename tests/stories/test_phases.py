@@ -234,6 +234,18 @@ def test_deletion_ends_at_a_deadline_and_says_that_it_was_forced() -> None:
     assert "StateBusy" in sqlmesh.world.notes[-1][1].message
 
 
+@pytest.mark.parametrize("suspend", [True, False], ids=["suspended", "unreachable"])
+def test_a_gateway_that_is_not_to_be_used_is_not_used_for_a_deletion_either(suspend: bool) -> None:
+    sqlmesh = applied_preview()
+    sqlmesh.fails["probe"] = [builders.failed("probe", Reason.WAREHOUSE_UNREACHABLE)] * 999
+    sqlmesh.world.change("vgw/warehouse", suspend=suspend).annotate("vgw/warehouse", probe_requested_at="now")
+    sqlmesh.work()
+    sqlmesh.world.delete("venv/dev").settle()
+    assert "waiting for its gateway" in sqlmesh.world.conditions("venv/dev")["Ready"].message
+    sqlmesh.live(11 * MINUTE)
+    assert sqlmesh.world.jobs("invalidate") == [] and not sqlmesh.world.exists("venv/dev")
+
+
 def test_deletion_ends_although_a_job_never_ends() -> None:
     sqlmesh = applied_preview()
     sqlmesh.world.delete("venv/dev").settle()

@@ -9,6 +9,7 @@ from tests import builders
 from tests.stories.lives import ALWAYS, DAY, MINUTE, alive, edit, fresh
 from vulcan_contract.reasons import Reason
 from vulcan_contract.result import Result, Work
+from vulcan_operator.kube.resources import CONFIG_MAPS
 
 HOUR = dt.timedelta(hours=1)
 BERLIN = {"mode": "Cron", "cron": {"cron": "30 2 * * *", "timeZone": "Europe/Berlin"}}
@@ -153,6 +154,19 @@ def test_runs_go_on_while_a_change_fails() -> None:
     sqlmesh.live(2 * DAY)
     assert sqlmesh.done.count("run warehouse/prod") == 3
     assert sqlmesh.world.says("venv/prod")["Ready"] == "False/ProjectLoadFailed"
+
+
+def test_runs_go_on_while_the_source_is_missing_and_ready_keeps_saying_so() -> None:
+    sqlmesh = alive()
+    sqlmesh.world.kube.remove(CONFIG_MAPS, "data", "project")
+    sqlmesh.world.resync().settle()
+    told = [sqlmesh.world.says("venv/prod", "Ready", "Reconciling")]
+    sqlmesh.world.advance(DAY / 2)
+    sqlmesh.world.start_job("run")
+    told.append(sqlmesh.world.settle().says("venv/prod", "Ready", "Reconciling"))
+    sqlmesh.do("run")
+    told.append(sqlmesh.world.says("venv/prod", "Ready", "Reconciling"))
+    assert told == [{"Ready": "False/ConfigMapNotFound", "Reconciling": "True/ConfigMapNotFound"}] * 3
 
 
 def test_an_environment_that_is_gone_is_planned_again_and_its_runs_wait_for_that() -> None:

@@ -18,6 +18,8 @@ _DOING = {
     TaskKind.APPLY: (Why.APPLYING, "applying the plan"),
     TaskKind.INVALIDATE: (Why.INVALIDATING, "removing the environment from SQLMesh"),
 }
+# Why a change waits that cannot be told from status alone; it is looked at again when the run has ended.
+_STANDS = (Why.CONFIG_MAP_MISSING, Why.UNPROTECTED, Why.NOT_DETERMINISTIC)
 
 
 def denied(context: Context) -> Verdict:
@@ -97,7 +99,10 @@ def _verdict(status: EnvironmentStatus, context: Context, progress: Progress | N
 
 def _standing(status: EnvironmentStatus, context: Context) -> Verdict:
     """What is to be said while a run goes on: of a change that waits or failed, else of the run before."""
-    plan = status.plan
+    plan, said = status.plan, condition(context.environment.status.conditions, Type.READY)
+    if said is not None and said.reason in _STANDS:
+        flags = {kind: holds(context.environment.status.conditions, kind) for kind in (Type.RECONCILING, Type.STALLED)}
+        return Verdict(said.status, said.reason, said.message, flags[Type.RECONCILING], flags[Type.STALLED])
     if status.failure is not None:
         return failing(status.failure, context.retry_at(status.failure))
     if plan is not None and plan.state == "Rejected":
