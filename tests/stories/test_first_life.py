@@ -27,6 +27,16 @@ def test_every_step_is_told_while_it_goes_on() -> None:
     assert told == ["False/GatewayNotReady", "False/Planning", "False/Applying", "True/Ready"]
 
 
+def test_a_whole_life_takes_three_status_writes_for_each_task() -> None:
+    sqlmesh = fresh()
+    sqlmesh.world.kube.writes.clear()
+    sqlmesh.world.apply(builders.environment())
+    sqlmesh.work()
+    # Announced, seen, recorded; what is recorded announces the next.
+    assert sqlmesh.world.kube.writes.count("apply-vulcanenvironments/status") == 2 * 3 + 1
+    assert sqlmesh.world.kube.writes.count("create-jobs") == 3
+
+
 def test_a_git_branch_is_resolved_to_a_commit_that_is_planned_and_applied() -> None:
     git = {"url": "https://git.acme.com/analytics.git", "ref": "main"}
     sqlmesh = fresh(builders.environment(project={"git": git, "configMap": None}))

@@ -169,6 +169,13 @@ def test_runs_go_on_while_the_source_is_missing_and_ready_keeps_saying_so() -> N
     assert told == [{"Ready": "False/ConfigMapNotFound", "Reconciling": "True/ConfigMapNotFound"}] * 3
 
 
+def test_a_source_that_vanishes_during_an_apply_is_missed_as_soon_as_the_run_starts() -> None:
+    sqlmesh = fresh(builders.environment()).work("plan")
+    sqlmesh.world.kube.remove(CONFIG_MAPS, "data", "project")
+    sqlmesh.do("apply")
+    assert sqlmesh.world.job("run") and sqlmesh.world.says("venv/prod")["Ready"] == "False/ConfigMapNotFound"
+
+
 def test_an_environment_that_is_gone_is_planned_again_and_its_runs_wait_for_that() -> None:
     sqlmesh = alive(plan=ALWAYS)
     sqlmesh.fails["run"] = [builders.failed("run", Reason.ENVIRONMENT_NOT_FOUND)] * 9
