@@ -154,7 +154,7 @@ def test_an_append_only_model_waits_for_a_human(systems: Systems) -> None:
     assert thing.conditions()["Stalled"]["status"] == "True"
     thing.stage.throughout(lambda: len(thing.jobs("apply")) == 2, "no attempt by itself", 4)
     assert kit.batches(system).total() == 0
-    thing.request("plan")
+    thing.request("plan", checked=job)
     kit.settle(thing)
     assert system.rows("select count(*) from t.appended") == [(1,)]
     assert kit.batches(system).total() == 1
