@@ -81,7 +81,11 @@ def planned(target: str = "t1", base: str = "b0", *, changes: bool = True, **sum
     """A successful plan; without report, so that no log is needed."""
     default: dict[str, Any] = {"has_changes": changes, "total_models": 4, "base_plan_id": base}
     if changes:
-        default |= {"added": 1, "models": (ModelChange("s.a", "Added", "Breaking", "FULL", 1),), "backfill_intervals": 1}
+        default |= {
+            "added": 1,
+            "models": (ModelChange("s.a", "Added", "Breaking", "FULL", 1),),
+            "backfill_intervals": 1,
+        }
     return Result("plan", Reason.SUCCEEDED, summary=PlanSummary(target=target, base=base, **{**default, **summary}))
 
 

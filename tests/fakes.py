@@ -17,7 +17,7 @@ from vulcan_operator.api import API_VERSION
 from vulcan_operator.kube import errors
 from vulcan_operator.kube.client import Page
 from vulcan_operator.kube.clock import Clock
-from vulcan_operator.kube.resources import CUSTOM, EVENTS, NAMESPACES, Raw, Resource
+from vulcan_operator.kube.resources import CUSTOM, EVENTS, NAMESPACES, PODS, Raw, Resource
 
 CRDS = Path(__file__).parent.parent / "crds"
 NOW = dt.datetime(2026, 11, 22, 12, 0, tzinfo=dt.timezone.utc)
@@ -97,6 +97,12 @@ class FakeKube:
         """What other controllers write."""
         key = self._key(resource, namespace, name)
         return self._store(resource, key, {**_copy(self.objects[key]), "status": status})
+
+    def ask_to_end(self, resource: Resource, namespace: str, name: str, until: str) -> None:
+        """Deleted, with a grace period until a time that somebody else must keep."""
+        key = self._key(resource, namespace, name)
+        raw = _copy(self.objects[key])
+        self._store(resource, key, {**raw, "metadata": {**raw["metadata"], "deletionTimestamp": until}})
 
     def remove(self, resource: Resource, namespace: str, name: str) -> None:
         """Gone, whatever finalizers it has."""
@@ -280,7 +286,9 @@ class FakeKube:
         meta["resourceVersion"] = self._next_version()
         if before is None or before.get("spec") != raw.get("spec"):
             meta["generation"] = meta.get("generation", 0) + 1
-        if "deletionTimestamp" in meta and not meta.get("finalizers"):
+        if (
+            resource is not PODS and "deletionTimestamp" in meta and not meta.get("finalizers")
+        ):  # a pod: its node ends it
             self.objects[key] = raw
             self.remove(resource, key[1], key[2])
             return raw

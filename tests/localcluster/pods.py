@@ -28,10 +28,16 @@ class Pods:
         name = f"pod-{next(_numbers)}"
         extra = spec.pop("container", {})
         body = {
-            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": "test"}},
-            "spec": {"restartPolicy": "Never", "automountServiceAccountToken": False,
-                     "terminationGracePeriodSeconds": 5,
-                     "containers": containers or [{**container, **extra}], **spec},
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "labels": {"app": "test"}},
+            "spec": {
+                "restartPolicy": "Never",
+                "automountServiceAccountToken": False,
+                "terminationGracePeriodSeconds": 5,
+                "containers": containers or [{**container, **extra}],
+                **spec,
+            },
         }
         self.api.create_namespaced_pod("default", body)
         return name
@@ -42,6 +48,7 @@ class Pods:
 
     def until_phase(self, name: str, *phases: str) -> client.V1Pod:
         """The pod as soon as it is in one of these phases."""
+
         def reached() -> client.V1Pod | None:
             pod = self.get(name)
             return pod if pod.status.phase in phases else None
@@ -54,6 +61,7 @@ class Pods:
 
     def until_waiting(self, name: str, reason: str) -> str:
         """The message of the main container as soon as it waits for this reason."""
+
         def message() -> tuple[str] | None:
             statuses = self.get(name).status.container_statuses or []
             waiting = statuses[0].state.waiting if statuses else None
@@ -63,8 +71,10 @@ class Pods:
 
     def until_gone(self, name: str) -> None:
         """Returns when the API server no longer has the pod."""
-        wait_for(lambda: not self.api.list_namespaced_pod("default", field_selector=f"metadata.name={name}").items,
-                 f"{name} gone")
+        wait_for(
+            lambda: not self.api.list_namespaced_pod("default", field_selector=f"metadata.name={name}").items,
+            f"{name} gone",
+        )
 
     def logs(self, name: str, **options: Any) -> str:
         """The main container's output."""
@@ -72,6 +82,7 @@ class Pods:
 
     def until_logged(self, name: str, text: str) -> None:
         """Returns when the main container has said this."""
+
         def said() -> bool:
             status = self.get(name).status.container_statuses
             return bool(status and not status[0].state.waiting and text in self.logs(name))

@@ -24,8 +24,12 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 def command_line(*arguments: str, **env: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "tools.localcluster", *arguments], cwd=REPOSITORY, env={**os.environ, **env},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        [sys.executable, "-m", "tools.localcluster", *arguments],
+        cwd=REPOSITORY,
+        env={**os.environ, **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
 
 
@@ -62,8 +66,10 @@ def test_killed_component_comes_back_with_its_data(cluster: Cluster, pods: Pods,
         cluster.kill(component)
     cluster.restart(component)
     assert {line.name: line.port for line in cluster.status()}[component] == port
-    wait_for(lambda: pods.api.list_namespaced_config_map("default", field_selector=f"metadata.name=before-{component}"),
-             "the API")
+    wait_for(
+        lambda: pods.api.list_namespaced_config_map("default", field_selector=f"metadata.name=before-{component}"),
+        "the API",
+    )
     assert pods.until_over(pods.create()).status.phase == "Succeeded"
 
 

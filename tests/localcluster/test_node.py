@@ -84,7 +84,9 @@ def test_pods_survive_the_api_server(cluster: Cluster, pods: Pods) -> None:
     pods.until_logged(name, "ready")
     cluster.kill("kube-apiserver")
     uid_folders = list((cluster.state / "node" / "pods").glob("*/containers/main/0/exit.json"))
-    wait_for(lambda: len(list((cluster.state / "node" / "pods").glob("*/containers/main/0/exit.json")))
-             > len(uid_folders), "the end of the program")
+    wait_for(
+        lambda: len(list((cluster.state / "node" / "pods").glob("*/containers/main/0/exit.json"))) > len(uid_folders),
+        "the end of the program",
+    )
     cluster.restart("kube-apiserver")
     assert pods.until_over(name).status.container_statuses[0].state.terminated.exit_code == 5

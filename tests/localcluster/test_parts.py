@@ -81,8 +81,15 @@ def test_a_recycled_process_id_is_not_the_same_process() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("plain", "plain"), ("$(A)", "1"), ("$(A)$(B)", "1$(B)"), ("$$(A)", "$(A)"), ("$A", "$A"), ("$(A", "$(A"),
-        ("a$", "a$"), ("$$$$", "$$"), ("x $(A) y", "x 1 y"),
+        ("plain", "plain"),
+        ("$(A)", "1"),
+        ("$(A)$(B)", "1$(B)"),
+        ("$$(A)", "$(A)"),
+        ("$A", "$A"),
+        ("$(A", "$(A"),
+        ("a$", "a$"),
+        ("$$$$", "$$"),
+        ("x $(A) y", "x 1 y"),
     ],
 )
 def test_references_expand_like_a_kubelet_does_it(text: str, expected: str) -> None:
@@ -92,8 +99,13 @@ def test_references_expand_like_a_kubelet_does_it(text: str, expected: str) -> N
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("/data", "/host/data"), ("/data/x", "/host/data/x"), ("/database", "/database"), ("/data/in/x", "/host/in/x"),
-        ("see /data", "see /data"), ("/pod/data", "/pod/data"), ("--x=/data", "--x=/data"),
+        ("/data", "/host/data"),
+        ("/data/x", "/host/data/x"),
+        ("/database", "/database"),
+        ("/data/in/x", "/host/in/x"),
+        ("see /data", "see /data"),
+        ("/pod/data", "/pod/data"),
+        ("--x=/data", "--x=/data"),
     ],
 )
 def test_mount_paths_are_replaced_at_the_start_only(text: str, expected: str) -> None:
@@ -104,7 +116,9 @@ def test_mount_paths_are_replaced_at_the_start_only(text: str, expected: str) ->
 @pytest.mark.parametrize(
     ("container", "expected"),
     [
-        ({}, ["entry", "default"]), ({"args": ["a"]}, ["entry", "a"]), ({"command": ["c"]}, ["c"]),
+        ({}, ["entry", "default"]),
+        ({"args": ["a"]}, ["entry", "a"]),
+        ({"command": ["c"]}, ["c"]),
         ({"command": ["c"], "args": ["$(A)"]}, ["c", "1"]),
     ],
 )

@@ -32,8 +32,11 @@ def test_init_containers_run_in_order_and_share_volumes(pods: Pods) -> None:
     mount = {"volumeMounts": [{"name": "work", "mountPath": "/work"}]}
     out = {"env": [{"name": "OUT", "value": "/work/out"}], **mount}
     inits = [{"name": f"init-{n}", "image": IMAGE, "command": ["sh", "-c", f"echo {n} >> $OUT"], **out} for n in (1, 2)]
-    name = pods.create(initContainers=inits, volumes=[{"name": "work", "emptyDir": {}}],
-                       container={"command": ["cat", "/work/out"], **mount})
+    name = pods.create(
+        initContainers=inits,
+        volumes=[{"name": "work", "emptyDir": {}}],
+        container={"command": ["cat", "/work/out"], **mount},
+    )
     pod = pods.until_over(name)
     assert pod.status.phase == "Succeeded"
     assert pods.logs(name) == "1\n2\n"
@@ -57,8 +60,16 @@ def test_python_of_the_image_runs_with_a_minimal_environment(pods: Pods) -> None
     pods.until_over(name)
     prefix, env, cwd = json.loads(pods.logs(name))
     assert prefix == sys.prefix
-    assert set(env) == {"PATH", "HOME", "LANG", "TMPDIR", "HOSTNAME", "KUBERNETES_SERVICE_HOST",
-                        "KUBERNETES_SERVICE_PORT", "VULCAN_LOCALCLUSTER"}
+    assert set(env) == {
+        "PATH",
+        "HOME",
+        "LANG",
+        "TMPDIR",
+        "HOSTNAME",
+        "KUBERNETES_SERVICE_HOST",
+        "KUBERNETES_SERVICE_PORT",
+        "VULCAN_LOCALCLUSTER",
+    }
     assert env["HOME"] == cwd and cwd.startswith(str(pods.cluster.state))
 
 
@@ -74,10 +85,13 @@ def test_variables_come_from_everywhere_and_expand(pods: Pods) -> None:
         {"name": "GONE", "valueFrom": {"secretKeyRef": {"name": "no-such", "key": "x", "optional": True}}},
     ]
     script = 'echo "$PASSWORD $REGION $LABEL $P_region ${GONE-unset} $URL" "$0"'
-    name = pods.create(container={
-        "command": ["sh", "-c", script, "$(REGION)"], "env": env,
-        "envFrom": [{"prefix": "P_", "configMapRef": {"name": "env-config"}}],
-    })
+    name = pods.create(
+        container={
+            "command": ["sh", "-c", script, "$(REGION)"],
+            "env": env,
+            "envFrom": [{"prefix": "P_", "configMapRef": {"name": "env-config"}}],
+        }
+    )
     pods.until_over(name)
     assert pods.logs(name) == f"s3cret eu test eu unset eu/{name}/$(NONE)/$(POD) eu\n"
 
@@ -89,17 +103,30 @@ def test_volumes_of_all_kinds(pods: Pods, tmp_path_factory: pytest.TempPathFacto
     config_map(pods, "vol-config", c="gamma")
     volume = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "manual"}
     pods.cluster.apply(
-        {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "disk"},
-         "spec": {**volume, "hostPath": {"path": str(disk)}}},
-        {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "claim"},
-         "spec": {"storageClassName": "manual", "accessModes": ["ReadWriteOnce"], "volumeName": "disk",
-                  "resources": {"requests": {"storage": "1Gi"}}}},
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": "disk"},
+            "spec": {**volume, "hostPath": {"path": str(disk)}},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "claim"},
+            "spec": {
+                "storageClassName": "manual",
+                "accessModes": ["ReadWriteOnce"],
+                "volumeName": "disk",
+                "resources": {"requests": {"storage": "1Gi"}},
+            },
+        },
     )
     field = {"path": "name", "fieldRef": {"fieldPath": "metadata.name"}}
     both = [{"secret": {"name": "vol-secret"}}, {"configMap": {"name": "vol-config"}}]
     volumes: dict[str, dict[str, Any]] = {
-        "/secret": {"secret": {"secretName": "vol-secret", "defaultMode": 0o400,
-                               "items": [{"key": "a", "path": "deep/a"}]}},
+        "/secret": {
+            "secret": {"secretName": "vol-secret", "defaultMode": 0o400, "items": [{"key": "a", "path": "deep/a"}]}
+        },
         "/config": {"configMap": {"name": "vol-config"}},
         "/down": {"downwardAPI": {"items": [field]}},
         "/both": {"projected": {"sources": both}},
@@ -110,9 +137,11 @@ def test_volumes_of_all_kinds(pods: Pods, tmp_path_factory: pytest.TempPathFacto
     script = 'for f in "$@"; do cat "$f"; echo; done; stat -Lc %a "$1"; ls "$E" | wc -l; echo w > "$OUT"'
     name = pods.create(
         volumes=[{"name": path[1:], **source} for path, source in volumes.items()],
-        container={"command": ["sh", "-c", script, "sh", *paths],
-                   "env": [{"name": "E", "value": "/empty"}, {"name": "OUT", "value": "/disk/out"}],
-                   "volumeMounts": [{"name": path[1:], "mountPath": path} for path in volumes]},
+        container={
+            "command": ["sh", "-c", script, "sh", *paths],
+            "env": [{"name": "E", "value": "/empty"}, {"name": "OUT", "value": "/disk/out"}],
+            "volumeMounts": [{"name": path[1:], "mountPath": path} for path in volumes],
+        },
     )
     assert pods.until_over(name).status.phase == "Succeeded"
     assert pods.logs(name).split() == ["alpha", "gamma", name, "beta", "from", "the", "disk", "400", "0"]
@@ -132,8 +161,14 @@ def test_the_default_service_account_token_is_mounted_only_when_asked(pods: Pods
 
 def test_termination_message_is_read_from_its_file_and_capped(pods: Pods) -> None:
     script = "head -c 5000 /dev/zero | tr '\\0' x > $MESSAGE; printf end >> $MESSAGE; exit 3"
-    name = pods.create(script, container={"command": ["sh", "-c", script], "terminationMessagePath": "/run/result",
-                                          "env": [{"name": "MESSAGE", "value": "/run/result"}]})
+    name = pods.create(
+        script,
+        container={
+            "command": ["sh", "-c", script],
+            "terminationMessagePath": "/run/result",
+            "env": [{"name": "MESSAGE", "value": "/run/result"}],
+        },
+    )
     ended = terminated(pods.until_over(name))
     assert (ended.exit_code, ended.reason) == (3, "Error")
     assert len(ended.message) == 4096 and ended.message.endswith("xend")
@@ -150,8 +185,12 @@ def test_missing_secret_behind_a_variable(pods: Pods) -> None:
     name = pods.create(container={"command": ["sh", "-c", "echo $X"], "env": env})
     assert pods.until_waiting(name, "CreateContainerConfigError") == 'secret "late" not found'
     secret(pods, "late", other="x")
-    wait_for(lambda: pods.until_waiting(name, "CreateContainerConfigError") ==
-             "couldn't find key key in Secret default/late", "the missing key's message")
+    wait_for(
+        lambda: (
+            pods.until_waiting(name, "CreateContainerConfigError") == "couldn't find key key in Secret default/late"
+        ),
+        "the missing key's message",
+    )
     assert pods.get(name).status.phase == "Pending"
     secret(pods, "late", key="here")
     assert pods.until_over(name).status.phase == "Succeeded"
@@ -159,8 +198,10 @@ def test_missing_secret_behind_a_variable(pods: Pods) -> None:
 
 
 def test_missing_secret_behind_a_volume(pods: Pods) -> None:
-    name = pods.create(volumes=[{"name": "creds", "secret": {"secretName": "absent"}}],
-                       container={"volumeMounts": [{"name": "creds", "mountPath": "/creds"}]})
+    name = pods.create(
+        volumes=[{"name": "creds", "secret": {"secretName": "absent"}}],
+        container={"volumeMounts": [{"name": "creds", "mountPath": "/creds"}]},
+    )
     wait_for(lambda: pods.events(name, "FailedMount"), "a FailedMount event")
     message = 'MountVolume.SetUp failed for volume "creds" : secret "absent" not found'
     assert pods.events(name, "FailedMount") == [message]
@@ -234,19 +275,36 @@ def test_what_a_container_leaves_running_ends_with_it(pods: Pods) -> None:
 
 
 def test_a_job_of_the_real_controller_completes(pods: Pods) -> None:
-    pods.cluster.apply({
-        "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "job"},
-        "spec": {"backoffLimit": 0, "template": {"spec": {
-            "restartPolicy": "Never", "containers": [{"name": "main", "image": IMAGE, "command": ["true"]}]}}},
-    })
+    pods.cluster.apply(
+        {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {"name": "job"},
+            "spec": {
+                "backoffLimit": 0,
+                "template": {
+                    "spec": {
+                        "restartPolicy": "Never",
+                        "containers": [{"name": "main", "image": IMAGE, "command": ["true"]}],
+                    }
+                },
+            },
+        }
+    )
     pods.cluster.kubectl("wait", "--for=condition=Complete", "job/job", "--timeout=20s")
 
 
 def test_restart_policy_on_failure(pods: Pods) -> None:
     script = "if test -e $D/x; then exit 0; fi; touch $D/x; exit 1"
-    name = pods.create(restartPolicy="OnFailure", volumes=[{"name": "d", "emptyDir": {}}], container={
-        "command": ["sh", "-c", script], "env": [{"name": "D", "value": "/d"}],
-        "volumeMounts": [{"name": "d", "mountPath": "/d"}]})
+    name = pods.create(
+        restartPolicy="OnFailure",
+        volumes=[{"name": "d", "emptyDir": {}}],
+        container={
+            "command": ["sh", "-c", script],
+            "env": [{"name": "D", "value": "/d"}],
+            "volumeMounts": [{"name": "d", "mountPath": "/d"}],
+        },
+    )
     pod = pods.until_over(name)
     assert pod.status.phase == "Succeeded"
     assert pod.status.container_statuses[0].restart_count == 1

@@ -18,9 +18,7 @@ from tools.localcluster import adminapi, build, cluster, lifecycle, processes
 _CURRENT = "CLUSTER=current: your kubeconfig's current cluster is used as it is"
 
 
-_EXPECTED = (
-    cluster.ClusterError, build.BuildError, lifecycle.StartError, processes.LaunchError, adminapi.AdminError
-)
+_EXPECTED = (cluster.ClusterError, build.BuildError, lifecycle.StartError, processes.LaunchError, adminapi.AdminError)
 
 
 def main(arguments: list[str]) -> int:
@@ -53,8 +51,13 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--name", default="default", help="for several clusters side by side")
         sub.add_argument("--root", type=Path, default=Path.cwd(), help="folder in which .local/ lies (default: here)")
         if command == "up":
-            sub.add_argument("--image", action="append", default=[], metavar="NAME=ENVIRONMENT",
-                             help="an image and the Python environment that stands for it; replaces earlier ones")
+            sub.add_argument(
+                "--image",
+                action="append",
+                default=[],
+                metavar="NAME=ENVIRONMENT",
+                help="an image and the Python environment that stands for it; replaces earlier ones",
+            )
     return parser
 
 

@@ -38,7 +38,9 @@ class AdminApi:
     ) -> dict[str, Any]:
         """One request; raises AdminError for anything but success."""
         request = urllib.request.Request(
-            self._server + path, method=method, data=None if body is None else json.dumps(body).encode(),
+            self._server + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
             headers={"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"},
         )
         try:
@@ -73,7 +75,8 @@ class AdminApi:
     def service_account_token(self, namespace: str, name: str, seconds: int) -> str:
         """A token of a ServiceAccount, from the TokenRequest API."""
         answer = self.request(
-            "POST", f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token",
+            "POST",
+            f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token",
             {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": seconds}},
         )
         return str(answer["status"]["token"])

@@ -62,8 +62,14 @@ def ensure(say: Callable[[str], None]) -> Path:
 
 def _key(go_version: str) -> str:
     digest = hashlib.sha256()
-    for part in ((_SOURCE / "go.mod").read_bytes(), (_SOURCE / "go.sum").read_bytes(), repr(_FLAGS).encode(),
-                 repr(_PACKAGES).encode(), go_version.encode(), " ".join(os.uname()[::4]).encode()):
+    for part in (
+        (_SOURCE / "go.mod").read_bytes(),
+        (_SOURCE / "go.sum").read_bytes(),
+        repr(_FLAGS).encode(),
+        repr(_PACKAGES).encode(),
+        go_version.encode(),
+        " ".join(os.uname()[::4]).encode(),
+    ):
         digest.update(hashlib.sha256(part).digest())
     return digest.hexdigest()[:24]
 

@@ -42,7 +42,10 @@ class Cluster:
     """One cluster. `with Cluster(root, "name") as cluster:` brings it up and takes it down again."""
 
     def __init__(
-        self, root: Path, name: str = "default", images: images.Images | None = None,
+        self,
+        root: Path,
+        name: str = "default",
+        images: images.Images | None = None,
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
         if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?", name):
@@ -110,8 +113,10 @@ class Cluster:
         """The components in starting order."""
         ports = self._lifecycle.ports() if (self.state / "ports.json").exists() else {}
         keys = ("etcd", "api", "controller-manager", "scheduler", "node")
-        return [ComponentStatus(name, self._lifecycle.process(name), ports.get(key))
-                for name, key in zip(components.ALL, keys, strict=True)]
+        return [
+            ComponentStatus(name, self._lifecycle.process(name), ports.get(key))
+            for name, key in zip(components.ALL, keys, strict=True)
+        ]
 
     def kill(self, component: str) -> None:
         """SIGKILL one component; its children, if any, are not touched."""

@@ -59,43 +59,72 @@ def command(name: str, binaries: Path, state: Path, ports: Mapping[str, int], no
         case "kube-apiserver":
             return [str(binaries / API_SERVER), *_api_server(state, ports)]
         case "kube-controller-manager":
-            return [str(binaries / CONTROLLER_MANAGER), *_client(state, "controller-manager", ports),
-                    f"--service-account-private-key-file={state}/pki/sa.key",
-                    f"--root-ca-file={state}/pki/apiserver.crt",
-                    # Volumes are local folders; the default grace of 40 s before a silent node counts as lost is kept.
-                    "--concurrent-job-syncs=10"]
+            return [
+                str(binaries / CONTROLLER_MANAGER),
+                *_client(state, "controller-manager", ports),
+                f"--service-account-private-key-file={state}/pki/sa.key",
+                f"--root-ca-file={state}/pki/apiserver.crt",
+                # Volumes are local folders; the default grace of 40 s before a silent node counts as lost is kept.
+                "--concurrent-job-syncs=10",
+            ]
         case "kube-scheduler":
             return [str(binaries / SCHEDULER), *_client(state, "scheduler", ports)]
         case "node":
-            return [sys.executable, "-m", "tools.localcluster.node", "--state", str(state), "--name", node_name,
-                    "--port", str(ports["node"]), "--api", f"https://127.0.0.1:{ports['api']}"]
+            return [
+                sys.executable,
+                "-m",
+                "tools.localcluster.node",
+                "--state",
+                str(state),
+                "--name",
+                node_name,
+                "--port",
+                str(ports["node"]),
+                "--api",
+                f"https://127.0.0.1:{ports['api']}",
+            ]
     raise ValueError(f"unknown component {name}; there are {', '.join(ALL)}")
 
 
 def _etcd(state: Path, ports: Mapping[str, int]) -> list[str]:
     client, peer = (f"http://127.0.0.1:{ports[name]}" for name in ("etcd", "etcd-peer"))
     return [
-        f"--data-dir={state}/etcd", f"--listen-client-urls={client}", f"--advertise-client-urls={client}",
-        f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=default={peer}",
-        "--unsafe-no-fsync", "--log-level=warn",
+        f"--data-dir={state}/etcd",
+        f"--listen-client-urls={client}",
+        f"--advertise-client-urls={client}",
+        f"--listen-peer-urls={peer}",
+        f"--initial-advertise-peer-urls={peer}",
+        f"--initial-cluster=default={peer}",
+        "--unsafe-no-fsync",
+        "--log-level=warn",
     ]
 
 
 def _api_server(state: Path, ports: Mapping[str, int]) -> list[str]:
     return [
-        f"--etcd-servers=http://127.0.0.1:{ports['etcd']}", f"--secure-port={ports['api']}",
-        "--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none",
-        f"--cert-dir={state}/pki", f"--token-auth-file={state}/pki/tokens.csv", "--authorization-mode=Node,RBAC",
-        "--service-account-issuer=https://kubernetes.default.svc", f"--service-account-key-file={state}/pki/sa.key",
-        f"--service-account-signing-key-file={state}/pki/sa.key", "--service-cluster-ip-range=10.0.0.0/24",
+        f"--etcd-servers=http://127.0.0.1:{ports['etcd']}",
+        f"--secure-port={ports['api']}",
+        "--bind-address=127.0.0.1",
+        "--advertise-address=127.0.0.1",
+        "--endpoint-reconciler-type=none",
+        f"--cert-dir={state}/pki",
+        f"--token-auth-file={state}/pki/tokens.csv",
+        "--authorization-mode=Node,RBAC",
+        "--service-account-issuer=https://kubernetes.default.svc",
+        f"--service-account-key-file={state}/pki/sa.key",
+        f"--service-account-signing-key-file={state}/pki/sa.key",
+        "--service-cluster-ip-range=10.0.0.0/24",
         "--kubelet-preferred-address-types=InternalIP",
     ]
 
 
 def _client(state: Path, name: str, ports: Mapping[str, int]) -> list[str]:
     return [
-        f"--kubeconfig={state}/pki/kube-{name}.kubeconfig", "--leader-elect=false", "--bind-address=127.0.0.1",
-        f"--secure-port={ports[name]}", f"--cert-dir={state}/pki/{name}",
+        f"--kubeconfig={state}/pki/kube-{name}.kubeconfig",
+        "--leader-elect=false",
+        "--bind-address=127.0.0.1",
+        f"--secure-port={ports[name]}",
+        f"--cert-dir={state}/pki/{name}",
     ]
 
 

@@ -59,7 +59,9 @@ def find(path: Path, name: str) -> Image | None:
         return None
     data = declared[pattern]
     return Image(
-        env=data["env"], entrypoint=tuple(data.get("entrypoint", ())), cmd=tuple(data.get("cmd", ())),
+        env=data["env"],
+        entrypoint=tuple(data.get("entrypoint", ())),
+        cmd=tuple(data.get("cmd", ())),
         paths=data.get("paths", {}),
     )
 

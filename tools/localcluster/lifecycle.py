@@ -108,8 +108,12 @@ class Lifecycle:
         log = self.logs / f"{name}.log"
         offset = log.stat().st_size if log.exists() else 0
         argv = components.command(name, binaries, self.state, self.ports(), NODE_NAME)
-        env = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(self.state), "LANG": "C.UTF-8",
-               processes.MARKER: str(self.state)}
+        env = {
+            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "HOME": str(self.state),
+            "LANG": "C.UTF-8",
+            processes.MARKER: str(self.state),
+        }
         processes.start_detached(argv, self.state / "run" / f"{name}.json", log, env)
         return offset
 

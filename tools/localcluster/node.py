@@ -119,23 +119,38 @@ class Node:
         except node_api.ApiError:
             body = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": self._name, "labels": labels}}
             node = await self._api.request("POST", "/api/v1/nodes", body)
-        ready = {"type": "Ready", "status": "True", "reason": "KubeletReady",
-                 "message": "kubelet is posting ready status", "lastHeartbeatTime": now}
+        ready = {
+            "type": "Ready",
+            "status": "True",
+            "reason": "KubeletReady",
+            "message": "kubelet is posting ready status",
+            "lastHeartbeatTime": now,
+        }
         before = {item["type"]: item["status"] for item in node["status"].get("conditions", [])}
         if before.get("Ready") != "True":
             ready["lastTransitionTime"] = now
         status = {
-            "capacity": _CAPACITY, "allocatable": _CAPACITY, "conditions": [ready],
+            "capacity": _CAPACITY,
+            "allocatable": _CAPACITY,
+            "conditions": [ready],
             "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}, {"type": "Hostname", "address": self._name}],
             "daemonEndpoints": {"kubeletEndpoint": {"Port": self._port}},
             "nodeInfo": {
-                "architecture": "amd64", "operatingSystem": "linux", "osImage": "local processes",
-                "containerRuntimeVersion": "localcluster://1", "kubeletVersion": "v1.37.2", "kubeProxyVersion": "",
-                "bootID": "", "kernelVersion": "", "machineID": "", "systemUUID": "",
+                "architecture": "amd64",
+                "operatingSystem": "linux",
+                "osImage": "local processes",
+                "containerRuntimeVersion": "localcluster://1",
+                "kubeletVersion": "v1.37.2",
+                "kubeProxyVersion": "",
+                "bootID": "",
+                "kernelVersion": "",
+                "machineID": "",
+                "systemUUID": "",
             },
         }
-        await self._api.request("PATCH", f"/api/v1/nodes/{self._name}/status", {"status": status},
-                                "application/strategic-merge-patch+json")
+        await self._api.request(
+            "PATCH", f"/api/v1/nodes/{self._name}/status", {"status": status}, "application/strategic-merge-patch+json"
+        )
 
     async def _renew(self) -> None:
         """Take or renew the lease from which the cluster knows that the node lives."""

@@ -70,8 +70,10 @@ class NodeApi:
 
     async def watch_pods(self, version: str) -> AsyncIterator[tuple[str, Object]]:
         """Changes since then; ends when the caller has to list again."""
-        path = (f"/api/v1/pods?fieldSelector=spec.nodeName={self._node}&watch=1&resourceVersion={version}"
-                "&allowWatchBookmarks=true&timeoutSeconds=300")
+        path = (
+            f"/api/v1/pods?fieldSelector=spec.nodeName={self._node}&watch=1&resourceVersion={version}"
+            "&allowWatchBookmarks=true&timeoutSeconds=300"
+        )
         try:
             async with self._session.get(self._server + path, timeout=_LONG_WATCH) as response:
                 if response.status != 200:
@@ -89,8 +91,10 @@ class NodeApi:
         """Merge a pod's status, but only of this very pod, not of a later one with its name."""
         meta = pod["metadata"]
         await self.request(
-            "PATCH", f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}/status",
-            {"metadata": {"uid": meta["uid"]}, "status": status}, "application/strategic-merge-patch+json",
+            "PATCH",
+            f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}/status",
+            {"metadata": {"uid": meta["uid"]}, "status": status},
+            "application/strategic-merge-patch+json",
         )
 
     async def finish_deletion(self, pod: Object) -> None:
@@ -98,7 +102,8 @@ class NodeApi:
         meta = pod["metadata"]
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0}
         await self.request(
-            "DELETE", f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}",
+            "DELETE",
+            f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}",
             {**options, "preconditions": {"uid": meta["uid"]}},
         )
 
@@ -113,7 +118,8 @@ class NodeApi:
         if "audience" in source:
             spec["audiences"] = [source["audience"]]
         answer = await self.request(
-            "POST", f"/api/v1/namespaces/{meta['namespace']}/serviceaccounts/{account}/token",
+            "POST",
+            f"/api/v1/namespaces/{meta['namespace']}/serviceaccounts/{account}/token",
             {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec},
         )
         return str(answer["status"]["token"])
@@ -122,12 +128,26 @@ class NodeApi:
         """An Event about a pod; best effort, like a kubelet's."""
         meta = pod["metadata"]
         event = {
-            "apiVersion": "v1", "kind": "Event", "type": kind, "reason": reason, "message": message, "count": 1,
+            "apiVersion": "v1",
+            "kind": "Event",
+            "type": kind,
+            "reason": reason,
+            "message": message,
+            "count": 1,
             "metadata": {"generateName": f"{meta['name']}.", "namespace": meta["namespace"]},
-            "involvedObject": {"apiVersion": "v1", "kind": "Pod", "name": meta["name"], "uid": meta["uid"],
-                               "namespace": meta["namespace"], "resourceVersion": meta["resourceVersion"]},
-            "source": {"component": "kubelet", "host": self._node}, "firstTimestamp": now, "lastTimestamp": now,
-            "reportingComponent": "kubelet", "reportingInstance": self._node,
+            "involvedObject": {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "name": meta["name"],
+                "uid": meta["uid"],
+                "namespace": meta["namespace"],
+                "resourceVersion": meta["resourceVersion"],
+            },
+            "source": {"component": "kubelet", "host": self._node},
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "reportingComponent": "kubelet",
+            "reportingInstance": self._node,
         }
         try:
             await self.request("POST", f"/api/v1/namespaces/{meta['namespace']}/events", event)

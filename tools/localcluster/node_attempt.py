@@ -47,8 +47,13 @@ class Attempt:
         writer = os.open(self.folder / "alive", os.O_WRONLY)
         with (self.folder / "shim.log").open("wb") as log:
             self._shim = subprocess.Popen(
-                processes.shim_command(self.folder, writer), cwd=processes.PACKAGE_ROOT, pass_fds=(writer,),
-                env={processes.MARKER: env[processes.MARKER]}, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                processes.shim_command(self.folder, writer),
+                cwd=processes.PACKAGE_ROOT,
+                pass_fds=(writer,),
+                env={processes.MARKER: env[processes.MARKER]},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
                 start_new_session=True,
             )
         os.close(writer)
@@ -81,9 +86,12 @@ class Attempt:
         code = data["exitCode"]
         message = data.get("message") or self._message(limit, fallback_to_logs and code != 0)
         return {
-            "exitCode": code, "reason": data.get("reason") or ("Completed" if code == 0 else "Error"),
-            **({"signal": data["signal"]} if "signal" in data else {}), **({"message": message} if message else {}),
-            "startedAt": seconds(data["startedAt"]), "finishedAt": seconds(data["finishedAt"]),
+            "exitCode": code,
+            "reason": data.get("reason") or ("Completed" if code == 0 else "Error"),
+            **({"signal": data["signal"]} if "signal" in data else {}),
+            **({"message": message} if message else {}),
+            "startedAt": seconds(data["startedAt"]),
+            "finishedAt": seconds(data["finishedAt"]),
         }
 
     def _message(self, limit: int, fallback_to_logs: bool) -> str:
@@ -91,8 +99,11 @@ class Attempt:
         message = _end_of(self.termination_log, limit)
         if message or not fallback_to_logs:
             return message
-        lines = [line.split(" ", 3)[3] for line in _end_of(self.folder / "log", 65536).splitlines()[-_FALLBACK_LINES:]
-                 if line.count(" ") >= 3]
+        lines = [
+            line.split(" ", 3)[3]
+            for line in _end_of(self.folder / "log", 65536).splitlines()[-_FALLBACK_LINES:]
+            if line.count(" ") >= 3
+        ]
         text = "\n".join(lines) + ("\n" if lines else "")
         return text.encode()[-_FALLBACK_LIMIT:].decode(errors="replace")
 

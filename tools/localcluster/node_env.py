@@ -22,9 +22,7 @@ class ConfigError(Exception):
     """The container cannot be created; the message is the kubelet's."""
 
 
-async def resolve(
-    api: node_api.NodeApi, pod: Object, container: Object, service: Mapping[str, str]
-) -> dict[str, str]:
+async def resolve(api: node_api.NodeApi, pod: Object, container: Object, service: Mapping[str, str]) -> dict[str, str]:
     """The declared variables with their references followed and `$(NAME)` expanded."""
     fetched: dict[tuple[str, str], Object | None] = {}
 
@@ -101,9 +99,14 @@ def field(pod: Object, path: str) -> str:
         if path.startswith(f"metadata.{kind}['"):
             return str(meta.get(kind, {}).get(path.split("'")[1], ""))
     simple = {
-        "metadata.name": meta["name"], "metadata.namespace": meta["namespace"], "metadata.uid": meta["uid"],
-        "spec.nodeName": spec.get("nodeName", ""), "spec.serviceAccountName": spec.get("serviceAccountName", ""),
-        "status.hostIP": "127.0.0.1", "status.hostIPs": "127.0.0.1", "status.podIP": "127.0.0.1",
+        "metadata.name": meta["name"],
+        "metadata.namespace": meta["namespace"],
+        "metadata.uid": meta["uid"],
+        "spec.nodeName": spec.get("nodeName", ""),
+        "spec.serviceAccountName": spec.get("serviceAccountName", ""),
+        "status.hostIP": "127.0.0.1",
+        "status.hostIPs": "127.0.0.1",
+        "status.podIP": "127.0.0.1",
         "status.podIPs": "127.0.0.1",
     }
     if path not in simple:

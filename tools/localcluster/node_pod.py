@@ -205,8 +205,11 @@ class PodWorker:
         rewrite = node_env.rewriter(paths, str(self.folder))
         home = attempt.folder / "home"
         full = {
-            "HOME": str(home), "LANG": "C.UTF-8", "TMPDIR": paths.get("/tmp", str(attempt.folder / "tmp")),
-            "HOSTNAME": self.pod["spec"].get("hostname") or self.pod["metadata"]["name"], **self._context.service_env,
+            "HOME": str(home),
+            "LANG": "C.UTF-8",
+            "TMPDIR": paths.get("/tmp", str(attempt.folder / "tmp")),
+            "HOSTNAME": self.pod["spec"].get("hostname") or self.pod["metadata"]["name"],
+            **self._context.service_env,
             **{name: rewrite(value) for name, value in env.items()},
             processes.MARKER: str(self._context.state),
         }
@@ -241,6 +244,7 @@ class PodWorker:
 
     async def _wait_for_end(self, running: Sequence[node_attempt.Attempt], grace: float) -> None:
         """Returns when all have ended, the grace period is over, or the pod was deleted by force."""
+
         async def all_ended() -> None:
             for attempt in running:
                 await attempt.ended.wait()

@@ -92,6 +92,8 @@ def age(moment: str) -> float:
 
 
 def _timeless(status: Object) -> Object:
-    conditions = [{key: value for key, value in item.items() if key != "lastTransitionTime"}
-                  for item in status.get("conditions", [])]
+    conditions = [
+        {key: value for key, value in item.items() if key != "lastTransitionTime"}
+        for item in status.get("conditions", [])
+    ]
     return {**status, "conditions": conditions}

@@ -11,7 +11,8 @@ from typing import Any
 Object = dict[str, Any]
 
 _LOST = {
-    "exitCode": 137, "reason": "ContainerStatusUnknown",
+    "exitCode": 137,
+    "reason": "ContainerStatusUnknown",
     "message": "The container could not be located when the pod was terminated",
 }
 
@@ -67,13 +68,22 @@ def phase(pod: Object, inits: list[ContainerState], mains: list[ContainerState],
 
 
 def pod_status(
-    pod: Object, inits: list[ContainerState], mains: list[ContainerState], ended: bool, start: str, now: str,
+    pod: Object,
+    inits: list[ContainerState],
+    mains: list[ContainerState],
+    ended: bool,
+    start: str,
+    now: str,
 ) -> Object:
     """The status to send; conditions keep their transition time while their status stays."""
     current = phase(pod, inits, mains, ended)
     status: Object = {
-        "phase": current, "startTime": start, "hostIP": "127.0.0.1", "hostIPs": [{"ip": "127.0.0.1"}],
-        "podIP": "127.0.0.1", "podIPs": [{"ip": "127.0.0.1"}],
+        "phase": current,
+        "startTime": start,
+        "hostIP": "127.0.0.1",
+        "hostIPs": [{"ip": "127.0.0.1"}],
+        "podIP": "127.0.0.1",
+        "podIPs": [{"ip": "127.0.0.1"}],
         "conditions": _conditions(pod, current, inits, mains, now),
         "containerStatuses": [_container_status(item, "running" in item.state) for item in mains],
         "qosClass": pod["status"].get("qosClass", "BestEffort"),
@@ -87,9 +97,15 @@ def pod_status(
 
 def _container_status(item: ContainerState, ready: bool) -> Object:
     return {
-        "name": item.spec["name"], "image": item.spec["image"], "imageID": item.image_id,
-        "containerID": item.container_id, "restartCount": item.restarts, "started": "running" in item.state,
-        "ready": ready, "state": item.state, "lastState": item.last,
+        "name": item.spec["name"],
+        "image": item.spec["image"],
+        "imageID": item.image_id,
+        "containerID": item.container_id,
+        "restartCount": item.restarts,
+        "started": "running" in item.state,
+        "ready": ready,
+        "state": item.state,
+        "lastState": item.last,
     }
 
 
@@ -104,18 +120,29 @@ def _conditions(
         ready = {"status": "False", "reason": "PodFailed"}
     elif unready:
         names = " ".join(unready)
-        ready = {"status": "False", "reason": "ContainersNotReady",
-                 "message": f"containers with unready status: [{names}]"}
+        ready = {
+            "status": "False",
+            "reason": "ContainersNotReady",
+            "message": f"containers with unready status: [{names}]",
+        }
     else:
         ready = {"status": "True"}
     if initialized:
         init: Object = {"status": "True", **({"reason": "PodCompleted"} if current == "Succeeded" else {})}
     else:
         names = " ".join(item.spec["name"] for item in inits if not item.succeeded)
-        init = {"status": "False", "reason": "ContainersNotInitialized",
-                "message": f"containers with incomplete status: [{names}]"}
-    wanted = {"PodReadyToStartContainers": {"status": "True"}, "Initialized": init, "Ready": ready,
-              "ContainersReady": ready, "PodScheduled": {"status": "True"}}
+        init = {
+            "status": "False",
+            "reason": "ContainersNotInitialized",
+            "message": f"containers with incomplete status: [{names}]",
+        }
+    wanted = {
+        "PodReadyToStartContainers": {"status": "True"},
+        "Initialized": init,
+        "Ready": ready,
+        "ContainersReady": ready,
+        "PodScheduled": {"status": "True"},
+    }
     before = {item["type"]: item for item in pod["status"].get("conditions", [])}
     conditions = []
     for kind, fields in wanted.items():

@@ -134,7 +134,7 @@ def _host_path(source: Object) -> Path:
     if source.get("type") == "DirectoryOrCreate":
         path.mkdir(parents=True, exist_ok=True)
     if source.get("type") and not path.exists():
-        raise MountError(f'hostPath type check failed: {path} is not a {source["type"].lower()}')
+        raise MountError(f"hostPath type check failed: {path} is not a {source['type'].lower()}")
     return path
 
 

@@ -65,8 +65,10 @@ class Display:
 
     def _text(self) -> str:
         downloads = f", {self._downloads} modules downloaded" if self._downloads else ""
-        return (f"[{self._number}/{self._components}] {self._name}: {self._packages} packages compiled{downloads}, "
-                f"{self._elapsed()}")
+        return (
+            f"[{self._number}/{self._components}] {self._name}: {self._packages} packages compiled{downloads}, "
+            f"{self._elapsed()}"
+        )
 
     def _elapsed(self) -> str:
         seconds = int(time.monotonic() - self._began)

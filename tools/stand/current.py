@@ -45,9 +45,7 @@ class CurrentCluster:
         if program is None:
             raise ClusterError("CLUSTER=current needs kubectl on PATH")
         person = ["--as", user] if user in _HUMANS else []
-        done = subprocess.run(
-            [program, *person, *arguments], input=stdin, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run([program, *person, *arguments], input=stdin, capture_output=True, text=True, check=False)
         if done.returncode:
             raise ClusterError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")
         return done.stdout

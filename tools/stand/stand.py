@@ -97,9 +97,7 @@ class Stand:
         objects: Objects = [{"apiVersion": "v1", "kind": "Namespace", "metadata": meta}]
         if operator:
             role = "vulcan-gateway" if gateway else "vulcan-environment"
-            objects.append(
-                binding(name, role, {"kind": "ServiceAccount", "namespace": ACCOUNT[0], "name": ACCOUNT[1]})
-            )
+            objects.append(binding(name, role, {"kind": "ServiceAccount", "namespace": ACCOUNT[0], "name": ACCOUNT[1]}))
         self.apply(*objects)
 
     def grant(self, namespace: str, role: str, user: str) -> None:

@@ -69,6 +69,7 @@ class Why(enum.StrEnum):
     INVALIDATING = "Invalidating"
     WAITING_FOR_WRITER = "WaitingForWriter"
     POD_WAITING = "PodWaiting"
+    WRITER_UNKNOWN = "WriterUnknown"
     STOPPING = "Stopping"
     PENDING = "Pending"
     UP_TO_DATE = "UpToDate"
@@ -140,6 +141,10 @@ REASONS: dict[str, About] = {
     Why.INVALIDATING: About("The environment is being removed from SQLMesh.", "Wait."),
     Why.WAITING_FOR_WRITER: About("Another Job writes on this gateway.", "Wait; see the gateway's activeWriter."),
     Why.POD_WAITING: About("The Job's pod has not started.", "See the message; after startDeadline it is tried again."),
+    Why.WRITER_UNKNOWN: About(
+        "The node of a Job's pod does not answer, and without a lock in the state database it may still be writing.",
+        "Make sure that the node is dead, then run the command in the message; or wait until the node is back or gone.",
+    ),
     Why.STOPPING: About("A Job of it still runs.", "Wait."),
     Why.PENDING: About("It was not looked at yet.", "Wait."),
     Why.UP_TO_DATE: About("Nothing is missing.", "Nothing to do."),

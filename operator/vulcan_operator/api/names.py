@@ -13,6 +13,7 @@ INPUTS = f"{GROUP}/inputs"  # label: 16 hex digits of what the task was made fro
 ATTEMPT = f"{GROUP}/attempt"
 GATEWAY = f"{GROUP}/gateway"
 WHY = f"{GROUP}/why"  # annotation: the reason a Job was started
+RUNNER = f"{GROUP}/runner"  # annotation: 16 hex digits of the image and runner settings a Job was made with
 NONCE = f"{GROUP}/nonce"  # annotation on the pod: frames the report in its log
 
 PLAN_REQUESTED = f"{GROUP}/plan-requested-at"  # annotations: ask for work now; echoed in status.lastHandled…

@@ -7,12 +7,14 @@ resourceVersion; a holder that is provably dead is replaced.
 import datetime as dt
 
 from vulcan_operator.api import names
+from vulcan_operator.api.gateway import VulcanGateway
 from vulcan_operator.cache import Cache
 from vulcan_operator.kube import errors, views
 from vulcan_operator.kube.client import Kube, exists
 from vulcan_operator.kube.clock import Clock, micro_time
 from vulcan_operator.kube.resources import JOBS, LEASES, PODS, Raw
 from vulcan_operator.plan.seen import JobState, SlotSeen
+from vulcan_operator.plan.slot import is_fenced
 
 JUST = dt.timedelta(seconds=15)
 
@@ -88,12 +90,19 @@ async def _judge(
     raw = await exists(kube, JOBS, namespace, holder)
     if raw is None and _just_taken(lease, clock):
         return SlotSeen(holder, live=True, detail="its Job is about to be made")
-    if raw is not None and views.job(raw).state is JobState.UNFINISHED:
+    running = [
+        pod
+        async for page in kube.pages(PODS, namespace, f"{views.JOB_NAME}={holder}")
+        for pod in map(views.pod, page.items)
+        if not pod.ended
+    ]
+    found = cache.gateways.get((namespace, gateway))
+    fenced = isinstance(found, VulcanGateway) and is_fenced(found, holder)
+    alive = [pod for pod in running if not (fenced and pod.is_on_dead_node(clock.now()))]
+    if alive:
+        return SlotSeen(holder, live=True, detail=f"pod {alive[0].name} has not ended ({alive[0].phase})")
+    if raw is not None and views.job(raw).state is JobState.UNFINISHED and not running:
         return SlotSeen(holder, live=True, detail="its Job has not ended")
-    async for page in kube.pages(PODS, namespace, f"{views.JOB_NAME}={holder}"):
-        for pod in map(views.pod, page.items):
-            if not pod.ended:
-                return SlotSeen(holder, live=True, detail=f"pod {pod.name} has not ended ({pod.phase})")
     return SlotSeen(holder)
 
 

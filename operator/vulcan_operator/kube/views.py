@@ -70,6 +70,7 @@ def job(raw: Raw) -> JobSeen:
         created=_time(meta.get("creationTimestamp")),
         finished=None if state is JobState.UNFINISHED else _time(finished),
         ttl=raw.get("spec", {}).get("ttlSecondsAfterFinished"),
+        runner=meta.get("annotations", {}).get(names.RUNNER, ""),
     )  # fmt: skip
 
 
@@ -98,7 +99,7 @@ def pod(raw: Raw) -> PodSeen:
         started="running" in state or bool(state.get("terminated", {}).get("startedAt")),
         waiting=waiting[0], waiting_message=waiting[1], termination=ended.get("message", ""),
         exit_code=ended.get("exitCode"), exit_reason=status.get("reason") or ended.get("reason", ""),
-        deleting="deletionTimestamp" in meta, nonce=meta.get("annotations", {}).get(names.NONCE, ""),
+        deleted=_time(meta.get("deletionTimestamp")), nonce=meta.get("annotations", {}).get(names.NONCE, ""),
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.environment_status import EnvironmentStatus
 from vulcan_operator.api.fields import FailureStatus, parse_duration
 from vulcan_operator.api.gateway import VulcanGateway
-from vulcan_operator.plan import access, schedule
+from vulcan_operator.plan import access, jobs, schedule, slot
 from vulcan_operator.plan.actions import Key, Kind
 from vulcan_operator.plan.seen import EnvironmentSeen
 
@@ -115,7 +115,7 @@ class Context:
         """Whether another environment of the gateway is an applied prod."""
         return any(s.environment == "prod" and s.applied for s in self.seen.siblings)
 
-    @property
-    def start_deadline(self) -> str:
-        """How long a pod may take to start."""
-        return self.seen.gateway.spec.runner.start_deadline if self.seen.gateway is not None else "5m"
+    def terms(self, job: str = "") -> jobs.Terms:
+        """What the specs of today mean for a Job of this environment."""
+        gateway = self.seen.gateway
+        return slot.terms(gateway, self.image, job) if gateway is not None else jobs.Terms()

@@ -10,7 +10,7 @@ import datetime as dt
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import EnvironmentStatus
-from vulcan_operator.api.fields import TaskStatus, parse_duration
+from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.plan import access, deletion, gates, jobs, launch, schedule, slot, tidy, verdicts, wants
 from vulcan_operator.plan.actions import DeleteObject, Need, Plan
 from vulcan_operator.plan.context import Context
@@ -54,11 +54,11 @@ def plan_environment(seen: EnvironmentSeen, now: dt.datetime) -> Plan[Environmen
 def _tidy(draft: Draft[EnvironmentStatus], context: Context) -> Draft[EnvironmentStatus]:
     """Lets go of reports, copies and Jobs that nothing refers to any more."""
     seen, task = context.seen, draft.status.task
-    current, patience = task.job if task is not None else "", parse_duration(context.start_deadline)
-    waits = [tidy.stuck_at(j, seen.pods, patience) for j in seen.jobs if j.name != current]
+    current, terms = task.job if task is not None else "", context.terms()
+    waits = [tidy.stuck_at(j, seen.pods, terms) for j in seen.jobs if j.name != current]
     draft = draft.again(*(at for at in waits if at is not None and at > context.now))
     return draft.first(*tidy.let_go_copies(seen.environment, draft.status, context.gateway_namespace)).then(
-        *tidy.let_go_jobs(seen.jobs, seen.pods, current, patience, context.now),
+        *tidy.let_go_jobs(seen.jobs, seen.pods, current, terms, context.now),
         *tidy.let_go_reports(seen.environment, draft.status),
     )
 

@@ -54,8 +54,15 @@ def plan_gateway(seen: GatewaySeen, now: dt.datetime) -> Plan[GatewayStatus]:
 
 def _tidy(draft: Draft[GatewayStatus], seen: GatewaySeen, now: dt.datetime) -> Draft[GatewayStatus]:
     current = draft.status.task.job if draft.status.task is not None else ""
-    patience = parse_duration(seen.gateway.spec.runner.start_deadline)
-    return draft.then(*tidy.let_go_jobs(seen.jobs, seen.pods, current, patience, now))
+    return draft.then(*tidy.let_go_jobs(seen.jobs, seen.pods, current, _terms(seen), now))
+
+
+def _image(seen: GatewaySeen) -> str:
+    return seen.gateway.spec.runner.image or seen.settings.runner_image
+
+
+def _terms(seen: GatewaySeen, job: str = "") -> jobs.Terms:
+    return slot.terms(seen.gateway, _image(seen), job)
 
 
 def probe_inputs(gateway: VulcanGateway) -> str:
@@ -73,13 +80,11 @@ def _in_hand(
     task = draft.status.task
     if task is None or task.state == "Waiting":
         return draft, None
-    deadline = seen.gateway.spec.runner.start_deadline
-    progress = jobs.classify(task, seen.jobs, seen.pods, deadline, now)
+    terms = _terms(seen, task.job)
+    progress = jobs.classify(task, seen.jobs, seen.pods, terms, now)
     match progress.stage:
         case Stage.PENDING | Stage.RUNNING:
-            pending = progress.stage is Stage.PENDING and progress.job is not None
-            created = progress.job.created if pending and progress.job is not None else None
-            draft = draft.again(created + parse_duration(deadline) if created else None)
+            draft = draft.again(jobs.next_look(progress, terms, now))
             noticed = task.model_copy(update={"state": "Running"})
             return draft if task.state == "Running" else draft.having(task=noticed), progress
         case Stage.ABSENT if not seen.job_is_live:
@@ -202,8 +207,6 @@ def _launch(draft: Draft[GatewayStatus], seen: GatewaySeen, task: TaskStatus, no
         nonce=of_json([task.job, meta.uid, task.since])[:16],
         gateway=tasks.gateway_of(gateway, seen.settings, planning=False),
     )
-    image = gateway.spec.runner.image or seen.settings.runner_image
     install = seen.settings.install
-    return draft.then(
-        build_job(built, JobParts(key, meta.uid, install, task.inputs, task.attempt, task.why, image, gateway))
-    )
+    parts = JobParts(key, meta.uid, install, task.inputs, task.attempt, task.why, _image(seen), gateway)
+    return draft.then(build_job(built, parts))

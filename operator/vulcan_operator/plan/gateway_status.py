@@ -68,7 +68,7 @@ def _verdict(
         return Verdict("True" if probed and failure is None else "Unknown", Why.SUSPENDED, message)
     task = state.task
     if progress is not None and progress.detail and task is not None:
-        return Verdict("False", Why.POD_WAITING, f"Job {task.job}: {progress.detail}", reconciling=True)
+        return Verdict("False", progress.why, f"Job {task.job}: {progress.detail}", reconciling=True)
     if failure is not None:
         # Stays the answer while the next probe runs: nobody is helped by a status that flickers.
         waits = schedule.retry_time(failure.model_copy(update={"counted": 0}), RETRY) is not None

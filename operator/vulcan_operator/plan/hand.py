@@ -10,7 +10,7 @@ from vulcan_contract.reasons import Reason
 from vulcan_contract.result import Result
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.environment_status import EnvironmentStatus
-from vulcan_operator.api.fields import TaskStatus, parse_duration
+from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.plan import approval, jobs, record, reports, slot, tasks
 from vulcan_operator.plan.actions import Need, ReleaseSlot, WriteConfigMap
 from vulcan_operator.plan.context import Context
@@ -32,11 +32,11 @@ def in_hand(draft: Draft[EnvironmentStatus], context: Context) -> Hand:
     task, seen = draft.status.task, context.seen
     if task is None or task.state == "Waiting":
         return Hand(draft)
-    progress = jobs.classify(task, seen.jobs, seen.pods, context.start_deadline, context.now)
+    terms = context.terms(task.job)
+    progress = jobs.classify(task, seen.jobs, seen.pods, terms, context.now)
     match progress.stage:
         case Stage.PENDING | Stage.RUNNING:
-            created = progress.job.created if progress.job is not None and progress.stage is Stage.PENDING else None
-            draft = draft.again(created + parse_duration(context.start_deadline) if created else None)
+            draft = draft.again(jobs.next_look(progress, terms, context.now))
             return Hand(draft if task.state == "Running" else _noticed(draft, task), progress)
         case Stage.ABSENT if not seen.job_is_live:
             return Hand(draft.needing(Need.JOB))

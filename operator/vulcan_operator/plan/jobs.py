@@ -13,10 +13,25 @@ from vulcan_contract.digest import of_json
 from vulcan_contract.reasons import Outcome, Reason
 from vulcan_contract.result import Result
 from vulcan_contract.task import TaskKind
-from vulcan_operator.api.fields import TaskStatus, parse_duration
+from vulcan_operator.api import names
+from vulcan_operator.api.conditions import Why
+from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.plan.seen import JobSeen, JobState, PodSeen
 
 _PULL = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError")
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What today's spec means for a Job that was made earlier."""
+
+    start_deadline: dt.timedelta = dt.timedelta(minutes=5)
+    runner: str = ""  # manifest.runner_digest of today; "": not compared
+    fenced: bool = True  # nothing gets hurt if its pod, whose node is dead, should still run
+
+    def is_outdated(self, job: JobSeen) -> bool:
+        """Whether a Job was made with an image or settings that the spec does not have any more."""
+        return bool(self.runner and job.runner) and job.runner != self.runner
 
 
 class Stage(enum.Enum):
@@ -24,7 +39,7 @@ class Stage(enum.Enum):
 
     ABSENT = enum.auto()  # no Job of this name
     PENDING = enum.auto()  # its container has not run yet
-    STUCK = enum.auto()  # not started within startDeadline
+    STUCK = enum.auto()  # not started within startDeadline, or made with settings that were corrected since
     RUNNING = enum.auto()
     ENDED = enum.auto()  # `result` says how
 
@@ -34,7 +49,8 @@ class Progress:
     """The task in hand, classified."""
 
     stage: Stage
-    detail: str = ""  # for people: why the pod waits
+    detail: str = ""  # for people: what keeps it
+    why: Why = Why.POD_WAITING  # the reason that goes with it
     result: Result | None = None
     job: JobSeen | None = None
     pod: PodSeen | None = None
@@ -51,12 +67,15 @@ def next_attempt(jobs: tuple[JobSeen, ...], kind: str, inputs: str, known: int) 
 
 
 def classify(
-    task: TaskStatus, jobs: tuple[JobSeen, ...], pods: tuple[PodSeen, ...], start_deadline: str, now: dt.datetime
+    task: TaskStatus, jobs: tuple[JobSeen, ...], pods: tuple[PodSeen, ...], terms: Terms, now: dt.datetime
 ) -> Progress:
-    """What became of the task in hand. A Job counts as ended only when its last pod has ended."""
+    """What became of the task in hand. A Job counts as ended only when its last pod has ended, or is given up with its
+    node."""
     job = next((j for j in jobs if j.name == task.job), None)
     mine = [p for p in pods if p.job == task.job]
     pod = max(mine, key=lambda p: (p.ended, p.started), default=None)
+    if pod is not None and pod.is_on_dead_node(now):
+        return _on_dead_node(task, job, pod, terms)
     if job is None:
         # Its pod may still be writing although the Job is gone: not absent before that has ended.
         if pod is not None and not pod.ended:
@@ -71,9 +90,37 @@ def classify(
     if pod is not None and pod.started:
         return Progress(Stage.RUNNING, job=job, pod=pod)
     detail = _why_waiting(pod)
-    if job.created is not None and now >= job.created + parse_duration(start_deadline):
-        return Progress(Stage.STUCK, detail, result=_stuck(task, pod, detail, start_deadline), job=job, pod=pod)
+    if terms.is_outdated(job):
+        result = Result(task.kind, Reason.CANCELLED, "its pod had not started when the runner's settings were changed")
+        return Progress(Stage.STUCK, detail, result=result, job=job, pod=pod)
+    if job.created is not None and now >= job.created + terms.start_deadline:
+        return Progress(Stage.STUCK, detail, result=_stuck(task, pod, detail, terms), job=job, pod=pod)
     return Progress(Stage.PENDING, detail, job=job, pod=pod)
+
+
+def next_look(progress: Progress, terms: Terms, now: dt.datetime) -> dt.datetime | None:
+    """When time alone will change what a Job that goes on is."""
+    job, pod = progress.job, progress.pod
+    waits = progress.stage is Stage.PENDING and job is not None and job.created is not None
+    times = [job.created + terms.start_deadline] if waits and job is not None and job.created is not None else []
+    if pod is not None and pod.given_up_at is not None:
+        times.append(pod.given_up_at)
+    return min((at for at in times if at > now), default=None)
+
+
+def _on_dead_node(task: TaskStatus, job: JobSeen | None, pod: PodSeen, terms: Terms) -> Progress:
+    if terms.fenced:
+        result = Result(
+            task.kind, Reason.LOST, f"pod {pod.name} was told to stop and its node does not say that it has"
+        )
+        return Progress(Stage.ENDED, result=result, job=job, pod=pod)
+    gateway = job.gateway if job is not None else "NAME"
+    detail = (
+        f"the node of pod {pod.name} does not answer, and nothing in the state database fences off what it may still"
+        f" write. When it is certainly dead: kubectl annotate vulcangateway {gateway} -n {pod.namespace} --overwrite"
+        f" {names.WRITER_GONE}={task.job}"
+    )
+    return Progress(Stage.RUNNING, detail, Why.WRITER_UNKNOWN, job=job, pod=pod)
 
 
 def _why_waiting(pod: PodSeen | None) -> str:
@@ -87,11 +134,11 @@ def _why_waiting(pod: PodSeen | None) -> str:
     return f"{pod.waiting}: {pod.waiting_message}"[:300]
 
 
-def _stuck(task: TaskStatus, pod: PodSeen | None, detail: str, deadline: str) -> Result:
+def _stuck(task: TaskStatus, pod: PodSeen | None, detail: str, terms: Terms) -> Result:
     pulling = pod is not None and pod.waiting in _PULL
     reason = Reason.IMAGE_PULL_FAILED if pulling else Reason.POD_NOT_STARTED
     what = detail or ("no node took the pod" if pod is not None else "no pod was created (quota or admission)")
-    return Result(task.kind, reason, f"not started within {deadline}: {what}")
+    return Result(task.kind, reason, f"not started within {terms.start_deadline}: {what}")
 
 
 def _believable(result: Result, task: TaskStatus, pod: PodSeen) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vulcan_contract import PodEnv
+from vulcan_contract.digest import of_json
 from vulcan_contract.task import Connection, SourceKind, Task
 from vulcan_operator.api import GROUP, names
 from vulcan_operator.api.fields import parse_duration
@@ -20,6 +21,7 @@ from vulcan_operator.plan.actions import CreateJob, Key
 _ROOT = "/vulcan"
 _RESULT = "/dev/termination-log"
 _UID = 10001
+_NO_MATTER_OF_STARTING = ("image", "allowedImages", "podLabels", "podAnnotations", "proxy", "deadline", "startDeadline")
 _VOLUME_KINDS = ("emptyDir", "configMap", "persistentVolumeClaim", "secret")
 
 
@@ -53,7 +55,7 @@ def build_job(task: Task, parts: JobParts) -> CreateJob:
                 "name": task.job,
                 "namespace": parts.gateway.metadata.namespace,
                 "labels": labels,
-                "annotations": {names.WHY: parts.why},
+                "annotations": {names.WHY: parts.why, names.RUNNER: runner_digest(parts.image, runner)},
             },
             "spec": {
                 "backoffLimit": 0,
@@ -71,6 +73,12 @@ def build_job(task: Task, parts: JobParts) -> CreateJob:
             },
         }
     )
+
+
+def runner_digest(image: str, runner: RunnerSpec) -> str:
+    """Of everything that decides whether a pod can start; how long it may take is none of that."""
+    said = {k: v for k, v in runner.to_json().items() if k not in _NO_MATTER_OF_STARTING}
+    return of_json([image, said])[:16]
 
 
 def _labels(task: Task, parts: JobParts) -> dict[str, str]:

@@ -9,6 +9,8 @@ from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.gateway import VulcanGateway
 from vulcan_operator.plan.actions import Key
 
+_DEAD_AFTER = dt.timedelta(minutes=2)  # past the grace period
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -50,6 +52,7 @@ class JobSeen:
     created: dt.datetime | None = None
     finished: dt.datetime | None = None
     ttl: int | None = None
+    runner: str = ""  # digest of the runner settings it was made with; "" of an older operator
 
 
 @dataclass(frozen=True)
@@ -69,13 +72,27 @@ class PodSeen:
     termination: str = ""  # termination message of main, or of fetch if that failed
     exit_code: int | None = None
     exit_reason: str = ""  # OOMKilled, Error, DeadlineExceeded (the pod's), Evicted
-    deleting: bool = False
+    deleted: dt.datetime | None = None  # when its grace period ends, once somebody has deleted it
     nonce: str = ""
 
     @property
     def ended(self) -> bool:
         """Whether nothing of it runs any more."""
         return self.phase in ("Succeeded", "Failed")
+
+    @property
+    def deleting(self) -> bool:
+        """Whether it was told to stop."""
+        return self.deleted is not None
+
+    @property
+    def given_up_at(self) -> dt.datetime | None:
+        """When it counts as being on a dead node: a node that lives has ended it long before."""
+        return None if self.ended or self.deleted is None else self.deleted + _DEAD_AFTER
+
+    def is_on_dead_node(self, now: dt.datetime) -> bool:
+        """Whether nobody knows if it still runs, and nobody will tell."""
+        return self.given_up_at is not None and self.given_up_at <= now
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,14 @@ import datetime as dt
 import enum
 
 from vulcan_contract.task import TaskKind
+from vulcan_operator.api import names
+from vulcan_operator.api.fields import parse_duration
 from vulcan_operator.api.gateway import VulcanGateway
+from vulcan_operator.plan import jobs
+from vulcan_operator.plan.manifest import runner_digest
 from vulcan_operator.plan.seen import SlotSeen, Waiter
 
+_LOCKING = ("postgres",)  # state databases in which the runner holds an advisory lock while it writes
 _RAISED_EVERY = dt.timedelta(minutes=10)
 
 
@@ -38,6 +43,18 @@ def needs_slot(kind: TaskKind, gateway: VulcanGateway) -> bool:
     first_probe = kind is TaskKind.PROBE and gateway.status.state_identity is None
     touches = kind is not TaskKind.RESOLVE
     return kind.writes or first_probe or (duckdb and touches)
+
+
+def is_fenced(gateway: VulcanGateway, job: str) -> bool:
+    """Whether a Job's pod on a dead node may be given up: the lock in the state database decides whether it still
+    writes, or a human has said that it does not."""
+    return gateway.spec.state_connection.type in _LOCKING or gateway.metadata.annotations.get(names.WRITER_GONE) == job
+
+
+def terms(gateway: VulcanGateway, image: str, job: str) -> jobs.Terms:
+    """What a gateway's spec of today means for a Job that was made earlier."""
+    runner = gateway.spec.runner
+    return jobs.Terms(parse_duration(runner.start_deadline), runner_digest(image, runner), is_fenced(gateway, job))
 
 
 def my_turn(me: Waiter, others: tuple[Waiter, ...], slot: SlotSeen, job: str, now: dt.datetime) -> bool:

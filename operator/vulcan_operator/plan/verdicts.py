@@ -81,7 +81,7 @@ def _verdict(status: EnvironmentStatus, context: Context, progress: Progress | N
         standing = _standing(status, context)
         if progress is None or not progress.detail:
             return standing
-        return Verdict(standing.ready, Why.POD_WAITING, f"Job {task.job}: {progress.detail}", reconciling=True)
+        return Verdict(standing.ready, progress.why, f"Job {task.job}: {progress.detail}", reconciling=True)
     ready = "Unknown" if status.applied is not None else "False"
     if task.state == "Waiting":
         slot = context.seen.slot
@@ -91,7 +91,7 @@ def _verdict(status: EnvironmentStatus, context: Context, progress: Progress | N
         )
         return Verdict(ready, Why.WAITING_FOR_WRITER, message, reconciling=True)
     if progress is not None and progress.detail:
-        return Verdict(ready, Why.POD_WAITING, f"Job {task.job}: {progress.detail}", reconciling=True)
+        return Verdict(ready, progress.why, f"Job {task.job}: {progress.detail}", reconciling=True)
     reason, doing = _DOING[TaskKind(task.kind)]
     again = f", attempt {task.attempt}" if task.attempt > 1 else ""
     return Verdict(ready, reason, f"{doing}{again} ({task.why}), Job {task.job}", reconciling=True)

@@ -15,7 +15,7 @@ from vulcan_contract.result import Result
 from vulcan_contract.task import TaskKind
 from vulcan_operator.plan import jobs, tidy
 from vulcan_operator.plan.actions import DeleteJob, KeepJob
-from vulcan_operator.plan.jobs import Stage
+from vulcan_operator.plan.jobs import Stage, Terms
 from vulcan_operator.plan.seen import JobSeen, JobState, PodSeen
 
 NAMES = st.from_regex(r"[a-z0-9]([-a-z0-9.]{0,60}[a-z0-9])?", fullmatch=True)
@@ -65,7 +65,7 @@ def ended(state: JobState = JobState.COMPLETE, **fields: Any) -> JobSeen:
         pytest.param(job(), [pod(started=True)], 999, Stage.RUNNING, id="a pod that runs, however long"),
         pytest.param(job(), [pod("Failed", started=True)], 0, Stage.RUNNING, id="the pod's end is not the Job's"),
         pytest.param(
-            job(), [pod("Failed", started=True, deleting=True, termination=GOOD)], 0, Stage.ENDED, id="a stopped pod's word"
+            job(), [pod("Failed", started=True, deleted=NOW, termination=GOOD)], 0, Stage.ENDED, id="a stopped pod's word"
         ),
         pytest.param(ended(), [pod("Succeeded", termination=GOOD)], 0, Stage.ENDED, id="ended"),
         pytest.param(ended(), [], 0, Stage.ENDED, id="ended, its pod is gone"),
@@ -74,7 +74,7 @@ def ended(state: JobState = JobState.COMPLETE, **fields: Any) -> JobSeen:
 )  # fmt: skip
 def test_stages(found: JobSeen | None, pods: list[PodSeen], minutes: int, stage: Stage) -> None:
     now = NOW + dt.timedelta(minutes=minutes)
-    progress = jobs.classify(task(), (found,) if found else (), tuple(pods), "5m", now)
+    progress = jobs.classify(task(), (found,) if found else (), tuple(pods), Terms(), now)
     assert progress.stage is stage
     assert (progress.result is not None) == (stage in (Stage.ENDED, Stage.STUCK))
 
@@ -90,13 +90,13 @@ def test_stages(found: JobSeen | None, pods: list[PodSeen], minutes: int, stage:
     ],
 )
 def test_why_it_never_started(pods: list[PodSeen], reason: Reason) -> None:
-    progress = jobs.classify(task(), (job(),), tuple(pods), "5m", NOW + dt.timedelta(hours=1))
+    progress = jobs.classify(task(), (job(),), tuple(pods), Terms(), NOW + dt.timedelta(hours=1))
     assert progress.result is not None and progress.result.reason is reason
 
 
 def test_the_kubelets_alternating_words_are_one_detail() -> None:
     details = {
-        jobs.classify(task(), (job(),), (pod("Pending", waiting=w, waiting_message=w),), "5m", NOW).detail
+        jobs.classify(task(), (job(),), (pod("Pending", waiting=w, waiting_message=w),), Terms(), NOW).detail
         for w in ("ErrImagePull", "ImagePullBackOff")
     }
     assert len(details) == 1 and "cannot be pulled" in details.pop()
@@ -104,7 +104,7 @@ def test_the_kubelets_alternating_words_are_one_detail() -> None:
 
 @pytest.mark.parametrize("waiting", ["", "ContainerCreating", "PodInitializing"])
 def test_what_is_only_starting_is_no_detail(waiting: str) -> None:
-    assert jobs.classify(task(), (job(),), (pod("Pending", waiting=waiting),), "5m", NOW).detail == ""
+    assert jobs.classify(task(), (job(),), (pod("Pending", waiting=waiting),), Terms(), NOW).detail == ""
 
 
 def said(reason: Reason, kind: str = "plan") -> str:
@@ -138,23 +138,21 @@ NEWS, DEAF = '{"task":"plan","reason":"New"}', said(Reason.CONTRACT_MISMATCH, ""
 )  # fmt: skip
 def test_what_an_ended_job_says(fields: dict[str, Any] | None, reason: Reason) -> None:
     pods = (pod("Failed", started=True, **fields),) if fields is not None else ()
-    progress = jobs.classify(task(), (ended(JobState.FAILED),), pods, "5m", NOW)
+    progress = jobs.classify(task(), (ended(JobState.FAILED),), pods, Terms(), NOW)
     assert progress.result is not None and progress.result.reason is reason
 
 
 @given(st.text(max_size=300), st.one_of(st.none(), st.integers(0, 255)))
 def test_no_termination_message_breaks_the_operator(text: str, code: int | None) -> None:
     pods = (pod("Failed", started=True, termination=text, exit_code=code),)
-    assert jobs.classify(task(), (ended(JobState.FAILED),), pods, "5m", NOW).result is not None
+    assert jobs.classify(task(), (ended(JobState.FAILED),), pods, Terms(), NOW).result is not None
 
 
 def test_recorded_jobs_get_an_end_and_three_of_each_task_are_kept() -> None:
     old = [ended(name=f"p{i}", ttl=9, created=NOW - dt.timedelta(hours=i)) for i in range(5)]
     others = [ended(name="run", task="run"), ended(name="now"), job(name="young"), job(name="runs")]
     stuck = job(name="stuck", created=NOW - dt.timedelta(hours=9))
-    found = tidy.let_go_jobs(
-        (*old, *others, stuck), (pod(job="runs", started=True),), "now", dt.timedelta(minutes=5), NOW
-    )
+    found = tidy.let_go_jobs((*old, *others, stuck), (pod(job="runs", started=True),), "now", Terms(), NOW)
     assert found == [
         KeepJob("data", "run", tidy.KEEP_RECORDED),
         *(DeleteJob("data", name) for name in ("p3", "p4", "stuck")),

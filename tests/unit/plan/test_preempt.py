@@ -35,7 +35,7 @@ def seen(
         pytest.param(seen(Priority.PREVIEW, [RUNS]), (), 600, id="the same class: in ten minutes"),
         pytest.param(seen(Priority.PREVIEW, [RUNS], minutes=10), STOP, None, id="the same class for ten minutes"),
         pytest.param(seen(Priority.OTHER, [RUNS], task_priority=1), (), None, id="a lower class never"),
-        pytest.param(seen(Priority.OTHER, [pod(started=True, deleting=True)]), (), None, id="it was told already"),
+        pytest.param(seen(Priority.OTHER, [pod(started=True, deleted=NOW)]), (), None, id="it was told already"),
         pytest.param(seen(Priority.OTHER, [pod("Pending")]), (), 20, id="its pod does not run yet"),
         pytest.param(seen(Priority.OTHER, [pod("Succeeded", started=True)]), (), 20, id="it has just ended"),
         pytest.param(seen(Priority.OTHER, []), (), 20, id="its pod was not seen yet"),
