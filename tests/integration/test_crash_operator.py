@@ -123,7 +123,7 @@ def test_sigkill_with_a_plan_an_apply_and_a_run_in_flight(own: OwnStage) -> None
     asked = runs.request("run")
     planned = plans.environment(project=kit.days(), **kit.MANUAL)
     in_run = kit.in_hand(runs, "run")
-    in_plan = kit.in_hand(planned, "plan", "")
+    in_plan = kit.in_hand(planned, "plan")
     first.kill()
     for thing, job in ((runs, in_run), (applies, in_apply), (lost, vanished), (planned, in_plan)):
         own.wait_for(lambda t=thing, j=job: _end_of(t, j), f"the end of {job} without an operator", 90)
