@@ -2,7 +2,8 @@
 
 Run by `loop` in the leader, after a resync and when a Job names an owner nobody knows. An orphan is a Job of our
 install whose owner a live GET answers with 404 or another uid, twice, a minute apart. Readers are deleted; writers run
-to their end first, then their slot is freed.
+to their end first, then their slot is freed. Copies of an environment's project in its gateway's namespace have no owner
+there that the garbage collector knows: they go with the environment, too.
 """
 
 import asyncio
@@ -12,17 +13,20 @@ from collections.abc import Callable
 
 from vulcan_contract.task import TaskKind
 from vulcan_operator import metrics
-from vulcan_operator.cache import Cache
+from vulcan_operator.api.environment import VulcanEnvironment
+from vulcan_operator.cache import Cache, gateway_of
 from vulcan_operator.intake import KINDS, Intake
 from vulcan_operator.kube import errors, slots
 from vulcan_operator.kube.client import Kube, exists
 from vulcan_operator.kube.clock import Clock
-from vulcan_operator.kube.resources import CUSTOM, JOBS
+from vulcan_operator.kube.resources import CONFIG_MAPS, CUSTOM, JOBS
+from vulcan_operator.plan import tidy
 from vulcan_operator.plan.actions import Key, Kind
 from vulcan_operator.plan.seen import JobSeen, JobState
 
 _log = logging.getLogger(__name__)
 APART = 60.0
+_MOST_COPIES = 1000
 # A gateway's first probe initialises the state, and none takes long: probes run to their end as well.
 _READERS = frozenset(kind.value for kind in TaskKind if not kind.writes and kind is not TaskKind.PROBE)
 
@@ -33,10 +37,22 @@ class Collector:
     def __init__(self, kube: Kube, cache: Cache, clock: Clock, intake: Callable[[], Intake], install: str) -> None:
         self._kube, self._cache, self._clock, self._intake, self._install = kube, cache, clock, intake, install
         self._suspects: dict[str, float] = {}  # Job uid -> when its owner was first found gone
+        self._copies: dict[tuple[str, str], str] = {}  # place of a ConfigMap -> uid of the environment that is gone
         self._news = asyncio.Event()
 
     def look(self) -> None:
         """There may be an orphan."""
+        self._news.set()
+
+    def inherit(self, environment: VulcanEnvironment) -> None:
+        """An environment is gone; what its namespace's garbage collector cannot see is ours to clear away."""
+        namespace, meta = gateway_of(environment)[0], environment.metadata
+        if namespace == meta.namespace:
+            return
+        for name in tidy.copy_names(environment, environment.status):
+            self._copies[namespace, name] = meta.uid
+        while len(self._copies) > _MOST_COPIES:  # a standby's, which the leader has cleared away long since
+            del self._copies[next(iter(self._copies))]
         self._news.set()
 
     async def run(self) -> None:
@@ -68,6 +84,15 @@ class Collector:
             first = self._suspects.setdefault(job.uid, self._clock.monotonic())
             if self._clock.monotonic() - first >= APART:
                 await self._collect(job)
+        await self._clear_copies()
+
+    async def _clear_copies(self) -> None:
+        """Those that no unfinished Job may still mount."""
+        used = {job.owner_uid for job in self._cache.jobs.values() if job.state is JobState.UNFINISHED}
+        for place in [place for place, uid in self._copies.items() if uid not in used]:
+            with contextlib.suppress(errors.NotFound, errors.Forbidden):
+                await self._kube.delete(CONFIG_MAPS, *place)
+            self._copies.pop(place, None)
 
     def _owner_known(self, job: JobSeen) -> bool:
         if job.owner_kind not in KINDS:

@@ -21,7 +21,7 @@ REFERENCE = "prod"  # the environment that others branch from
 KINDS = frozenset(kind.value for kind in Kind)
 
 
-def _ignore(job: JobSeen) -> None:
+def _ignore(found: JobSeen | VulcanEnvironment) -> None:
     """Default of the callbacks."""
 
 
@@ -34,6 +34,7 @@ class Intake:
     wake: Wake
     orphan: Callable[[JobSeen], None] = _ignore  # a Job whose owner is not known
     finished: Callable[[JobSeen], None] = _ignore  # a Job was seen to end
+    ended: Callable[[VulcanEnvironment], None] = _ignore  # an environment is gone for ever
 
     def event(self, resource: Resource, raw: Raw, *, deleted: bool = False) -> None:
         """Something was seen. Old news is dropped before it is parsed."""
@@ -152,6 +153,8 @@ class Intake:
     def _environment(self, place: Place, before: Environment | None, after: Environment | None) -> None:
         key = Key(Kind.ENVIRONMENT, *place)
         self.wake(key)
+        if isinstance(before, VulcanEnvironment) and (after is None or after.metadata.uid != before.metadata.uid):
+            self.ended(before)
         was, is_ = _record(before), _record(after)
         for gateway in {gateway_of(e) for e in (before, after) if e is not None}:
             here = after if after is not None and gateway_of(after) == gateway else None

@@ -55,7 +55,9 @@ class Operator:
         self.queue: WorkQueue[Key] = WorkQueue(self._clock.monotonic)
         self.collector = Collector(kube, self.cache, self._clock, lambda: self.intake, config.install)
         self.guard = Guard(kube, self.cache, config.account, self._wake_environments)
-        self.intake = Intake(self.cache, config.install, self._wake, self._orphan, metrics.job_finished)
+        self.intake = Intake(
+            self.cache, config.install, self._wake, self._orphan, metrics.job_finished, self.collector.inherit
+        )
         self._ports = self._make_ports(planners, cluster)
         self._tasks: list[asyncio.Task[None]] = []
         self._resynced_at: float | None = None

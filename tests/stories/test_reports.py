@@ -44,6 +44,19 @@ def test_a_report_that_is_lost_is_planned_for_again_before_an_approval_counts() 
     assert sqlmesh.world.says("venv/prod")["Ready"] == "False/AwaitingApproval"
 
 
+def test_a_report_that_somebody_deleted_is_planned_for_again_before_an_approval_counts() -> None:
+    sqlmesh = fresh(builders.environment(plan=ALWAYS))
+    plan_with_report(sqlmesh)
+    (name,) = reports(sqlmesh)
+    sqlmesh.world.kube.remove(CONFIG_MAPS, "data", name)
+    sqlmesh.world.approve("venv/prod").settle()
+    assert sqlmesh.world.jobs("apply") == []
+    plan_with_report(sqlmesh)
+    assert reports(sqlmesh) == [name]
+    sqlmesh.work()
+    assert sqlmesh.world.says("venv/prod")["Ready"] == "True/Ready"
+
+
 def test_reports_of_the_pending_and_the_applied_plan_are_kept_and_others_go() -> None:
     sqlmesh = fresh(builders.environment(plan=ALWAYS))
     plan_with_report(sqlmesh)

@@ -43,6 +43,7 @@ class Reads:
     namespace_labels: Mapping[str, str] | None = None
     config_map: ConfigMapSeen | None = None
     report: ReportSeen | None = None
+    report_kept: bool | None = None
     denied: str | None = None
 
 
@@ -86,6 +87,7 @@ class Observer:
             siblings=self.cache.crowd(place).others((me.namespace, me.name)), slot=reads.slot,
             waiters=tuple(w for w in self.cache.waiters(place) if w.key != me),
             namespace_labels=reads.namespace_labels, config_map=reads.config_map, report=reads.report,
+            report_kept=reads.report_kept,
             approvals_guarded=self.guarded(), job_is_live=Need.JOB in reads.done, denied=reads.denied,
         )  # fmt: skip
 
@@ -112,6 +114,8 @@ class Observer:
                 return dataclasses.replace(reads, config_map=await self._config_map(found))
             case Need.REPORT:
                 return dataclasses.replace(reads, report=await self._report(found))
+            case Need.KEPT:
+                return dataclasses.replace(reads, report_kept=await self._is_report_kept(found))
             case Need.NAMESPACE:
                 raw = await exists(self.kube, NAMESPACES, "", found.metadata.namespace)
                 labels = (raw or {}).get("metadata", {}).get("labels") or {}
@@ -166,6 +170,12 @@ class Observer:
         if missing:
             return ConfigMapSeen(None, missing)
         return ConfigMapSeen({i.path: content[i.key] for i in source.items if paths.counts(i.path)})
+
+    async def _is_report_kept(self, found: Custom) -> bool:
+        plan = found.status.plan if isinstance(found, VulcanEnvironment) else None
+        if plan is None or plan.report_ref is None:
+            return True
+        return await exists(self.kube, CONFIG_MAPS, found.metadata.namespace, plan.report_ref.name) is not None
 
     async def _report(self, found: Custom) -> ReportSeen:
         job = found.status.task.job if found.status.task else ""

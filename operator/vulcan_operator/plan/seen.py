@@ -181,6 +181,7 @@ class EnvironmentSeen:
     namespace_labels: Mapping[str, str] | None = None
     config_map: ConfigMapSeen | None = None
     report: ReportSeen | None = None
+    report_kept: bool | None = None  # None: not read (Need.KEPT)
     approvals_guarded: bool | None = None  # None: not judged yet
     job_is_live: bool = False
     denied: str | None = None

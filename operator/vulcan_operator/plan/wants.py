@@ -124,9 +124,23 @@ def _decide(draft: Draft[EnvironmentStatus], context: Context, plan: PlanStatus)
             message = "checking that the API server guards approvals"
         soon = context.now + dt.timedelta(seconds=30)
         return Outlook(draft.again(soon), verdict=Verdict("False", Why.UNPROTECTED, message, reconciling=True))
+    if _approved_unseen(draft, context, plan, decision):
+        if context.seen.report_kept is None:
+            return Outlook(draft.needing(Need.KEPT))
+        if not context.seen.report_kept:
+            return _gated(draft, context, Want(TaskKind.PLAN, plan.inputs, "the plan's report is gone"), None)
     want = Want(TaskKind.APPLY, plan.digest.removeprefix("sha256:")[:16], decision.why[:256])
     outlook = _gated(draft, context, want, None)
     return Outlook(outlook.draft, outlook.want, outlook.verdict, decision.by)
+
+
+def _approved_unseen(
+    draft: Draft[EnvironmentStatus], context: Context, plan: PlanStatus, decision: approval.Decision
+) -> bool:
+    """Whether people approved what is about to start: before that counts, what they looked at must still be there."""
+    task = context.environment.status.task
+    going = task is not None and task.kind == TaskKind.APPLY
+    return bool(decision.by) and plan.report_ref is not None and not going
 
 
 def _revision(

@@ -7,9 +7,10 @@ import datetime as dt
 import aiohttp
 import pytest
 
-from tests.builders import environment, gateway
+from tests.builders import config_map, environment, gateway
 from tests.fakes import FakeClock, FakeKube
 from tests.integration.shell import stub
+from tests.stories.lives import fresh
 from tests.world import World
 from vulcan_operator import cli
 from vulcan_operator.collect import Collector
@@ -19,7 +20,7 @@ from vulcan_operator.health import HealthServer
 from vulcan_operator.kube import errors
 from vulcan_operator.kube.access import Access
 from vulcan_operator.kube.client import HttpKube
-from vulcan_operator.kube.resources import ENVIRONMENTS, LEASES, NAMESPACES
+from vulcan_operator.kube.resources import CONFIG_MAPS, ENVIRONMENTS, LEASES, NAMESPACES
 from vulcan_operator.kube.transport import Transport
 from vulcan_operator.leader import Elector, Terms
 from vulcan_operator.loop import Operator
@@ -172,6 +173,24 @@ async def test_an_orphaned_writer_runs_to_its_end() -> None:
     w.finish_job(name, None, exit_code=0)
     await collector.sweep()
     assert w.jobs() == []
+
+
+async def test_copies_in_the_gateways_namespace_go_with_an_environment_of_another() -> None:
+    reference = {"name": "warehouse", "namespace": "data"}
+    everybody = [{"namespaces": {"from": "All"}, "environments": ["*"]}]
+    sqlmesh = fresh()
+    w = sqlmesh.world.apply(gateway(grants=everybody), config_map(namespace="team"))
+    w.apply(environment("prod", "team", gatewayRef=reference, deletionPolicy="Retain")).settle()
+    collector = Collector(w.kube, w.cache, w.clock, lambda: w.intake, "test")
+    w.intake.ended = collector.inherit
+    copies = [c["metadata"]["name"] for c in w.kube.all(CONFIG_MAPS) if "-source-" in c["metadata"]["name"]]
+    assert len(copies) == 1
+    w.kube.remove(ENVIRONMENTS, "team", "prod")
+    await collector.sweep()
+    assert ("configmaps", "data", copies[0]) in w.kube.objects  # its plan Job may still mount it
+    w.finish_job("plan", None)
+    await collector.sweep()
+    assert ("configmaps", "data", copies[0]) not in w.kube.objects
 
 
 async def test_health_says_what_is_wrong() -> None:
