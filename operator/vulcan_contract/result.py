@@ -48,6 +48,7 @@ class PlanSummary:
     base: str  # sha256 of what the plan starts from
     base_plan_id: str = ""
     has_changes: bool = False
+    project_changed: bool = False  # its settings or materialisations, which the state keeps for runs
     added: int = 0
     directly_modified: int = 0
     indirectly_modified: int = 0

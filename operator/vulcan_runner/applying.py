@@ -6,6 +6,7 @@ with. Applies nothing that `task.approved` does not cover.
 
 import dataclasses
 import json
+from pathlib import Path
 from typing import Any
 
 from sqlmesh.core.plan import Plan
@@ -15,21 +16,25 @@ from vulcan_contract import digest
 from vulcan_contract.reasons import Reason
 from vulcan_contract.result import PlanSummary, Result, Work
 from vulcan_contract.task import Approved, Task
-from vulcan_runner import digests, failures, horizon, names, planning, summary
+from vulcan_runner import digests, failures, horizon, names, planning, stored, summary
 from vulcan_runner.engine import Engine
 from vulcan_runner.lines import Lines
 from vulcan_runner.planning import Built
 from vulcan_runner.problem import Problem, Stopped
-from vulcan_runner.state import ApplyRow, State, now
+from vulcan_runner.state import ApplyRow, ProjectRow, State, now
 
 
-def apply(task: Task, approved: Approved, engine: Engine, state: State, identity: str, lines: Lines) -> Result:
+def apply(
+    task: Task, approved: Approved, engine: Engine, state: State, identity: str, lines: Lines, folder: Path
+) -> Result:
     """Succeeded, AlreadyApplied or NoChanges; everything else is raised."""
     engine.connect()
     record, environment = state.apply_record(task.environment), engine.environment(task.environment)
+    kept = stored.of(engine.config, folder)
+    state.keep_project(ProjectRow(kept.digest, kept.pack()))
     ours = record if record is not None and record.token == approved.token else None
     if ours and environment and environment.plan_id == ours.plan_id and environment.finalized_ts:
-        return _finish(task, engine, state, ours, lines, Reason.ALREADY_APPLIED, resumed=True)
+        return _finish(task, engine, state, ours, lines, Reason.ALREADY_APPLIED, kept.digest, resumed=True)
     if ours is not None and not _is_where_it_was_left(ours, approved, environment, identity):
         ours = None
     planning.prepare(task, engine, lines, check=False)
@@ -37,15 +42,20 @@ def apply(task: Task, approved: Approved, engine: Engine, state: State, identity
     found = summary.summarise(task, built, engine, identity, adopted=False)
     _require_decided(task, approved, built, found, engine, resumed=ours is not None)
     if not built.has_work:
+        row = ApplyRow(
+            task.environment, approved.token, found.target, found.base, found.base_plan_id, "done", "[]", task.job, now(),
+            kept.digest,
+        )  # fmt: skip
+        state.record_apply(row)
         return Result(task.kind, Reason.NO_CHANGES, "The environment has this revision.", summary=_short(found))
     plan = _allowed(task, approved, built, engine)
     if ours is not None:  # one id for all attempts: each recognises what any of them left
         plan = plan.copy(update={"plan_id": ours.plan_id})
-    row = _record(task, approved, ours, plan, found, built)
+    row = _record(task, approved, record, ours, plan, found, built)
     state.record_apply(row)
     _apply(engine, plan, lines)
     _require_applied(task, engine, plan)
-    return _finish(task, engine, state, row, lines, Reason.SUCCEEDED, resumed=ours is not None)
+    return _finish(task, engine, state, row, lines, Reason.SUCCEEDED, kept.digest, resumed=ours is not None)
 
 
 def _is_where_it_was_left(ours: ApplyRow, approved: Approved, environment: Any, identity: str) -> bool:
@@ -148,8 +158,9 @@ def _allowed(task: Task, approved: Approved, built: Built, engine: Engine) -> Pl
 
 
 def _record(
-    task: Task, approved: Approved, ours: ApplyRow | None, plan: Plan, found: PlanSummary, built: Built
-) -> ApplyRow:
+    task: Task, approved: Approved, before: ApplyRow | None, ours: ApplyRow | None, plan: Plan, found: PlanSummary,
+    built: Built,
+) -> ApplyRow:  # fmt: skip
     """Written before anything is applied: new versions are in the state before the backfill, so the base moves."""
     changed = sorted({*built.plan.context_diff.modified_snapshots, *(s.name for s in built.plan.context_diff.added)})
     changed = sorted({*changed, *(json.loads(ours.models) if ours else ())})
@@ -163,6 +174,7 @@ def _record(
         models=json.dumps(changed),
         job=task.job,
         at=now(),
+        project=before.project if before else "",
     )
 
 
@@ -175,7 +187,7 @@ def _require_applied(task: Task, engine: Engine, plan: Plan) -> None:
 
 
 def _finish(
-    task: Task, engine: Engine, state: State, row: ApplyRow, lines: Lines, reason: Reason, resumed: bool
+    task: Task, engine: Engine, state: State, row: ApplyRow, lines: Lines, reason: Reason, project: str, resumed: bool
 ) -> Result:
     """Audits what was changed and not audited just now, then closes the record. Done once per apply."""
     environment = engine.environment(task.environment)
@@ -189,7 +201,8 @@ def _finish(
             first = failed[0]
             message = f"Applied, but {first.model}: {first.message}"
             raise Problem(Reason.AUDIT_FAILED, message, failures=failed, work=work)
-    state.record_apply(dataclasses.replace(row, phase="done", at=now()))
+    state.record_apply(dataclasses.replace(row, phase="done", at=now(), project=project))
+    state.forget_projects()
     seen = horizon.look(task, engine, environment, computed=True, signals=engine.recorder.counts.blocked)
     work = dataclasses.replace(work, next_run=seen.next_run, intervals_behind=seen.behind, blocked=seen.blocked)
     return Result(task.kind, reason, f"Applied as plan {work.plan_id}; {work.batches} batches computed.", work=work)

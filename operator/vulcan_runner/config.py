@@ -8,6 +8,7 @@ SQLMesh a finished Config object. What is ignored is listed, never dropped silen
 import os
 import pickle
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +63,11 @@ def writer_prefix(gateway: Gateway) -> str:
     return f"vulcan-w:{digest.of_json(str(gateway.owner))[:10]}:"
 
 
-def build(task: Task, folder: Path | None, connections: Connections, cache: Path) -> tuple[Config, list[str]]:
-    """The Config and the names of the project's settings that are ignored. Without a folder: a bare one for runs."""
+def build(
+    task: Task, folder: Path | None, connections: Connections, cache: Path, settings: Mapping[str, Any] | None = None
+) -> tuple[Config, list[str]]:
+    """The Config and the names of the project's settings that are ignored. Without a folder: one of the settings that the
+    state has (`stored`), or a bare one."""
     python, yamls = _project_files(folder)
     ours = _OURS if task.expires else (*_OURS, _TTL)
     texts = {path: load_config_from_yaml(path) for path in yamls}  # some 50 ms each: Jinja, then YAML
@@ -77,7 +81,9 @@ def build(task: Task, folder: Path | None, connections: Connections, cache: Path
     gateways = {name: _gateway(task.gateway, connections, kept)}
     gateways |= {other: GatewayConfig(connection=c) for other, c in connections.additional.items()}
     if folder is None:
-        config = config.copy(update={"model_defaults": ModelDefaultsConfig(dialect=connections.warehouse.DIALECT)})
+        said_then = dict(settings or {})
+        dialect = said_then.pop("dialect", None) or connections.warehouse.DIALECT
+        config = Config(model_defaults=ModelDefaultsConfig(dialect=dialect), **said_then)
     return _finished(config, task, {k.lower(): g for k, g in gateways.items()}, cache), ignored
 
 

@@ -30,6 +30,7 @@ from vulcan_runner.journal import Journal
 from vulcan_runner.problem import Problem
 from vulcan_runner.secrets import cut, without_data
 from vulcan_runner.stop import Stop
+from vulcan_runner.stored import Stored
 
 SQLMESH_VERSION = importlib.metadata.version("sqlmesh")
 SQLGLOT_VERSION = importlib.metadata.version("sqlglot")
@@ -76,15 +77,17 @@ class Engine:
 
     def __init__(
         self, task: Task, folder: Path | None, connections: config.Connections, work: Path,
-        recorder: Recorder, stop: Stop, journal: Journal,
+        recorder: Recorder, stop: Stop, journal: Journal, kept: Stored | None = None,
     ) -> None:  # fmt: skip
         cache = work / "cache" / ((task.source and task.source.digest) or "none").replace(":", "-")
         cache.mkdir(parents=True, exist_ok=True)
         set_console(recorder)
         self.recorder = recorder
-        self.config, self.ignored = config.build(task, folder, connections, cache)
+        self.config, self.ignored = config.build(task, folder, connections, cache, kept.settings if kept else None)
         root = (folder or work / "empty").absolute()
         root.mkdir(parents=True, exist_ok=True)
+        if kept is not None:
+            kept.lay_out(root)
         self.context = _Context(paths=[root], config={root: self.config}, gateway=task.gateway.sqlmesh_name, load=False)
         self.context.stop, self.context.journal = stop, journal
         self.catalog: str | None = None

@@ -1,8 +1,8 @@
 """What Vulcan itself keeps in the state database, beside SQLMesh's tables: who owns it, what was applied, what is in
 flight. Works on any engine through SQLMesh's adapter; tables are made when they are first written.
 
-Called by `guard` (owner, identity), `applying` (apply record) and `journal`. Reads need no lock; writers hold the
-gateway's lock (`lock`). SQLMesh neither sees nor minds these tables.
+Called by `guard` (owner, identity), `applying` (apply record, project), `stored` and `journal`. Reads need no lock; writers
+hold the gateway's lock (`lock`). SQLMesh neither sees nor minds these tables.
 """
 
 import threading
@@ -35,7 +35,8 @@ class OwnerRow:
 
 @dataclass(frozen=True)
 class ApplyRow:
-    """Table `_vulcan_apply`: the last apply of an environment. `phase`: started | done. `models`: the changed ones."""
+    """Table `_vulcan_apply`: the last apply of an environment. `phase`: started | done. `models`: the changed ones.
+    `project`: digest of what is stored of the project that the environment has, also while the next apply is under way."""
 
     environment: str
     token: str
@@ -46,6 +47,15 @@ class ApplyRow:
     models: str
     job: str
     at: str
+    project: str = ""
+
+
+@dataclass(frozen=True)
+class ProjectRow:
+    """Table `_vulcan_project`: see `stored`, which packs it."""
+
+    digest: str
+    packed: str
 
 
 @dataclass(frozen=True)
@@ -60,8 +70,14 @@ class InFlightRow:
     end_at: str
 
 
-Row = OwnerRow | ApplyRow | InFlightRow
-_TABLES: dict[type[Row], str] = {OwnerRow: "_vulcan_owner", ApplyRow: "_vulcan_apply", InFlightRow: "_vulcan_inflight"}
+Row = OwnerRow | ApplyRow | ProjectRow | InFlightRow
+_TABLES: dict[type[Row], str] = {
+    OwnerRow: "_vulcan_owner",
+    ApplyRow: "_vulcan_apply",
+    ProjectRow: "_vulcan_project",
+    InFlightRow: "_vulcan_inflight",
+}
+_LONG = ("models", "packed")
 
 
 class State:
@@ -121,6 +137,23 @@ class State:
         if self.adapter.table_exists(self._table(ApplyRow)):
             self._delete(ApplyRow, {"environment": environment})
 
+    def project(self, digest: str) -> str | None:
+        """What is stored of a project, packed."""
+        rows = self._rows(ProjectRow, {"digest": digest})
+        return rows[0].packed if rows else None
+
+    def keep_project(self, row: ProjectRow) -> None:
+        """Kept while an environment has it."""
+        if self.project(row.digest) is None:
+            self._insert(row)
+
+    def forget_projects(self) -> None:
+        """Those that no environment has any more."""
+        used = {row.project for row in self._rows(ApplyRow)}
+        for row in self._rows(ProjectRow):
+            if row.digest not in used:
+                self._delete(ProjectRow, {"digest": row.digest})
+
     def in_flight(self) -> list[InFlightRow]:
         return self._rows(InFlightRow)
 
@@ -168,7 +201,7 @@ class State:
     def _create(self, kind: type[Row]) -> None:
         text = exp.DataType.build(index_text_type(self.adapter.dialect))
         long = exp.DataType.build("text")
-        columns = {f.name: long if f.name == "models" else text for f in fields(kind)}
+        columns = {f.name: long if f.name in _LONG else text for f in fields(kind)}
         self.adapter.create_state_table(self._table(kind), columns)
 
 

@@ -15,7 +15,7 @@ from vulcan_contract import report as reports
 from vulcan_contract.reasons import Reason
 from vulcan_contract.result import Result
 from vulcan_contract.task import Task, TaskKind
-from vulcan_runner import applying, failures, guard, lock, planning, resolving, running, summary
+from vulcan_runner import applying, failures, guard, lock, planning, resolving, running, stored, summary
 from vulcan_runner.config import Connections, application_name, writer_prefix
 from vulcan_runner.console import Recorder
 from vulcan_runner.engine import Engine, environment_name
@@ -82,12 +82,14 @@ def _plan(shell: Shell) -> Result:
         built = planning.build(task, engine, lines, tests_run)
         adopted = bool(applying.adopted(task, engine, state))
         found = summary.summarise(task, built, engine, identity, adopted)
+        if stored.is_news(stored.of(engine.config, folder), state, task.environment):
+            found = dataclasses.replace(found, has_changes=True, project_changed=True)
         full, omitted = summary.full_report(task, built, engine, found)
         engine.close()
     frames, sha256, _ = reports.frames(shell.scrub.tree(full), task.nonce)
     for line in frames:
         print(line)
-    reason = Reason.SUCCEEDED if built.has_work else Reason.NO_CHANGES
+    reason = Reason.SUCCEEDED if found.has_changes else Reason.NO_CHANGES
     return Result(
         task.kind, reason, _plan_words(found), summary=found, report_sha256=sha256, report_omitted=omitted,
         digest=task.source.digest if task.source else None,
@@ -102,7 +104,7 @@ def _apply(shell: Shell) -> Result:
         folder = resolving.checked(shell.task, shell.pod)
         engine = _engine(shell, folder, connections, state, journal)
         try:
-            return applying.apply(task, approved, engine, state, identity, shell.lines)
+            return applying.apply(task, approved, engine, state, identity, shell.lines, folder)
         finally:
             engine.close()
 
@@ -110,7 +112,8 @@ def _apply(shell: Shell) -> Result:
 def _run(shell: Shell) -> Result:
     with _state(shell) as (connections, state), _writer(shell, connections, state) as (_, journal):
         folder = resolving.checked(shell.task, shell.pod) if shell.task.source else None
-        engine = _engine(shell, folder, connections, state, journal)
+        kept = stored.of_environment(state, shell.task.environment) if folder is None else None
+        engine = _engine(shell, folder, connections, state, journal, kept)
         try:
             return running.run(shell.task, engine, shell.lines)
         finally:
@@ -187,11 +190,12 @@ def _verify(shell: Shell, state: State) -> str:
 
 
 def _engine(
-    shell: Shell, folder: Path | None, connections: Connections, state: State, journal: Journal | None = None
-) -> Engine:
+    shell: Shell, folder: Path | None, connections: Connections, state: State, journal: Journal | None = None,
+    kept: stored.Stored | None = None,
+) -> Engine:  # fmt: skip
     shell.lines.enter("config")
     journal = journal or Journal(state, shell.task)
-    return Engine(shell.task, folder, connections, shell.pod.work, shell.recorder, shell.stop, journal)
+    return Engine(shell.task, folder, connections, shell.pod.work, shell.recorder, shell.stop, journal, kept)
 
 
 def _plan_words(found: Any) -> str:
@@ -202,4 +206,5 @@ def _plan_words(found: Any) -> str:
         (found.metadata_modified, "with other metadata"), (found.removed, "removed"),
     )  # fmt: skip
     said = ", ".join(f"{count} {word}" for count, word in counts if count) or "no model changed"
+    said += ", settings or materialisations of the project changed" if found.project_changed else ""
     return f"{said}; {found.backfill_intervals} intervals to compute."

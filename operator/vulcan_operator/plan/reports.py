@@ -57,6 +57,8 @@ def _line(summary: PlanSummary) -> str:
         (summary.removed, "removed"),
     ]
     said = [f"{n} {what}" for n, what in parts if n]
+    if summary.project_changed:
+        said.append("settings or materialisations of the project changed")
     if summary.breaking:
         said.append(f"{summary.breaking} breaking")
     if summary.destructive or summary.destructive_count:

@@ -1,0 +1,103 @@
+"""What an apply leaves in the state so that later tasks need no project: its naming and catalogs, and the code of its own
+materialisations. Nothing secret: connections, notification targets and variables are no part of it.
+
+Called by `applying` (which keeps it), `summary` (which says that it changed) and `tasks` (runs lay it out in the pod).
+"""
+
+import base64
+import gzip
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from sqlmesh.core import constants as c
+from sqlmesh.core.config import Config
+
+from vulcan_contract import digest
+from vulcan_contract.reasons import Reason
+from vulcan_runner import project
+from vulcan_runner.problem import Problem
+from vulcan_runner.state import State
+
+_FIELDS = (
+    "snapshot_ttl", "time_column_format", "physical_schema_mapping", "environment_suffix_target",
+    "physical_table_naming_convention", "virtual_environment_mode", "gateway_managed_virtual_layer",
+    "infer_python_dependencies", "environment_catalog_mapping",
+)  # fmt: skip
+_MOST_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The settings as JSON by SQLMesh's names, and the project's Python files if it has materialisations of its own."""
+
+    settings: Mapping[str, Any]
+    files: Mapping[str, bytes]
+
+    @cached_property
+    def digest(self) -> str:
+        """Of all of it."""
+        return digest.of_json([self.settings, digest.of_files(self.files) if self.files else ""])
+
+    def pack(self) -> str:
+        """As a state database keeps it."""
+        files = {path: base64.b64encode(content).decode() for path, content in self.files.items()}
+        text = json.dumps({"settings": self.settings, "files": files}, sort_keys=True)
+        return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+
+    def lay_out(self, folder: Path) -> Path:
+        """The files in a folder of the pod."""
+        for path, content in self.files.items():
+            file = project.within(folder, path)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+        return folder
+
+
+def unpack(packed: str) -> Stored:
+    """Inverse of `Stored.pack`."""
+    data = json.loads(gzip.decompress(base64.b64decode(packed)))
+    return Stored(data["settings"], {path: base64.b64decode(content) for path, content in data["files"].items()})
+
+
+def of(config: Config, folder: Path) -> Stored:
+    """What is to be kept of a project. A materialisation may import any of its modules, so all of them are."""
+    settings = {name: _plain(getattr(config, name)) for name in _FIELDS} | {"dialect": config.dialect}
+    own = any((folder / c.MATERIALIZATIONS).rglob("*.py"))
+    files = {p: f.read_bytes() for p, f in project.files(folder) if _is_code(p)} if own else {}
+    if sum(map(len, files.values())) > _MOST_BYTES:
+        raise Problem(
+            Reason.PROJECT_LOAD_FAILED,
+            f"The project has materialisations of its own and more than {_MOST_BYTES >> 20} MiB of Python files, which the"
+            " state would have to keep for scheduled runs.",
+        )
+    return Stored(settings, files)
+
+
+def of_environment(state: State, environment: str) -> Stored | None:
+    """What the last apply of an environment has kept; None: there was none."""
+    record = state.apply_record(environment)
+    packed = state.project(record.project) if record is not None and record.project else None
+    return unpack(packed) if packed is not None else None
+
+
+def is_news(wanted: Stored, state: State, environment: str) -> bool:
+    """Whether an environment has something else of its project, so that an apply is due although no model changed. One
+    that was never applied by us has nothing, and needs nothing but materialisations."""
+    record = state.apply_record(environment)
+    return wanted.digest != record.project if record is not None and record.project else bool(wanted.files)
+
+
+def _is_code(path: str) -> bool:
+    """config.py is not: nothing of it is needed, and people write passwords into it."""
+    return path.endswith(".py") and path not in project.CONFIG_FILES
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k.pattern if isinstance(k, re.Pattern) else str(k): _plain(v) for k, v in value.items()}
+    return getattr(value, "value", value)
