@@ -47,6 +47,7 @@ def apply(
             kept.digest,
         )  # fmt: skip
         state.record_apply(row)
+        state.forget_projects()
         return Result(task.kind, Reason.NO_CHANGES, "The environment has this revision.", summary=_short(found))
     plan = _allowed(task, approved, built, engine)
     if ours is not None:  # one id for all attempts: each recognises what any of them left

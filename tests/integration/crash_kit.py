@@ -193,6 +193,19 @@ def kill_pod(thing: Thing, job: str) -> None:
     thing.stage.wait_for(kill, f"a process of {job}", 30)
 
 
+def wait_started(thing: Thing, task: str, attempt: int) -> None:
+    """Until the container of an attempt has run: from then on its Job goes its way, whatever the specs say."""
+
+    def look() -> bool:
+        jobs = [job["metadata"]["name"] for job in thing.jobs(task) if label(job, "attempt") == str(attempt)]
+        path = f"/api/v1/namespaces/{thing.system.namespace}/pods?labelSelector=batch.kubernetes.io/job-name"
+        pods = (thing.stage.api.get(f"{path}={jobs[0]}") or {"items": []})["items"] if jobs else []
+        states = [c["state"] for pod in pods for c in pod["status"].get("containerStatuses", [])]
+        return any("waiting" not in state for state in states)
+
+    thing.stage.wait_for(look, lambda: f"attempt {attempt} of {task}; {thing.tell()}", 60)
+
+
 def delete_job(thing: Thing, job: str) -> None:
     """As people do."""
     thing.stage.kubectl("delete", "job", job, "-n", thing.system.namespace, "--wait=false")

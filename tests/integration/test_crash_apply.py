@@ -50,9 +50,7 @@ def killed(module_systems: Systems) -> Killed:
     killed = Killed(thing, thing.wait_plan(120), {})
     assert thing.approve("alice", killed.digest) is None
     for attempt, (name, following) in enumerate(zip(points, [*list(points.values())[1:], ""], strict=True), 1):
-        thing.stage.wait_for(
-            lambda n=attempt: n in kit.outcomes(thing, "apply"), lambda: f"attempt; {thing.tell()}", 60
-        )
+        kit.wait_started(thing, "apply", attempt)
         kit.next_point(system, following)
         thing.wait(lambda s, n=attempt: (s.get("failure") or {}).get("attempts") == n, f"crash {name} is recorded", 90)
         killed.left[name] = left(system)

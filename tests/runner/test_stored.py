@@ -1,5 +1,8 @@
 """What an apply leaves in the state for later: runs go on without the project, with its own materialisations."""
 
+import base64
+import gzip
+
 from tests.runner import projects
 from tests.runner.system import System
 from vulcan_contract.reasons import Reason
@@ -16,7 +19,8 @@ class Worded(CustomMaterialization):
 
     def insert(self, table_name, query_or_df, model, is_first_insert, render_kwargs, **kwargs):
         self.adapter.execute(f"DELETE FROM {table_name}")
-        self.adapter.execute(f"INSERT INTO {table_name} SELECT count(*), '{wording.WORD}' FROM t.days")
+        query = query_or_df.sql(dialect=self.adapter.dialect)
+        self.adapter.execute(f"INSERT INTO {table_name} SELECT days, '{wording.WORD}' FROM ({query}) AS q")
 """
 WORDED = """
 MODEL (name t.worded, kind CUSTOM (materialization 'worded'), columns (days BIGINT, word TEXT), cron '@daily');
@@ -40,7 +44,38 @@ def test_a_run_without_the_project_has_its_materialisations(anywhere: System) ->
     anywhere.write(FILES)
     anywhere.deploy()
     _forget(anywhere)
-    anywhere.query("delete from t.worded")
     ended = anywhere.run(source=None)
     assert ended.result.reason is Reason.SUCCEEDED, ended.result.message
     assert anywhere.query("select days, word from t.worded") == [(3, "own")]
+
+
+def test_a_changed_materialisation_is_a_change_that_needs_an_apply_and_is_run_from_then_on(local: System) -> None:
+    local.write(FILES)
+    local.deploy()
+    assert local.plan().result.reason is Reason.NO_CHANGES
+    local.write({"materializations/wording.py": "WORD = 'new'\n"})
+    planned = local.plan()
+    summary = planned.result.summary
+    assert summary is not None and summary.has_changes and summary.project_changed
+    _forget(local)
+    local.run(source=None)
+    assert local.query("select word from t.worded") == [("own",)]  # not before the apply
+    assert local.apply(planned).result.reason is Reason.NO_CHANGES
+    _forget(local)
+    local.run(source=None)
+    assert local.query("select word from t.worded") == [("new",)]
+    assert len(local.query_state("select digest from sqlmesh._vulcan_project")) == 1
+
+
+def test_configuration_in_python_is_not_kept(local: System) -> None:
+    """People write passwords into it."""
+    python = "from sqlmesh.core.config import Config, ModelDefaultsConfig\nSECRET = 'hush'\n"
+    python += "config = Config(model_defaults=ModelDefaultsConfig(dialect='duckdb', start='3 days ago'))\n"
+    files = {name: text for name, text in FILES.items() if name != "config.yaml"}
+    local.project = None
+    local.write(files | {"config.py": python})
+    local.deploy()
+    ((packed,),) = local.query_state("select packed from sqlmesh._vulcan_project")
+    kept = gzip.decompress(base64.b64decode(packed)).decode()
+    assert "materializations/worded.py" in kept
+    assert base64.b64encode(b"SECRET = 'hush'").decode()[4:16] not in kept and "config.py" not in kept
