@@ -5,6 +5,7 @@ SQLMesh reads at import is set here, before anything imports it. The only place 
 """
 
 import dataclasses
+import gc
 import os
 import signal
 import sys
@@ -37,6 +38,7 @@ _EXIT = {
 
 def main(arguments: list[str]) -> int:
     """Exit codes are vulcan_contract.ExitCode's."""
+    _collect_garbage_rarely()
     pod, lines = Pod.of(), Lines()
     try:
         task = Task.from_json(os.environ.get(PodEnv.TASK, ""))
@@ -60,6 +62,12 @@ def main(arguments: list[str]) -> int:
     for stream in streams:
         stream.finish()
     return ExitCode.SUCCEEDED if result is None else _EXIT[result.outcome]
+
+
+def _collect_garbage_rarely() -> None:
+    """Importing SQLMesh and parsing models make millions of objects that stay: looking through them at Python's default
+    of every 700 new ones is a fifth of a short task's time."""
+    gc.set_threshold(100_000, 20, 100)
 
 
 def _fetch(task: Task, pod: Pod, lines: Lines, scrub: Scrubber) -> Result | None:
