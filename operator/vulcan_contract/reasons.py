@@ -209,19 +209,22 @@ ABOUT: dict[Reason, About] = {
         _NO,
         _NEVER,
         "The state is empty although the warehouse has SQLMesh tables.",
-        "Restore the state database from a backup, or set spec.takeover: empty to start anew.",
+        "Restore the state database from a backup and annotate the gateway with vulcan.dev/probe-requested-at=now, or set"
+        " spec.takeover: empty to start anew.",
     ),
     Reason.STATE_IDENTITY: About(
         _NO,
         _NEVER,
         "The state is not the one this gateway used before.",
-        "Restore the former state database, or set spec.takeover to accept this one.",
+        "Restore the former state database and annotate the gateway with vulcan.dev/probe-requested-at=now, or set"
+        " spec.takeover to accept this one.",
     ),
     Reason.STATE_MIGRATION: About(
         _NO,
         _NEVER,
         "The state was written by an older SQLMesh than the runner's.",
-        "Back up and migrate the state, or use a runner image with the former SQLMesh version.",
+        "Back up and migrate the state, then annotate the gateway with vulcan.dev/probe-requested-at=now; or use a runner"
+        " image with the former SQLMesh version.",
     ),
     Reason.RUNNER_OUTDATED: About(
         _NO,

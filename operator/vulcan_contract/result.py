@@ -48,6 +48,7 @@ class PlanSummary:
     base: str  # sha256 of what the plan starts from
     base_plan_id: str = ""
     has_changes: bool = False
+    unaudited: bool = False  # the last apply is there, but its audits have not passed
     project_changed: bool = False  # its settings or materialisations, which the state keeps for runs
     added: int = 0
     directly_modified: int = 0
@@ -110,7 +111,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class Result:
-    """How a task ended. `reason` decides retries (`reasons.ABOUT`); `transient` narrows ModelFailed to an outage.
+    """How a task ended. `reason` decides retries (`reasons.ABOUT`).
 
     `retry` overrides the table where the runner knows better (a model that failed for a lost connection).
     """

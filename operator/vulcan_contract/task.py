@@ -1,6 +1,6 @@
 """Task: what one Job is to do, from the operator to the runner.
 
-Built by `vulcan_operator.plan.jobs`, read by `vulcan_runner`. It holds no secret: credentials are named (Secret, key)
+Built by `plan.launch` and `plan.gateway`, read by `vulcan_runner`. It holds no secret: credentials are named (Secret, key)
 and reach the pod as files. All times are RFC 3339 strings in UTC.
 """
 
@@ -15,7 +15,7 @@ from vulcan_contract.codec import ContractError, decode, encode
 
 
 class TaskKind(enum.StrEnum):
-    """What a Job does. FETCH never is a Job of its own: it is the init container of a task whose source is git."""
+    """What a Job does. Fetching is none: it is the init container of a task whose source is git."""
 
     PROBE = "probe"
     RESOLVE = "resolve"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Type, Why
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.gateway import VulcanGateway
@@ -258,5 +259,7 @@ def waiter_of(found: VulcanGateway | VulcanEnvironment) -> Waiter | None:
     """Its place in the line for the writer slot."""
     task = found.status.task
     if task is None or task.state != "Waiting":
+        return None
+    if found.metadata.deletion_timestamp is not None and task.kind != TaskKind.INVALIDATE:
         return None
     return Waiter(key_of(found), task.priority, task.since)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from vulcan_contract.task import TaskKind
 from vulcan_operator import metrics
+from vulcan_operator.api import names
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.cache import Cache, gateway_of
 from vulcan_operator.intake import KINDS, Intake
@@ -56,7 +57,9 @@ class Collector:
         self._news.set()
 
     async def run(self) -> None:
-        """For ever: sweep when told to, and again a minute after a first finding."""
+        """For ever: sweep when told to, and again a minute after a first finding. Begins with what was left behind while
+        nobody looked."""
+        await self._find_copies()
         while True:
             waits = [at + APART - self._clock.monotonic() for at in self._suspects.values()]
             due = [wait for wait in waits if wait > 0]
@@ -85,6 +88,20 @@ class Collector:
             if self._clock.monotonic() - first >= APART:
                 await self._collect(job)
         await self._clear_copies()
+
+    async def _find_copies(self) -> None:
+        """Copies whose environment is not there any more, in the namespaces of all gateways."""
+        known = {environment.metadata.uid for environment in self._cache.all_environments()}
+        ours = f"{names.MANAGED}=true,{names.INSTALL}={self._install}"
+        for namespace in sorted({gateway.metadata.namespace for gateway in self._cache.all_gateways()}):
+            with contextlib.suppress(errors.KubeError, errors.NotLeader):
+                async for page in self._kube.pages(CONFIG_MAPS, namespace, ours):
+                    for raw in page.items:
+                        uid = raw["metadata"]["labels"].get(names.OWNER_UID, "")
+                        if uid not in known:
+                            self._copies[namespace, raw["metadata"]["name"]] = uid
+        if self._copies:
+            self._news.set()
 
     async def _clear_copies(self) -> None:
         """Those that no unfinished Job may still mount."""

@@ -23,6 +23,7 @@ _EVERY = 3600.0
 _AFTER_TROUBLE = 10.0
 _AFTER_DOUBT = 300.0
 _DOUBTS = 3
+_MOST_APPROVALS = 64  # of the CRD: one more would be refused for its number, which says nothing
 _NO_PLAN = "0" * 64  # the digest of no plan
 MANAGER = "vulcan-approval-selfcheck"
 
@@ -61,7 +62,8 @@ class Guard:
 
     async def check(self) -> bool | None:
         """Try to approve something."""
-        found = [e for e in self._cache.all_environments() if e.metadata.deletion_timestamp is None]
+        living = [e for e in self._cache.all_environments() if e.metadata.deletion_timestamp is None]
+        found = [e for e in living if len(e.spec.approvals) < _MOST_APPROVALS] or living
         self._idle = not found
         if not found:
             return None

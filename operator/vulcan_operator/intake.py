@@ -85,6 +85,7 @@ class Intake:
         raise ValueError(f"{resource.plural} are not cached")
 
     def _is_ours(self, meta: Raw) -> bool:
+        """Objects of users have no such label; what operators make has one."""
         return bool(meta.get("labels", {}).get(names.INSTALL, self.install) == self.install)
 
     def _came(self, resource: Resource, place: Place, uid: str, version: int, raw: Raw) -> None:
@@ -126,7 +127,7 @@ class Intake:
             self.orphan(job)
 
     def _wake_owner(self, uid: str, job: str, namespace: str) -> bool:
-        """By the Job's labels; pods may lack them, their Job does not."""
+        """By the Job's labels; of a pod whose Job is gone by its uid."""
         known = self.cache.jobs.get((namespace, job))
         key = _owner(known) if known is not None else self._owner_by_uid(uid)
         found = self.cache.custom(key) if key is not None else None

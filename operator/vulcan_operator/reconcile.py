@@ -24,13 +24,14 @@ from vulcan_operator.kube.observe import Custom, Observer, Reads
 from vulcan_operator.kube.resources import CUSTOM
 from vulcan_operator.kube.schema import StatusSchema
 from vulcan_operator.kube.views import Unparsable
-from vulcan_operator.plan.actions import Key, Note, Plan
+from vulcan_operator.plan.actions import Key, Note, Plan, SetFinalizer
 from vulcan_operator.plan.seen import EnvironmentSeen, GatewaySeen
 
 PlanGateway = Callable[[GatewaySeen, dt.datetime], Plan[GatewayStatus]]
 PlanEnvironment = Callable[[EnvironmentSeen, dt.datetime], Plan[EnvironmentStatus]]
 AnyPlan = Plan[GatewayStatus] | Plan[EnvironmentStatus]
 _ROUNDS = 8
+_GIVE_UP = dt.timedelta(minutes=10)
 
 
 class PlannerLoops(Exception):
@@ -80,13 +81,26 @@ async def reconcile(ports: Ports, key: Key) -> Next:
             await _write_status(
                 ports, key, found.metadata.resource_version, found.status, tell.unparsable(found, ports.clock.now())
             )
-            return Next()
+            return await _let_go_unread(ports, key, found)
         return await _look(ports, key, found)
     except (errors.Conflict, errors.NotFound):
         await _refresh(ports, key, found.metadata.uid)
         return Next(now=True)
     except AttemptTaken as error:
         return Next(retry=str(error))
+
+
+async def _let_go_unread(ports: Ports, key: Key, found: Unparsable) -> Next:
+    """Deletion always ends, also of what this release cannot read: nobody can invalidate it, so it is let go in time."""
+    meta = found.metadata
+    if meta.deletion_timestamp is None or names.FINALIZER not in meta.finalizers:
+        return Next()
+    ends = meta.deletion_timestamp + _GIVE_UP
+    if ports.clock.now() < ends:
+        return Next(at=ends)
+    others = tuple(f for f in meta.finalizers if f != names.FINALIZER)
+    await ports.executor.run(key, (SetFinalizer(key, meta.resource_version, others),), {})
+    return Next()
 
 
 async def _look(ports: Ports, key: Key, found: Custom) -> Next:

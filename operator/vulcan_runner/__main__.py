@@ -5,13 +5,14 @@ SQLMesh reads at import is set here, before anything imports it. The only place 
 """
 
 import dataclasses
+import functools
 import gc
 import os
 import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from vulcan_contract import ExitCode, PodEnv
@@ -51,7 +52,7 @@ def main(arguments: list[str]) -> int:
     streams = out.install(scrub)
     out.log_through(lines)
     crash.arm(task.kind, lines)
-    work = _fetch if arguments == ["fetch"] else _work
+    work = _fetch if arguments == ["fetch"] else functools.partial(_work, frames=streams[0].verbatim)
     result = _guarded(work, task, pod, lines, scrub)
     lines.enter("end")
     if result is not None:
@@ -80,7 +81,7 @@ def _fetch(task: Task, pod: Pod, lines: Lines, scrub: Scrubber) -> Result | None
     return None
 
 
-def _work(task: Task, pod: Pod, lines: Lines, scrub: Scrubber) -> Result:
+def _work(task: Task, pod: Pod, lines: Lines, scrub: Scrubber, frames: Callable[[Iterable[str]], None]) -> Result:
     _prepare_environment(pod)
     stop = Stop()
     stop.install()
@@ -91,7 +92,7 @@ def _work(task: Task, pod: Pod, lines: Lines, scrub: Scrubber) -> Result:
     from vulcan_runner import tasks
     from vulcan_runner.console import Recorder
 
-    return tasks.run(tasks.Shell(task, pod, lines, scrub, stop, Recorder(lines)))
+    return tasks.run(tasks.Shell(task, pod, lines, scrub, stop, Recorder(lines), frames))
 
 
 def _prepare_environment(pod: Pod) -> None:

@@ -6,7 +6,6 @@ with. Applies nothing that `task.approved` does not cover.
 
 import dataclasses
 import json
-from pathlib import Path
 from typing import Any
 
 from sqlmesh.core.plan import Plan
@@ -21,16 +20,17 @@ from vulcan_runner.engine import Engine
 from vulcan_runner.lines import Lines
 from vulcan_runner.planning import Built
 from vulcan_runner.problem import Problem, Stopped
+from vulcan_runner.resolving import Got
 from vulcan_runner.state import ApplyRow, ProjectRow, State, now
 
 
 def apply(
-    task: Task, approved: Approved, engine: Engine, state: State, identity: str, lines: Lines, folder: Path
+    task: Task, approved: Approved, engine: Engine, state: State, identity: str, lines: Lines, got: Got
 ) -> Result:
     """Succeeded, AlreadyApplied or NoChanges; everything else is raised."""
     engine.connect()
     record, environment = state.apply_record(task.environment), engine.environment(task.environment)
-    kept = stored.of(engine.config, folder)
+    kept = stored.of(engine.config, got.folder)
     state.keep_project(ProjectRow(kept.digest, kept.pack()))
     ours = record if record is not None and record.token == approved.token else None
     if ours and environment and environment.plan_id == ours.plan_id and environment.finalized_ts:
@@ -38,14 +38,13 @@ def apply(
     if ours is not None and not _is_where_it_was_left(ours, approved, environment, identity):
         ours = None
     planning.prepare(task, engine, lines, check=False)
-    built = planning.build(task, engine, lines, tests_run=0)
-    found = summary.summarise(task, built, engine, identity, adopted=False)
+    built = planning.build(task, engine, lines, got.digest, record)
+    found = summary.summarise(task, built, engine, identity, record)
     _require_decided(task, approved, built, found, engine, resumed=ours is not None)
     if not built.has_work:
-        row = ApplyRow(
-            task.environment, approved.token, found.target, found.base, found.base_plan_id, "done", "[]", task.job, now(),
-            kept.digest,
-        )  # fmt: skip
+        row = _recorded(task, approved, record, found, kept.digest, unaudited=built.unaudited)
+        if built.unaudited:
+            return _finish(task, engine, state, row, lines, Reason.SUCCEEDED, kept.digest, resumed=True)
         state.record_apply(row)
         state.forget_projects()
         return Result(task.kind, Reason.NO_CHANGES, "The environment has this revision.", summary=_short(found))
@@ -59,13 +58,32 @@ def apply(
     return _finish(task, engine, state, row, lines, Reason.SUCCEEDED, kept.digest, resumed=ours is not None)
 
 
+def _recorded(
+    task: Task, approved: Approved, record: ApplyRow | None, found: PlanSummary, project: str, *, unaudited: bool
+) -> ApplyRow:
+    """Of an apply that changes no model. What the one before it has left unaudited is still to be audited."""
+    return ApplyRow(
+        environment=task.environment,
+        token=approved.token,
+        target=found.target,
+        base=found.base,
+        plan_id=found.base_plan_id,
+        phase="started" if unaudited else "done",
+        models=record.models if unaudited and record is not None else "[]",
+        job=task.job,
+        at=now(),
+        project=project,
+        ended=(record.ended if record is not None else "") if unaudited else approved.token,
+    )
+
+
 def _is_where_it_was_left(ours: ApplyRow, approved: Approved, environment: Any, identity: str) -> bool:
     """Whether a killed attempt of this apply may be gone on with: nobody else has changed the environment since."""
     if ours.phase == "done":
         return False
     if environment is not None and environment.plan_id == ours.plan_id:
         return True
-    return digests.base(environment, identity) == approved.base
+    return digests.base(environment, identity, ours.ended) == approved.base
 
 
 def _apply(engine: Engine, plan: Plan, lines: Lines) -> None:
@@ -176,6 +194,7 @@ def _record(
         job=task.job,
         at=now(),
         project=before.project if before else "",
+        ended=before.ended if before else "",
     )
 
 
@@ -192,6 +211,8 @@ def _finish(
 ) -> Result:
     """Audits what was changed and not audited just now, then closes the record. Done once per apply."""
     environment = engine.environment(task.environment)
+    row = dataclasses.replace(row, project=project)  # runs have it from now on, whatever the audits say
+    state.record_apply(row)
     work = dataclasses.replace(done(engine), plan_id=environment.plan_id, resumed=resumed)
     if task.audits and row.phase != "done":
         lines.enter("audit")
@@ -202,7 +223,7 @@ def _finish(
             first = failed[0]
             message = f"Applied, but {first.model}: {first.message}"
             raise Problem(Reason.AUDIT_FAILED, message, failures=failed, work=work)
-    state.record_apply(dataclasses.replace(row, phase="done", at=now(), project=project))
+    state.record_apply(dataclasses.replace(row, phase="done", at=now(), ended=row.token))
     state.forget_projects()
     seen = horizon.look(task, engine, environment, computed=True, signals=engine.recorder.counts.blocked)
     work = dataclasses.replace(work, next_run=seen.next_run, intervals_behind=seen.behind, blocked=seen.blocked)
@@ -224,8 +245,3 @@ def done(engine: Engine) -> Work:
 
 def _short(found: PlanSummary) -> PlanSummary:
     return dataclasses.replace(found, models=(), effective={})
-
-
-def adopted(task: Task, engine: Engine, state: State) -> Any:
-    """Whether the environment was there before Vulcan: in SQLMesh's state, without an apply record of ours."""
-    return engine.environment(task.environment) is not None and state.apply_record(task.environment) is None

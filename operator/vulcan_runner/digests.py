@@ -16,13 +16,14 @@ from vulcan_runner.planning import Built
 _VERSION = 1
 
 
-def target(task: Task, built: Built) -> str:
-    """For every model of the resulting environment: name, identifier, category, definition; and what shaped the plan."""
+def target(task: Task, built: Built, source: str) -> str:
+    """For every model of the resulting environment: name, identifier, category, definition; and what shaped the plan.
+    `source`: digest of the project's files as they were got, whatever was known of them before."""
     plan = built.plan
     return digest.of_json(
         {
             "v": _VERSION,
-            "source": task.source.digest if task.source else None,
+            "source": source,
             "image": task.image,
             "sqlmesh": SQLMESH_VERSION,
             "sqlglot": SQLGLOT_VERSION,
@@ -40,12 +41,14 @@ def target(task: Task, built: Built) -> str:
     )
 
 
-def base(before: Any, state_identity: str) -> str:
-    """The environment's record before the plan. A run does not change it, another apply does."""
+def base(before: Any, state_identity: str, ended: str) -> str:
+    """The environment's record before the plan. A run does not change it, another apply does: `ended` is the token of the
+    last one, which moves also when no model changed, so that no approval counts twice."""
     return digest.of_json(
         {
             "v": _VERSION,
             "state": state_identity,
+            "ended": ended,
             "plan": before.plan_id if before else None,
             "finalized": bool(before and before.finalized_ts),
             "snapshots": sorted([s.name, s.identifier] for s in before.snapshots) if before else [],

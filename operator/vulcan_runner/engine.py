@@ -24,7 +24,7 @@ from sqlmesh.utils.errors import CircuitBreakerError
 from vulcan_contract.reasons import Reason
 from vulcan_contract.result import Failure
 from vulcan_contract.task import Task
-from vulcan_runner import config
+from vulcan_runner import config, stored
 from vulcan_runner.console import Recorder
 from vulcan_runner.journal import Journal
 from vulcan_runner.problem import Problem
@@ -57,6 +57,11 @@ class _Context(Context):
         plain.journal = self.journal
         return plain
 
+    def load_kept(self) -> None:
+        """The project's own materialisations, before any snapshot is read: its kind may be a class of theirs. Once."""
+        self._load_materializations()
+        self._loaded = True
+
     def _select_models_for_run(self, select_models: Any, no_auto_upstream: bool, snapshots: Any) -> set[str]:
         """We select by exact names, which need not be parsable as SQLMesh's selectors."""
         return set(select_models)
@@ -83,13 +88,17 @@ class Engine:
         cache.mkdir(parents=True, exist_ok=True)
         set_console(recorder)
         self.recorder = recorder
-        self.config, self.ignored = config.build(task, folder, connections, cache, kept.settings if kept else None)
+        self.config, self.ignored = config.build(
+            task, folder, connections, cache, stored.settings_of(kept) if kept else None
+        )
         root = (folder or work / "empty").absolute()
         root.mkdir(parents=True, exist_ok=True)
         if kept is not None:
             kept.lay_out(root)
         self.context = _Context(paths=[root], config={root: self.config}, gateway=task.gateway.sqlmesh_name, load=False)
         self.context.stop, self.context.journal = stop, journal
+        if kept is not None:
+            self.context.load_kept()
         self.catalog: str | None = None
 
     def connect(self) -> None:

@@ -11,7 +11,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -60,6 +60,14 @@ class Clean(io.TextIOBase):
         with contextlib.suppress(OSError, ValueError):
             self._under.write(clean)
             self._under.flush()
+
+    def verbatim(self, lines: Iterable[str]) -> None:
+        """Whole lines as they are: for what was scrubbed before it was packed."""
+        with self._lock:
+            self.finish()
+            with contextlib.suppress(OSError, ValueError):
+                self._under.writelines(f"{line}\n" for line in lines)
+                self._under.flush()
 
     def flush(self) -> None:
         """Nothing: half a line waits for its end."""

@@ -14,6 +14,7 @@ from vulcan_runner import engine as engines
 from vulcan_runner.engine import Engine
 from vulcan_runner.lines import Lines
 from vulcan_runner.problem import Problem
+from vulcan_runner.state import ApplyRow
 
 REFERENCE = "prod"
 
@@ -26,6 +27,8 @@ class Built:
     before: Any
     tests_run: int
     warnings: tuple[str, ...]
+    unaudited: bool  # the environment has what the last apply gave it, and its audits have not passed
+    source: str  # digest of the project's files as they were got
     destructive: frozenset[str]  # fully qualified names whose physical schema loses columns
 
     @property
@@ -48,7 +51,7 @@ def prepare(task: Task, engine: Engine, lines: Lines, check: bool) -> int:
     return _test(engine, lines) if check and not task.plan.skip_tests else 0
 
 
-def build(task: Task, engine: Engine, lines: Lines, tests_run: int) -> Built:
+def build(task: Task, engine: Engine, lines: Lines, source: str, record: ApplyRow | None, tests_run: int = 0) -> Built:
     """Raises ReferenceMissing, Uncategorized or PlanRejected."""
     lines.enter("plan")
     _require_reference(task, engine)
@@ -57,7 +60,11 @@ def build(task: Task, engine: Engine, lines: Lines, tests_run: int) -> Built:
     builder = engine.builder(task.environment, **_options(task, engine))
     plan = _categorised(task, engine, builder)
     _require_restated(task, plan)
-    return Built(plan, before, tests_run, tuple(_warnings(task, engine, tests_run)), _destructive(engine, plan))
+    unaudited = (
+        record is not None and record.phase != "done" and before is not None and before.plan_id == record.plan_id
+    )
+    warnings = tuple(_warnings(task, engine, tests_run))
+    return Built(plan, before, tests_run, warnings, unaudited, source, _destructive(engine, plan))
 
 
 def _lint(engine: Engine, lines: Lines) -> None:

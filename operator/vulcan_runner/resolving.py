@@ -3,6 +3,7 @@
 Called by `__main__` (resolve) and `tasks` (checked).
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from vulcan_contract.reasons import Reason
@@ -26,7 +27,15 @@ def resolve(task: Task, pod: Pod, lines: Lines) -> Result:
     return Result(task.kind, Reason.SUCCEEDED, f"Source digest {digest[:19]}{at}.", commit=commit, digest=digest)
 
 
-def checked(task: Task, pod: Pod) -> Path:
+@dataclass(frozen=True)
+class Got:
+    """A project as it is in the pod."""
+
+    folder: Path
+    digest: str
+
+
+def checked(task: Task, pod: Pod) -> Got:
     """The project's folder; raises SourceDigestMismatch when it is not what was resolved."""
     source = _source(task)
     folder = project.locate(pod.project, source, pod.work)
@@ -34,7 +43,7 @@ def checked(task: Task, pod: Pod) -> Path:
     found = project.source_digest(folder)
     if source.digest is not None and found != source.digest:
         raise Problem(Reason.SOURCE_CHANGED, f"The source is {found}, it was resolved to {source.digest}.")
-    return folder
+    return Got(folder, found)
 
 
 def _source(task: Task) -> Source:

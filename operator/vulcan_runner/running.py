@@ -1,7 +1,7 @@
 """The run task: computes what is due in an environment, and says when something is due next.
 
-Called by `tasks` with the writer lock held. Models come from the state, so the project is not parsed; its configuration
-is used if it is in the pod (naming, notification targets, custom materialisations).
+Called by `tasks` with the writer lock held. Models come from the state, so no project is needed; its naming and its
+own materialisations are there, too (`stored`).
 """
 
 import dataclasses

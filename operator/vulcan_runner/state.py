@@ -36,7 +36,8 @@ class OwnerRow:
 @dataclass(frozen=True)
 class ApplyRow:
     """Table `_vulcan_apply`: the last apply of an environment. `phase`: started | done. `models`: the changed ones.
-    `project`: digest of what is stored of the project that the environment has, also while the next apply is under way."""
+    `project`: digest of what is stored of the project that the environment has, `ended`: token of the last apply that
+    ended; both also while the next one is under way."""
 
     environment: str
     token: str
@@ -48,6 +49,7 @@ class ApplyRow:
     job: str
     at: str
     project: str = ""
+    ended: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """What an apply leaves in the state so that later tasks need no project: its naming and catalogs, and the code of its own
 materialisations. Nothing secret: connections, notification targets and variables are no part of it.
 
-Called by `applying` (which keeps it), `summary` (which says that it changed) and `tasks` (runs lay it out in the pod).
+Called by `applying` (which keeps it), `tasks` (a plan says that it changed, a run reads it) and `engine` (which lays it out
+in the pod).
 """
 
 import base64
@@ -98,6 +99,12 @@ def _is_code(path: str) -> bool:
 
 
 def _plain(value: Any) -> Any:
+    """A mapping as pairs: of its patterns the first that matches counts."""
     if isinstance(value, Mapping):
-        return {k.pattern if isinstance(k, re.Pattern) else str(k): _plain(v) for k, v in value.items()}
+        return [[k.pattern if isinstance(k, re.Pattern) else str(k), _plain(v)] for k, v in value.items()]
     return getattr(value, "value", value)
+
+
+def settings_of(kept: Stored) -> dict[str, Any]:
+    """As SQLMesh reads them."""
+    return {k: dict(map(tuple, v)) if isinstance(v, list) else v for k, v in kept.settings.items()}

@@ -18,13 +18,18 @@ from vulcan_runner import digests, names
 from vulcan_runner.config import effective_categorizer
 from vulcan_runner.engine import Engine
 from vulcan_runner.planning import Built
+from vulcan_runner.state import ApplyRow
 
 _DAY_MS = 86_400_000
 _MAX_DIFF = 20_000
 
 
-def summarise(task: Task, built: Built, engine: Engine, identity: str, adopted: bool) -> PlanSummary:
-    """Counts are complete; the contract cuts `models` where the termination message is too small."""
+def summarise(
+    task: Task, built: Built, engine: Engine, identity: str, record: ApplyRow | None, adopted: bool = False
+) -> PlanSummary:
+    """`record`: of the last apply.
+
+    Counts are complete; the contract cuts `models` where the termination message is too small."""
     plan, diff = built.plan, built.plan.context_diff
     changes = _changes(built, engine)
     counted = {kind: sum(c.change == kind for c in changes.values()) for kind in {c.change for c in changes.values()}}
@@ -32,10 +37,11 @@ def summarise(task: Task, built: Built, engine: Engine, identity: str, adopted: 
     removed = [names.display(s.name, engine.catalog) for s in diff.removed_snapshots]
     lost = destructive(built, engine)
     return PlanSummary(
-        target=digests.target(task, built),
-        base=digests.base(built.before, identity),
+        target=digests.target(task, built, built.source),
+        base=digests.base(built.before, identity, record.ended if record is not None else ""),
         base_plan_id=built.before.plan_id if built.before else "",
-        has_changes=built.has_work,
+        has_changes=built.has_work or built.unaudited,
+        unaudited=built.unaudited,
         added=len(diff.added),
         directly_modified=counted.get("DirectlyModified", 0),
         indirectly_modified=counted.get("IndirectlyModified", 0),
@@ -68,9 +74,7 @@ def full_report(task: Task, built: Built, engine: Engine, summary: PlanSummary) 
     models = [_detail(built, engine, change) for change in summary.models]
     whole: dict[str, Any] = {
         "environment": task.environment,
-        "source": {"url": task.source.url, "commit": task.source.commit, "digest": task.source.digest}
-        if task.source
-        else {},
+        "source": {"url": task.source.url, "commit": task.source.commit, "digest": built.source} if task.source else {},
         "target": summary.target,
         "base": summary.base,
         "warnings": list(built.warnings),

@@ -5,7 +5,7 @@ is (`guard`); those that write hold the writer lock for the whole time.
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +40,7 @@ class Shell:
     scrub: Scrubber
     stop: Stop
     recorder: Recorder
+    frames: Callable[[Iterable[str]], None]
 
 
 def run(shell: Shell) -> Result:
@@ -76,23 +77,23 @@ def _plan(shell: Shell) -> Result:
     task, lines = shell.task, shell.lines
     with _state(shell) as (connections, state):
         identity = _verify(shell, state)
-        folder = resolving.checked(shell.task, shell.pod)
-        engine = _engine(shell, folder, connections, state)
+        got = resolving.checked(shell.task, shell.pod)
+        engine = _engine(shell, got.folder, connections, state)
         tests_run = planning.prepare(task, engine, lines, check=True)
-        built = planning.build(task, engine, lines, tests_run)
-        adopted = bool(applying.adopted(task, engine, state))
-        found = summary.summarise(task, built, engine, identity, adopted)
-        if stored.is_news(stored.of(engine.config, folder), state, task.environment):
+        record = state.apply_record(task.environment)
+        built = planning.build(task, engine, lines, got.digest, record, tests_run)
+        adopted = record is None and built.before is not None
+        found = summary.summarise(task, built, engine, identity, record, adopted)
+        if stored.is_news(stored.of(engine.config, got.folder), state, task.environment):
             found = dataclasses.replace(found, has_changes=True, project_changed=True)
         full, omitted = summary.full_report(task, built, engine, found)
         engine.close()
     frames, sha256, _ = reports.frames(shell.scrub.tree(full), task.nonce)
-    for line in frames:
-        print(line)
+    shell.frames(frames)  # past the scrubber: what is in them was scrubbed, and a letter less would spoil them
     reason = Reason.SUCCEEDED if found.has_changes else Reason.NO_CHANGES
     return Result(
         task.kind, reason, _plan_words(found), summary=found, report_sha256=sha256, report_omitted=omitted,
-        digest=task.source.digest if task.source else None,
+        digest=got.digest,
     )  # fmt: skip
 
 
@@ -101,19 +102,18 @@ def _apply(shell: Shell) -> Result:
     if approved is None:
         raise Problem(Reason.CONTRACT_MISMATCH, "An apply without a decision.")
     with _state(shell) as (connections, state), _writer(shell, connections, state) as (identity, journal):
-        folder = resolving.checked(shell.task, shell.pod)
-        engine = _engine(shell, folder, connections, state, journal)
+        got = resolving.checked(shell.task, shell.pod)
+        engine = _engine(shell, got.folder, connections, state, journal)
         try:
-            return applying.apply(task, approved, engine, state, identity, shell.lines, folder)
+            return applying.apply(task, approved, engine, state, identity, shell.lines, got)
         finally:
             engine.close()
 
 
 def _run(shell: Shell) -> Result:
     with _state(shell) as (connections, state), _writer(shell, connections, state) as (_, journal):
-        folder = resolving.checked(shell.task, shell.pod) if shell.task.source else None
-        kept = stored.of_environment(state, shell.task.environment) if folder is None else None
-        engine = _engine(shell, folder, connections, state, journal, kept)
+        kept = stored.of_environment(state, shell.task.environment)
+        engine = _engine(shell, None, connections, state, journal, kept)
         try:
             return running.run(shell.task, engine, shell.lines)
         finally:

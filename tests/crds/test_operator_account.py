@@ -28,11 +28,11 @@ IN_GATEWAYS: dict[tuple[str, str, str], set[str]] = {
     ("batch", "jobs", ""): READ | {"create", "patch", "delete"},
     ("", "pods", ""): READ | {"delete"},
     ("", "pods", "log"): {"get"},
-    ("", "configmaps", ""): {"get", "list", "create", "patch", "delete"},
-    ("coordination.k8s.io", "leases", ""): {"get", "create", "update", "delete"},
+    ("", "configmaps", ""): {"get", "list", "create", "delete"},
+    ("coordination.k8s.io", "leases", ""): {"get", "create", "update"},
 }
 IN_ENVIRONMENTS: dict[tuple[str, str, str], set[str]] = {
-    ("", "configmaps", ""): {"get", "list", "create", "patch", "delete"},
+    ("", "configmaps", ""): {"get", "create", "delete"},
 }
 ASKED = {*EVERYWHERE, *IN_GATEWAYS, ("", "secrets", ""), ("", "serviceaccounts", ""), ("", "serviceaccounts", "token"),
          ("", "pods", "exec"), ("", "nodes", ""), ("apps", "deployments", ""),
@@ -145,6 +145,14 @@ def test_it_may_not_change_spec_under_cover_of_an_approval(operator: User, admin
     answer = operator.patch(document, {"spec": {"suspend": True, "approvals": [item]}})
     assert answer.code == 403
     assert "vulcan-approvals" in answer.message
+
+
+def test_an_empty_list_of_approvals_is_no_cover_either(operator: User, admin: User) -> None:
+    document = environment()
+    assert admin.create(document).ok
+    answer = operator.patch(document, {"spec": {"suspend": True, "approvals": []}})
+    assert answer.code == 403
+    assert "may not change spec" in answer.message
 
 
 def test_the_policy_keeps_it_out_even_with_rights(server: Any, admin: User, account: Any) -> None:

@@ -133,6 +133,16 @@ def test_protected_grants_are_changed_by_approvers(admin: User, carol: User, gra
     assert admin.patch(document, {"spec": {"grants": grants}}).ok
 
 
+def test_a_gateway_with_protected_grants_is_deleted_by_approvers(admin: User, carol: User) -> None:
+    document, other = gateway({"grants": [PROTECTED, DEV]}), gateway({"grants": [DEV]})
+    assert admin.create(document).ok and admin.create(other).ok
+    answer = carol.delete(document)
+    assert answer.code == 403
+    assert "to change, unprotect or remove a protected grant" in answer.message
+    assert carol.delete(other).ok
+    assert admin.delete(document).ok
+
+
 @pytest.mark.parametrize(
     "grants",
     [

@@ -26,6 +26,11 @@ def _prod(**changes: Any) -> Raw:
 
 
 BAD_ENVIRONMENTS = [
+    case(
+        "two images",
+        environment({"project": {"image": IMAGE}, "runner": {"image": "runner:1"}}),
+        "the project's image is the runner's",
+    ),
     case("no project source", environment({"project": {}}), "exactly one of git, configMap, image must be set"),
     case(
         "two project sources",

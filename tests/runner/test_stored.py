@@ -6,6 +6,7 @@ import gzip
 from tests.runner import projects
 from tests.runner.system import System
 from vulcan_contract.reasons import Reason
+from vulcan_contract.task import Source, SourceKind
 
 MATERIALIZATION = """
 import typing as t
@@ -79,3 +80,68 @@ def test_configuration_in_python_is_not_kept(local: System) -> None:
     kept = gzip.decompress(base64.b64decode(packed)).decode()
     assert "materializations/worded.py" in kept
     assert base64.b64encode(b"SECRET = 'hush'").decode()[4:16] not in kept and "config.py" not in kept
+
+
+def test_an_approval_is_for_the_files_that_were_got_also_where_their_digest_was_not_known(local: System) -> None:
+    """A pinned commit is not resolved; another commit with the same models is another source all the same."""
+    unknown = Source(SourceKind.IMAGE)
+    local.write(projects.SMALL)
+    first = local.plan(source=unknown)
+    local.write({"tests/note.txt": "other files, the same models"})
+    second = local.plan(source=unknown)
+    assert first.result.summary is not None and second.result.summary is not None
+    assert first.result.summary.target != second.result.summary.target
+    changed = local.apply(first, source=unknown)
+    assert changed.result.reason is Reason.PLAN_CHANGED
+
+
+def test_a_word_is_used_up_by_the_apply_it_was_for_also_when_no_model_changed(local: System) -> None:
+    local.write(FILES)
+    local.deploy()
+    tokens = []
+    for word in ("a", "b", "a", "b"):
+        local.write({"materializations/wording.py": f"WORD = '{word}'\n"})
+        planned = local.plan()
+        tokens.append(local.approve(planned).token)
+        assert local.apply(planned).result.reason is Reason.NO_CHANGES
+    assert len(set(tokens)) == 4
+
+
+def test_audits_that_did_not_pass_are_not_forgotten_by_another_plan(local: System) -> None:
+    audited = projects.DAYS.replace("grain day)", "grain day, audits (no_rows(blocking := true)))")
+    audit = "AUDIT (name no_rows); SELECT * FROM @this_model WHERE word = 'bad';"
+    local.write(projects.SMALL | {"models/days.sql": audited, "audits/no_rows.sql": audit})
+    local.deploy()
+    ((row,),) = local.query_state("select models from sqlmesh._vulcan_apply")
+    local.query_state(
+        'update sqlmesh._vulcan_apply set phase = \'started\', models = \'["\\"warehouse\\".\\"t\\".\\"days\\""]\''
+    )
+    planned = local.plan()
+    summary = planned.result.summary
+    assert summary is not None and summary.unaudited and summary.has_changes, row
+    ((table,),) = local.query(
+        "select table_schema || '.' || table_name from information_schema.tables where table_name like 't__days%' limit 1"
+    )
+    local.query(f"update {table} set word = 'bad'")
+    assert local.apply(planned).result.reason is Reason.AUDIT_FAILED
+    local.query(f"update {table} set word = 'good'")
+    ended = local.apply(planned)
+    assert ended.result.outcome.value == "Succeeded", ended.result.message
+    assert local.plan().result.reason is Reason.NO_CHANGES
+
+
+def test_a_kind_of_the_projects_own_is_known_to_runs(local: System) -> None:
+    """SQLMesh makes the kind's class from the materialisation's type when it reads a snapshot."""
+    kind = MATERIALIZATION.replace(
+        "from sqlmesh import CustomMaterialization\n", "from sqlmesh import CustomKind, CustomMaterialization\n"
+    ).replace(
+        "class Worded(CustomMaterialization):",
+        "class WordedKind(CustomKind):\n    @property\n    def word(self):\n        return 'of the kind'\n\n\n"
+        "class Worded(CustomMaterialization[WordedKind]):",
+    ).replace("{wording.WORD}", "{model.kind.word}")  # fmt: skip
+    local.write(FILES | {"materializations/worded.py": kind})
+    local.deploy()
+    _forget(local)
+    ended = local.run(source=None)
+    assert ended.result.reason is Reason.SUCCEEDED, ended.result.message
+    assert local.query("select word from t.worded") == [("of the kind",)]

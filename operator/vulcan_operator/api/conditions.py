@@ -64,13 +64,11 @@ class Why(enum.StrEnum):
     RESOLVING = "Resolving"
     PLANNING = "Planning"
     APPLYING = "Applying"
-    RUNNING = "Running"
     PROBING = "Probing"
     INVALIDATING = "Invalidating"
     WAITING_FOR_WRITER = "WaitingForWriter"
     POD_WAITING = "PodWaiting"
     WRITER_UNKNOWN = "WriterUnknown"
-    STOPPING = "Stopping"
     PENDING = "Pending"
     UP_TO_DATE = "UpToDate"
     BEHIND = "IntervalsMissing"
@@ -136,7 +134,6 @@ REASONS: dict[str, About] = {
     Why.RESOLVING: About("The ref is being resolved to a commit.", "Wait."),
     Why.PLANNING: About("The plan is being built.", "Wait."),
     Why.APPLYING: About("The plan is being applied.", "Wait."),
-    Why.RUNNING: About("A scheduled run is in progress.", "Wait."),
     Why.PROBING: About("The connections are being tested.", "Wait."),
     Why.INVALIDATING: About("The environment is being removed from SQLMesh.", "Wait."),
     Why.WAITING_FOR_WRITER: About("Another Job writes on this gateway.", "Wait; see the gateway's activeWriter."),
@@ -145,7 +142,6 @@ REASONS: dict[str, About] = {
         "The node of a Job's pod does not answer, and without a lock in the state database it may still be writing.",
         "Make sure that the node is dead, then run the command in the message; or wait until the node is back or gone.",
     ),
-    Why.STOPPING: About("A Job of it still runs.", "Wait."),
     Why.PENDING: About("It was not looked at yet.", "Wait."),
     Why.UP_TO_DATE: About("Nothing is missing.", "Nothing to do."),
     Why.BEHIND: About("Intervals are missing.", "See RunSucceeded."),

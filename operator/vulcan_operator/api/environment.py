@@ -184,13 +184,14 @@ class EnvironmentSpec(Model):
     deletion_policy: Literal["Retain", "Expire", "Invalidate"] | None = Field(
         None,
         description="When this object is deleted. Retain: nothing happens. Expire: SQLMesh's janitor removes it in "
-        "time. "
-        "Invalidate: views and record are dropped at once; never for prod. Default: Retain where protected or prod, "
-        "else "
-        "Expire.",
+        "time (nothing runs it yet: run `sqlmesh janitor` yourself). "
+        "Invalidate: views and record are dropped at once; never for prod. Default: Retain for prod, else Expire; a "
+        "protected environment is always kept.",
     )
     ttl: PositiveDuration | None = Field(
-        None, description="For previews: after this time since creation nothing is applied any more. Unset: never."
+        None,
+        description="For previews: after this time since the last apply (or creation) nothing is applied any more. Unset: "
+        "never.",
     )
     ttl_action: Literal["Keep", "Delete"] = Field(
         "Keep",
@@ -214,6 +215,10 @@ class VulcanEnvironment(Model):
             cel(
                 "!(has(self.ttl) && has(self.deletionPolicy) && self.deletionPolicy == 'Retain')",
                 "ttl does not go with deletionPolicy: Retain; choose Expire or Invalidate",
+            ),
+            cel(
+                "!has(self.project) || !has(self.project.image) || !has(self.runner) || !has(self.runner.image)",
+                "runner.image does not go with project.image: the project's image is the runner's",
             ),
             cel(
                 "(has(self.revisionFrom) && self.revisionFrom == 'Promotion') != has(self.project)",

@@ -98,6 +98,9 @@ class PlanStatus(Model):
     adopted: bool = Field(False, description="The environment was in state before the operator's first plan.")
     changed: int = Field(0, description="How often the plan changed between decision and apply at this source.")
     why: Message = Field("", description="Why it needs a human, or why not.")
+    approved_by: list[Annotated[str, Field(max_length=512)]] = Field(
+        default=[], max_length=64, description="Who had approved it when its apply was started."
+    )
     operations: list[Annotated[str, Field(max_length=64)]] = Field(
         default=[], max_length=32, description="Ids of the operations in it."
     )
@@ -113,6 +116,9 @@ class AppliedStatus(Model):
     inputs: Annotated[str, Field(max_length=16)] = Field(description="Digest of what it was planned from.")
     plan_id: Annotated[str, Field(max_length=128)] = Field("", description="SQLMesh's plan id.")
     plan_digest: Digest = Field("", description="The plan that was applied.")
+    report: Annotated[str, Field(max_length=253)] = Field(
+        "", description="ConfigMap in this namespace with the report of that plan."
+    )
     time: Timestamp = Field(description="When it was applied.")
     partial: bool = Field(False, description="Whether selectModels left models out.")
     approved_by: list[Annotated[str, Field(max_length=512)]] = Field(

@@ -114,7 +114,8 @@ class Grant(Model):
         None, ge=0, le=10000, description="At most so many environments by this grant. Default: no limit."
     )
     promotions: bool = Field(
-        False, description="Promotions in other namespaces may take revisions from environments of this grant."
+        False,
+        description="Promotions in other namespaces may take revisions from environments of this grant. Not available yet.",
     )
 
 
@@ -127,9 +128,12 @@ class ProbeSpec(Model):
 
 
 class JanitorSpec(Model):
-    """When SQLMesh's janitor removes expired snapshots."""
+    """When SQLMesh's janitor removes expired snapshots. Nothing runs it yet: run `sqlmesh janitor` yourself."""
 
-    schedule: Cron = Field("17 3 * * *", description="Five-field cron, UTC.")
+    schedule: Cron = Field(
+        "17 3 * * *",
+        description="Five-field cron, UTC. Not available yet: nothing runs the janitor, so it has no effect.",
+    )
 
 
 class GatewaySpec(Model):
@@ -171,7 +175,9 @@ class GatewaySpec(Model):
     )
     runner: RunnerSpec = Field(default=RunnerSpec(), description="How Jobs run.")
     probe: ProbeSpec = Field(default=ProbeSpec(), description="When to test the connections.")
-    janitor: JanitorSpec = Field(default=JanitorSpec(), description="When to clean up expired snapshots.")
+    janitor: JanitorSpec = Field(
+        default=JanitorSpec(), description="When to clean up expired snapshots. Not available yet."
+    )
     takeover: Annotated[str, Field(min_length=1, max_length=512)] | None = Field(
         None,
         description="Owner (as shown in the message of StateOwnershipConflict) to take the state from; or `empty` to "

@@ -105,7 +105,7 @@ class RunnerSpec(Model):
     )
     resources: FreeDict | None = Field(
         None,
-        description="Requests and limits of the main container, as in a Pod. Default: the operator's configuration.",
+        description="Requests and limits of each container, as in a Pod. Default: none.",
     )
     node_selector: dict[str, Annotated[str, Field(max_length=63)]] = Field(
         default={}, max_length=32, description="Labels of the nodes Jobs may run on."
@@ -153,6 +153,11 @@ class RunnerSpec(Model):
     )
     deadline: PositiveDuration = Field(
         "6h", description="Longest time a task may take; then it is stopped and goes on in another attempt."
+    )
+    grace_period: PositiveDuration = Field(
+        "5m",
+        description="How long a task that is told to stop (by a drain, or because more urgent work waits) may take to end "
+        "its batch; then it is killed. Longer than the longest batch, it loses nothing.",
     )
     start_deadline: PositiveDuration = Field(
         "5m", description="Longest time until a pod's container has started; then the pod is deleted and tried again."

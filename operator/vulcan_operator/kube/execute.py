@@ -45,10 +45,14 @@ class Executor:
 
         Raises Refused, AttemptTaken, slots.SlotBusy, errors.Retriable or errors.NotLeader.
         """
+        taken: act.TakeSlot | None = None
         for action in actions:
+            taken = action if isinstance(action, act.TakeSlot) else taken
             try:
                 await self._do(key, action, versions)
             except errors.Permanent as error:
+                if taken is not None:  # its Job will not be: others must not wait for it
+                    await self._do(key, act.ReleaseSlot(taken.namespace, taken.gateway, taken.job), versions)
                 raise Refused(f"{type(action).__name__}: {error.message}") from error
 
     async def _do(self, key: Key, action: Action, versions: dict[str, str]) -> None:

@@ -5,6 +5,7 @@ Called by `reconcile`. Decides nothing; what does not exist is None. Live reads 
 
 import base64
 import dataclasses
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -20,6 +21,7 @@ from vulcan_operator.kube.client import Kube, exists
 from vulcan_operator.kube.clock import Clock
 from vulcan_operator.kube.resources import CONFIG_MAPS, JOBS, NAMESPACES, PODS, Raw
 from vulcan_operator.plan.actions import Need
+from vulcan_operator.plan.reports import REPORT_KEY
 from vulcan_operator.plan.seen import (
     ConfigMapSeen,
     EnvironmentSeen,
@@ -126,7 +128,7 @@ class Observer:
         return tuple(j for j in self.cache.jobs.by(found.metadata.uid) if j.namespace == namespace)
 
     def _pods(self, found: Custom) -> tuple[PodSeen, ...]:
-        """By the owner's uid, or for pods that lack the label by their Job."""
+        """By the owner's uid, which is on every pod: it is in the Job's template."""
         namespace = home(found)[0]
         return tuple(p for p in self.cache.pods.by(found.metadata.uid) if p.namespace == namespace)
 
@@ -175,7 +177,9 @@ class Observer:
         plan = found.status.plan if isinstance(found, VulcanEnvironment) else None
         if plan is None or plan.report_ref is None:
             return True
-        return await exists(self.kube, CONFIG_MAPS, found.metadata.namespace, plan.report_ref.name) is not None
+        raw = await exists(self.kube, CONFIG_MAPS, found.metadata.namespace, plan.report_ref.name)
+        packed = _content(raw or {}).get(REPORT_KEY, b"")
+        return hashlib.sha256(packed).hexdigest() == plan.report_ref.sha256
 
     async def _report(self, found: Custom) -> ReportSeen:
         job = found.status.task.job if found.status.task else ""
@@ -189,7 +193,7 @@ class Observer:
         try:
             mark = f"{report.MARK}{pod.nonce}:"
             lines = await self.kube.log(pod.namespace, pod.name, views.main_container(raw), mark, report.MAX_LOG)
-        except errors.Permanent:
+        except (errors.NotFound, errors.Invalid):
             return ReportSeen(None)  # the node has forgotten the log: the planner plans again
         return ReportSeen(report.packed(lines, pod.nonce, sha256))
 

@@ -118,10 +118,11 @@ class Transport:
         began = time.monotonic()
         status = 0
         try:
-            status, answer, retry_after = await self._exchange(request)
-            if status == 401:
-                await self._access.renew()
+            async with asyncio.timeout(request.timeout):  # of both tries together: what comes later is behind the fence
                 status, answer, retry_after = await self._exchange(request)
+                if status == 401:
+                    await self._access.renew()
+                    status, answer, retry_after = await self._exchange(request)
         except (aiohttp.ClientError, TimeoutError, OSError, AccessError) as error:
             self.doubts.trouble()
             raise errors.Unavailable(f"{request.verb} {request.resource}: {_describe(error)}") from error

@@ -63,7 +63,7 @@ def job(raw: Raw) -> JobSeen:
         owner_name=sys.intern(labels.get(names.OWNER_NAME, "")),
         owner_uid=sys.intern(labels.get(names.OWNER_UID, "")),
         task=sys.intern(labels.get(names.TASK, "")), inputs=labels.get(names.INPUTS, ""),
-        attempt=int(labels.get(names.ATTEMPT, "0") or 0), gateway=sys.intern(labels.get(names.GATEWAY, "")),
+        attempt=_attempt(labels.get(names.ATTEMPT, "")), gateway=sys.intern(labels.get(names.GATEWAY, "")),
         install=sys.intern(labels.get(names.INSTALL, "")), state=state,
         reason=condition.get("reason", "") if state is JobState.FAILED else "",
         message=condition.get("message", "") if state is JobState.FAILED else "",
@@ -72,6 +72,11 @@ def job(raw: Raw) -> JobSeen:
         ttl=raw.get("spec", {}).get("ttlSecondsAfterFinished"),
         runner=meta.get("annotations", {}).get(names.RUNNER, ""),
     )  # fmt: skip
+
+
+def _attempt(label: str) -> int:
+    """Labels are anybody's: what is no number of ours is none."""
+    return int(label) if label.isascii() and label.isdecimal() and len(label) < 10 else 0
 
 
 def _job_state(status: Raw) -> tuple[JobState, Raw]:
@@ -91,16 +96,21 @@ def pod(raw: Raw) -> PodSeen:
     broken = next((c for c in inits if c.get("state", {}).get("terminated", {}).get("exitCode")), None)
     ended = (broken or main).get("state", {}).get("terminated", {})
     waiting = _waiting(status, [*inits, main])
-    state = main.get("state", {})
     return PodSeen(
         namespace=sys.intern(meta["namespace"]), name=meta["name"], uid=meta["uid"], job=labels.get(JOB_NAME, ""),
         owner_uid=sys.intern(labels.get(names.OWNER_UID, "")), phase=sys.intern(status.get("phase", "Pending")),
         created=_time(meta.get("creationTimestamp")),
-        started="running" in state or bool(state.get("terminated", {}).get("startedAt")),
+        started=any(_has_run(c) for c in (*inits, main)),
         waiting=waiting[0], waiting_message=waiting[1], termination=ended.get("message", ""),
         exit_code=ended.get("exitCode"), exit_reason=status.get("reason") or ended.get("reason", ""),
         deleted=_time(meta.get("deletionTimestamp")), nonce=meta.get("annotations", {}).get(names.NONCE, ""),
     )  # fmt: skip
+
+
+def _has_run(container: Raw) -> bool:
+    """Whether it runs or ran; fetching a big repository is work, not a start that fails."""
+    state = container.get("state", {})
+    return "running" in state or bool(state.get("terminated", {}).get("startedAt"))
 
 
 def main_container(raw: Raw) -> str:

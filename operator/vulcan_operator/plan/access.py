@@ -47,9 +47,10 @@ def _most_generous(grants: list[Grant]) -> Grant | None:
 
 
 def deletion_policy(environment: VulcanEnvironment, protected: bool) -> str:
-    """Retain | Expire | Invalidate; prod and protected environments default to Retain."""
-    keep = protected or environment.sqlmesh_environment == "prod"
-    return environment.spec.deletion_policy or ("Retain" if keep else "Expire")
+    """Retain | Expire | Invalidate. A protected environment is kept, whatever its spec says; prod is by default."""
+    if protected:
+        return "Retain"
+    return environment.spec.deletion_policy or ("Retain" if environment.sqlmesh_environment == "prod" else "Expire")
 
 
 def runner_image(environment: VulcanEnvironment, gateway: VulcanGateway, default: str) -> str:

@@ -115,7 +115,7 @@ class Context:
         """Whether another environment of the gateway is an applied prod."""
         return any(s.environment == "prod" and s.applied for s in self.seen.siblings)
 
-    def terms(self, job: str = "") -> jobs.Terms:
+    def terms(self, kind: str = "", job: str = "") -> jobs.Terms:
         """What the specs of today mean for a Job of this environment."""
         gateway = self.seen.gateway
-        return slot.terms(gateway, self.image, job) if gateway is not None else jobs.Terms()
+        return slot.terms(gateway, self.image, kind, job) if gateway is not None else jobs.Terms()

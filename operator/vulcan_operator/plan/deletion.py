@@ -12,8 +12,8 @@ from vulcan_operator.api import names
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import EnvironmentStatus
 from vulcan_operator.api.fields import TaskStatus
-from vulcan_operator.plan import gates, jobs, launch, schedule, slot, tidy, verdicts
-from vulcan_operator.plan.actions import DeleteConfigMap, Note, SetFinalizer, StopPods
+from vulcan_operator.plan import gates, jobs, launch, schedule, slot, verdicts
+from vulcan_operator.plan.actions import Note, SetFinalizer, StopPods
 from vulcan_operator.plan.context import Context
 from vulcan_operator.plan.jobs import Progress
 from vulcan_operator.plan.status import Draft, Verdict
@@ -42,9 +42,13 @@ def plan_deletion(
 ) -> Draft[EnvironmentStatus]:
     """The next step towards the object's end; `progress`: of its Job that still runs, which is awaited."""
     if names.FINALIZER not in context.environment.metadata.finalizers:
-        return draft  # others hold it
+        # Others hold it; it starts nothing any more, so it must not stand in anybody's way either.
+        waits = draft.status.task is not None and draft.status.task.state == "Waiting"
+        return draft.having(task=None) if waits else draft
     deleted = context.environment.metadata.deletion_timestamp
     assert deleted is not None
+    if context.deletion_policy != "Invalidate":
+        return _let_go(draft, context)  # the spec was changed and nobody had looked at it before the deletion
     gone = _gone(draft, context, deleted)
     if gone is not None:
         note = Note(
@@ -66,10 +70,8 @@ def plan_deletion(
 
 
 def _let_go(draft: Draft[EnvironmentStatus], context: Context) -> Draft[EnvironmentStatus]:
-    copies = sorted(set(tidy.copy_names(context.environment, context.environment.status)))
-    return draft.then(
-        *(DeleteConfigMap(context.gateway_namespace, name) for name in copies), _finalizers(context, with_ours=False)
-    )
+    """Copies of its project go with their owner, or `collect` clears them away."""
+    return draft.then(_finalizers(context, with_ours=False))
 
 
 def _await(draft: Draft[EnvironmentStatus], context: Context, progress: Progress) -> Draft[EnvironmentStatus]:

@@ -108,7 +108,7 @@ def _start(draft: Draft[EnvironmentStatus], context: Context, want: wants.Want) 
         inputs=want.inputs,
         attempt=attempt,
         state="Started",
-        priority=slot.aged(rank, since, context.now),
+        priority=int(rank),
         since=since,
         request=want.request,
         due=want.due,
@@ -117,7 +117,9 @@ def _start(draft: Draft[EnvironmentStatus], context: Context, want: wants.Want) 
     ready = launch.launch(draft.having(task=task), context, task)
     if ready is None:
         return draft.having(task=None)
-    if ready.needs or ready.actions != draft.actions:
+    if ready.needs:
         return ready
-    queued = task.model_copy(update={"state": "Waiting", "priority": int(rank)})
+    if ready.actions != draft.actions:  # it keeps the class it has risen to
+        return ready.having(task=task.model_copy(update={"priority": slot.aged(rank, since, context.now)}))
+    queued = task.model_copy(update={"state": "Waiting"})
     return draft.having(task=queued).again(context.now + _SLOT_CHECK)

@@ -141,9 +141,9 @@ def reference_missing(context: Context) -> Verdict | None:
 
 
 GATES: tuple[Gate, ...] = (
-    suspended,
     gateway_missing,
-    not_granted,
+    not_granted,  # before suspended: who may not use the gateway must be known as such to the others
+    suspended,
     name_taken,
     quota,
     image_not_allowed,

@@ -14,7 +14,7 @@ from vulcan_contract.result import Result
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api import names
 from vulcan_operator.api.fields import TaskStatus, parse_duration
-from vulcan_operator.api.gateway import GatewayStatus, ProbeStatus, VulcanGateway
+from vulcan_operator.api.gateway import GatewayStatus, ProbeStatus
 from vulcan_operator.plan import ended, gateway_status, jobs, preempt, schedule, slot, tasks, tidy
 from vulcan_operator.plan.actions import Key, Kind, Need, Note, Plan, ReleaseSlot, TakeSlot
 from vulcan_operator.plan.jobs import Progress, Stage
@@ -38,7 +38,7 @@ def plan_gateway(seen: GatewaySeen, now: dt.datetime) -> Plan[GatewayStatus]:
     """The Plan for one gateway."""
     draft = Draft(seen.gateway.status)
     if seen.denied is not None:
-        return gateway_status.finish(draft, seen, now, None, probe_inputs(seen.gateway)).plan()
+        return gateway_status.finish(draft, seen, now, None, probe_inputs(seen)).plan()
     if seen.gateway.metadata.deletion_timestamp is not None:
         return draft.plan()
     draft, progress = _in_hand(draft, seen, now)
@@ -49,7 +49,7 @@ def plan_gateway(seen: GatewaySeen, now: dt.datetime) -> Plan[GatewayStatus]:
     if draft.needs:
         return draft.plan()
     draft = preempt.preempt(_tidy(draft, seen, now), seen, now)
-    return gateway_status.finish(draft, seen, now, progress, probe_inputs(seen.gateway)).plan()
+    return gateway_status.finish(draft, seen, now, progress, probe_inputs(seen)).plan()
 
 
 def _tidy(draft: Draft[GatewayStatus], seen: GatewaySeen, now: dt.datetime) -> Draft[GatewayStatus]:
@@ -61,16 +61,16 @@ def _image(seen: GatewaySeen) -> str:
     return seen.gateway.spec.runner.image or seen.settings.runner_image
 
 
-def _terms(seen: GatewaySeen, job: str = "") -> jobs.Terms:
-    return slot.terms(seen.gateway, _image(seen), job)
+def _terms(seen: GatewaySeen, kind: str = "", job: str = "") -> jobs.Terms:
+    return slot.terms(seen.gateway, _image(seen), kind, job)
 
 
-def probe_inputs(gateway: VulcanGateway) -> str:
-    """Digest of what a probe tests."""
-    spec = gateway.spec
+def probe_inputs(seen: GatewaySeen) -> str:
+    """Digest of what a probe tests, and with which image."""
+    gateway, spec = seen.gateway, seen.gateway.spec
     parts: list[Any] = [spec.connection.to_json(), spec.state_connection.to_json(), spec.takeover, gateway.sqlmesh_name]
     parts += [a.to_json() for a in spec.additional_connections]
-    parts += [spec.planning.to_json() if spec.planning else None, spec.runner.image]
+    parts += [spec.planning.to_json() if spec.planning else None, _image(seen)]
     return of_json(parts)[:16]
 
 
@@ -80,7 +80,7 @@ def _in_hand(
     task = draft.status.task
     if task is None or task.state == "Waiting":
         return draft, None
-    terms = _terms(seen, task.job)
+    terms = _terms(seen, task.kind, task.job)
     progress = jobs.classify(task, seen.jobs, seen.pods, terms, now)
     match progress.stage:
         case Stage.PENDING | Stage.RUNNING:
@@ -144,7 +144,7 @@ def _advance(draft: Draft[GatewayStatus], seen: GatewaySeen, now: dt.datetime) -
     """Starts a probe if one of the triggers fires."""
     if gateway_status.suspended(seen, now):
         return draft.having(task=None).again(seen.gateway.spec.suspend_until)
-    inputs = probe_inputs(seen.gateway)
+    inputs = probe_inputs(seen)
     if draft.status.failure is not None and draft.status.failure.inputs != inputs:
         draft = draft.having(failure=None)  # of connections that are not in the spec any more
     why, request, again = _trigger(draft.status, seen, inputs, now)

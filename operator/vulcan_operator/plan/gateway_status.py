@@ -2,7 +2,7 @@
 
 import datetime as dt
 
-from vulcan_contract.reasons import ABOUT, Reason, Retry
+from vulcan_contract.reasons import Reason
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Type, Why
 from vulcan_operator.api.environment import RetrySpec
@@ -15,6 +15,16 @@ from vulcan_operator.plan.status import Draft, Verdict
 
 # Probes are cheap and everything waits for them: retried sooner than an environment's tasks.
 RETRY = RetrySpec(limit=100, backoff="10s", max_backoff="2m")
+
+
+# Conflicts about ownership, identity or versions: the databases answered.
+_ANSWERED = {
+    Reason.STATE_OWNERSHIP,
+    Reason.STATE_LOST,
+    Reason.STATE_IDENTITY,
+    Reason.STATE_MIGRATION,
+    Reason.RUNNER_OUTDATED,
+}
 
 
 def suspended(seen: GatewaySeen, now: dt.datetime) -> bool:
@@ -97,8 +107,7 @@ def _reached(state: GatewayStatus) -> dict[str, tuple[str, str, str]]:
         return {Type.WAREHOUSE: unknown, Type.STATE: blame}
     if failure.reason == Reason.WAREHOUSE_UNREACHABLE:
         return {Type.WAREHOUSE: blame, Type.STATE: unknown}
-    if ABOUT[Reason(failure.reason)].retry is Retry.NEVER:
-        # A conflict about ownership, identity or versions: the databases answered.
+    if failure.reason in _ANSWERED:
         reached = ("True", str(Why.REACHED), "")
         return {Type.WAREHOUSE: reached, Type.STATE: reached}
     return {Type.WAREHOUSE: unknown, Type.STATE: unknown}

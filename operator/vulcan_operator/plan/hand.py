@@ -11,7 +11,7 @@ from vulcan_contract.result import Result
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.environment_status import EnvironmentStatus
 from vulcan_operator.api.fields import TaskStatus
-from vulcan_operator.plan import approval, jobs, record, reports, slot, tasks
+from vulcan_operator.plan import jobs, record, reports, slot, tasks
 from vulcan_operator.plan.actions import Need, ReleaseSlot, WriteConfigMap
 from vulcan_operator.plan.context import Context
 from vulcan_operator.plan.ended import Ended, audit_note
@@ -32,7 +32,7 @@ def in_hand(draft: Draft[EnvironmentStatus], context: Context) -> Hand:
     task, seen = draft.status.task, context.seen
     if task is None or task.state == "Waiting":
         return Hand(draft)
-    terms = context.terms(task.job)
+    terms = context.terms(task.kind, task.job)
     progress = jobs.classify(task, seen.jobs, seen.pods, terms, context.now)
     match progress.stage:
         case Stage.PENDING | Stage.RUNNING:
@@ -98,7 +98,7 @@ def _record(
 
 def _approved_by(context: Context) -> tuple[str, ...]:
     plan = context.environment.status.plan
-    return approval.approvers(plan, context.environment.spec) if plan is not None else ()
+    return tuple(plan.approved_by) if plan is not None else ()
 
 
 def _settled_inputs(context: Context) -> str | None:

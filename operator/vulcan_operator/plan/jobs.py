@@ -28,6 +28,7 @@ class Terms:
     start_deadline: dt.timedelta = dt.timedelta(minutes=5)
     runner: str = ""  # manifest.runner_digest of today; "": not compared
     fenced: bool = True  # nothing gets hurt if its pod, whose node is dead, should still run
+    gateway: str = ""  # whose Job it is
 
     def is_outdated(self, job: JobSeen) -> bool:
         """Whether a Job was made with an image or settings that the spec does not have any more."""
@@ -114,10 +115,9 @@ def _on_dead_node(task: TaskStatus, job: JobSeen | None, pod: PodSeen, terms: Te
             task.kind, Reason.LOST, f"pod {pod.name} was told to stop and its node does not say that it has"
         )
         return Progress(Stage.ENDED, result=result, job=job, pod=pod)
-    gateway = job.gateway if job is not None else "NAME"
     detail = (
         f"the node of pod {pod.name} does not answer, and nothing in the state database fences off what it may still"
-        f" write. When it is certainly dead: kubectl annotate vulcangateway {gateway} -n {pod.namespace} --overwrite"
+        f" write. When it is certainly dead: kubectl annotate vulcangateway {terms.gateway} -n {pod.namespace} --overwrite"
         f" {names.WRITER_GONE}={task.job}"
     )
     return Progress(Stage.RUNNING, detail, Why.WRITER_UNKNOWN, job=job, pod=pod)
@@ -137,7 +137,9 @@ def _why_waiting(pod: PodSeen | None) -> str:
 def _stuck(task: TaskStatus, pod: PodSeen | None, detail: str, terms: Terms) -> Result:
     pulling = pod is not None and pod.waiting in _PULL
     reason = Reason.IMAGE_PULL_FAILED if pulling else Reason.POD_NOT_STARTED
-    what = detail or ("no node took the pod" if pod is not None else "no pod was created (quota or admission)")
+    starting = "a volume of the pod is missing (a ConfigMap of runner.caBundle or runner.volumes), or its image is slow"
+    unseen = starting if pod is not None and pod.waiting else "no node took the pod"
+    what = detail or (unseen if pod is not None else "no pod was created (quota or admission)")
     return Result(task.kind, reason, f"not started within {terms.start_deadline}: {what}")
 
 

@@ -12,7 +12,7 @@ from vulcan_contract.task import TaskKind
 from vulcan_operator.api import API_VERSION, names
 from vulcan_operator.api.environment_status import EnvironmentStatus
 from vulcan_operator.api.fields import TaskStatus
-from vulcan_operator.plan import approval, slot, tasks, tidy
+from vulcan_operator.plan import slot, tasks, tidy
 from vulcan_operator.plan.actions import Action, CreateJob, Need, ReleaseSlot, TakeSlot, WriteConfigMap
 from vulcan_operator.plan.context import Context
 from vulcan_operator.plan.manifest import JobParts, build_job
@@ -89,8 +89,7 @@ def _task(status: EnvironmentStatus, context: Context, task: TaskStatus, kind: T
     if kind is TaskKind.APPLY:
         if plan is None or plan.digest.removeprefix("sha256:")[:16] != task.inputs:
             return None
-        by = approval.approvers(plan, environment.spec)
-        approved = tasks.approved_of(environment, plan, by_human=bool(by))
+        approved = tasks.approved_of(environment, plan, by_human=bool(plan.approved_by))
         operations = tuple(o for o in operations if o.id in plan.operations)
     return contract.Task(
         kind=kind,

@@ -21,7 +21,16 @@ from vulcan_operator.plan.actions import CreateJob, Key
 _ROOT = "/vulcan"
 _RESULT = "/dev/termination-log"
 _UID = 10001
-_NO_MATTER_OF_STARTING = ("image", "allowedImages", "podLabels", "podAnnotations", "proxy", "deadline", "startDeadline")
+_NO_MATTER_OF_STARTING = (
+    "image",
+    "allowedImages",
+    "podLabels",
+    "podAnnotations",
+    "proxy",
+    "deadline",
+    "gracePeriod",
+    "startDeadline",
+)
 _VOLUME_KINDS = ("emptyDir", "configMap", "persistentVolumeClaim", "secret")
 
 
@@ -105,7 +114,7 @@ def _pod(task: Task, parts: JobParts, runner: RunnerSpec, deadline: int) -> dict
     pod: dict[str, Any] = {
         "restartPolicy": "Never",
         "activeDeadlineSeconds": deadline,
-        "terminationGracePeriodSeconds": 300,
+        "terminationGracePeriodSeconds": int(parse_duration(runner.grace_period).total_seconds()),
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": {

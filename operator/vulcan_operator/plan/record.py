@@ -137,18 +137,20 @@ def _nothing_to_apply(
             inputs=plan.inputs,  # with operations in it, another plan will find out that they are done
             plan_id=summary.base_plan_id,
             plan_digest=(old.plan_digest if old is not None else "") or plan.digest,
+            report=old.report if old is not None else "",
             time=old.time if old is not None else ended.now,
             partial=bool(ended.environment.spec.plan.select_models),
             approved_by=old.approved_by if old is not None else [],
         ),
         "next_run_time": ended.now if old is None else status.next_run_time,
+        "run_failure": None,
         "operations_done": _done(status, plan),
     }
 
 
 def _report_ref(ended: Ended, digest: str) -> ReportRef | None:
     sha = ended.result.report_sha256
-    return ReportRef(name=reports.report_name(ended.environment, digest), sha256=sha) if sha else None
+    return ReportRef(name=reports.report_name(ended.environment, digest, sha), sha256=sha) if sha else None
 
 
 def _applied(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
@@ -170,14 +172,16 @@ def _applied(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
                 inputs=ended.settled_inputs or plan.inputs,
                 plan_id=item.plan_id,
                 plan_digest=plan.digest,
+                report=plan.report_ref.name if plan.report_ref is not None else "",
                 time=ended.now,
                 partial=bool(ended.environment.spec.plan.select_models),
                 approved_by=list(ended.approved_by),
             ),
             "history": [item, *status.history][:_HISTORY],
             "operations_done": _done(status, plan),
-            # Every apply is followed at once by a run.
+            # Every apply is followed at once by a run, whatever became of those before.
             "next_run_time": ended.now,
+            "run_failure": None,
             "observed_plan_id": item.plan_id,
             "intervals_behind": work.intervals_behind if work else status.intervals_behind,
         }

@@ -8,10 +8,12 @@ from vulcan_operator.api import API_VERSION, names
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.environment_status import PlanModelStatus, PlanSummaryStatus
 
+REPORT_KEY = "report.json.gz"
 
-def report_name(environment: VulcanEnvironment, digest: str) -> str:
-    """ConfigMap with the report of a plan."""
-    return f"{environment.metadata.name}-plan-{digest.removeprefix('sha256:')[:12]}"
+
+def report_name(environment: VulcanEnvironment, digest: str, sha256: str) -> str:
+    """ConfigMap with the report of a plan: by the plan and by its own content."""
+    return f"{environment.metadata.name}-plan-{digest.removeprefix('sha256:')[:12]}-{sha256[:8]}"
 
 
 def summary_status(summary: PlanSummary) -> PlanSummaryStatus:
@@ -57,6 +59,8 @@ def _line(summary: PlanSummary) -> str:
         (summary.removed, "removed"),
     ]
     said = [f"{n} {what}" for n, what in parts if n]
+    if summary.unaudited:
+        said.append("audits of the last apply have not passed")
     if summary.project_changed:
         said.append("settings or materialisations of the project changed")
     if summary.breaking:
@@ -83,5 +87,5 @@ def report_manifest(environment: VulcanEnvironment, name: str, packed: bytes) ->
             "ownerReferences": [{**owner, "controller": False, "blockOwnerDeletion": False}],
         },
         "immutable": True,
-        "binaryData": {"report.json.gz": base64.b64encode(packed).decode()},
+        "binaryData": {REPORT_KEY: base64.b64encode(packed).decode()},
     }

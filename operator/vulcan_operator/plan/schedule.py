@@ -20,7 +20,7 @@ def next_tick(cron: str, zone: str, after: dt.datetime) -> dt.datetime:
         local = after.astimezone(zoneinfo.ZoneInfo(zone))
         tick: dt.datetime = next(cronsim.CronSim(cron, local))
         return tick.astimezone(dt.timezone.utc)
-    except (cronsim.CronSimError, zoneinfo.ZoneInfoNotFoundError, ValueError) as error:
+    except (cronsim.CronSimError, zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError: `Europe`
         raise ScheduleError(f"cron {cron!r} in time zone {zone!r}: {error}") from error
     except StopIteration as error:
         raise ScheduleError(f"cron {cron!r} never fires") from error
@@ -43,5 +43,5 @@ def retry_time(failure: FailureStatus, policy: RetrySpec) -> dt.datetime | None:
 def backoff(attempts: int, policy: RetrySpec) -> dt.timedelta:
     """Doubles from `backoff` to `maxBackoff`."""
     base, top = parse_duration(policy.backoff), parse_duration(policy.max_backoff)
-    doubled = base * 2 ** min(max(attempts - 1, 0), 30)
+    doubled = base * 2 ** min(max(attempts - 1, 0), 16)
     return min(doubled, top) if top >= base else base

@@ -66,7 +66,7 @@ class PodSeen:
     owner_uid: str
     phase: str
     created: dt.datetime | None = None
-    started: bool = False  # the main container has run
+    started: bool = False  # one of its containers has run
     waiting: str = ""  # reason a container waits, e.g. ErrImagePull
     waiting_message: str = ""
     termination: str = ""  # termination message of main, or of fetch if that failed

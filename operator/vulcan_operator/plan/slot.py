@@ -51,10 +51,12 @@ def is_fenced(gateway: VulcanGateway, job: str) -> bool:
     return gateway.spec.state_connection.type in _LOCKING or gateway.metadata.annotations.get(names.WRITER_GONE) == job
 
 
-def terms(gateway: VulcanGateway, image: str, job: str) -> jobs.Terms:
-    """What a gateway's spec of today means for a Job that was made earlier."""
+def terms(gateway: VulcanGateway, image: str, kind: str = "", job: str = "") -> jobs.Terms:
+    """What a gateway's spec of today means for a Job that was made earlier; a task that takes no slot hurts nobody."""
     runner = gateway.spec.runner
-    return jobs.Terms(parse_duration(runner.start_deadline), runner_digest(image, runner), is_fenced(gateway, job))
+    harmless = not kind or not needs_slot(TaskKind(kind), gateway) or is_fenced(gateway, job)
+    deadline = parse_duration(runner.start_deadline)
+    return jobs.Terms(deadline, runner_digest(image, runner), harmless, gateway.metadata.name)
 
 
 def my_turn(me: Waiter, others: tuple[Waiter, ...], slot: SlotSeen, job: str, now: dt.datetime) -> bool:

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from vulcan_contract.digest import of_json
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.environment_status import EnvironmentStatus
-from vulcan_operator.plan import reports
 from vulcan_operator.plan.actions import Action, DeleteConfigMap, DeleteJob, KeepJob
 from vulcan_operator.plan.jobs import Terms
 from vulcan_operator.plan.seen import JobSeen, JobState, PodSeen
@@ -49,11 +48,11 @@ def stuck_at(job: JobSeen, pods: tuple[PodSeen, ...], terms: Terms) -> dt.dateti
 def let_go_reports(environment: VulcanEnvironment, after: EnvironmentStatus) -> list[Action]:
     """Reports that status named before and does not name now. They are owned, so a lost deletion costs little."""
     before = environment.status
-    kept = _reports(environment, after)
+    kept = _reports(after)
     plan, applied = before.plan, after.applied
     if plan is not None and plan.report_ref is not None and applied is not None and applied.plan_digest == plan.digest:
         kept |= {plan.report_ref.name}
-    gone = sorted(_reports(environment, before) - kept)
+    gone = sorted(_reports(before) - kept)
     return [DeleteConfigMap(environment.metadata.namespace, name) for name in gone]
 
 
@@ -63,11 +62,9 @@ def let_go_copies(environment: VulcanEnvironment, after: EnvironmentStatus, name
     return [DeleteConfigMap(namespace, name) for name in sorted(copies)]
 
 
-def _reports(environment: VulcanEnvironment, status: EnvironmentStatus) -> set[str]:
+def _reports(status: EnvironmentStatus) -> set[str]:
     names = {status.plan.report_ref.name} if status.plan is not None and status.plan.report_ref is not None else set()
-    if status.applied is not None and status.applied.plan_digest:
-        names.add(reports.report_name(environment, status.applied.plan_digest))
-    return names
+    return names | ({status.applied.report} if status.applied is not None and status.applied.report else set())
 
 
 def copy_name(environment: VulcanEnvironment, digest: str) -> str:

@@ -1,6 +1,7 @@
 """Conditions of an environment from its status: the one place where they are summed up. Pure."""
 
 import datetime as dt
+import re
 
 from vulcan_contract.reasons import Reason
 from vulcan_contract.task import TaskKind
@@ -12,12 +13,14 @@ from vulcan_operator.plan.context import Context
 from vulcan_operator.plan.jobs import Progress
 from vulcan_operator.plan.status import Draft, Verdict, condition, holds, put, summarize
 
+_WHERE = re.compile(r'in the namespace "([^"]+)"')  # the API server's words
 _DOING = {
     TaskKind.RESOLVE: (Why.RESOLVING, "resolving the source"),
     TaskKind.PLAN: (Why.PLANNING, "building the plan"),
     TaskKind.APPLY: (Why.APPLYING, "applying the plan"),
     TaskKind.INVALIDATE: (Why.INVALIDATING, "removing the environment from SQLMesh"),
 }
+_LONG = dt.timedelta(minutes=2)  # what waits shorter for the slot is not worth a word
 # Why a change waits that cannot be told from status alone; it is looked at again when the run has ended.
 _STANDS = (Why.CONFIG_MAP_MISSING, Why.UNPROTECTED, Why.NOT_DETERMINISTIC)
 
@@ -30,15 +33,18 @@ def denied(context: Context) -> Verdict:
 def refusal(answer: str, operator_account: str, namespace: str) -> Verdict:
     """Missing rights with the command that gives them; anything else (quota, admission) in the API server's words."""
     account = operator_account.removeprefix("system:serviceaccount:").partition(":")
+    named = _WHERE.search(answer)
+    where = named.group(1) if named is not None else namespace
+    role = "vulcan-gateway" if where == namespace else "vulcan-environment"
     command = (
-        f"kubectl create rolebinding vulcan-operator --clusterrole=vulcan-gateway"
-        f" --serviceaccount={account[0]}:{account[2]} --namespace={namespace}"
+        f"kubectl create rolebinding vulcan-operator --clusterrole={role}"
+        f" --serviceaccount={account[0]}:{account[2]} --namespace={where}"
     )
     rights = " cannot " in answer
     message = (
-        f"the operator may not work in namespace {namespace}: {command} ({answer[:300]})"
+        f"the operator may not work in namespace {where}: {command} ({answer[:300]})"
         if rights
-        else f"the API server refuses what the operator does in namespace {namespace}; tried again: {answer[:600]}"
+        else f"the API server refuses what the operator does in namespace {where}; tried again: {answer[:600]}"
     )
     return Verdict("False", Why.NOT_AUTHORIZED, message, stalled=rights, reconciling=not rights)
 
@@ -79,22 +85,27 @@ def _verdict(status: EnvironmentStatus, context: Context, progress: Progress | N
         return _settled(status)
     if task.kind == TaskKind.RUN:
         standing = _standing(status, context)
+        if task.state == "Waiting" and context.now - task.since >= _LONG:
+            message = f"run, {task.why}, has waited since {task.since:%Y-%m-%dT%H:%MZ} for {_slot(context)}"
+            return Verdict(standing.ready, Why.WAITING_FOR_WRITER, message, reconciling=True)
         if progress is None or not progress.detail:
             return standing
         return Verdict(standing.ready, progress.why, f"Job {task.job}: {progress.detail}", reconciling=True)
     ready = "Unknown" if status.applied is not None else "False"
     if task.state == "Waiting":
-        slot = context.seen.slot
-        holder = f" ({slot.holder} holds it)" if slot is not None and slot.holder and slot.live else ""
-        message = (
-            f"{task.kind} waits for the writer slot of gateway {context.environment.spec.gateway_ref.name}{holder}"
-        )
-        return Verdict(ready, Why.WAITING_FOR_WRITER, message, reconciling=True)
+        return Verdict(ready, Why.WAITING_FOR_WRITER, f"{task.kind} waits for {_slot(context)}", reconciling=True)
     if progress is not None and progress.detail:
         return Verdict(ready, progress.why, f"Job {task.job}: {progress.detail}", reconciling=True)
     reason, doing = _DOING[TaskKind(task.kind)]
     again = f", attempt {task.attempt}" if task.attempt > 1 else ""
     return Verdict(ready, reason, f"{doing}{again} ({task.why}), Job {task.job}", reconciling=True)
+
+
+def _slot(context: Context) -> str:
+    slot = context.seen.slot
+    why = f", {slot.detail}" if slot is not None and slot.detail else ""
+    holder = f" ({slot.holder} holds it{why})" if slot is not None and slot.holder and slot.live else ""
+    return f"the writer slot of gateway {context.environment.spec.gateway_ref.name}{holder}"
 
 
 def _standing(status: EnvironmentStatus, context: Context) -> Verdict:

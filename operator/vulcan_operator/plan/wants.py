@@ -41,7 +41,6 @@ class Outlook:
     draft: Draft[EnvironmentStatus]
     want: Want | None = None
     verdict: Verdict | None = None
-    approved_by: tuple[str, ...] = ()
 
 
 def next_step(draft: Draft[EnvironmentStatus], context: Context) -> Outlook:
@@ -108,7 +107,8 @@ def _decide(draft: Draft[EnvironmentStatus], context: Context, plan: PlanStatus)
         plan = plan.model_copy(update={"digest": token})
     decision = approval.decide(plan, spec)
     state = "Rejected" if decision.say is approval.Say.NO else "Pending"
-    plan = plan.model_copy(update={"state": state, "why": decision.why[:1024]})
+    by = list(decision.by) if decision.say is approval.Say.GO else []
+    plan = plan.model_copy(update={"state": state, "why": decision.why[:1024], "approved_by": by})
     draft = draft.having(plan=plan)
     match decision.say:
         case approval.Say.NO:
@@ -130,8 +130,7 @@ def _decide(draft: Draft[EnvironmentStatus], context: Context, plan: PlanStatus)
         if not context.seen.report_kept:
             return _gated(draft, context, Want(TaskKind.PLAN, plan.inputs, "the plan's report is gone"), None)
     want = Want(TaskKind.APPLY, plan.digest.removeprefix("sha256:")[:16], decision.why[:256])
-    outlook = _gated(draft, context, want, None)
-    return Outlook(outlook.draft, outlook.want, outlook.verdict, decision.by)
+    return _gated(draft, context, want, None)
 
 
 def _approved_unseen(

@@ -77,7 +77,8 @@ def test_images(image: str | None, allowed: list[str], good: bool) -> None:
         ("prod", None, False, "Retain"),
         ("dev", None, False, "Expire"),
         ("dev", None, True, "Retain"),
-        ("dev", "Invalidate", True, "Invalidate"),
+        ("dev", "Invalidate", True, "Retain"),
+        ("dev", "Invalidate", False, "Invalidate"),
     ],
 )
 def test_deletion_policy(name: str, own: str | None, protected: bool, policy: str) -> None:

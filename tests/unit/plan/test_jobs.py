@@ -18,7 +18,8 @@ from vulcan_operator.plan.actions import DeleteJob, KeepJob
 from vulcan_operator.plan.jobs import Stage, Terms
 from vulcan_operator.plan.seen import JobSeen, JobState, PodSeen
 
-NAMES = st.from_regex(r"[a-z0-9]([-a-z0-9.]{0,60}[a-z0-9])?", fullmatch=True)
+LABEL = "[a-z0-9]([-a-z0-9]{0,9}[a-z0-9])?"
+NAMES = st.from_regex(rf"{LABEL}(\.{LABEL}){{0,4}}", fullmatch=True)
 KINDS = st.sampled_from(list(TaskKind))
 GOOD = builders.planned().to_message()
 
