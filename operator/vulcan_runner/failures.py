@@ -74,6 +74,8 @@ def problem(error: BaseException, stage: str) -> Problem:
                     return Problem(reason, _cut(text))
     if stage in _BY_STAGE and not isinstance(error, (MemoryError, OSError)):
         return Problem(_BY_STAGE[stage], _cut(_first_words(error)))
+    if isinstance(error, sqlmesh_errors.ConfigError):
+        return Problem(Reason.CONFIG_INVALID, _cut(_first_words(error)))
     if isinstance(error, sqlmesh_errors.PlanError):
         return Problem(Reason.PLAN_REJECTED if stage != "apply" else Reason.MODEL_FAILED, _cut(_first_words(error)))
     return Problem(Reason.RUNNER_CRASHED, _cut(f"Stage {stage}: {type(error).__name__}: {without_data(text)}"))

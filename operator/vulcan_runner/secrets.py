@@ -147,12 +147,16 @@ def cut(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
+# Values may hold quotes and newlines, and PostgreSQL doubles neither: what begins with one goes up to the last quote, and
+# what comes after the message itself (DETAIL and the like) goes altogether.
 _DATA = (
-    (re.compile(r"(?m)^\s*(DETAIL|CONTEXT|LINE \d+|HINT|\s*\^).*(?:\n(?!\w+ ?\w*:).*)*"), ""),
+    (re.compile(r"(?s)\n\s*(DETAIL|CONTEXT|HINT|QUERY|WHERE|LINE \d+):.*"), ""),
+    (re.compile(r"(?m)^\s*\^.*$"), ""),
+    (re.compile(r'(?s)(?<=: )".*"'), '"…"'),
+    (re.compile(r'(?is)\b(value|string|row|literal) ".*"'), r'\1 "…"'),
     (re.compile(r"\([^()]*\)=\([^()]*\)"), "(…)=(…)"),
-    (re.compile(r"'(?:[^'\\\n]|''|\\.){0,2000}'"), "'…'"),
-    (re.compile(r'(?<=: )"(?:[^"\n]|""){0,2000}"'), '"…"'),
-    (re.compile(r'(?i)\b(value|key|string|row|literal) "(?:[^"\n]|""){0,2000}"'), r'\1 "…"'),
+    (re.compile(r"'(?:[^'\\]|''|\\.){0,2000}'"), "'…'"),
+    (re.compile(r'(?i)\bkey "(?:[^"\n]|""){0,2000}"'), 'key "…"'),
     (re.compile(r"(?i)\b(value|number|key) -?\d[\d.,:eE+-]*"), r"\1 …"),
 )
 

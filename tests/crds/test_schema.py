@@ -176,8 +176,22 @@ BAD_GATEWAYS = [
         gateway({"additionalConnections": [{"sqlmeshName": "b", **_options(password="x")}]}),
         "options.password: Forbidden: password is a secret",
     ),
-    case("secret as object", gateway({"connection": _options(keyfile_json={"a": "b"})}), "keyfile_json is a secret"),
-    case("DuckDB's secrets", gateway({"connection": _options(secrets={"s": {"type": "s3"}})}), "secrets is a secret"),
+    case(
+        "secret as object", gateway({"connection": _options(keyfile_json={"a": "b"})}), "keyfile_json may hold secrets"
+    ),
+    case(
+        "nested secret",
+        gateway({"connection": _options(connector_config={"s3_secret_access_key": "x"})}),
+        "secrets.connector_config with as: JSON",
+    ),
+    case(
+        "secret in a variable",
+        gateway({"runner.env": [{"name": "PGPASSWORD", "value": "x"}]}),
+        "give it by valueFrom.secretKeyRef",
+    ),
+    case(
+        "DuckDB's secrets", gateway({"connection": _options(secrets={"s": {"type": "s3"}})}), "secrets may hold secrets"
+    ),
     case("DuckDB's secrets as list", gateway({"connection": _options(secrets=[{"type": "s3"}])}), "secrets"),
     case(
         "secret under no field name",

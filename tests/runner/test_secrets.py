@@ -113,6 +113,16 @@ def test_credentials_nobody_told_us_of_are_scrubbed(text: str, clean: str) -> No
             'invalid input syntax for type integer: "alice@x.org"\nLINE 1: SELECT 1',
             'invalid input syntax for type integer: "…"',
         ),
+        (
+            'invalid input syntax for type date: "it\'s "hunter4secret"\nLINE 1: x',
+            'invalid input syntax for type date: "…"',
+        ),
+        (
+            'invalid input syntax for type integer: "line1\n🚀 "quoted" hunter2secret"\nLINE 2: x',
+            'invalid input syntax for type integer: "…"',
+        ),
+        ('bad\nDETAIL:  Key (a)=(x\nnote: secret) exists.\nCONTEXT:  y', "bad"),
+        ("Could not convert string 'one\ntwo secret' to INT32", "Could not convert string '…' to INT32"),
         ('null value in column "a"\nDETAIL:  Failing row contains (7, bob, null).', 'null value in column "a"'),
         ("Could not convert string 'it''s bob' to INT32", "Could not convert string '…' to INT32"),
         ('column "tür 🚪" does not exist', 'column "tür 🚪" does not exist'),

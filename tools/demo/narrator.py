@@ -85,7 +85,7 @@ class Narrator:
                 if live is not None or _news(text) != last:
                     last = _news(text)
                     if live is not None:
-                        live.update(rich.text.Text(text.rstrip()), refresh=True)
+                        live.update(rich.text.Text(text.rstrip(), overflow="fold", no_wrap=False), refresh=True)
                     else:
                         self.show(text, "none")
                 if until():

@@ -12,6 +12,7 @@ from tools.localcluster.cluster import Cluster, ClusterError
 from tools.stand.stand import Operator, Stand
 
 NONPROD, PROD = "analytics-nonprod", "analytics-prod"
+ENGINES = ("postgres", "duckdb")
 _SALES = "select ordered_on, orders, cents from {schema}.daily_sales order by 1 desc limit 3"
 
 
@@ -41,6 +42,9 @@ class Story:
         self.tell.say("CRDs, RBAC and admission policies are applied; the operator runs under its own ServiceAccount:")
         self.operator = self.stand.start_operator()
         self.operator.wait_ready()
+        self.tell.say(
+            "It may create Jobs only where an administrator binds ClusterRole vulcan-gateway, and read no Secret:"
+        )
         account = "system:serviceaccount:vulcan-system:vulcan-operator"
         for question in ("create jobs", "get secrets"):
             self._command(f"kubectl auth can-i {question} --as {account} -n {PROD}", may_fail=True)
@@ -143,12 +147,14 @@ class Story:
         if "shop__dev" in inside:
             raise DemoError("production has schemas of nonproduction")
         mounted = self._secrets_of_jobs()
-        self.tell.say(f"Secrets that Jobs mount, by namespace: {mounted}; no Job has those of the other.")
+        if self.engine == "postgres":
+            self.tell.say(f"Secrets that Jobs mount, by namespace: {mounted}; no Job has those of the other.")
 
     def failure(self) -> None:
         """A broken model, seen in status, then fixed."""
         self.tell.act("A model breaks on dev; status says what, where and what next")
         good, bad = "(n.n + 1)::INT AS quantity", "((n.n + 1) / (n.n - n.n))::INT AS quantity"
+        self.tell.say(f"A commit on branch dev changes models/orders.sql: {good}  ->  {bad}")
         self.project.change("dev", "models/orders.sql", lambda sql: sql.replace(good, bad), "Break orders")
         self._request(NONPROD, "dev", "plan")
         self._watch(
@@ -185,9 +191,7 @@ class Story:
     def _databases(self, name: str, namespace: str) -> systems.Databases:
         if self.engine == "duckdb" and isinstance(self.stand.cluster, Cluster):
             return systems.DuckDBSystem.create(self.stand.cluster, name)
-        if self.engine == "postgres":
-            return systems.PostgresSystem.create(self.stand, name, namespace)
-        raise DemoError(f"ENGINE={self.engine}: use postgres or duckdb (the latter on the local cluster only)")
+        return systems.PostgresSystem.create(self.stand, name, namespace)
 
     def _gateways(self) -> tuple[tuple[str, str], ...]:
         return (NONPROD, "nonproduction"), (PROD, "production")

@@ -39,6 +39,14 @@ class CurrentCluster:
             self.kubectl("delete", "namespace", "-l", f"{MINE}=true", "--ignore-not-found")
         shutil.rmtree(self.state, ignore_errors=True)
 
+    def require_free(self, namespace: str) -> None:
+        """Raises ClusterError for a namespace that somebody else has made."""
+        found = self.kubectl("get", "namespace", namespace, "--ignore-not-found", "-o", "json")
+        if found.strip() and MINE not in json.loads(found)["metadata"].get("labels", {}):
+            raise ClusterError(
+                f"namespace {namespace} exists on this cluster and was not made here; rename or delete it first"
+            )
+
     def kubectl(self, *arguments: str, user: str = "admin", stdin: str | None = None) -> str:
         """The kubectl on PATH; alice and bob by impersonation."""
         program = shutil.which("kubectl")
@@ -86,7 +94,14 @@ class PodServer:
              "spec": {"selector": labels, "ports": [{"port": self.port}]}},
         ]  # fmt: skip
         cluster.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
-        cluster.kubectl("wait", "--for=condition=Ready", f"pod/{name}", "-n", namespace, "--timeout=180s")
+        try:
+            cluster.kubectl("wait", "--for=condition=Ready", f"pod/{name}", "-n", namespace, "--timeout=180s")
+        except ClusterError as error:
+            why = "{.status.containerStatuses[*].state.waiting.reason} {.status.conditions[*].message}"
+            said = cluster.kubectl("get", "pod", name, "-n", namespace, "-o", f"jsonpath={why}").strip()
+            raise ClusterError(
+                f"pod {name} with image {container['image']} is not ready: {said}; POSTGRES_IMAGE names another"
+            ) from error
 
     def create_database(self, database: str, user: str, password: str) -> None:
         """A database that a role of its own owns."""

@@ -65,6 +65,10 @@ class Stand:
         for name in ("namespace", "rbac", "policies"):
             self.kubectl("apply", "--server-side", "-f", str(ROOT / "deploy" / f"{name}.yaml"))
 
+    def in_use(self) -> bool:
+        """Whether somebody's local cluster runs here."""
+        return isinstance(self.cluster, Cluster) and any(line.process for line in self.cluster.status())
+
     def down(self) -> None:
         """End everything, also what a killed process left behind, and delete all data."""
         state = self.cluster.state
@@ -92,7 +96,10 @@ class Stand:
         )
 
     def namespace(self, name: str, *, operator: bool = True, gateway: bool = True) -> None:
-        """A namespace in which the operator may work."""
+        """A namespace in which the operator may work. On somebody's own cluster never one that is there already: `down`
+        deletes what was made here, with all that is in it."""
+        if isinstance(self.cluster, CurrentCluster):
+            self.cluster.require_free(name)
         meta = {"name": name, "labels": {MINE: "true"}}
         objects: Objects = [{"apiVersion": "v1", "kind": "Namespace", "metadata": meta}]
         if operator:

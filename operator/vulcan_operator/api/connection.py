@@ -16,13 +16,18 @@ SECRET_FIELDS = (
     "aws_session_token", "secret_access_key", "session_token", "databricks_connect_access_token", "client_cert_key",
     "ssl_key",
 )  # fmt: skip
-SECRET_OBJECTS = ("keyfile_json", "secrets")  # BigQuery's key as a dict; DuckDB's secret manager
+# BigQuery's key as a dict; DuckDB's secret manager; and dicts that drivers take anything in, keys and tokens as well.
+SECRET_OBJECTS = (
+    "keyfile_json", "secrets", "connector_config", "http_headers", "session_parameters", "odbc_properties",
+    "connection_settings", "config",
+)  # fmt: skip
 
 
 def _forbidden(field: str) -> dict[str, str]:
+    is_, how = ("may hold secrets", " with as: JSON") if field in SECRET_OBJECTS else ("is a secret", "")
     return cel(
         f"!has(self.{field})",
-        f"{field} is a secret: put it into a Secret and name that in secrets.{field}",
+        f"{field} {is_}: put it into a Secret and name that in secrets.{field}{how}",
         reason="FieldValueForbidden",
         fieldPath=f".{field}",
     )

@@ -164,8 +164,7 @@ class EnvironmentSpec(Model):
     approvals: list[ApprovalItem] = Field(
         default=[],
         max_length=64,
-        description="Words on plans. Write them by kubectl vulcan approve, or server-side apply under an own field "
-        "manager.",
+        description="Words on plans. The message of AwaitingApproval is the command that adds one.",
         json_schema_extra=schema(list_type="map", list_keys=["plan", "by"]),
     )
     schedule: ScheduleSpec = Field(

@@ -17,6 +17,13 @@ EnvVar = Annotated[
     Field(
         max_length=3,
         json_schema_extra={
+            "x-kubernetes-validations": [
+                cel(
+                    "!has(self.value) || !self.name.matches('(?i)(password|passwd|secret|token|credential|private_?key)')",
+                    "a variable of this name holds a secret: give it by valueFrom.secretKeyRef",
+                    reason="FieldValueForbidden",
+                )
+            ],
             "required": ["name"],
             "properties": {
                 "name": {

@@ -143,9 +143,7 @@ class PromotionSpec(Model):
     approvals: list[ApprovalItem] = Field(
         default=[],
         max_length=64,
-        description="Words on this promotion's plan. Write them by kubectl vulcan approve, or server-side apply under "
-        "an own "
-        "field manager.",
+        description="Words on this promotion's plan. The message of AwaitingApproval is the command that adds one.",
         json_schema_extra=schema(list_type="map", list_keys=["plan", "by"]),
     )
     on_failure: Literal["Hold", "Rollback"] = Field(

@@ -44,12 +44,12 @@ def failure(previous: FailureStatus | None, task: TaskStatus, result: Result, no
 def message_of(result: Result) -> str:
     """One sentence of what happened and one of what to do."""
     about = ABOUT[result.reason]
-    what = result.message or about.meaning
+    what = " ".join((result.message or about.meaning).split())
     first = result.failures[0] if result.failures else None
     if first is not None and first.model not in what:
         where = f"{first.model} {first.interval}".strip()
         what = f"{what} ({where}: {first.message})"
-    return f"{what.rstrip('.')}. {about.next_step}"
+    return f"{what.rstrip('.?! ')}. {about.next_step}"
 
 
 def audit_note(ended: Ended) -> Note:

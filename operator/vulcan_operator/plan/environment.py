@@ -78,10 +78,10 @@ def _advance(draft: Draft[EnvironmentStatus], context: Context) -> tuple[Draft[E
     expires = context.expired_at(draft.status)
     if spec.ttl_action == "Delete" and expires is not None and expires <= context.now:
         return draft.then(DeleteObject(context.key, meta.uid)), None
-    try:
-        outlook = wants.next_step(draft, context)
-    except schedule.ScheduleError as error:
-        return _idle(draft), Verdict("False", Why.INVALID, f"spec.schedule: {error}", stalled=True)
+    wrong = schedule.problem(spec.schedule, context.now)
+    if wrong is not None:  # before anything is planned: a first backfill may take a day
+        return _idle(draft), Verdict("False", Why.INVALID, f"spec.schedule: {wrong}", stalled=True)
+    outlook = wants.next_step(draft, context)
     if outlook.draft.needs or outlook.want is None:
         return _idle(outlook.draft), outlook.verdict
     # While a run goes on, Ready says what it said of the change that waits.

@@ -6,7 +6,7 @@ import zoneinfo
 import cronsim
 
 from vulcan_contract.reasons import Retry
-from vulcan_operator.api.environment import RetrySpec
+from vulcan_operator.api.environment import RetrySpec, ScheduleSpec
 from vulcan_operator.api.fields import FailureStatus, parse_duration
 
 
@@ -24,6 +24,17 @@ def next_tick(cron: str, zone: str, after: dt.datetime) -> dt.datetime:
         raise ScheduleError(f"cron {cron!r} in time zone {zone!r}: {error}") from error
     except StopIteration as error:
         raise ScheduleError(f"cron {cron!r} never fires") from error
+
+
+def problem(spec: ScheduleSpec, now: dt.datetime) -> str | None:
+    """Why a schedule cannot be kept."""
+    if spec.mode != "Cron" or spec.cron is None:
+        return None
+    try:
+        next_tick(spec.cron.cron, spec.cron.time_zone, now)
+    except ScheduleError as error:
+        return str(error)
+    return None
 
 
 def retry_time(failure: FailureStatus, policy: RetrySpec) -> dt.datetime | None:

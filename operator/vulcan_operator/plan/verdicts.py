@@ -61,6 +61,7 @@ def finish(
         conditions = put(conditions, kind, value, reason, message, generation, now)
     draft = draft.having(
         conditions=conditions,
+        environment=context.environment.sqlmesh_environment,
         observed_generation=meta.generation,
         next_attempt_time=_next_attempt(status, context),
     )

@@ -79,7 +79,7 @@ def _change(draft: Draft[EnvironmentStatus], context: Context) -> Outlook:
     request = context.request("plan", draft.status)
     applied, plan = draft.status.applied, draft.status.plan
     if applied is not None and applied.inputs == inputs and request is None:
-        if plan is not None and plan.inputs != inputs:
+        if plan is not None and plan.inputs != inputs and plan.digest != applied.plan_digest:
             draft = draft.having(plan=None)
         return Outlook(draft.having(failure=None) if draft.status.failure is not None else draft)
     if plan is None or plan.inputs != inputs or request is not None or plan.state not in ("Pending", "Rejected"):
