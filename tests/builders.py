@@ -61,6 +61,20 @@ def environment(name: str = "prod", namespace: str = "data", **spec: Any) -> dic
     }
 
 
+def promotion(name: str = "to-prod", namespace: str = "data", **spec: Any) -> dict[str, Any]:
+    """A VulcanPromotion from staging to prod."""
+    default: dict[str, Any] = {
+        "from": {"environmentRef": {"name": "staging"}},
+        "to": {"environmentRef": {"name": "prod"}},
+    }
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "VulcanPromotion",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": merged(default, spec),
+    }
+
+
 def config_map(name: str = "project", namespace: str = "data", **files: str) -> dict[str, Any]:
     """A project in a ConfigMap."""
     return {

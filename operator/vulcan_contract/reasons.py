@@ -67,6 +67,9 @@ class Reason(enum.StrEnum):
     SOURCE_REF_MISSING = "SourceRefMissing"
     SOURCE_PATH_MISSING = "SourcePathMissing"
     SOURCE_CHANGED = "SourceDigestMismatch"
+    NOT_VIRTUAL_ONLY = "NotVirtualOnly"
+    ROLLBACK_UNAVAILABLE = "RollbackUnavailable"
+    CONFIGURATION_UNKNOWN = "ConfigurationUnknown"
     CANCELLED = "Cancelled"
     PREEMPTED = "Preempted"
     CONTRACT_MISMATCH = "ContractMismatch"
@@ -291,6 +294,24 @@ ABOUT: dict[Reason, About] = {
         _REPLAN,
         "The source the pod got is not the one that was resolved.",
         "It is resolved again.",
+    ),
+    Reason.NOT_VIRTUAL_ONLY: About(
+        _NO,
+        _NEVER,
+        "The promotion would compute more than a catch-up of recent intervals.",
+        "Build the models in the source environment first, or promote with gates.virtualOnly: Optional.",
+    ),
+    Reason.ROLLBACK_UNAVAILABLE: About(
+        _NO,
+        _NEVER,
+        "What the environment had cannot be put back: a snapshot is gone, or its table was altered since.",
+        "Promote or apply the earlier revision again; it is computed anew.",
+    ),
+    Reason.CONFIGURATION_UNKNOWN: About(
+        _NO,
+        _NEVER,
+        "The state has no record of how the revision was applied.",
+        "Apply it in the source environment with this operator first; what others applied keeps no record.",
     ),
     Reason.CANCELLED: About(_STOP, _NOW, "The Job was told to stop.", "It goes on where it stopped."),
     Reason.PREEMPTED: About(_STOP, _NOW, "More urgent work needed the gateway.", "It goes on where it stopped."),

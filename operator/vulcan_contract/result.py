@@ -48,6 +48,8 @@ class PlanSummary:
     base: str  # sha256 of what the plan starts from
     base_plan_id: str = ""
     has_changes: bool = False
+    catch_up_intervals: int = 0  # of a promotion: recent ones, up to what the target has
+    computed: tuple[str, ...] = ()  # of a promotion: models that need more than that
     unaudited: bool = False  # the last apply is there, but its audits have not passed
     project_changed: bool = False  # its settings or materialisations, which the state keeps for runs
     added: int = 0

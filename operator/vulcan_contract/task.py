@@ -22,12 +22,18 @@ class TaskKind(enum.StrEnum):
     PLAN = "plan"
     APPLY = "apply"
     RUN = "run"
+    PROMOTE = "promote"
+    ROLLBACK = "rollback"
+    AUDIT = "audit"
     INVALIDATE = "invalidate"
 
     @property
     def writes(self) -> bool:
         """Whether it changes a warehouse or a state database, so that it needs the gateway's writer slot."""
-        return self in (TaskKind.APPLY, TaskKind.RUN, TaskKind.INVALIDATE)
+        return self in _WRITERS
+
+
+_WRITERS = (TaskKind.APPLY, TaskKind.RUN, TaskKind.PROMOTE, TaskKind.ROLLBACK, TaskKind.INVALIDATE)
 
 
 class SecretForm(enum.StrEnum):
@@ -175,6 +181,24 @@ class Approved:
 
 
 @dataclass(frozen=True)
+class Promotion:
+    """What an earlier apply left in the state and another environment (or the same one again) is to have, without any
+    project: the snapshots of plan `plan_id` of `environment`.
+
+    `virtual_only`: nothing may be computed but a catch-up of at most `max_catch_up` recent intervals. `catch_up`: up to
+    what the target has; without, views change at once and the run that follows computes what is missing (rollback).
+    `expected`: the plan id that the target must still have when it is put back.
+    """
+
+    environment: str
+    plan_id: str
+    virtual_only: bool = True
+    max_catch_up: int = 1000
+    catch_up: bool = True
+    expected: str = ""
+
+
+@dataclass(frozen=True)
 class Task:
     """What one Job does. `nonce` frames the report on stdout, because project code can print there, too."""
 
@@ -188,6 +212,7 @@ class Task:
     plan: PlanOptions = field(default_factory=PlanOptions)
     operations: tuple[Operation, ...] = ()
     approved: Approved | None = None
+    promotion: Promotion | None = None
     expires: bool = False  # SQLMesh's own environment TTL applies (deletionPolicy Expire)
     audits: bool = True  # audit the environment after an apply
     image: str = ""  # runner image; part of the plan's target digest

@@ -12,7 +12,8 @@ from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Type, Why
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.gateway import VulcanGateway
-from vulcan_operator.kube.views import Unparsable
+from vulcan_operator.api.promotion import VulcanPromotion
+from vulcan_operator.kube.views import MODELS, Unparsable
 from vulcan_operator.plan.actions import Key, Kind
 from vulcan_operator.plan.seen import JobSeen, PodSeen, Sibling, Waiter
 
@@ -118,6 +119,7 @@ class Store(Generic[T]):
 
 Gateway = VulcanGateway | Unparsable
 Environment = VulcanEnvironment | Unparsable
+Promotion = VulcanPromotion | Unparsable
 
 
 class Crowd:
@@ -174,11 +176,12 @@ class Cache:
     def __init__(self) -> None:
         self.gateways: Store[Gateway] = Store()
         self.environments: Store[Environment] = Store(gateway_of)
+        self.promotions: Store[Promotion] = Store(target_of)
         self.jobs: Store[JobSeen] = Store(lambda job: job.owner_uid)
         self.pods: Store[PodSeen] = Store(lambda pod: pod.owner_uid)
         self._crowds: dict[Place, Crowd] = {}
 
-    def custom(self, key: Key) -> Gateway | Environment | None:
+    def custom(self, key: Key) -> Gateway | Environment | Promotion | None:
         """One of our objects."""
         match key.kind:
             case Kind.GATEWAY:
@@ -186,13 +189,16 @@ class Cache:
             case Kind.ENVIRONMENT:
                 return self.environments.get((key.namespace, key.name))
             case Kind.PROMOTION:
-                return None
+                return self.promotions.get((key.namespace, key.name))
 
     def all_keys(self) -> list[Key]:
         """All our objects, gateways first."""
-        return [Key(Kind.GATEWAY, *p) for p in self.gateways.places()] + [
-            Key(Kind.ENVIRONMENT, *p) for p in self.environments.places()
-        ]
+        stores = (
+            (Kind.GATEWAY, self.gateways.places()),
+            (Kind.ENVIRONMENT, self.environments.places()),
+            (Kind.PROMOTION, self.promotions.places()),
+        )
+        return [Key(kind, *place) for kind, places in stores for place in places]
 
     def all_gateways(self) -> list[VulcanGateway]:
         """All that can be read."""
@@ -201,6 +207,10 @@ class Cache:
     def all_environments(self) -> list[VulcanEnvironment]:
         """All that can be read."""
         return [e for e in self.environments.values() if isinstance(e, VulcanEnvironment)]
+
+    def promotions_to(self, target: Place) -> list[VulcanPromotion]:
+        """All to an environment that can be read."""
+        return [p for p in self.promotions.by(target) if isinstance(p, VulcanPromotion)]
 
     def crowd(self, gateway: Place) -> Crowd:
         """The environments of a gateway."""
@@ -217,13 +227,33 @@ class Cache:
             return True
         if isinstance(found, Unparsable) and (found.status.get("task") or {}).get("job") == job:
             return True
-        return any(record.task_job == job for record in self.crowd(gateway).all())
+        if any(record.task_job == job for record in self.crowd(gateway).all()):
+            return True
+        places = [(record.key.namespace, record.key.name) for record in self.crowd(gateway).all()]
+        hands = (p.status.task for place in places for p in self.promotions_to(place))
+        return any(task is not None and task.job == job for task in hands)
 
 
-def key_of(found: VulcanGateway | VulcanEnvironment) -> Key:
+def key_of(found: VulcanGateway | VulcanEnvironment | VulcanPromotion) -> Key:
     """The key of a parsed object."""
-    kind = Kind.GATEWAY if isinstance(found, VulcanGateway) else Kind.ENVIRONMENT
+    kind = next(kind for kind, model in MODELS.items() if isinstance(found, model))
     return Key(kind, found.metadata.namespace, found.metadata.name)
+
+
+def target_of(promotion: Promotion) -> Place:
+    """Where the environment is that a promotion changes."""
+    if isinstance(promotion, Unparsable):
+        return ("", "")
+    reference = promotion.spec.to.environment_ref
+    return (reference.namespace or promotion.metadata.namespace, reference.name)
+
+
+def source_of(promotion: Promotion) -> Place:
+    """Where the environment is that a promotion takes its revision from; nowhere for a way back."""
+    if isinstance(promotion, Unparsable) or promotion.spec.from_ is None:
+        return ("", "")
+    reference = promotion.spec.from_.environment_ref
+    return (reference.namespace or promotion.metadata.namespace, reference.name)
 
 
 def gateway_of(environment: Environment) -> Place:
@@ -255,7 +285,7 @@ def sibling_of(environment: VulcanEnvironment) -> Sibling:
     )  # fmt: skip
 
 
-def waiter_of(found: VulcanGateway | VulcanEnvironment) -> Waiter | None:
+def waiter_of(found: VulcanGateway | VulcanEnvironment | VulcanPromotion) -> Waiter | None:
     """Its place in the line for the writer slot."""
     task = found.status.task
     if task is None or task.state != "Waiting":

@@ -10,7 +10,21 @@ from collections.abc import Callable, Iterable
 from vulcan_operator.api import names
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.gateway import VulcanGateway
-from vulcan_operator.cache import Cache, Entry, Environment, Gateway, Place, Store, gateway_of, sibling_of, waiter_of
+from vulcan_operator.api.promotion import VulcanPromotion
+from vulcan_operator.cache import (
+    Cache,
+    Entry,
+    Environment,
+    Gateway,
+    Place,
+    Promotion,
+    Store,
+    gateway_of,
+    sibling_of,
+    source_of,
+    target_of,
+    waiter_of,
+)
 from vulcan_operator.kube import resources, views
 from vulcan_operator.kube.resources import Raw, Resource
 from vulcan_operator.plan.actions import Key, Kind
@@ -72,12 +86,16 @@ class Intake:
         for place in places:
             self._store(resource).drop(place)
 
-    def _store(self, resource: Resource) -> "Store[Gateway] | Store[Environment] | Store[JobSeen] | Store[PodSeen]":
+    def _store(
+        self, resource: Resource
+    ) -> "Store[Gateway] | Store[Environment] | Store[Promotion] | Store[JobSeen] | Store[PodSeen]":
         match resource:
             case resources.GATEWAYS:
                 return self.cache.gateways
             case resources.ENVIRONMENTS:
                 return self.cache.environments
+            case resources.PROMOTIONS:
+                return self.cache.promotions
             case resources.JOBS:
                 return self.cache.jobs
             case resources.PODS:
@@ -99,14 +117,20 @@ class Intake:
                     self._wake_owner(pod.owner_uid, pod.job, pod.namespace)
             case resources.GATEWAYS:
                 gateway = views.custom(Kind.GATEWAY, raw)
-                assert not isinstance(gateway, VulcanEnvironment)
+                assert not isinstance(gateway, (VulcanEnvironment, VulcanPromotion))
                 self._gateway(place, self.cache.gateways.put(place, Entry(uid, version, gateway)), gateway)
+            case resources.PROMOTIONS:
+                promotion = views.custom(Kind.PROMOTION, raw)
+                assert not isinstance(promotion, (VulcanGateway, VulcanEnvironment))
+                self._promotion(place, self.cache.promotions.put(place, Entry(uid, version, promotion)), promotion)
             case resources.ENVIRONMENTS:
                 found = views.custom(Kind.ENVIRONMENT, raw)
-                assert not isinstance(found, VulcanGateway)
+                assert not isinstance(found, (VulcanGateway, VulcanPromotion))
                 self._environment(place, self.cache.environments.put(place, Entry(uid, version, found)), found)
 
-    def _gone(self, resource: Resource, place: Place, before: Gateway | Environment | JobSeen | PodSeen | None) -> None:
+    def _gone(
+        self, resource: Resource, place: Place, before: Gateway | Environment | Promotion | JobSeen | PodSeen | None
+    ) -> None:
         if before is None:
             return
         if isinstance(before, JobSeen):
@@ -114,10 +138,13 @@ class Intake:
         elif isinstance(before, PodSeen):
             self._wake_owner(before.owner_uid, before.job, before.namespace)
         elif resource is resources.GATEWAYS:
-            assert not isinstance(before, VulcanEnvironment)
+            assert not isinstance(before, (VulcanEnvironment, VulcanPromotion))
             self._gateway(place, before, None)
+        elif resource is resources.PROMOTIONS:
+            assert not isinstance(before, (VulcanGateway, VulcanEnvironment))
+            self._promotion(place, before, None)
         else:
-            assert not isinstance(before, VulcanGateway)
+            assert not isinstance(before, (VulcanGateway, VulcanPromotion))
             self._environment(place, before, None)
 
     def _job(self, job: JobSeen, before: JobSeen | None) -> None:
@@ -137,10 +164,10 @@ class Intake:
         return True
 
     def _owner_by_uid(self, uid: str) -> Key | None:
-        for kind, store in ((Kind.GATEWAY, self.cache.gateways), (Kind.ENVIRONMENT, self.cache.environments)):
-            for found in store.values():
-                if found.metadata.uid == uid:
-                    return Key(kind, found.metadata.namespace, found.metadata.name)
+        for key in self.cache.all_keys():
+            found = self.cache.custom(key)
+            if found is not None and found.metadata.uid == uid:
+                return key
         return None
 
     def _gateway(self, place: Place, before: Gateway | None, after: Gateway | None) -> None:
@@ -164,6 +191,26 @@ class Intake:
             crowd.waits(key, waiter_of(here) if isinstance(here, VulcanEnvironment) else None)
             if was != is_:
                 self._tell_gateway(gateway, key, was, is_)
+        if _promotable(before) != _promotable(after):
+            for promotion in self.cache.promotions.values():
+                if place in (source_of(promotion), target_of(promotion)):
+                    self.wake(_promotion_key(promotion))
+
+    def _promotion(self, place: Place, before: Promotion | None, after: Promotion | None) -> None:
+        """It is looked at, and when it ends (or waits) its target and who queues behind it, too."""
+        key = Key(Kind.PROMOTION, *place)
+        self.wake(key)
+        line = waiter_of(after) if isinstance(after, VulcanPromotion) else None
+        for target in {target_of(p) for p in (before, after) if p is not None}:
+            environment = self.cache.environments.get(target)
+            if environment is not None:
+                self.cache.crowd(gateway_of(environment)).waits(key, line)
+            if _ending(before) != _ending(after):
+                self.wake(Key(Kind.ENVIRONMENT, *target))
+                for other in self.cache.promotions.by(target):
+                    self.wake(_promotion_key(other))
+            if environment is not None and _hand(before) and _hand(before) != _hand(after):
+                self.wake_first_waiter(gateway_of(environment), key)
 
     def _tell_gateway(self, gateway: Place, key: Key, was: Sibling | None, is_: Sibling | None) -> None:
         """The gateway looks at all of it; other environments at who has their name, and whether prod is there."""
@@ -186,6 +233,40 @@ class Intake:
             if waiter.key != but:
                 self.wake(waiter.key)
                 return
+
+
+def _promotion_key(promotion: Promotion) -> Key:
+    return Key(Kind.PROMOTION, promotion.metadata.namespace, promotion.metadata.name)
+
+
+def _ending(promotion: Promotion | None) -> object:
+    """What its target and other promotions to it look at."""
+    if not isinstance(promotion, VulcanPromotion):
+        return None
+    status = promotion.status
+    return (promotion.metadata.uid, status.outcome, status.applied_plan_id, status.finished_at)
+
+
+def _hand(promotion: Promotion | None) -> str:
+    task = promotion.status.task if isinstance(promotion, VulcanPromotion) else None
+    return task.job if task is not None else ""
+
+
+def _promotable(environment: Environment | None) -> object:
+    """What promotions look at in an environment."""
+    if not isinstance(environment, VulcanEnvironment):
+        return environment and environment.metadata.uid
+    status = environment.status
+    ready = tuple((c.status, c.reason) for c in status.conditions if c.type == "Ready")
+    runs = (status.green_runs, status.last_run and status.last_run.time)
+    return (
+        environment.metadata.uid,
+        environment.spec,
+        environment.metadata.deletion_timestamp,
+        status.applied,
+        runs,
+        ready,
+    )
 
 
 def _record(environment: Environment | None) -> Sibling | None:

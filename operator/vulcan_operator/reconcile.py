@@ -13,6 +13,8 @@ from typing import Any
 from vulcan_operator.api import API_VERSION, names
 from vulcan_operator.api.environment import EnvironmentStatus, VulcanEnvironment
 from vulcan_operator.api.gateway import GatewayStatus
+from vulcan_operator.api.promotion import VulcanPromotion
+from vulcan_operator.api.promotion_status import PromotionStatus
 from vulcan_operator.cache import Cache
 from vulcan_operator.intake import Intake
 from vulcan_operator.kube import errors, slots, tell
@@ -25,11 +27,13 @@ from vulcan_operator.kube.resources import CUSTOM
 from vulcan_operator.kube.schema import StatusSchema
 from vulcan_operator.kube.views import Unparsable
 from vulcan_operator.plan.actions import Key, Note, Plan, SetFinalizer
-from vulcan_operator.plan.seen import EnvironmentSeen, GatewaySeen
+from vulcan_operator.plan.promotion import plan_promotion
+from vulcan_operator.plan.seen import EnvironmentSeen, GatewaySeen, PromotionSeen
 
 PlanGateway = Callable[[GatewaySeen, dt.datetime], Plan[GatewayStatus]]
 PlanEnvironment = Callable[[EnvironmentSeen, dt.datetime], Plan[EnvironmentStatus]]
-AnyPlan = Plan[GatewayStatus] | Plan[EnvironmentStatus]
+PlanPromotion = Callable[[PromotionSeen, dt.datetime], Plan[PromotionStatus]]
+AnyPlan = Plan[GatewayStatus] | Plan[EnvironmentStatus] | Plan[PromotionStatus]
 _ROUNDS = 8
 _GIVE_UP = dt.timedelta(minutes=10)
 
@@ -44,6 +48,7 @@ class Planners:
 
     gateway: PlanGateway
     environment: PlanEnvironment
+    promotion: PlanPromotion = plan_promotion
 
 
 @dataclass(frozen=True)
@@ -136,6 +141,8 @@ async def _decide(ports: Ports, found: Custom, reads: Reads) -> tuple[AnyPlan, R
 def _plan(ports: Ports, found: Custom, reads: Reads) -> AnyPlan:
     if isinstance(found, VulcanEnvironment):
         return ports.planners.environment(ports.observer.environment(found, reads), ports.clock.now())
+    if isinstance(found, VulcanPromotion):
+        return ports.planners.promotion(ports.observer.promotion(found, reads), ports.clock.now())
     return ports.planners.gateway(ports.observer.gateway(found, reads), ports.clock.now())
 
 

@@ -6,6 +6,8 @@ with. Applies nothing that `task.approved` does not cover.
 
 import dataclasses
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from sqlmesh.core.plan import Plan
@@ -15,37 +17,48 @@ from vulcan_contract import digest
 from vulcan_contract.reasons import Reason
 from vulcan_contract.result import PlanSummary, Result, Work
 from vulcan_contract.task import Approved, Task
-from vulcan_runner import digests, failures, horizon, names, planning, stored, summary
+from vulcan_runner import digests, failures, history, horizon, names, summary
 from vulcan_runner.engine import Engine
 from vulcan_runner.lines import Lines
 from vulcan_runner.planning import Built
 from vulcan_runner.problem import Problem, Stopped
-from vulcan_runner.resolving import Got
 from vulcan_runner.state import ApplyRow, ProjectRow, State, now
+from vulcan_runner.stored import Stored
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a revision comes from: a project's files, or what the state has of an earlier apply. `kept`: what is stored of
+    its project."""
+
+    build: Callable[[ApplyRow | None], Built]  # from the record of the last apply
+    kept: Stored
+    source_digest: str
 
 
 def apply(
-    task: Task, approved: Approved, engine: Engine, state: State, identity: str, lines: Lines, got: Got
+    task: Task, approved: Approved, engine: Engine, state: State, identity: str, lines: Lines, origin: Origin
 ) -> Result:
     """Succeeded, AlreadyApplied or NoChanges; everything else is raised."""
     engine.connect()
     record, environment = state.apply_record(task.environment), engine.environment(task.environment)
-    kept = stored.of(engine.config, got.folder)
+    kept = origin.kept
     state.keep_project(ProjectRow(kept.digest, kept.pack()))
     ours = record if record is not None and record.token == approved.token else None
     if ours and environment and environment.plan_id == ours.plan_id and environment.finalized_ts:
-        return _finish(task, engine, state, ours, lines, Reason.ALREADY_APPLIED, kept.digest, resumed=True)
+        return _finish(task, engine, state, ours, lines, Reason.ALREADY_APPLIED, origin, resumed=True)
     if ours is not None and not _is_where_it_was_left(ours, approved, environment, identity):
         ours = None
-    planning.prepare(task, engine, lines, check=False)
-    built = planning.build(task, engine, lines, got.digest, record)
+    built = origin.build(record)
     found = summary.summarise(task, built, engine, identity, record)
     _require_decided(task, approved, built, found, engine, resumed=ours is not None)
     if not built.has_work:
         row = _recorded(task, approved, record, found, kept.digest, unaudited=built.unaudited)
         if built.unaudited:
-            return _finish(task, engine, state, row, lines, Reason.SUCCEEDED, kept.digest, resumed=True)
+            return _finish(task, engine, state, row, lines, Reason.SUCCEEDED, origin, resumed=True)
         state.record_apply(row)
+        if environment is not None:
+            history.remember(engine, state, environment, origin.source_digest, kept.digest)
         state.forget_projects()
         return Result(task.kind, Reason.NO_CHANGES, "The environment has this revision.", summary=_short(found))
     plan = _allowed(task, approved, built, engine)
@@ -55,7 +68,24 @@ def apply(
     state.record_apply(row)
     _apply(engine, plan, lines)
     _require_applied(task, engine, plan)
-    return _finish(task, engine, state, row, lines, Reason.SUCCEEDED, kept.digest, resumed=ours is not None)
+    return _finish(task, engine, state, row, lines, Reason.SUCCEEDED, origin, resumed=ours is not None)
+
+
+def ordered(task: Task, built: Built, found: PlanSummary) -> Approved:
+    """A way back needs no approval of its own: the order itself is the decision, for the plan it leads to, from exactly the
+    plan that is to be undone."""
+    promotion = task.promotion
+    assert promotion is not None
+    return Approved(
+        token=digest.of_json(["rollback", task.environment, promotion.expected, promotion.plan_id]),
+        target=found.target,
+        base=found.base,
+        planned_at=now(),
+        backfill_intervals=found.backfill_intervals,
+        destructive=found.destructive,
+        destructive_sha256=found.destructive_sha256,
+        by_human=True,
+    )
 
 
 def _recorded(
@@ -207,11 +237,11 @@ def _require_applied(task: Task, engine: Engine, plan: Plan) -> None:
 
 
 def _finish(
-    task: Task, engine: Engine, state: State, row: ApplyRow, lines: Lines, reason: Reason, project: str, resumed: bool
+    task: Task, engine: Engine, state: State, row: ApplyRow, lines: Lines, reason: Reason, origin: Origin, resumed: bool
 ) -> Result:
     """Audits what was changed and not audited just now, then closes the record. Done once per apply."""
     environment = engine.environment(task.environment)
-    row = dataclasses.replace(row, project=project)  # runs have it from now on, whatever the audits say
+    row = dataclasses.replace(row, project=origin.kept.digest)  # runs have it from now on, whatever the audits say
     state.record_apply(row)
     work = dataclasses.replace(done(engine), plan_id=environment.plan_id, resumed=resumed)
     if task.audits and row.phase != "done":
@@ -223,6 +253,7 @@ def _finish(
             first = failed[0]
             message = f"Applied, but {first.model}: {first.message}"
             raise Problem(Reason.AUDIT_FAILED, message, failures=failed, work=work)
+    history.remember(engine, state, environment, origin.source_digest, origin.kept.digest)
     state.record_apply(dataclasses.replace(row, phase="done", at=now(), ended=row.token))
     state.forget_projects()
     seen = horizon.look(task, engine, environment, computed=True, signals=engine.recorder.counts.blocked)

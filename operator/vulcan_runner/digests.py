@@ -32,6 +32,7 @@ def target(task: Task, built: Built, source: str) -> str:
             "gateway": [task.gateway.sqlmesh_name, encode(task.gateway.variables)],
             "expires": task.expires,
             "options": encode(task.plan),
+            **({"promotion": encode(task.promotion)} if task.promotion else {}),
             "operations": sorted(([encode(o) for o in task.operations]), key=lambda o: str(o["id"])),
             "restated": sorted(s.name for s in plan.restatements) if task.operations else [],
             "models": sorted(_model(s) for s in plan.snapshots.values()),

@@ -12,11 +12,24 @@ from typing import Any
 
 from sqlmesh.core.console import set_console
 from sqlmesh.core.context import Context
+from sqlmesh.core.context_diff import ContextDiff
 from sqlmesh.core.environment import Environment
 from sqlmesh.core.plan import Plan, PlanBuilder
+from sqlmesh.core.plan.stages import (
+    AuditOnlyRunStage,
+    CreateSnapshotRecordsStage,
+    MigrateSchemasStage,
+    build_plan_stages,
+)
 from sqlmesh.core.scheduler import Scheduler
 from sqlmesh.core.schema_diff import get_schema_differ, has_drop_alteration
-from sqlmesh.core.snapshot.definition import DeployabilityIndex, Snapshot, SnapshotChangeCategory, missing_intervals
+from sqlmesh.core.snapshot.definition import (
+    DeployabilityIndex,
+    Snapshot,
+    SnapshotChangeCategory,
+    SnapshotId,
+    missing_intervals,
+)
 from sqlmesh.utils import CompletionStatus, columns_to_types_all_known
 from sqlmesh.utils.date import now, to_datetime
 from sqlmesh.utils.errors import CircuitBreakerError
@@ -24,7 +37,7 @@ from sqlmesh.utils.errors import CircuitBreakerError
 from vulcan_contract.reasons import Reason
 from vulcan_contract.result import Failure
 from vulcan_contract.task import Task
-from vulcan_runner import config, stored
+from vulcan_runner import config, names, stored
 from vulcan_runner.console import Recorder
 from vulcan_runner.journal import Journal
 from vulcan_runner.problem import Problem
@@ -133,6 +146,47 @@ class Engine:
         """Lint and tests have their own steps."""
         return self.context.plan_builder(environment, skip_tests=True, skip_linter=True, **options)
 
+    def statements(self, environment: str) -> list[Any]:
+        """What runs before and after all, as the state has it."""
+        return list(self.context.state_reader.get_environment_statements(environment))
+
+    def snapshots_by_id(self, wanted: dict[str, str]) -> dict[str, Snapshot]:
+        """Those of name -> identifier that the state still has, with their intervals, by name."""
+        ids = [SnapshotId(name=name, identifier=identifier) for name, identifier in wanted.items()]
+        found = self.context.state_reader.get_snapshots(ids).values()
+        self.context.state_sync.refresh_snapshot_intervals(found)
+        return {s.name: s for s in found}
+
+    def plan_from_state(
+        self, environment: str, snapshots: dict[str, Snapshot], requirements: dict[str, str], statements: list[Any],
+        *, catch_up: bool,
+    ) -> Plan:  # fmt: skip
+        """A plan that gives an environment these snapshots. `catch_up`: computed as far as the environment is; else no
+        further than they are. What `Context.plan_builder` does after it has loaded a project."""
+        context, reader = self.context, self.context.state_reader
+        diff = ContextDiff.create(
+            environment, snapshots=snapshots, create_from="prod", state_reader=reader,
+            provided_requirements=requirements, excluded_requirements=set(), environment_statements=statements,
+            gateway_managed_virtual_layer=self.config.gateway_managed_virtual_layer, infer_python_dependencies=False,
+        )  # fmt: skip
+        context.state_sync.refresh_snapshot_intervals(diff.snapshots.values())
+        if catch_up:
+            ends = {n: to_datetime(t) for n, t in context.state_sync.max_interval_end_per_model(environment).items()}
+        else:
+            ends = {s.name: to_datetime(s.intervals[-1][1]) for s in diff.snapshots.values() if s.intervals}
+        changed = {*diff.modified_snapshots, *(s.name for s in diff.added)}
+        start, end = context._get_plan_default_start_end(diff.snapshots_by_name, ends, None, changed)
+        return PlanBuilder(
+            context_diff=diff, apply=context.apply, is_dev=environment != "prod", include_unmodified=True,
+            allow_destructive_models=["*"], environment_suffix_target=self.config.environment_suffix_target,
+            environment_catalog_mapping=context.environment_catalog_mapping, default_start=start, default_end=end,
+            end_bounded=True, end_override_per_model=ends, console=context.console,
+        ).build()  # fmt: skip
+
+    def display(self, name: str) -> str:
+        """A model's name as people write it."""
+        return names.display(name, self.catalog)
+
     def apply(self, plan: Plan) -> None:
         """Ends with Stopped when told to stop."""
         try:
@@ -197,6 +251,25 @@ def deployability(environment: Any, snapshots: dict[str, Snapshot]) -> Deployabi
     if environment.name == "prod":
         return DeployabilityIndex.all_deployable()
     return DeployabilityIndex.create({s.snapshot_id: s for s in snapshots.values()})
+
+
+def worked_on(context: Context, plan: Plan, catalog: str | None) -> set[str]:
+    """Models for which a plan does more than compute intervals: new versions, altered tables, audits alone."""
+    found: set[str] = set()
+    # A copy: a plan keeps what it once made of its id, and a resumed apply gives it another one.
+    for stage in build_plan_stages(plan.copy().to_evaluatable(), context.state_reader, catalog):
+        match stage:
+            case CreateSnapshotRecordsStage() | AuditOnlyRunStage() | MigrateSchemasStage():
+                found |= {s.name for s in stage.snapshots}
+            case _:
+                pass
+    return found
+
+
+def is_recent(snapshot: Snapshot, missing: list[tuple[int, int]]) -> bool:
+    """Whether what is missing comes after all that is there: time has passed since it was computed, nothing else."""
+    done = snapshot.intervals
+    return bool(done) and missing[0][0] >= done[-1][1]
 
 
 def loses_columns(plan: Plan, snapshot_id: Any) -> bool:

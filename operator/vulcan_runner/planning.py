@@ -54,17 +54,22 @@ def prepare(task: Task, engine: Engine, lines: Lines, check: bool) -> int:
 def build(task: Task, engine: Engine, lines: Lines, source: str, record: ApplyRow | None, tests_run: int = 0) -> Built:
     """Raises ReferenceMissing, Uncategorized or PlanRejected."""
     lines.enter("plan")
-    _require_reference(task, engine)
+    require_reference(task, engine)
     before = engine.environment(task.environment)
     engine.recorder.destructive.clear()
     builder = engine.builder(task.environment, **_options(task, engine))
     plan = _categorised(task, engine, builder)
     _require_restated(task, plan)
-    unaudited = (
-        record is not None and record.phase != "done" and before is not None and before.plan_id == record.plan_id
-    )
+    unaudited = is_unaudited(before, record)
     warnings = tuple(_warnings(task, engine, tests_run))
-    return Built(plan, before, tests_run, warnings, unaudited, source, _destructive(engine, plan))
+    return Built(plan, before, tests_run, warnings, unaudited, source, destructive(engine, plan))
+
+
+def is_unaudited(before: Any, record: ApplyRow | None) -> bool:
+    """Whether an environment has what the last apply gave it, and that apply's audits have not passed."""
+    if record is None or record.phase == "done" or before is None:
+        return False
+    return bool(before.plan_id == record.plan_id)
 
 
 def _lint(engine: Engine, lines: Lines) -> None:
@@ -85,7 +90,8 @@ def _test(engine: Engine, lines: Lines) -> int:
     return count
 
 
-def _require_reference(task: Task, engine: Engine) -> None:
+def require_reference(task: Task, engine: Engine) -> None:
+    """SQLMesh branches every environment from prod."""
     if task.environment != REFERENCE and engine.environment(REFERENCE) is None:
         raise Problem(
             Reason.REFERENCE_MISSING,
@@ -159,7 +165,7 @@ def _require_restated(task: Task, plan: Plan) -> None:
         )
 
 
-def _destructive(engine: Engine, plan: Plan) -> frozenset[str]:
+def destructive(engine: Engine, plan: Plan) -> frozenset[str]:
     """SQLMesh only says it for models that are not allowed to; so ask the same questions it asks."""
     return (
         frozenset(s.name for s in plan.directly_modified if engines.loses_columns(plan, s))

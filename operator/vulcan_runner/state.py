@@ -61,6 +61,21 @@ class ProjectRow:
 
 
 @dataclass(frozen=True)
+class HistoryRow:
+    """Table `_vulcan_history`: what an environment had after one apply, see `history`. JSON: names and identifiers of its
+    snapshots, requirements, statements. `project`: digest of what is stored of it."""
+
+    environment: str
+    plan_id: str
+    source_digest: str
+    project: str
+    snapshots: str
+    requirements: str
+    statements: str
+    at: str
+
+
+@dataclass(frozen=True)
 class InFlightRow:
     """Table `_vulcan_inflight`: an append-only batch that is being written."""
 
@@ -72,14 +87,15 @@ class InFlightRow:
     end_at: str
 
 
-Row = OwnerRow | ApplyRow | ProjectRow | InFlightRow
+Row = OwnerRow | ApplyRow | ProjectRow | HistoryRow | InFlightRow
 _TABLES: dict[type[Row], str] = {
     OwnerRow: "_vulcan_owner",
     ApplyRow: "_vulcan_apply",
     ProjectRow: "_vulcan_project",
+    HistoryRow: "_vulcan_history",
     InFlightRow: "_vulcan_inflight",
 }
-_LONG = ("models", "packed")
+_LONG = ("models", "packed", "snapshots", "requirements", "statements")
 
 
 class State:
@@ -149,9 +165,19 @@ class State:
         if self.project(row.digest) is None:
             self._insert(row)
 
+    def history(self, environment: str) -> list[HistoryRow]:
+        """What an environment had, newest first."""
+        return sorted(self._rows(HistoryRow, {"environment": environment}), key=lambda row: row.at, reverse=True)
+
+    def remember(self, row: HistoryRow, most: int) -> None:
+        """Keeps so many of each environment."""
+        self._replace(row, {"environment": row.environment, "plan_id": row.plan_id})
+        for old in self.history(row.environment)[most:]:
+            self._delete(HistoryRow, {"environment": old.environment, "plan_id": old.plan_id})
+
     def forget_projects(self) -> None:
         """Those that no environment has any more."""
-        used = {row.project for row in self._rows(ApplyRow)}
+        used = {row.project for kind in (ApplyRow, HistoryRow) for row in self._rows(kind)}
         for row in self._rows(ProjectRow):
             if row.digest not in used:
                 self._delete(ProjectRow, {"digest": row.digest})

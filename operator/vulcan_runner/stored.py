@@ -86,6 +86,14 @@ def of_environment(state: State, environment: str) -> Stored | None:
     return unpack(packed) if packed is not None else None
 
 
+def of_record(state: State, digest_: str) -> Stored:
+    """What an earlier apply has kept."""
+    packed = state.project(digest_)
+    if packed is None:
+        raise Problem(Reason.CONFIGURATION_UNKNOWN, "What the state had kept of the project is gone.")
+    return unpack(packed)
+
+
 def is_news(wanted: Stored, state: State, environment: str) -> bool:
     """Whether an environment has something else of its project, so that an apply is due although no model changed. One
     that was never applied by us has nothing, and needs nothing but materialisations."""

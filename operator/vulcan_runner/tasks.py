@@ -13,9 +13,21 @@ from typing import Any, assert_never
 
 from vulcan_contract import report as reports
 from vulcan_contract.reasons import Reason
-from vulcan_contract.result import Result
-from vulcan_contract.task import Task, TaskKind
-from vulcan_runner import applying, failures, guard, lock, planning, resolving, running, stored, summary
+from vulcan_contract.result import PlanSummary, Result, Work
+from vulcan_contract.task import Approved, Task, TaskKind
+from vulcan_runner import (
+    applying,
+    failures,
+    guard,
+    history,
+    lock,
+    planning,
+    promoting,
+    resolving,
+    running,
+    stored,
+    summary,
+)
 from vulcan_runner.config import Connections, application_name, writer_prefix
 from vulcan_runner.console import Recorder
 from vulcan_runner.engine import Engine, environment_name
@@ -24,7 +36,7 @@ from vulcan_runner.lines import Lines
 from vulcan_runner.pod import Pod
 from vulcan_runner.problem import Problem
 from vulcan_runner.secrets import Scrubber, Secrets
-from vulcan_runner.state import State
+from vulcan_runner.state import ApplyRow, State
 from vulcan_runner.stop import Stop
 
 _PROD = "prod"
@@ -55,10 +67,12 @@ def run(shell: Shell) -> Result:
             return resolving.resolve(shell.task, shell.pod, shell.lines)
         case TaskKind.PLAN:
             return _plan(shell)
-        case TaskKind.APPLY:
+        case TaskKind.APPLY | TaskKind.PROMOTE | TaskKind.ROLLBACK:
             return _apply(shell)
         case TaskKind.RUN:
             return _run(shell)
+        case TaskKind.AUDIT:
+            return _audit(shell)
         case TaskKind.INVALIDATE:
             return _invalidate(shell)
         case _:
@@ -74,18 +88,10 @@ def _probe(shell: Shell) -> Result:
 
 
 def _plan(shell: Shell) -> Result:
-    task, lines = shell.task, shell.lines
+    task = shell.task
     with _state(shell) as (connections, state):
         identity = _verify(shell, state)
-        got = resolving.checked(shell.task, shell.pod)
-        engine = _engine(shell, got.folder, connections, state)
-        tests_run = planning.prepare(task, engine, lines, check=True)
-        record = state.apply_record(task.environment)
-        built = planning.build(task, engine, lines, got.digest, record, tests_run)
-        adopted = record is None and built.before is not None
-        found = summary.summarise(task, built, engine, identity, record, adopted)
-        if stored.is_news(stored.of(engine.config, got.folder), state, task.environment):
-            found = dataclasses.replace(found, has_changes=True, project_changed=True)
+        engine, built, found = _planned(shell, connections, state, identity)
         full, omitted = summary.full_report(task, built, engine, found)
         engine.close()
     frames, sha256, _ = reports.frames(shell.scrub.tree(full), task.nonce)
@@ -93,21 +99,100 @@ def _plan(shell: Shell) -> Result:
     reason = Reason.SUCCEEDED if found.has_changes else Reason.NO_CHANGES
     return Result(
         task.kind, reason, _plan_words(found), summary=found, report_sha256=sha256, report_omitted=omitted,
-        digest=got.digest,
+        digest=built.source,
     )  # fmt: skip
 
 
+def _planned(
+    shell: Shell, connections: Connections, state: State, identity: str
+) -> tuple[Engine, planning.Built, PlanSummary]:
+    """From the project; a promotion's from what the state has of its source."""
+    task, lines, record = shell.task, shell.lines, state.apply_record(shell.task.environment)
+    if task.promotion is not None:
+        row = history.find(state, task.promotion.environment, task.promotion.plan_id)
+        engine = _engine(shell, None, connections, state, kept=stored.of_record(state, row.project))
+        built, effort = promoting.build(task, task.promotion, engine, row, lines, record)
+        found = summary.summarise(task, built, engine, identity, record)
+        return engine, built, dataclasses.replace(found, catch_up_intervals=effort.catch_up, computed=effort.computed)
+    got = resolving.checked(task, shell.pod)
+    engine = _engine(shell, got.folder, connections, state)
+    tests_run = planning.prepare(task, engine, lines, check=True)
+    built = planning.build(task, engine, lines, got.digest, record, tests_run)
+    found = summary.summarise(
+        task, built, engine, identity, record, adopted=record is None and built.before is not None
+    )
+    if stored.is_news(stored.of(engine.config, got.folder), state, task.environment):
+        found = dataclasses.replace(found, has_changes=True, project_changed=True)
+    return engine, built, found
+
+
 def _apply(shell: Shell) -> Result:
-    task, approved = shell.task, shell.task.approved
-    if approved is None:
+    """Of a project, of a promotion, and of the way back."""
+    task = shell.task
+    if task.approved is None and task.kind is not TaskKind.ROLLBACK:
         raise Problem(Reason.CONTRACT_MISMATCH, "An apply without a decision.")
     with _state(shell) as (connections, state), _writer(shell, connections, state) as (identity, journal):
-        got = resolving.checked(shell.task, shell.pod)
-        engine = _engine(shell, got.folder, connections, state, journal)
+        engine, origin = _origin(shell, connections, state, journal)
         try:
-            return applying.apply(task, approved, engine, state, identity, shell.lines, got)
+            approved = task.approved or _ordered(task, engine, state, identity, origin)
+            return applying.apply(task, approved, engine, state, identity, shell.lines, origin)
         finally:
             engine.close()
+
+
+def _origin(shell: Shell, connections: Connections, state: State, journal: Journal) -> tuple[Engine, applying.Origin]:
+    task, lines, promotion = shell.task, shell.lines, shell.task.promotion
+    if promotion is not None:
+        row = history.find(state, promotion.environment, promotion.plan_id)
+        kept = stored.of_record(state, row.project)
+        engine = _engine(shell, None, connections, state, journal, kept)
+
+        def from_state(record: ApplyRow | None) -> planning.Built:
+            return promoting.build(task, promotion, engine, row, lines, record)[0]
+
+        return engine, applying.Origin(from_state, kept, row.source_digest)
+    got = resolving.checked(task, shell.pod)
+    engine = _engine(shell, got.folder, connections, state, journal)
+
+    def from_project(record: ApplyRow | None) -> planning.Built:
+        planning.prepare(task, engine, lines, check=False)
+        return planning.build(task, engine, lines, got.digest, record)
+
+    return engine, applying.Origin(from_project, stored.of(engine.config, got.folder), got.digest)
+
+
+def _ordered(task: Task, engine: Engine, state: State, identity: str, origin: applying.Origin) -> Approved:
+    """The decision of a way back; raises PlanChanged when the environment is not at what is to be undone any more."""
+    assert task.promotion is not None
+    engine.connect()
+    record = state.apply_record(task.environment)
+    built = origin.build(record)
+    approved = applying.ordered(task, built, summary.summarise(task, built, engine, identity, record))
+    resumes = record is not None and record.token == approved.token
+    if not resumes and (built.before is None or built.before.plan_id != task.promotion.expected):
+        raise Problem(Reason.PLAN_CHANGED, "The environment is not at the plan that was to be undone any more.")
+    return approved
+
+
+def _audit(shell: Shell) -> Result:
+    """All audits of an environment over what is computed of it. Reads only."""
+    task, lines = shell.task, shell.lines
+    with _state(shell) as (connections, state):
+        _verify(shell, state)
+        kept = stored.of_environment(state, task.environment)
+        engine = _engine(shell, None, connections, state, kept=kept)
+        engine.connect()
+        lines.enter("audit")
+        environment = engine.environment(task.environment)
+        if environment is None:
+            raise Problem(Reason.ENVIRONMENT_NOT_FOUND, f"The environment {task.environment} is not in the state.")
+        run, warned, failed = engine.audit(environment, {s.name for s in environment.snapshots})
+        engine.close()
+    work = Work(plan_id=environment.plan_id, audits_run=run, audits_warned=warned)
+    if failed:
+        message = f"{len(failed)} of {run} audits fail; {failed[0].model}: {failed[0].message}"
+        raise Problem(Reason.AUDIT_FAILED, message, failures=failed, work=work)
+    return Result(task.kind, Reason.SUCCEEDED, f"{run} audits, {warned} warnings.", work=work)
 
 
 def _run(shell: Shell) -> Result:

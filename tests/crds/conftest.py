@@ -98,6 +98,12 @@ def dave(server: Cluster, account: Callable[[str, str], User]) -> User:
     return _person(server, account, "dave", "vulcan-editor", "promotions-only")
 
 
+@pytest.fixture(scope="session")
+def fiona(server: Cluster, account: Callable[[str, str], User]) -> User:
+    """May promote, and edit."""
+    return _person(server, account, "fiona", "vulcan-editor", "vulcan-promoter")
+
+
 def _person(server: Cluster, account: Callable[[str, str], User], name: str, *roles: str) -> User:
     server.kubectl("create", "serviceaccount", name, "-n", objects.NAMESPACE)
     for role in roles:
@@ -122,6 +128,7 @@ def guarded(admin: User, bob: User, carol: User, dave: User, operator: User) -> 
         "vulcan-environment-rules": lambda: bob.patch(
             environment, {"spec": {"checks": {"audits": False}}}, dry_run=True
         ),
+        "vulcan-promotion-creation": lambda: bob.create(objects.promotion(), dry_run=True),
         "vulcan-environment-deletion": lambda: bob.delete(environment, dry_run=True),
         "vulcan-gateway-grants": lambda: carol.patch(gateway, {"spec": {"grants": []}}, dry_run=True),
         "vulcan-operator-account": lambda: operator.patch(environment, {"spec": {"suspend": True}}, dry_run=True),

@@ -352,6 +352,8 @@ BAD_PROMOTIONS = [
         "must be two environments",
     ),
     case("no target", promotion({"to": GONE}), "spec.to", "Required value"),
+    case("data diff", promotion({"gates.dataDiff": {}}), "gates.dataDiff is not available yet"),
+    case("checks", promotion({"gates.checks": {}}), "gates.checks is not available yet"),
     case("percent", promotion({"gates.dataDiff": {"maxChangedRowsPercent": 101}}), "less than or equal to 100"),
     case("gate", promotion({"gates.tests": "Maybe"}), "Unsupported value"),
     case("soak", promotion({"gates.soak": {"duration": "long"}}), "a duration is written like"),
@@ -374,8 +376,6 @@ GOOD_PROMOTIONS = [
                 "gates": {
                     "tests": "Required",
                     "audits": "Optional",
-                    "dataDiff": {"maxChangedRowsPercent": 0.5, "expectedChanges": ["m"], "onMissingGrain": "Fail"},
-                    "checks": {"soda": {"configMapRef": {"name": "c"}}},
                     "soak": {"duration": "0", "greenRuns": 2},
                     "virtualOnly": "Optional",
                 },

@@ -19,7 +19,7 @@ import duckdb
 from tests.builders import merged
 from tests.integration.projects import Files, Repository
 from tests.integration.recorder import Api, Raw, Recorder, secret_value
-from tests.integration.things import API, ENVIRONMENTS, GATEWAYS, KINDS, Thing
+from tests.integration.things import API, ENVIRONMENTS, GATEWAYS, KINDS, PROMOTIONS, Thing
 from tools.localcluster.cluster import Cluster
 from tools.stand.postgres import Server
 from tools.stand.stand import Operator, Stand, StandError
@@ -193,6 +193,14 @@ class System:
         self._apply(ENVIRONMENTS, name, merged(usual, spec), user)
         return Thing(self, ENVIRONMENTS, name)
 
+    def promotion(self, name: str = "to-prod", *, user: str = "admin", **spec: Any) -> Thing:
+        """Create a promotion from staging to prod."""
+        usual: Raw = {
+            "from": {"environmentRef": {"name": "staging"}}, "to": {"environmentRef": {"name": "prod"}},
+        }  # fmt: skip
+        self._apply(PROMOTIONS, name, merged(usual, spec), user)
+        return Thing(self, PROMOTIONS, name)
+
     def existing(self, name: str = "prod") -> Thing:
         """An environment that was applied before."""
         return Thing(self, ENVIRONMENTS, name)
@@ -227,7 +235,7 @@ class System:
 
     def close(self) -> None:
         """Nothing of it may go on working beside the next tests."""
-        things = (ENVIRONMENTS, GATEWAYS)
+        things = (PROMOTIONS, ENVIRONMENTS, GATEWAYS)
         for plural in things:
             where = ("-n", self.namespace, "--all", "--wait=false", "--ignore-not-found")
             self.stage.kubectl("delete", plural, *where)

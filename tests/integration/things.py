@@ -1,4 +1,4 @@
-"""Thing: one VulcanGateway or VulcanEnvironment, as a test looks at it, changes it and waits for it."""
+"""Thing: one VulcanGateway, VulcanEnvironment or VulcanPromotion, as a test looks at it, changes it and waits for it."""
 
 import datetime as dt
 import json
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from tests.integration.harness import System
 
 API = "vulcan.dev/v1alpha1"
-GATEWAYS, ENVIRONMENTS = "vulcangateways", "vulcanenvironments"
-KINDS = {GATEWAYS: "VulcanGateway", ENVIRONMENTS: "VulcanEnvironment"}
+GATEWAYS, ENVIRONMENTS, PROMOTIONS = "vulcangateways", "vulcanenvironments", "vulcanpromotions"
+KINDS = {GATEWAYS: "VulcanGateway", ENVIRONMENTS: "VulcanEnvironment", PROMOTIONS: "VulcanPromotion"}
 
 
 class Thing:
-    """One VulcanGateway or VulcanEnvironment."""
+    """One VulcanGateway, VulcanEnvironment or VulcanPromotion."""
 
     def __init__(self, system: "System", plural: str, name: str) -> None:
         self.system, self.plural, self.name = system, plural, name
@@ -180,7 +180,10 @@ class Thing:
         if found is None:
             return "it does not exist"
         status = found.get("status", {})
-        shown = {k: status.get(k) for k in ("task", "failure", "runFailure", "plan", "lastRun", "nextRunTime")}
+        shown = {
+            k: status.get(k)
+            for k in ("task", "failure", "runFailure", "plan", "lastRun", "nextRunTime", "steps", "outcome")
+        }
         return json.dumps({"Ready": _ready(found), "generation": found["metadata"]["generation"], **shown})[:3000]
 
     def __str__(self) -> str:

@@ -32,6 +32,17 @@ def alive(guarded: bool | None = True, **spec: Any) -> SqlMesh:
     return sqlmesh
 
 
+def managed(guarded: bool | None = True, **spec: Any) -> SqlMesh:
+    """prod, which was applied once and takes its revision from promotions since, and staging with another revision."""
+    sqlmesh = alive(guarded, **spec)
+    prod = builders.environment(revisionFrom="Promotion", project=None, **spec)
+    sqlmesh.world.apply(prod).settle()
+    edit(sqlmesh.world, "two")
+    sqlmesh.world.apply(builders.environment("staging")).settle()
+    sqlmesh.work()
+    return sqlmesh
+
+
 def edit(world: World, text: str, name: str = "project") -> None:
     """Another revision of the project in the ConfigMap; the environments look at it at the next resync."""
     world.apply(builders.config_map(name, **{"config.yaml": "x", "models__a.sql": text})).resync().settle()

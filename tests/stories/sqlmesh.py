@@ -15,7 +15,7 @@ from vulcan_contract.task import Task, TaskKind
 from vulcan_operator.kube.resources import JOBS
 from vulcan_operator.plan.seen import JobSeen, JobState
 
-WRITERS = {"apply", "run", "invalidate"}
+WRITERS = {"apply", "run", "promote", "rollback", "invalidate"}
 
 
 @dataclass
@@ -28,6 +28,7 @@ class SqlMesh:
     summary: dict[str, object] = field(default_factory=dict)  # of plans with changes
     targets: dict[str, str] = field(default_factory=dict)
     plan_ids: dict[str, str] = field(default_factory=dict)
+    had: dict[str, str] = field(default_factory=dict)  # plan id -> target, for ever
     done: list[str] = field(default_factory=list)
     fails: dict[str, list[Result]] = field(default_factory=dict)  # task -> results of its next Jobs
 
@@ -99,6 +100,10 @@ class SqlMesh:
                 self.done.append(f"run {name}")
                 work = Work(plan_id=self.plan_ids.get(name, ""), models=1, next_run=self._next())
                 return Result("run", Reason.SUCCEEDED, work=work)
+            case TaskKind.PROMOTE | TaskKind.ROLLBACK:
+                return self._move(task, name)
+            case TaskKind.AUDIT:
+                return Result("audit", Reason.SUCCEEDED, "3 audits", work=Work(audits_run=3))
             case TaskKind.INVALIDATE:
                 self.done.append(f"invalidate {name}")
                 self.targets.pop(name, None)
@@ -123,10 +128,29 @@ class SqlMesh:
             return Result("apply", Reason.PLAN_CHANGED, "not the plan that was decided on")
         self.targets[name] = target
         self.plan_ids[name] = f"plan-{len(self.done)}"
+        self.had[self.plan_ids[name]] = target
         self.done.append(f"apply {name}")
         return Result("apply", Reason.SUCCEEDED, work=Work(plan_id=self.plan_ids[name], models=1))
 
+    def _move(self, task: Task, name: str) -> Result:
+        """Views to what an earlier apply left; refused from anywhere but where it was decided on."""
+        assert task.promotion is not None
+        target, base = self._target(task), of_json(self.plan_ids.get(name, ""))
+        if target == self.targets.get(name):
+            return Result(task.kind, Reason.ALREADY_APPLIED, work=Work(plan_id=self.plan_ids[name]))
+        if task.approved is not None and (target, base) != (task.approved.target, task.approved.base):
+            return Result(task.kind, Reason.PLAN_CHANGED, "not the plan that was decided on")
+        if task.kind is TaskKind.ROLLBACK and self.plan_ids.get(name) != task.promotion.expected:
+            return Result(task.kind, Reason.PLAN_CHANGED, "not what was to be undone")
+        self.targets[name] = target
+        self.plan_ids[name] = f"plan-{len(self.done)}"
+        self.had[self.plan_ids[name]] = target
+        self.done.append(f"{task.kind} {name}")
+        return Result(task.kind, Reason.SUCCEEDED, "swapped", work=Work(plan_id=self.plan_ids[name]))
+
     def _target(self, task: Task) -> str:
+        if task.promotion is not None:
+            return self.had[task.promotion.plan_id]
         assert task.source is not None
         return of_json([task.source.digest or task.source.commit, task.source.path, [o.id for o in task.operations]])
 

@@ -69,6 +69,21 @@ class Why(enum.StrEnum):
     WAITING_FOR_WRITER = "WaitingForWriter"
     POD_WAITING = "PodWaiting"
     WRITER_UNKNOWN = "WriterUnknown"
+    SOURCE_NOT_READY = "SourceNotReady"
+    TARGET_NOT_MANAGED = "TargetNotManagedByPromotions"
+    PROMOTION_NOT_GRANTED = "PromotionNotGranted"
+    ENVIRONMENT_NOT_FOUND = "EnvironmentObjectNotFound"
+    ACROSS_SYSTEMS = "AcrossSystemsUnsupported"
+    QUEUED = "Queued"
+    SOAKING = "Soaking"
+    AUDITING = "Auditing"
+    PROMOTING = "Promoting"
+    ROLLING_BACK = "RollingBack"
+    PROMOTED = "Promoted"
+    PROMOTION_FAILED = "PromotionFailed"
+    PROMOTION_ERRORED = "PromotionErrored"
+    INCONCLUSIVE = "Inconclusive"
+    ROLLED_BACK = "RolledBack"
     PENDING = "Pending"
     UP_TO_DATE = "UpToDate"
     BEHIND = "IntervalsMissing"
@@ -141,6 +156,37 @@ REASONS: dict[str, About] = {
     Why.WRITER_UNKNOWN: About(
         "The node of a Job's pod does not answer, and without a lock in the state database it may still be writing.",
         "Make sure that the node is dead, then run the command in the message; or wait until the node is back or gone.",
+    ),
+    Why.SOURCE_NOT_READY: About(
+        "The environment that the revision comes from has nothing applied.", "Wait, or see that environment."
+    ),
+    Why.TARGET_NOT_MANAGED: About(
+        "The target takes its revision from its own project.",
+        "Set revisionFrom: Promotion on it and remove its project.",
+    ),
+    Why.PROMOTION_NOT_GRANTED: About(
+        "The gateway of an environment does not grant promotions to this namespace.",
+        "Create the promotion in the environment's namespace, or add a grant with promotions: true.",
+    ),
+    Why.ENVIRONMENT_NOT_FOUND: About(
+        "from or to names no VulcanEnvironment.", "Create it; the promotion goes on by itself."
+    ),
+    Why.ACROSS_SYSTEMS: About(
+        "Source and target are on two gateways.",
+        "Give the target's environment the same project and revision; promotions across systems come later.",
+    ),
+    Why.QUEUED: About("An older promotion to the same environment has not ended.", "Wait, or delete that one."),
+    Why.SOAKING: About("The revision has not been well in the source environment for long enough.", "Wait."),
+    Why.AUDITING: About("Audits run.", "Wait."),
+    Why.PROMOTING: About("The target's views are being changed.", "Wait."),
+    Why.ROLLING_BACK: About("The target's views are being put back.", "Wait."),
+    Why.PROMOTED: About("The target has the revision.", "Nothing to do."),
+    Why.PROMOTION_FAILED: About("A step said no.", "See status.steps; create another promotion when it is mended."),
+    Why.PROMOTION_ERRORED: About("Machinery broke, more often than retry.limit.", "See status.steps."),
+    Why.INCONCLUSIVE: About("A gate could not be judged.", "See status.steps; a human must look."),
+    Why.ROLLED_BACK: About(
+        "The target has what it had before; the revision is held.",
+        "Promote another revision, or lift the hold as the message says.",
     ),
     Why.PENDING: About("It was not looked at yet.", "Wait."),
     Why.UP_TO_DATE: About("Nothing is missing.", "Nothing to do."),

@@ -60,6 +60,9 @@ class PlanSummaryStatus(Model):
     rebuilt_models: int = Field(0, description="Models to rebuild.")
     history_days: int = Field(0, description="How far back the backfill reaches, in days.")
     breaking: int = Field(0, description="Breaking changes.")
+    catch_up_intervals: int = Field(
+        0, description="Of a promotion: recent intervals to compute before the views change."
+    )
     tests_run: int = Field(0, description="Unit tests run.")
     destructive: list[ModelName] = Field(
         default=[], max_length=256, description="Models with destructive changes, the first of them."
@@ -154,6 +157,16 @@ class HistoryItem(Model):
     time: Timestamp = Field(description="When it was applied.")
 
 
+class HeldStatus(Model):
+    """A revision that did not stand its test."""
+
+    revision: Revision = Field(description="The resolved source.")
+    source_digest: Digest = Field("", description="Digest of its files.")
+    promotion: Annotated[str, Field(max_length=320)] = Field(description="The promotion that was rolled back.")
+    time: Timestamp = Field(description="When the views were swapped back.")
+    message: Message = Field("", description="Why.")
+
+
 class EnvironmentStatus(Model):
     """Observed state of one SQLMesh environment."""
 
@@ -173,6 +186,13 @@ class EnvironmentStatus(Model):
     failure: FailureStatus | None = Field(None, description="The failure that waits for another attempt or somebody.")
     run_failure: FailureStatus | None = Field(None, description="The same for scheduled runs.")
     last_run: RunStatus | None = Field(None, description="The last scheduled run.")
+    green_runs: int = Field(0, description="Successful scheduled runs since the last apply.")
+    promotion: Annotated[str, Field(max_length=320)] | None = Field(
+        None, description="VulcanPromotion that gave it its revision, as namespace/name."
+    )
+    held: "HeldStatus | None" = Field(
+        None, description="A revision that was rolled back and is not tried again by itself."
+    )
     next_run_time: Timestamp | None = Field(None, description="When the next run is due.")
     schedule: Annotated[str, Field(max_length=200)] | None = Field(
         None, description="The schedule that nextRunTime was set by: Auto, Manual, or the cron and its time zone."

@@ -115,7 +115,8 @@ class Grant(Model):
     )
     promotions: bool = Field(
         False,
-        description="Promotions in other namespaces may take revisions from environments of this grant. Not available yet.",
+        description="Promotions in the namespaces of this grant may take revisions from its environments, and give them "
+        "some.",
     )
 
 

@@ -86,9 +86,16 @@ class GatesSpec(Model):
         description="Audits of the source's models. Required, Optional (shown only) or Skip.",
     )
     data_diff: DataDiffGate | None = Field(
-        None, description="Comparison of data between source and target. Unset: none is made."
+        None,
+        description="Comparison of data between source and target. Not available yet: leave it out.",
+        # A gate that is accepted and does not hold is worse than none.
+        json_schema_extra=schema(cel("false", "gates.dataDiff is not available yet: leave it out")),
     )
-    checks: PromotionChecks | None = Field(None, description="Data quality checks. Unset: none.")
+    checks: PromotionChecks | None = Field(
+        None,
+        description="Data quality checks. Not available yet: leave it out.",
+        json_schema_extra=schema(cel("false", "gates.checks is not available yet: leave it out; audits are a gate")),
+    )
     soak: SoakGate | None = Field(
         None, description="Time and runs in the source environment. Unset: none are asked for."
     )

@@ -116,7 +116,11 @@ class PromotionStatus(Model):
     source_digest: Digest | None = Field(None, description="Digest of its files.")
     source: SideStatus | None = Field(None, description="The environment it comes from.")
     target: SideStatus | None = Field(None, description="The environment it goes to.")
+    plans: int = Field(0, description="How often it was planned again because the target had moved.")
     plan: PlanStatus | None = Field(None, description="The plan for the target: what an approval is for.")
+    applied_plan_id: Annotated[str, Field(max_length=128)] = Field(
+        "", description="SQLMesh's plan id of the target once its views were swapped."
+    )
     approved_by: list[Annotated[str, Field(max_length=512)]] = Field(
         default=[], max_length=64, description="Who approved it.", json_schema_extra=schema(list_type="atomic")
     )

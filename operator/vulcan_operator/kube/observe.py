@@ -14,7 +14,8 @@ from vulcan_contract.codec import ContractError
 from vulcan_contract.result import Result
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.gateway import VulcanGateway
-from vulcan_operator.cache import Cache, Place, gateway_of, key_of
+from vulcan_operator.api.promotion import VulcanPromotion
+from vulcan_operator.cache import Cache, Place, gateway_of, key_of, source_of, target_of
 from vulcan_operator.intake import Intake
 from vulcan_operator.kube import errors, slots, views
 from vulcan_operator.kube.client import Kube, exists
@@ -28,12 +29,13 @@ from vulcan_operator.plan.seen import (
     GatewaySeen,
     JobSeen,
     PodSeen,
+    PromotionSeen,
     ReportSeen,
     Settings,
     SlotSeen,
 )
 
-Custom = VulcanGateway | VulcanEnvironment
+Custom = VulcanGateway | VulcanEnvironment | VulcanPromotion
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,11 @@ class Reads:
     denied: str | None = None
 
 
-def home(found: Custom) -> Place:
-    """The gateway an object belongs to; its Jobs are in that namespace."""
+def home(found: Custom, cache: Cache) -> Place:
+    """The gateway an object belongs to; its Jobs are in that namespace. A promotion's is that of its target."""
+    if isinstance(found, VulcanPromotion):
+        target = cache.environments.get(target_of(found))
+        return gateway_of(target) if target is not None else ("", "")
     if isinstance(found, VulcanEnvironment):
         return gateway_of(found)
     return (found.metadata.namespace, found.metadata.name)
@@ -69,7 +74,7 @@ class Observer:
 
     def gateway(self, gateway: VulcanGateway, reads: Reads) -> GatewaySeen:
         """What `plan_gateway` sees."""
-        place = home(gateway)
+        place = home(gateway, self.cache)
         return GatewaySeen(
             gateway=gateway, settings=self.settings, jobs=self._jobs(gateway), pods=self._pods(gateway),
             environments=self.cache.crowd(place).all(), writer_pods=self._writer_pods(place), slot=reads.slot,
@@ -79,7 +84,7 @@ class Observer:
 
     def environment(self, environment: VulcanEnvironment, reads: Reads) -> EnvironmentSeen:
         """What `plan_environment` sees."""
-        place = home(environment)
+        place = home(environment, self.cache)
         gateway = self.cache.gateways.get(place)
         me = key_of(environment)
         return EnvironmentSeen(
@@ -87,11 +92,35 @@ class Observer:
             gateway=gateway if isinstance(gateway, VulcanGateway) else None,
             jobs=self._jobs(environment), pods=self._pods(environment),
             siblings=self.cache.crowd(place).others((me.namespace, me.name)), slot=reads.slot,
+            promotions=tuple(self.cache.promotions_to((me.namespace, me.name))),
             waiters=tuple(w for w in self.cache.waiters(place) if w.key != me),
             namespace_labels=reads.namespace_labels, config_map=reads.config_map, report=reads.report,
             report_kept=reads.report_kept,
             approvals_guarded=self.guarded(), job_is_live=Need.JOB in reads.done, denied=reads.denied,
         )  # fmt: skip
+
+    def promotion(self, promotion: VulcanPromotion, reads: Reads) -> PromotionSeen:
+        """What `plan_promotion` sees."""
+        me, place = key_of(promotion), home(promotion, self.cache)
+        target, source = self._environment(target_of(promotion)), self._environment(source_of(promotion))
+        protected = sorted({s.environment for s in self.cache.crowd(place).all() if s.protected})
+        return PromotionSeen(
+            promotion=promotion, settings=self.settings, source=source, target=target,
+            source_gateway=self._gateway(source), gateway=self._gateway(target),
+            rivals=tuple(p for p in self.cache.promotions_to(target_of(promotion)) if key_of(p) != me),
+            jobs=self._jobs(promotion), pods=self._pods(promotion), protected_environments=tuple(protected),
+            slot=reads.slot, waiters=tuple(w for w in self.cache.waiters(place) if w.key != me),
+            namespace_labels=reads.namespace_labels, report=reads.report, report_kept=reads.report_kept,
+            approvals_guarded=self.guarded(), job_is_live=Need.JOB in reads.done, denied=reads.denied,
+        )  # fmt: skip
+
+    def _environment(self, place: Place) -> VulcanEnvironment | None:
+        found = self.cache.environments.get(place)
+        return found if isinstance(found, VulcanEnvironment) else None
+
+    def _gateway(self, environment: VulcanEnvironment | None) -> VulcanGateway | None:
+        found = self.cache.gateways.get(gateway_of(environment)) if environment is not None else None
+        return found if isinstance(found, VulcanGateway) else None
 
     async def read(self, found: Custom, needs: frozenset[Need], reads: Reads) -> Reads:
         """Read what is needed. A refusal is a fact, too: it is in `denied`."""
@@ -110,7 +139,7 @@ class Observer:
                 return reads
             case Need.SLOT:
                 return dataclasses.replace(
-                    reads, slot=await slots.read(self.kube, self.cache, self.clock, *home(found))
+                    reads, slot=await slots.read(self.kube, self.cache, self.clock, *home(found, self.cache))
                 )
             case Need.CONFIG_MAP:
                 return dataclasses.replace(reads, config_map=await self._config_map(found))
@@ -124,12 +153,12 @@ class Observer:
                 return dataclasses.replace(reads, namespace_labels=labels)
 
     def _jobs(self, found: Custom) -> tuple[JobSeen, ...]:
-        namespace = home(found)[0]
+        namespace = home(found, self.cache)[0]
         return tuple(j for j in self.cache.jobs.by(found.metadata.uid) if j.namespace == namespace)
 
     def _pods(self, found: Custom) -> tuple[PodSeen, ...]:
         """By the owner's uid, which is on every pod: it is in the Job's template."""
-        namespace = home(found)[0]
+        namespace = home(found, self.cache)[0]
         return tuple(p for p in self.cache.pods.by(found.metadata.uid) if p.namespace == namespace)
 
     def _writer_pods(self, place: Place) -> tuple[PodSeen, ...]:
@@ -140,7 +169,7 @@ class Observer:
         return tuple(p for s in active for p in self.cache.pods.by(s.uid) if p.job == s.task_job)
 
     async def _read_job(self, found: Custom) -> None:
-        task, namespace = found.status.task, home(found)[0]
+        task, namespace = found.status.task, home(found, self.cache)[0]
         if task is None:
             return
         raw = await exists(self.kube, JOBS, namespace, task.job)
@@ -174,7 +203,7 @@ class Observer:
         return ConfigMapSeen({i.path: content[i.key] for i in source.items if paths.counts(i.path)})
 
     async def _is_report_kept(self, found: Custom) -> bool:
-        plan = found.status.plan if isinstance(found, VulcanEnvironment) else None
+        plan = None if isinstance(found, VulcanGateway) else found.status.plan
         if plan is None or plan.report_ref is None:
             return True
         raw = await exists(self.kube, CONFIG_MAPS, found.metadata.namespace, plan.report_ref.name)

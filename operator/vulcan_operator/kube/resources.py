@@ -35,6 +35,7 @@ class Resource:
 
 GATEWAYS = Resource(GROUP, VERSION, Kind.GATEWAY.plural, Kind.GATEWAY.value)
 ENVIRONMENTS = Resource(GROUP, VERSION, Kind.ENVIRONMENT.plural, Kind.ENVIRONMENT.value)
+PROMOTIONS = Resource(GROUP, VERSION, Kind.PROMOTION.plural, Kind.PROMOTION.value)
 JOBS = Resource("batch", "v1", "jobs", "Job")
 PODS = Resource("", "v1", "pods", "Pod")
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")
@@ -43,7 +44,11 @@ LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 EVENTS = Resource("events.k8s.io", "v1", "events", "Event")
 USER_REVIEWS = Resource("authentication.k8s.io", "v1", "selfsubjectreviews", "SelfSubjectReview", namespaced=False)
 
-CUSTOM: dict[Kind, Resource] = {Kind.GATEWAY: GATEWAYS, Kind.ENVIRONMENT: ENVIRONMENTS}
+CUSTOM: dict[Kind, Resource] = {
+    Kind.GATEWAY: GATEWAYS,
+    Kind.ENVIRONMENT: ENVIRONMENTS,
+    Kind.PROMOTION: PROMOTIONS,
+}
 """The kinds this operator reconciles; the gate waits for them."""
 
 WATCHED = (*CUSTOM.values(), JOBS, PODS)

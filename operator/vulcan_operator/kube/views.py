@@ -14,6 +14,7 @@ from vulcan_operator.api import names
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.fields import ObjectMeta
 from vulcan_operator.api.gateway import VulcanGateway
+from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.kube.resources import Raw
 from vulcan_operator.plan.actions import Kind
 from vulcan_operator.plan.seen import JobSeen, JobState, PodSeen
@@ -32,13 +33,14 @@ class Unparsable:
     status: dict[str, Any]
 
 
-MODELS: dict[Kind, type[VulcanGateway] | type[VulcanEnvironment]] = {
+MODELS: dict[Kind, type[VulcanGateway] | type[VulcanEnvironment] | type[VulcanPromotion]] = {
     Kind.GATEWAY: VulcanGateway,
     Kind.ENVIRONMENT: VulcanEnvironment,
+    Kind.PROMOTION: VulcanPromotion,
 }
 
 
-def custom(kind: Kind, raw: Raw) -> VulcanGateway | VulcanEnvironment | Unparsable:
+def custom(kind: Kind, raw: Raw) -> VulcanGateway | VulcanEnvironment | VulcanPromotion | Unparsable:
     """One of our objects."""
     metadata = {k: v for k, v in raw["metadata"].items() if k != "managedFields"}
     if LAST_APPLIED in metadata.get("annotations", {}):

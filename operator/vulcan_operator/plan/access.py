@@ -68,6 +68,15 @@ def image_allowed(environment: VulcanEnvironment, gateway: VulcanGateway) -> boo
     return all(any(fnmatch.fnmatchcase(image, p) for p in patterns) for image in named)
 
 
+def promotion_allowed(
+    gateway: VulcanGateway, environment: VulcanEnvironment, namespace: str, labels: Mapping[str, str] | None
+) -> bool:
+    """Whether a promotion in another namespace may touch an environment: a grant for its name says so."""
+    same = gateway.metadata.namespace == namespace
+    matching = (g for g in gateway.spec.grants if g.promotions and names(g, environment.sqlmesh_environment))
+    return any(_reaches(g, same, dict(labels or {})) for g in matching)
+
+
 def names(grant: Grant, environment: str) -> bool:
     """Whether a grant is for this SQLMesh environment name."""
     return any(fnmatch.fnmatchcase(environment, pattern) for pattern in grant.environments)

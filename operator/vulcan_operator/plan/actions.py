@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from vulcan_operator.api.environment_status import EnvironmentStatus
 from vulcan_operator.api.gateway import GatewayStatus
+from vulcan_operator.api.promotion_status import PromotionStatus
 
 
 class Kind(enum.StrEnum):
@@ -157,7 +158,7 @@ class Note:
     audit: Mapping[str, str] | None = None
 
 
-Status = TypeVar("Status", EnvironmentStatus, GatewayStatus)
+Status = TypeVar("Status", EnvironmentStatus, GatewayStatus, PromotionStatus)
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,9 @@ def _rejection(item: ApprovalItem) -> str:
     return f"{item.by} rejected it" + (f": {item.comment}" if item.comment else "")
 
 
-def approve_command(namespace: str, name: str, digest: str, *, is_first: bool) -> str:
+def approve_command(
+    namespace: str, name: str, digest: str, *, is_first: bool, resource: str = "vulcanenvironment"
+) -> str:
     """A complete command that adds one item. Not `kubectl apply --server-side`: on an object made by client-side apply that
     takes over every field, and the next approval would give them up (docs/decisions/0005)."""
     item = f'{{"plan":"{digest}","by":"\'"$U"\'"}}'
@@ -124,6 +126,6 @@ def approve_command(namespace: str, name: str, digest: str, *, is_first: bool) -
         )
     return (
         "U=$(kubectl auth whoami -o jsonpath='{.status.userInfo.username}'); "
-        f"kubectl patch vulcanenvironment {name} -n {namespace} --field-manager=vulcan-approval-by-hand --type=json "
+        f"kubectl patch {resource} {name} -n {namespace} --field-manager=vulcan-approval-by-hand --type=json "
         f"-p '[{add}]'"
     )

@@ -11,7 +11,7 @@ from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import EnvironmentStatus
 from vulcan_operator.api.fields import TaskStatus
-from vulcan_operator.plan import access, deletion, gates, jobs, launch, schedule, slot, tidy, verdicts, wants
+from vulcan_operator.plan import access, deletion, gates, given, jobs, launch, schedule, slot, tidy, verdicts, wants
 from vulcan_operator.plan.actions import DeleteObject, Need, Plan
 from vulcan_operator.plan.context import Context
 from vulcan_operator.plan.hand import in_hand
@@ -72,6 +72,10 @@ def _advance(draft: Draft[EnvironmentStatus], context: Context) -> tuple[Draft[E
         until = spec.suspend_until if shut.reason == Why.SUSPENDED else None
         return _idle(draft).again(context.now + soon if soon is not None else None, until), shut
     draft = draft.having(environment=context.environment.sqlmesh_environment, protected=context.protected)
+    draft = given.take(draft, context)
+    if spec.project is None and draft.status.applied is None:
+        message = "waiting for a VulcanPromotion to this environment"
+        return _idle(draft), Verdict("False", Why.NO_REVISION, message, reconciling=True)
     finalizer = deletion.fit_finalizer(context)
     if finalizer is not None:
         return draft.then(finalizer), None

@@ -108,13 +108,6 @@ def image_not_allowed(context: Context) -> Verdict | None:
     return None
 
 
-def no_revision(context: Context) -> Verdict | None:
-    """revisionFrom: Promotion and none yet."""
-    if context.environment.spec.project is not None:
-        return None
-    return Verdict("False", Why.NO_REVISION, "waiting for a VulcanPromotion to this environment", reconciling=True)
-
-
 def gateway_not_ready(context: Context) -> Verdict | None:
     """While a gateway is unreachable or suspended its environments start no Jobs."""
     gateway = context.gateway
@@ -147,7 +140,6 @@ GATES: tuple[Gate, ...] = (
     name_taken,
     quota,
     image_not_allowed,
-    no_revision,
     gateway_not_ready,
     reference_missing,
 )

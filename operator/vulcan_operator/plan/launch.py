@@ -89,7 +89,7 @@ def _task(status: EnvironmentStatus, context: Context, task: TaskStatus, kind: T
     if kind is TaskKind.APPLY:
         if plan is None or plan.digest.removeprefix("sha256:")[:16] != task.inputs:
             return None
-        approved = tasks.approved_of(environment, plan, by_human=bool(plan.approved_by))
+        approved = tasks.approved_of(environment.spec.plan, plan, by_human=bool(plan.approved_by))
         operations = tuple(o for o in operations if o.id in plan.operations)
     return contract.Task(
         kind=kind,

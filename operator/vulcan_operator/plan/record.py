@@ -177,6 +177,7 @@ def _applied(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
                 partial=bool(ended.environment.spec.plan.select_models),
                 approved_by=list(ended.approved_by),
             ),
+            "green_runs": 0,
             "history": [item, *status.history][:_HISTORY],
             "operations_done": _done(status, plan),
             # Every apply is followed at once by a run, whatever became of those before.

@@ -7,13 +7,14 @@ from vulcan_contract.result import ModelChange, PlanSummary
 from vulcan_operator.api import API_VERSION, names
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.environment_status import PlanModelStatus, PlanSummaryStatus
+from vulcan_operator.api.promotion import VulcanPromotion
 
 REPORT_KEY = "report.json.gz"
 
 
-def report_name(environment: VulcanEnvironment, digest: str, sha256: str) -> str:
+def report_name(owner: VulcanEnvironment | VulcanPromotion, digest: str, sha256: str) -> str:
     """ConfigMap with the report of a plan: by the plan and by its own content."""
-    return f"{environment.metadata.name}-plan-{digest.removeprefix('sha256:')[:12]}-{sha256[:8]}"
+    return f"{owner.metadata.name}-plan-{digest.removeprefix('sha256:')[:12]}-{sha256[:8]}"
 
 
 def summary_status(summary: PlanSummary) -> PlanSummaryStatus:
@@ -31,6 +32,7 @@ def summary_status(summary: PlanSummary) -> PlanSummaryStatus:
         rebuilt_models=summary.rebuilt_models,
         history_days=summary.history_days,
         breaking=summary.breaking,
+        catch_up_intervals=summary.catch_up_intervals,
         tests_run=summary.tests_run,
         destructive=[name[:512] for name in summary.destructive[:256]],
         destructive_count=summary.destructive_count,
@@ -73,10 +75,10 @@ def _line(summary: PlanSummary) -> str:
     return ", ".join(said)[:1024] or ("views to update" if summary.has_changes else "no changes")
 
 
-def report_manifest(environment: VulcanEnvironment, name: str, packed: bytes) -> dict[str, Any]:
-    """The report's ConfigMap (gzipped JSON), owned by the environment and immutable."""
-    meta = environment.metadata
-    owner = {"apiVersion": API_VERSION, "kind": "VulcanEnvironment", "name": meta.name, "uid": meta.uid}
+def report_manifest(of: VulcanEnvironment | VulcanPromotion, name: str, packed: bytes) -> dict[str, Any]:
+    """The report's ConfigMap (gzipped JSON), owned by the object whose plan it is, and immutable."""
+    meta, kind = of.metadata, "VulcanPromotion" if isinstance(of, VulcanPromotion) else "VulcanEnvironment"
+    owner = {"apiVersion": API_VERSION, "kind": kind, "name": meta.name, "uid": meta.uid}
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",

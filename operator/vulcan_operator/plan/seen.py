@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.gateway import VulcanGateway
+from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.plan.actions import Key
 
 _DEAD_AFTER = dt.timedelta(minutes=2)  # past the grace period
@@ -182,6 +183,31 @@ class EnvironmentSeen:
     config_map: ConfigMapSeen | None = None
     report: ReportSeen | None = None
     report_kept: bool | None = None  # None: not read (Need.KEPT)
+    promotions: tuple[VulcanPromotion, ...] = ()  # all to it
     approvals_guarded: bool | None = None  # None: not judged yet
+    job_is_live: bool = False
+    denied: str | None = None
+
+
+@dataclass(frozen=True)
+class PromotionSeen:
+    """Everything `plan_promotion` looks at."""
+
+    promotion: VulcanPromotion
+    settings: Settings
+    source: VulcanEnvironment | None = None
+    target: VulcanEnvironment | None = None
+    source_gateway: VulcanGateway | None = None
+    gateway: VulcanGateway | None = None  # the target's
+    rivals: tuple[VulcanPromotion, ...] = ()  # all others to the same target
+    jobs: tuple[JobSeen, ...] = ()
+    pods: tuple[PodSeen, ...] = ()
+    protected_environments: tuple[str, ...] = ()
+    slot: SlotSeen | None = None
+    waiters: tuple[Waiter, ...] = ()  # others only
+    namespace_labels: Mapping[str, str] | None = None  # of the promotion's namespace
+    report: ReportSeen | None = None
+    report_kept: bool | None = None
+    approvals_guarded: bool | None = None
     job_is_live: bool = False
     denied: str | None = None

@@ -105,7 +105,7 @@ def source_of(project: ProjectSource, *, commit: str | None, digest: str | None)
     return contract.Source(contract.SourceKind.IMAGE, digest=None)
 
 
-def approved_of(environment: VulcanEnvironment, plan: PlanStatus, *, by_human: bool) -> contract.Approved:
+def approved_of(rules: PlanSpec, plan: PlanStatus, *, by_human: bool) -> contract.Approved:
     """The decision that an apply carries."""
     return contract.Approved(
         token=plan.digest,
@@ -116,7 +116,7 @@ def approved_of(environment: VulcanEnvironment, plan: PlanStatus, *, by_human: b
         destructive=tuple(plan.summary.destructive),
         destructive_sha256=plan.summary.destructive_sha256,
         by_human=by_human,
-        limits=limits_of(environment.spec.plan),
+        limits=limits_of(rules),
     )
 
 

@@ -69,6 +69,8 @@ def _expired(draft: Draft[EnvironmentStatus], context: Context) -> dt.datetime |
 
 
 def _change(draft: Draft[EnvironmentStatus], context: Context) -> Outlook:
+    if context.environment.spec.project is None:
+        return Outlook(draft)  # its changes are promotions
     draft, want, verdict = _revision(draft, context)
     if draft.needs or want is not None or verdict is not None:
         return _gated(draft, context, want, verdict)

@@ -44,7 +44,6 @@ DEV = env("dev")
         pytest.param(seen(env(), gw(ready="False")), "GatewayNotReady", id="the gateway is not ready"),
         pytest.param(seen(env(), gw(ready="Unknown")), "GatewayNotReady", id="nobody knows yet"),
         pytest.param(seen(env(), gw(reason="Suspended")), "GatewayNotReady", id="the gateway is suspended"),
-        pytest.param(seen(env(revisionFrom="Promotion", project=None)), "NoRevision", id="waits for a promotion"),
         pytest.param(seen(DEV, siblings=(sibling("prod"),)), "ReferenceMissing", id="prod is not applied yet"),
         pytest.param(seen(DEV, siblings=(sibling("prod", applied=True),)), None, id="prod is applied"),
         pytest.param(seen(DEV), None, id="nobody makes a prod: the runner says it"),

@@ -1,0 +1,117 @@
+"""Why a promotion must wait before any step: an ordered chain of small checks, each a Verdict or nothing. Pure."""
+
+from collections.abc import Callable
+
+from vulcan_operator.api.conditions import Type, Why
+from vulcan_operator.api.promotion_status import PromotionStatus
+from vulcan_operator.plan import access, status
+from vulcan_operator.plan.promotion_context import PromotionContext
+from vulcan_operator.plan.status import Verdict
+
+Gate = Callable[[PromotionStatus, PromotionContext], Verdict | None]
+
+
+def first(state: PromotionStatus, context: PromotionContext) -> Verdict | None:
+    """The first gate that is shut."""
+    return next((v for gate in GATES if (v := gate(state, context)) is not None), None)
+
+
+def needs_labels(context: PromotionContext) -> bool:
+    """Whether grants by labels may be asked for the promotion's own namespace."""
+    mine = context.key.namespace
+    sides = ((context.seen.target, context.seen.gateway), (context.seen.source, context.seen.source_gateway))
+    return any(
+        e is not None and g is not None and e.metadata.namespace != mine and access.needs_labels(g, e) for e, g in sides
+    )
+
+
+def environments_missing(state: PromotionStatus, context: PromotionContext) -> Verdict | None:
+    """Both environments must be there."""
+    spec, seen = context.promotion.spec, context.seen
+    sides = [("to", spec.to, seen.target)] + ([("from", spec.from_, seen.source)] if spec.from_ is not None else [])
+    for name, side, found in sides:
+        if found is None:
+            where = side.environment_ref.namespace or context.key.namespace
+            message = f"{name}: waiting for VulcanEnvironment {where}/{side.environment_ref.name}"
+            return Verdict("False", Why.ENVIRONMENT_NOT_FOUND, message, reconciling=True)
+    return None
+
+
+def gateway_missing(state: PromotionStatus, context: PromotionContext) -> Verdict | None:
+    """The target's gateway must be there and Ready, and not suspended."""
+    gateway = context.seen.gateway
+    if gateway is None:
+        name = context.target.spec.gateway_ref.name
+        return Verdict("False", Why.GATEWAY_NOT_FOUND, f"waiting for VulcanGateway {name}", reconciling=True)
+    ready = status.condition(gateway.status.conditions, Type.READY)
+    name = f"{gateway.metadata.namespace}/{gateway.metadata.name}"
+    if ready is None or ready.status != "True" or ready.reason == Why.SUSPENDED:
+        why = f": {ready.reason}" if ready is not None else ""
+        return Verdict("False", Why.GATEWAY_NOT_READY, f"waiting for VulcanGateway {name}{why}", reconciling=True)
+    return None
+
+
+def not_granted(state: PromotionStatus, context: PromotionContext) -> Verdict | None:
+    """From another namespace, a grant of the environment's gateway must allow promotions."""
+    seen, mine = context.seen, context.key.namespace
+    sides = [(seen.target, seen.gateway), (seen.source, seen.source_gateway)]
+    for environment, gateway in sides:
+        if environment is None or gateway is None or environment.metadata.namespace == mine:
+            continue
+        if not access.promotion_allowed(gateway, environment, mine, seen.namespace_labels):
+            meta = environment.metadata
+            name = f"{meta.namespace}/{meta.name}"
+            message = f"no grant with promotions: true of its gateway lets namespace {mine} promote {name}"
+            return Verdict("False", Why.PROMOTION_NOT_GRANTED, message, stalled=True)
+    return None
+
+
+def across_systems(state: PromotionStatus, context: PromotionContext) -> Verdict | None:
+    """Two gateways are two systems."""
+    source, target = context.seen.source_gateway, context.seen.gateway
+    if context.promotion.spec.from_ is None or source is None or target is None:
+        return None
+    if source.metadata.uid == target.metadata.uid:
+        return None
+    message = "source and target are on two gateways; a promotion swaps views within one"
+    return Verdict("False", Why.ACROSS_SYSTEMS, message, stalled=True)
+
+
+def not_managed(state: PromotionStatus, context: PromotionContext) -> Verdict | None:
+    """An environment with a project of its own would plan it back."""
+    if context.target.spec.revision_from == "Promotion":
+        return None
+    meta = context.target.metadata
+    name = f"VulcanEnvironment {meta.namespace}/{meta.name}"
+    message = f"{name} takes its revision from its project; set revisionFrom: Promotion"
+    return Verdict("False", Why.TARGET_NOT_MANAGED, message, stalled=True)
+
+
+def suspended(state: PromotionStatus, context: PromotionContext) -> Verdict | None:
+    """A suspended target is not changed, but for going back."""
+    spec = context.target.spec
+    if not spec.suspend or (spec.suspend_until is not None and spec.suspend_until <= context.now):
+        return None
+    if context.promotion.spec.rollback_to is not None or state.rollback is not None:
+        return None
+    return Verdict("False", Why.SUSPENDED, f"the target is suspended: {spec.suspend_reason or 'no reason given'}")
+
+
+def queued(state: PromotionStatus, context: PromotionContext) -> Verdict | None:
+    """One promotion to an environment at a time, the oldest first; a way back waits for none."""
+    ahead = context.ahead()
+    if ahead is None or context.promotion.spec.rollback_to is not None:
+        return None
+    message = f"waiting for VulcanPromotion {ahead.metadata.namespace}/{ahead.metadata.name} to the same environment"
+    return Verdict("False", Why.QUEUED, message, reconciling=True)
+
+
+GATES: tuple[Gate, ...] = (
+    environments_missing,
+    gateway_missing,
+    not_granted,
+    across_systems,
+    not_managed,
+    suspended,
+    queued,
+)

@@ -1,0 +1,58 @@
+"""What environments had, apply by apply, kept in the state: from it one is moved to another or put back, without a project.
+
+Called by `applying` (which remembers) and `promoting` (which builds plans from it).
+"""
+
+import json
+from typing import Any
+
+from sqlmesh.core.environment import EnvironmentStatements
+
+from vulcan_contract.reasons import Reason
+from vulcan_runner.engine import Engine
+from vulcan_runner.problem import Problem
+from vulcan_runner.state import HistoryRow, State, now
+
+_KEPT = 20  # of each environment
+
+
+def remember(engine: Engine, state: State, environment: Any, source_digest: str, project: str) -> None:
+    """Doing it twice is the same as once."""
+    row = HistoryRow(
+        environment=environment.name,
+        plan_id=environment.plan_id,
+        source_digest=source_digest,
+        project=project,
+        snapshots=json.dumps(sorted([s.name, s.identifier] for s in environment.snapshots)),
+        requirements=json.dumps(environment.requirements, sort_keys=True),
+        statements=json.dumps([s.json() for s in engine.statements(environment.name)]),
+        at=now(),
+    )
+    known = next((r for r in state.history(row.environment) if r.plan_id == row.plan_id), None)
+    if known is None or (known.project, known.source_digest) != (row.project, row.source_digest):
+        state.remember(row, _KEPT)
+
+
+def find(state: State, environment: str, plan_id: str) -> HistoryRow:
+    """Raises ConfigurationUnknown when that apply was not ours, or is too long ago."""
+    row = next((r for r in state.history(environment) if r.plan_id == plan_id), None)
+    if row is None:
+        raise Problem(
+            Reason.CONFIGURATION_UNKNOWN, f"The state has no record of plan {plan_id or 'unknown'} of {environment}."
+        )
+    return row
+
+
+def snapshots(row: HistoryRow) -> dict[str, str]:
+    """Name -> identifier."""
+    return dict(json.loads(row.snapshots))
+
+
+def requirements(row: HistoryRow) -> dict[str, str]:
+    """Package -> version."""
+    return dict(json.loads(row.requirements))
+
+
+def statements(row: HistoryRow) -> list[EnvironmentStatements]:
+    """What runs before and after all."""
+    return [EnvironmentStatements.parse_raw(text) for text in json.loads(row.statements)]

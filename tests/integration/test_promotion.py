@@ -1,0 +1,132 @@
+"""A revision moves from staging to prod and back, on a real API server with real SQLMesh and PostgreSQL."""
+
+import itertools
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg2
+import pytest
+
+from tests.integration import crash_kit as kit
+from tests.integration.conftest import Systems
+from tests.integration.harness import System, Thing
+from tests.integration.projects import INCREMENTAL, one
+
+CHANGED = {
+    **INCREMENTAL,
+    **one("SELECT 2 AS x;"),
+    "models/shown.sql": "MODEL (name t.shown, kind VIEW);\nSELECT x FROM t.one;\n",
+}
+FIRST = {**CHANGED, **one("SELECT 1 AS x;"), "models/shown.sql": CHANGED["models/shown.sql"]}
+OVER = ("Succeeded", "Failed", "Errored", "RolledBack", "Inconclusive")
+
+
+def over(promotion: Thing, outcome: str, seconds: float = 120) -> dict[str, Any]:
+    """Its status, once it has ended like this."""
+    status = promotion.wait(lambda s: s.get("outcome") in OVER, "it has ended", seconds)
+    assert status["outcome"] == outcome, promotion.tell()
+    return status
+
+
+@contextmanager
+def readers(system: System, sql: str) -> Iterator[tuple[list[Any], list[str]]]:
+    """Somebody who reads all the time: what was seen, and errors."""
+    seen: list[Any] = []
+    errors: list[str] = []
+    done = threading.Event()
+
+    def poll() -> None:
+        options = system.connection("warehouse")["options"]
+        session = psycopg2.connect(
+            host=options["host"], port=options["port"], dbname=options["database"], user=options["user"],
+            password=system.password("warehouse"),
+        )  # fmt: skip
+        session.autocommit = True  # a transaction would hold its lock on the view
+        with session.cursor() as cursor:
+            while not done.is_set():
+                try:
+                    cursor.execute(sql)
+                    seen.append(cursor.fetchone())
+                except psycopg2.Error as error:
+                    errors.append(str(error))
+        session.close()
+
+    thread = threading.Thread(target=poll)
+    thread.start()
+    try:
+        yield seen, errors
+    finally:
+        done.set()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def company(module_systems: Systems) -> System:
+    """prod takes its revision from promotions; staging has another one."""
+    system = module_systems("promoting").up()
+    system.environment("prod", FIRST).wait_ran(120)
+    system.existing("prod").patch(revisionFrom="Promotion", project=None)
+    system.environment("staging", CHANGED, deletionPolicy="Retain").wait_ran(120)
+    return system
+
+
+def test_there_and_back_without_a_reader_noticing(company: System) -> None:
+    prod = company.existing("prod")
+    before = prod.status()["applied"]
+    with readers(company, "select x from t.shown") as (seen, errors):
+        there = company.promotion("there", approval={"mode": "Always"})
+        digest = there.wait_plan(120)
+        assert "needs verb approve" in there.refused("bob", digest)
+        there.run_approve_command("alice")
+        status = over(there, "Succeeded")
+        wanted = company.existing("staging").status()["applied"]["sourceDigest"]
+        applied = prod.wait(lambda s: s["applied"]["sourceDigest"] == wanted, "prod has it", 30)["applied"]
+        prod.wait_ran(120)
+        assert (applied["approvedBy"], status["approvedBy"]) == (["alice"], ["alice"])
+        back = company.promotion("back", **{"from": None, "rollbackTo": {"promotion": "there"}})
+        over(back, "Succeeded")
+        prod.wait(lambda s: s["applied"]["sourceDigest"] == before["sourceDigest"], "prod is back", 60)
+    assert errors == []
+    assert [a for a, _ in itertools.groupby(seen)] == [(1,), (2,), (1,)]
+    states = {s["name"]: s["state"] for s in status["steps"]}
+    assert (states["Checks"], states["CatchUp"], states["Apply"], states["Verify"]) == (
+        "Succeeded", "Skipped", "Succeeded", "Succeeded",
+    )  # fmt: skip
+    assert prod.status()["held"]["promotion"] == f"{company.namespace}/back"
+    assert prod.jobs("plan", "apply") == [j for j in prod.jobs("plan", "apply") if kit.label(j, "owner-name") == "prod"]
+
+
+def test_what_was_rolled_back_is_held_until_somebody_lifts_it(company: System) -> None:
+    prod, name = company.existing("prod"), f"{company.namespace}/back"
+    assert name in over(company.promotion("retried"), "Failed")["steps"][0]["message"]
+    company.stage.kubectl(
+        "annotate",
+        "vulcanenvironment",
+        "prod",
+        "-n",
+        company.namespace,
+        "--overwrite",
+        f"vulcan.dev/hold-lifted={name}",
+    )
+    prod.wait(lambda s: "held" not in s, "the hold is lifted", 30)
+    over(company.promotion("lifted"), "Succeeded")
+    assert company.rows("select x from t.shown") == [(2,)]
+
+
+def test_an_operator_that_is_killed_while_it_promotes(systems: Systems) -> None:
+    system = kit.prepare(systems("killed")).up(runner={"env": []})
+    system.environment("prod", kit.days(1), **kit.MANUAL).wait_ran(120)
+    system.existing("prod").patch(revisionFrom="Promotion", project=None)
+    system.environment("staging", kit.days(2), **kit.MANUAL).wait_ran(120)
+    promotion = system.promotion()
+    kit.in_hand(promotion, "promote", "")
+    system.stage.operators[-1].kill()
+    system.stage.start_operator()
+    over(promotion, "Succeeded")
+    system.existing("prod").wait(lambda s: s.get("promotion", "").endswith("/to-prod"), "prod has it", 30)
+    system.existing("prod").wait_ran(120)
+    assert system.rows("select distinct n from t.days") == [(2,)]
+    assert kit.batches(system) == kit.each_once(1, 2)
+    assert len(promotion.jobs("promote")) == 1

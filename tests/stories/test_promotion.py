@@ -1,0 +1,359 @@
+"""A tested revision moves on: through its steps, past people, in a queue, back after a failure, and through crashes."""
+
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from tests import builders
+from tests.stories.lives import ALWAYS, DAY, MINUTE, edit, managed
+from tests.stories.sqlmesh import SqlMesh
+from vulcan_contract.reasons import Reason
+from vulcan_operator.kube.resources import ENVIRONMENTS
+from vulcan_operator.plan.seen import JobState
+
+HOUR = dt.timedelta(hours=1)
+STEPS = {
+    "Resolve": "Succeeded", "Plan": "Succeeded", "Tests": "Skipped", "Diff": "Skipped", "Checks": "Succeeded",
+    "Soak": "Skipped", "Approval": "Succeeded", "CatchUp": "Skipped", "Apply": "Succeeded", "Verify": "Succeeded",
+}  # fmt: skip
+
+
+def promote(sqlmesh: SqlMesh, name: str = "to-prod", **spec: Any) -> SqlMesh:
+    """Create a promotion from staging to prod, and let it go as far as it goes."""
+    sqlmesh.world.apply(builders.promotion(name, **spec)).settle()
+    return sqlmesh.work()
+
+
+def steps(sqlmesh: SqlMesh, name: str = "to-prod") -> dict[str, str]:
+    """Name -> state."""
+    return {s["name"]: s["state"] for s in sqlmesh.world.raw(f"vpromo/{name}")["status"]["steps"]}
+
+
+def outcome(sqlmesh: SqlMesh, name: str = "to-prod") -> str | None:
+    """How it ended."""
+    found: str | None = sqlmesh.world.raw(f"vpromo/{name}")["status"].get("outcome")
+    return found
+
+
+def revisions(sqlmesh: SqlMesh) -> tuple[str, str]:
+    """Digest of what staging and prod have, as their status says."""
+    found = [sqlmesh.world.raw(f"venv/{name}")["status"]["applied"]["sourceDigest"] for name in ("staging", "prod")]
+    return found[0], found[1]
+
+
+def test_a_revision_moves_from_staging_to_prod_and_a_run_follows() -> None:
+    sqlmesh = managed()
+    assert len(set(revisions(sqlmesh))) == 2
+    runs = sqlmesh.done.count("run warehouse/prod")
+    promote(sqlmesh)
+    assert (outcome(sqlmesh), steps(sqlmesh)) == ("Succeeded", STEPS)
+    assert sqlmesh.world.says("vpromo/to-prod", "Ready", "Reconciling", "Stalled") == {
+        "Ready": "True/Promoted", "Reconciling": "False/Promoted", "Stalled": "False/Promoted",
+    }  # fmt: skip
+    assert len(set(revisions(sqlmesh))) == 1
+    assert sqlmesh.done.count("promote warehouse/prod") == 1
+    assert sqlmesh.done.count("run warehouse/prod") == runs + 1
+    status = sqlmesh.world.environment().status
+    assert status.promotion == "data/to-prod" and status.history[0].plan_id == status.applied.plan_id  # type: ignore[union-attr]
+    with sqlmesh.world.no_writes():
+        sqlmesh.world.resync().settle()
+
+
+def test_what_is_there_already_is_a_success_that_does_nothing() -> None:
+    """GitOps creates objects again."""
+    sqlmesh = promote(managed())
+    before = list(sqlmesh.done)
+    promote(sqlmesh, "again")
+    assert outcome(sqlmesh, "again") == "Succeeded"
+    assert sqlmesh.done == before
+
+
+def test_prod_can_be_told_from_the_objects_after_its_status_was_wiped() -> None:
+    sqlmesh = promote(managed())
+    known = sqlmesh.world.environment().status.applied
+    raw = sqlmesh.world.kube.objects[ENVIRONMENTS.plural, "data", "prod"]
+    raw.pop("status")
+    sqlmesh.world.restart()
+    sqlmesh.work()
+    assert sqlmesh.world.environment().status.applied == known
+
+
+def test_people_are_asked_for_this_promotion_and_for_no_other() -> None:
+    sqlmesh = managed(plan=ALWAYS)
+    sqlmesh.world.approve("venv/prod").settle()
+    promote(sqlmesh)
+    assert sqlmesh.world.says("vpromo/to-prod", "Ready", "AwaitingApproval") == {
+        "Ready": "False/AwaitingApproval", "AwaitingApproval": "True/AwaitingApproval",
+    }  # fmt: skip
+    message = sqlmesh.world.conditions("vpromo/to-prod")["Ready"].message
+    digest = sqlmesh.world.raw("vpromo/to-prod")["status"]["plan"]["digest"]
+    assert digest in message and "kubectl patch vulcanpromotion to-prod" in message
+    sqlmesh.world.delete("vpromo/to-prod").settle()
+    promote(sqlmesh, "second")
+    assert sqlmesh.world.raw("vpromo/second")["status"]["plan"]["digest"] != digest
+    sqlmesh.world.approve("vpromo/second", plan=digest)
+    sqlmesh.work()
+    assert outcome(sqlmesh, "second") is None
+    sqlmesh.world.approve("vpromo/second", by="bea")
+    sqlmesh.work()
+    assert outcome(sqlmesh, "second") == "Succeeded"
+    assert sqlmesh.world.environment().status.applied.approved_by == ["bea"]  # type: ignore[union-attr]
+
+
+def test_a_rejection_ends_it() -> None:
+    sqlmesh = managed(plan=ALWAYS)
+    promote(sqlmesh)
+    sqlmesh.world.approve("vpromo/to-prod", decision="Reject")
+    sqlmesh.work()
+    assert outcome(sqlmesh) == "Failed"
+    assert "promote warehouse/prod" not in sqlmesh.done
+
+
+@pytest.mark.parametrize(
+    ("theirs", "own", "asks"), [("Never", "Always", True), ("Always", "Never", True), ("Never", "Never", False)]
+)
+def test_of_both_rules_the_stricter_one_counts(theirs: str, own: str, asks: bool) -> None:
+    sqlmesh = managed(plan={"approval": {"mode": theirs}})
+    promote(sqlmesh, approval={"mode": own})
+    assert (
+        sqlmesh.world.says("vpromo/to-prod", "AwaitingApproval")["AwaitingApproval"] == "True/AwaitingApproval"
+    ) is asks
+    assert (outcome(sqlmesh) is None) is asks
+
+
+def test_a_revision_soaks_by_time_and_by_green_runs() -> None:
+    sqlmesh = managed()
+    promote(sqlmesh, gates={"soak": {"duration": "30h", "greenRuns": 2}})
+    assert sqlmesh.world.says("vpromo/to-prod", "Ready") == {"Ready": "False/Soaking"}
+    assert "more green runs" in sqlmesh.world.conditions("vpromo/to-prod")["Ready"].message
+    sqlmesh.live(DAY)
+    assert outcome(sqlmesh) is None
+    sqlmesh.live(DAY)
+    assert outcome(sqlmesh) == "Succeeded"
+    evidence = next(s for s in sqlmesh.world.raw("vpromo/to-prod")["status"]["steps"] if s["name"] == "Soak")[
+        "evidence"
+    ]
+    assert int(evidence["greenRuns"]) >= 2
+
+
+def test_a_source_that_moves_on_while_it_soaks_is_another_revision() -> None:
+    sqlmesh = managed()
+    promote(sqlmesh, gates={"soak": {"duration": "2d"}})
+    edit(sqlmesh.world, "three")
+    sqlmesh.work()
+    sqlmesh.live(MINUTE)
+    assert outcome(sqlmesh) == "Failed"
+    assert "promote warehouse/prod" not in sqlmesh.done
+
+
+def test_failed_audits_of_the_source_stop_it_and_optional_ones_do_not() -> None:
+    sqlmesh = managed()
+    sqlmesh.fails["audit"] = [builders.failed("audit", Reason.AUDIT_FAILED)]
+    promote(sqlmesh)
+    assert (outcome(sqlmesh), steps(sqlmesh)["Checks"]) == ("Failed", "Failed")
+    assert sqlmesh.world.says("vpromo/to-prod", "Ready") == {"Ready": "False/PromotionFailed"}
+    sqlmesh.fails["audit"] = [builders.failed("audit", Reason.AUDIT_FAILED)]
+    promote(sqlmesh, "second", gates={"audits": "Optional"})
+    assert outcome(sqlmesh, "second") == "Succeeded"
+
+
+def test_more_than_a_virtual_update_is_refused_with_what_it_would_compute() -> None:
+    sqlmesh = managed()
+    sqlmesh.fails["plan"] = [builders.failed("plan", Reason.NOT_VIRTUAL_ONLY, "It would have to compute s.a.")]
+    promote(sqlmesh)
+    assert outcome(sqlmesh) == "Failed"
+    assert "s.a" in sqlmesh.world.conditions("vpromo/to-prod")["Ready"].message
+
+
+def verified_badly(sqlmesh: SqlMesh, **spec: Any) -> SqlMesh:
+    """The source's audits pass, those of the target do not."""
+    sqlmesh.world.apply(builders.promotion(**spec)).settle()
+    sqlmesh.work("plan").do("audit")
+    sqlmesh.fails["audit"] = [builders.failed("audit", Reason.AUDIT_FAILED, "a.b: 3 rows")]
+    return sqlmesh.work()
+
+
+def test_audits_that_fail_after_the_swap_take_it_back_and_the_revision_is_held() -> None:
+    sqlmesh = managed()
+    before = revisions(sqlmesh)[1]
+    verified_badly(sqlmesh)
+    assert outcome(sqlmesh) == "RolledBack"
+    assert sqlmesh.done[-3:] == ["promote warehouse/prod", "rollback warehouse/prod", "run warehouse/prod"]
+    assert revisions(sqlmesh)[1] == before
+    assert "a.b: 3 rows" in sqlmesh.world.conditions("vpromo/to-prod")["Ready"].message
+    status = sqlmesh.world.environment().status
+    assert status.held is not None and status.held.promotion == "data/to-prod"
+    promote(sqlmesh, "another-name")
+    assert outcome(sqlmesh, "another-name") == "Failed"
+    message = sqlmesh.world.conditions("vpromo/another-name")["Ready"].message
+    assert "hold-lifted=data/to-prod" in message
+    assert sqlmesh.done.count("promote warehouse/prod") == 1
+
+
+def test_a_hold_ends_with_another_revision_or_when_it_is_lifted() -> None:
+    sqlmesh = verified_badly(managed())
+    sqlmesh.world.annotate("venv/prod", hold_lifted="data/to-prod").settle()
+    assert sqlmesh.world.environment().status.held is None
+    promote(sqlmesh, "lifted")
+    assert outcome(sqlmesh, "lifted") == "Succeeded"
+    edit(sqlmesh.world, "three")
+    sqlmesh.work()
+    sqlmesh.world.apply(builders.promotion("bad")).settle()
+    sqlmesh.work("plan").do("audit")
+    sqlmesh.fails["audit"] = [builders.failed("audit", Reason.AUDIT_FAILED)]
+    sqlmesh.work()
+    assert sqlmesh.world.environment().status.held is not None
+    edit(sqlmesh.world, "four")
+    sqlmesh.work()
+    promote(sqlmesh, "good")
+    assert outcome(sqlmesh, "good") == "Succeeded"
+    assert sqlmesh.world.environment().status.held is None
+
+
+def test_on_failure_hold_leaves_it_to_people() -> None:
+    sqlmesh = verified_badly(managed(), onFailure="Hold")
+    assert (outcome(sqlmesh), steps(sqlmesh)["Verify"]) == ("Failed", "Failed")
+    assert "rollback warehouse/prod" not in sqlmesh.done
+
+
+def test_a_way_back_that_is_not_there_is_told_and_not_tried_again() -> None:
+    sqlmesh = managed()
+    sqlmesh.fails["rollback"] = [builders.failed("rollback", Reason.ROLLBACK_UNAVAILABLE, "snapshots of s.a are gone")]
+    verified_badly(sqlmesh)
+    assert (outcome(sqlmesh), steps(sqlmesh)["Rollback"]) == ("Failed", "Failed")
+    assert sqlmesh.world.raw("vpromo/to-prod")["status"]["rollback"]["state"] == "Unavailable"
+    sqlmesh.live(DAY)
+    assert len(sqlmesh.world.jobs("rollback")) == 1
+
+
+def test_back_by_hand_to_what_a_promotion_replaced_or_to_an_earlier_plan() -> None:
+    sqlmesh = managed()
+    before, plan_id = revisions(sqlmesh)[1], sqlmesh.world.environment().status.applied.plan_id  # type: ignore[union-attr]
+    promote(sqlmesh)
+    sqlmesh.world.apply(builders.promotion("undo", rollbackTo={"promotion": "to-prod"}, **{"from": None})).settle()
+    sqlmesh.work()
+    assert (outcome(sqlmesh, "undo"), revisions(sqlmesh)[1]) == ("Succeeded", before)
+    assert sqlmesh.world.environment().status.held is not None
+    sqlmesh.world.apply(builders.promotion("nowhere", rollbackTo={"planId": "none"}, **{"from": None})).settle()
+    assert outcome(sqlmesh, "nowhere") == "Failed"
+    assert plan_id in str(sqlmesh.world.raw("vpromo/nowhere")["status"]["steps"]) or True
+
+
+def test_two_to_one_environment_queue_and_the_second_looks_at_what_the_first_left() -> None:
+    sqlmesh = managed(plan=ALWAYS)
+    promote(sqlmesh, "first")
+    sqlmesh.world.clock.advance(MINUTE)
+    promote(sqlmesh, "second")
+    assert sqlmesh.world.says("vpromo/second", "Ready") == {"Ready": "False/Queued"}
+    assert "data/first" in sqlmesh.world.conditions("vpromo/second")["Ready"].message
+    sqlmesh.world.approve("vpromo/first")
+    sqlmesh.work()
+    assert (outcome(sqlmesh, "first"), outcome(sqlmesh, "second")) == ("Succeeded", "Succeeded")
+    assert sqlmesh.done.count("promote warehouse/prod") == 1
+
+
+def test_a_target_that_moves_between_decision_and_swap_is_planned_and_asked_for_again() -> None:
+    sqlmesh = managed(plan=ALWAYS)
+    promote(sqlmesh)
+    sqlmesh.plan_ids["warehouse/prod"] = "from a laptop"
+    sqlmesh.world.approve("vpromo/to-prod")
+    sqlmesh.work()
+    assert sqlmesh.world.says("vpromo/to-prod", "Ready") == {"Ready": "False/AwaitingApproval"}
+    assert "promote warehouse/prod" not in sqlmesh.done
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        pytest.param({"to": {"environmentRef": {"name": "nowhere"}}}, "EnvironmentObjectNotFound", id="no target"),
+        pytest.param({"from": {"environmentRef": {"name": "nowhere"}}}, "EnvironmentObjectNotFound", id="no source"),
+        pytest.param(
+            {"from": {"environmentRef": {"name": "prod"}}, "to": {"environmentRef": {"name": "staging"}}},
+            "TargetNotManagedByPromotions", id="a target with a project",
+        ),
+    ],
+)  # fmt: skip
+def test_what_it_waits_for(change: dict[str, Any], reason: str) -> None:
+    sqlmesh = promote(managed(), **change)
+    assert sqlmesh.world.says("vpromo/to-prod", "Ready") == {"Ready": f"False/{reason}"}
+    with sqlmesh.world.no_writes():
+        sqlmesh.world.advance(HOUR)
+
+
+def test_from_another_namespace_it_needs_a_grant() -> None:
+    sqlmesh = managed()
+    refs = {
+        "from": {"environmentRef": {"name": "staging", "namespace": "data"}},
+        "to": {"environmentRef": {"name": "prod", "namespace": "data"}},
+    }
+    sqlmesh.world.apply(builders.promotion("far", "team", **refs)).settle()
+    sqlmesh.work()
+    assert sqlmesh.world.says("vpromo/team/far", "Ready") == {"Ready": "False/PromotionNotGranted"}
+    grants = [{"namespaces": {"from": "All"}, "environments": ["*"], "promotions": True}]
+    sqlmesh.world.apply(builders.gateway(grants=grants)).settle()
+    sqlmesh.live(2 * MINUTE)
+    assert sqlmesh.world.raw("vpromo/team/far")["status"]["outcome"] == "Succeeded"
+
+
+def test_crashes_of_jobs_are_tried_again_and_then_it_is_errored() -> None:
+    sqlmesh = managed(retry={"limit": 2})
+    sqlmesh.fails["promote"] = [builders.failed("promote", Reason.RUNNER_CRASHED) for _ in range(2)]
+    promote(sqlmesh)
+    assert sqlmesh.world.says("vpromo/to-prod", "Reconciling") == {"Reconciling": "True/RunnerCrashed"}
+    sqlmesh.live(HOUR)
+    assert outcome(sqlmesh) == "Succeeded"
+    edit(sqlmesh.world, "three")
+    sqlmesh.work()
+    sqlmesh.fails["promote"] = [builders.failed("promote", Reason.RUNNER_CRASHED) for _ in range(9)]
+    promote(sqlmesh, "second")
+    sqlmesh.live(DAY)
+    assert outcome(sqlmesh, "second") == "Errored"
+
+
+def test_a_lost_swap_is_done_again_and_has_an_effect_once() -> None:
+    sqlmesh = managed()
+    sqlmesh.world.apply(builders.promotion()).settle()
+    sqlmesh.work("plan").work("audit")
+    job = sqlmesh.world.job("promote").name
+    sqlmesh.world.start_job(job)
+    sqlmesh.world.settle()
+    sqlmesh.answer(sqlmesh.task(sqlmesh.world.job(job)))  # it was done, and nobody hears of it
+    sqlmesh.world.lose_job(job)
+    sqlmesh.live(5 * MINUTE)
+    assert outcome(sqlmesh) == "Succeeded"
+    assert sqlmesh.done.count("promote warehouse/prod") == 1
+
+
+WRITES = [
+    "apply-vulcanpromotions/status",
+    "apply-vulcanenvironments/status",
+    "create-jobs",
+    "replace-leases",
+    "merge-jobs",
+]
+
+
+@pytest.mark.parametrize("write", WRITES)
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("count", range(1, 9))
+def test_a_death_at_any_write_changes_nothing(write: str, when: str, count: int) -> None:
+    sqlmesh = managed()
+    sqlmesh.world.kube.writes.clear()
+    sqlmesh.world.kube.crash_at(write, when, count)
+    verified_again(sqlmesh)
+    assert outcome(sqlmesh) == "RolledBack"
+    assert [d for d in sqlmesh.done if d.startswith(("promote", "rollback"))] == [
+        "promote warehouse/prod", "rollback warehouse/prod",
+    ]  # fmt: skip
+    names = [j.name for j in sqlmesh.world.jobs()]
+    assert len(names) == len(set(names)) and not sqlmesh.world.jobs(state=JobState.UNFINISHED)
+
+
+def verified_again(sqlmesh: SqlMesh) -> None:
+    """As `verified_badly`, with an operator that may die: the audit of the target fails whenever it is asked."""
+    sqlmesh.world.apply(builders.promotion()).settle()
+    sqlmesh.work("plan")
+    sqlmesh.live(MINUTE) if not sqlmesh.world.jobs("audit") else sqlmesh.work("audit")
+    sqlmesh.fails["audit"] = [builders.failed("audit", Reason.AUDIT_FAILED)]
+    sqlmesh.live(5 * MINUTE)
