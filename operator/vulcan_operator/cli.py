@@ -5,6 +5,7 @@ Nothing is decided here but the order: health server, gate, own tasks, Kopf; at 
 
 import argparse
 import asyncio
+import gc
 import importlib
 import importlib.metadata
 import logging
@@ -44,6 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         config = Config.from_env(os.environ, kubeconfig=chosen.kubeconfig, context=chosen.context)
         logs.setup(config.log_level)
+        # What was imported stays, and so do thousands of objects in the cache: looked through rarely.
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 20)
         return asyncio.run(serve(config, default_planners()))
     except (ConfigError, AccessError) as error:
         sys.stderr.write(f"vulcan-operator: {error}\n")

@@ -191,6 +191,11 @@ class Intake:
             crowd.waits(key, waiter_of(here) if isinstance(here, VulcanEnvironment) else None)
             if was != is_:
                 self._tell_gateway(gateway, key, was, is_)
+        for promotion in self.cache.promotions.by(place):  # who waits for its gateway waits with it, or not at all
+            line = waiter_of(promotion) if isinstance(promotion, VulcanPromotion) else None
+            for gateway in {gateway_of(e) for e in (before, after) if e is not None}:
+                there = after is not None and gateway_of(after) == gateway
+                self.cache.crowd(gateway).waits(_promotion_key(promotion), line if there else None)
         if _promotable(before) != _promotable(after):
             for promotion in self.cache.promotions.values():
                 if place in (source_of(promotion), target_of(promotion)):

@@ -110,10 +110,15 @@ def _planned(
     task, lines, record = shell.task, shell.lines, state.apply_record(shell.task.environment)
     if task.promotion is not None:
         row = history.find(state, task.promotion.environment, task.promotion.plan_id)
-        engine = _engine(shell, None, connections, state, kept=stored.of_record(state, row.project))
+        kept = stored.of_record(state, row.project)
+        engine = _engine(shell, None, connections, state, kept=kept)
         built, effort = promoting.build(task, task.promotion, engine, row, lines, record)
-        found = summary.summarise(task, built, engine, identity, record)
-        return engine, built, dataclasses.replace(found, catch_up_intervals=effort.catch_up, computed=effort.computed)
+        adopted = record is None and built.before is not None
+        found = summary.summarise(task, built, engine, identity, record, adopted)
+        found = dataclasses.replace(found, catch_up_intervals=effort.catch_up, computed=effort.computed)
+        if stored.is_news(kept, state, task.environment):
+            found = dataclasses.replace(found, has_changes=True, project_changed=True)
+        return engine, built, found
     got = resolving.checked(task, shell.pod)
     engine = _engine(shell, got.folder, connections, state)
     tests_run = planning.prepare(task, engine, lines, check=True)

@@ -94,12 +94,13 @@ def test_there_and_back_without_a_reader_noticing(company: System) -> None:
     assert (states["Checks"], states["CatchUp"], states["Apply"], states["Verify"]) == (
         "Succeeded", "Skipped", "Succeeded", "Succeeded",
     )  # fmt: skip
-    assert prod.status()["held"]["promotion"] == f"{company.namespace}/back"
+    assert [h["promotion"] for h in prod.status()["held"]] == [f"{company.namespace}/back"]
     assert prod.jobs("plan", "apply") == [j for j in prod.jobs("plan", "apply") if kit.label(j, "owner-name") == "prod"]
 
 
 def test_what_was_rolled_back_is_held_until_somebody_lifts_it(company: System) -> None:
-    prod, name = company.existing("prod"), f"{company.namespace}/back"
+    prod = company.existing("prod")
+    name = prod.status()["held"][0]["id"]
     assert name in over(company.promotion("retried"), "Failed")["steps"][0]["message"]
     company.stage.kubectl(
         "annotate",
@@ -110,7 +111,7 @@ def test_what_was_rolled_back_is_held_until_somebody_lifts_it(company: System) -
         "--overwrite",
         f"vulcan.dev/hold-lifted={name}",
     )
-    prod.wait(lambda s: "held" not in s, "the hold is lifted", 30)
+    prod.wait(lambda s: not s.get("held"), "the hold is lifted", 30)
     over(company.promotion("lifted"), "Succeeded")
     assert company.rows("select x from t.shown") == [(2,)]
 

@@ -34,6 +34,7 @@ class Story:
         self.isolation()
         self.failure()
         self.schedule()
+        self.promotion()
 
     def cluster(self) -> None:
         """Cluster, CRDs, RBAC, policies, operator."""
@@ -186,7 +187,39 @@ class Story:
         run = self._status(NONPROD, "dev")["lastRun"]
         self.tell.say(f"Due at {run['due']}, ended at {run['time']}: {run['reason']}. {run['message']}")
 
+    def promotion(self) -> None:
+        """dev's revision becomes that of its system's prod, and is taken back."""
+        self.tell.act("What was tested on dev moves to prod of the same system, by a swap of views; and back")
+        patch = json.dumps({"spec": {"revisionFrom": "Promotion", "project": None}})
+        self._command(f"kubectl patch vulcanenvironment prod -n {NONPROD} --type merge -p {shlex.quote(patch)}")
+        best = "select count(*) from shop.best_day"
+        before = self.databases["nonproduction"].rows(best)[0][0]
+        self.stand.apply(systems.promotion("dev-to-prod", NONPROD, {"from": {"environmentRef": {"name": "dev"}}}))
+        self._watch("vulcanpromotions", lambda: bool(self._outcome("dev-to-prod")), "the promotion is over")
+        steps = self._promotion("dev-to-prod")["steps"]
+        self.tell.table(
+            ["step", "state", "message"], [(s["name"], s["state"], s.get("message", "")[:90]) for s in steps]
+        )
+        self._require("dev-to-prod", "Succeeded")
+        after = self.databases["nonproduction"].rows(best)[0][0]
+        self.tell.say(f"shop.best_day had {before} row and has {after}; nothing was computed twice. And back, by name:")
+        self.stand.apply(systems.promotion("back", NONPROD, {"rollbackTo": {"promotion": "dev-to-prod"}}))
+        self._watch("vulcanpromotions", lambda: bool(self._outcome("back")), "it is back")
+        self._require("back", "Succeeded")
+        self.tell.say(f"shop.best_day has {self.databases['nonproduction'].rows(best)[0][0]} row again.")
+
     # --- small things
+
+    def _promotion(self, name: str) -> dict[str, Any]:
+        return dict((self.stand.get("vulcanpromotion", NONPROD, name) or {}).get("status", {}))
+
+    def _outcome(self, name: str) -> str:
+        return str(self._promotion(name).get("outcome", ""))
+
+    def _require(self, name: str, outcome: str) -> None:
+        if self._outcome(name) != outcome:
+            ready = _condition({"status": self._promotion(name)}, "Ready")
+            raise DemoError(f"VulcanPromotion {name}: {ready.get('message', '')}")
 
     def _databases(self, name: str, namespace: str) -> systems.Databases:
         if self.engine == "duckdb" and isinstance(self.stand.cluster, Cluster):

@@ -111,3 +111,10 @@ def environment(name: str, namespace: str, system: str, project: dict[str, Any],
     }
     meta = {"name": name, "namespace": namespace}
     return {"apiVersion": API, "kind": "VulcanEnvironment", "metadata": meta, "spec": spec}
+
+
+def promotion(name: str, namespace: str, whence: dict[str, Any]) -> dict[str, Any]:
+    """To the system's prod: from another environment, or back."""
+    spec = {**whence, "to": {"environmentRef": {"name": "prod"}}}
+    meta = {"name": name, "namespace": namespace}
+    return {"apiVersion": API, "kind": "VulcanPromotion", "metadata": meta, "spec": spec}

@@ -70,6 +70,7 @@ class Why(enum.StrEnum):
     POD_WAITING = "PodWaiting"
     WRITER_UNKNOWN = "WriterUnknown"
     SOURCE_NOT_READY = "SourceNotReady"
+    TARGET_REFUSED = "TargetRefused"
     TARGET_NOT_MANAGED = "TargetNotManagedByPromotions"
     PROMOTION_NOT_GRANTED = "PromotionNotGranted"
     ENVIRONMENT_NOT_FOUND = "EnvironmentObjectNotFound"
@@ -159,6 +160,10 @@ REASONS: dict[str, About] = {
     ),
     Why.SOURCE_NOT_READY: About(
         "The environment that the revision comes from has nothing applied.", "Wait, or see that environment."
+    ),
+    Why.TARGET_REFUSED: About(
+        "The target environment may not be used itself, or was not looked at yet.",
+        "See the target's own Ready condition.",
     ),
     Why.TARGET_NOT_MANAGED: About(
         "The target takes its revision from its own project.",

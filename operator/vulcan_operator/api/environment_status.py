@@ -123,6 +123,7 @@ class AppliedStatus(Model):
         "", description="ConfigMap in this namespace with the report of that plan."
     )
     time: Timestamp = Field(description="When it was applied.")
+    tests_run: int = Field(-1, description="Unit tests that ran when it was planned; -1: unknown, or skipped.")
     partial: bool = Field(False, description="Whether selectModels left models out.")
     approved_by: list[Annotated[str, Field(max_length=512)]] = Field(
         default=[], max_length=64, description="Who approved it."
@@ -152,6 +153,7 @@ class HistoryItem(Model):
     """One earlier apply."""
 
     revision: Revision = Field(description="The resolved source: commit, ConfigMap name or image.")
+    source_digest: Digest = Field("", description="Digest of the source's files.")
     plan_id: Annotated[str, Field(max_length=128)] = Field("", description="SQLMesh's plan id.")
     plan_digest: Digest = Field("", description="Digest of the plan.")
     time: Timestamp = Field(description="When it was applied.")
@@ -160,6 +162,9 @@ class HistoryItem(Model):
 class HeldStatus(Model):
     """A revision that did not stand its test."""
 
+    id: Annotated[str, Field(min_length=1, max_length=16)] = Field(
+        description="What annotation vulcan.dev/hold-lifted must name to let it be tried again."
+    )
     revision: Revision = Field(description="The resolved source.")
     source_digest: Digest = Field("", description="Digest of its files.")
     promotion: Annotated[str, Field(max_length=320)] = Field(description="The promotion that was rolled back.")
@@ -190,8 +195,11 @@ class EnvironmentStatus(Model):
     promotion: Annotated[str, Field(max_length=320)] | None = Field(
         None, description="VulcanPromotion that gave it its revision, as namespace/name."
     )
-    held: "HeldStatus | None" = Field(
-        None, description="A revision that was rolled back and is not tried again by itself."
+    held: list[HeldStatus] = Field(
+        default=[],
+        max_length=16,
+        description="Revisions that were rolled back: no promotion tries them again until somebody lifts the hold.",
+        json_schema_extra=schema(list_type="map", list_keys=["id"]),
     )
     next_run_time: Timestamp | None = Field(None, description="When the next run is due.")
     schedule: Annotated[str, Field(max_length=200)] | None = Field(

@@ -20,7 +20,7 @@ PLAN_REQUESTED = f"{GROUP}/plan-requested-at"  # annotations: ask for work now; 
 RUN_REQUESTED = f"{GROUP}/run-requested-at"
 CHECKED = f"{GROUP}/checked"  # annotation: a human looked at what this lost Job was appending
 PROBE_REQUESTED = f"{GROUP}/probe-requested-at"
-HOLD_LIFTED = f"{GROUP}/hold-lifted"  # annotation on an environment: the rolled-back promotion may be tried again
+HOLD_LIFTED = f"{GROUP}/hold-lifted"  # annotation on an environment: ids of status.held, comma separated
 WRITER_GONE = f"{GROUP}/writer-gone"  # annotation on a gateway: a human says this Job's pod is dead
 
 FINALIZER = f"{GROUP}/invalidate"

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, computed_field
 
-from vulcan_operator.api.environment_status import Digest, PlanStatus, Revision
+from vulcan_operator.api.environment_status import Digest, PlanStatus, ReportRef, Revision
 from vulcan_operator.api.fields import (
     Condition,
     FailureStatus,
@@ -126,6 +126,11 @@ class PromotionStatus(Model):
     )
     previous: PreviousStatus | None = Field(None, description="What the target had before.")
     rollback: RollbackStatus | None = Field(None, description="The way back, if one was wanted.")
+    evidence_ref: ReportRef | None = Field(
+        None,
+        description="ConfigMap in this namespace, key evidence.json: all of this and the words on the plan, once it is "
+        "over.",
+    )
     task: TaskStatus | None = Field(None, description="The task in hand.")
     failure: FailureStatus | None = Field(None, description="The failure that waits for another attempt or somebody.")
     next_attempt_time: Timestamp | None = Field(None, description="When a failed task is tried again.")

@@ -55,7 +55,8 @@ def home(found: Custom, cache: Cache) -> Place:
     """The gateway an object belongs to; its Jobs are in that namespace. A promotion's is that of its target."""
     if isinstance(found, VulcanPromotion):
         target = cache.environments.get(target_of(found))
-        return gateway_of(target) if target is not None else ("", "")
+        known = found.status.target.gateway.partition("/") if found.status.target is not None else ("", "", "")
+        return gateway_of(target) if target is not None else (known[0], known[2])
     if isinstance(found, VulcanEnvironment):
         return gateway_of(found)
     return (found.metadata.namespace, found.metadata.name)

@@ -1,40 +1,41 @@
-"""What promotions gave an environment with revisionFrom: Promotion. Pure.
+"""What promotions gave an environment with revisionFrom: Promotion, and which revisions are held. Pure.
 
-Its desired revision is that of the last promotion to it that ended well, so it can be told from the objects alone, also
-after its status was wiped. Used by `environment`; promotions themselves never write an environment's status.
+Its revision is what the last promotion that changed its views has left, so it can be told from the objects alone, also after
+its status was wiped. Used by `environment`, and by promotions that look at what others have left; promotions never write
+an environment's status.
 """
+
+from collections.abc import Iterable
 
 from vulcan_contract.digest import of_json
 from vulcan_operator.api import names
+from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.environment_status import AppliedStatus, EnvironmentStatus, HeldStatus, HistoryItem
 from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.plan.context import Context
 from vulcan_operator.plan.status import Draft
 
 _HISTORY = 10
-_WELL = ("Succeeded", "RolledBack")
+_HELD = 16
 
 
 def take(draft: Draft[EnvironmentStatus], context: Context) -> Draft[EnvironmentStatus]:
-    """The draft with what the last promotion left, and with a hold that somebody lifted gone."""
+    """The draft with what the last promotion left, and with the holds of today."""
     if context.environment.spec.revision_from != "Promotion":
         return draft
-    draft = _lifted(draft, context)
-    over = [p for p in context.seen.promotions if p.status.outcome in _WELL and p.status.applied_plan_id]
-    last = max(over, key=lambda p: (p.status.finished_at or context.now, p.metadata.name), default=None)
-    if last is None or last.status.finished_at is None:
-        return draft
-    known = draft.status.applied
-    if known is not None and (known.plan_id == last.status.applied_plan_id or known.time > last.status.finished_at):
+    held = holds(context.environment, context.seen.promotions)
+    draft = draft.having(held=held) if held != draft.status.held else draft
+    last = last_given(context.seen.promotions)
+    if last is None or is_taken(draft.status.applied, last):
         return draft
     applied = _applied(last)
     item = HistoryItem(
-        revision=applied.revision, plan_id=applied.plan_id, plan_digest=applied.plan_digest, time=applied.time
-    )
+        revision=applied.revision, source_digest=applied.source_digest, plan_id=applied.plan_id,
+        plan_digest=applied.plan_digest, time=applied.time,
+    )  # fmt: skip
     return draft.having(
         applied=applied,
         promotion=_name(last),
-        held=_held(last),
         history=[item, *draft.status.history][:_HISTORY],
         green_runs=0,
         failure=None,
@@ -45,10 +46,28 @@ def take(draft: Draft[EnvironmentStatus], context: Context) -> Draft[Environment
     )
 
 
-def _lifted(draft: Draft[EnvironmentStatus], context: Context) -> Draft[EnvironmentStatus]:
-    held = draft.status.held
-    said = context.environment.metadata.annotations.get(names.HOLD_LIFTED)
-    return draft.having(held=None) if held is not None and said == held.promotion else draft
+def last_given(promotions: Iterable[VulcanPromotion]) -> VulcanPromotion | None:
+    """The last that changed the views. Also one that failed afterwards and was not taken back: what it gave is there."""
+    over = [p for p in promotions if p.status.outcome is not None and p.status.applied_plan_id and p.status.finished_at]
+    return max(over, key=lambda p: (p.status.finished_at, p.metadata.name), default=None)
+
+
+def is_taken(applied: AppliedStatus | None, last: VulcanPromotion) -> bool:
+    """Whether an environment's status knows of what a promotion left, or of something newer."""
+    if applied is None or last.status.finished_at is None:
+        return False
+    wanted = _applied(last)
+    same = (applied.plan_id, applied.source_digest) == (wanted.plan_id, wanted.source_digest)
+    return same or applied.time > last.status.finished_at
+
+
+def holds(environment: VulcanEnvironment, promotions: Iterable[VulcanPromotion]) -> list[HeldStatus]:
+    """Revisions that were taken back and that nobody has let go: no promotion tries one of them again, under any name."""
+    lifted = set(environment.metadata.annotations.get(names.HOLD_LIFTED, "").split(","))
+    known = {held.id: held for held in environment.status.held}
+    known |= {held.id: held for held in map(_held, promotions) if held is not None}
+    found = sorted(known.values(), key=lambda held: (held.time, held.id), reverse=True)
+    return [held for held in found if held.id not in lifted][:_HELD]
 
 
 def _applied(promotion: VulcanPromotion) -> AppliedStatus:
@@ -56,6 +75,7 @@ def _applied(promotion: VulcanPromotion) -> AppliedStatus:
     status = promotion.status
     back = status.previous if status.outcome == "RolledBack" else None
     assert status.finished_at is not None
+    tests = next((s.evidence.get("testsRun", "-1") for s in status.steps if s.name == "Tests"), "-1")
     return AppliedStatus(
         revision=(back.revision if back is not None else status.revision) or "",
         source_digest=(back.source_digest if back is not None else status.source_digest) or "",
@@ -63,19 +83,23 @@ def _applied(promotion: VulcanPromotion) -> AppliedStatus:
         plan_id=status.applied_plan_id,
         plan_digest=status.plan.digest if status.plan is not None and back is None else "",
         time=status.finished_at,
+        tests_run=int(tests) if back is None and tests.isdecimal() else -1,
         approved_by=[] if back is not None else status.approved_by,
     )
 
 
 def _held(promotion: VulcanPromotion) -> HeldStatus | None:
-    """The revision that was taken back; a promotion that ended well holds nothing."""
+    """The revision that was taken back; a promotion that took nothing back holds nothing."""
     status = promotion.status
-    if status.rollback is None or status.rollback.state != "Succeeded" or status.rollback.time is None:
+    if status.outcome is None or status.rollback is None or status.rollback.state != "Succeeded":
+        return None
+    if status.rollback.time is None:
         return None
     undone = status.previous if promotion.spec.rollback_to is not None else None
     revision = undone.revision if undone is not None else status.revision
     digest = undone.source_digest if undone is not None else status.source_digest
     return HeldStatus(
+        id=of_json([promotion.metadata.uid, status.rollback.plan_id])[:12],
         revision=revision or "",
         source_digest=digest or "",
         promotion=_name(promotion),

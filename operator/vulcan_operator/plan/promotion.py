@@ -14,7 +14,9 @@ from vulcan_contract.task import TaskKind
 from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.api.promotion_status import PromotionStatus
 from vulcan_operator.plan import (
+    approval,
     ended,
+    evidence,
     jobs,
     promotion_gates,
     promotion_launch,
@@ -30,7 +32,7 @@ from vulcan_operator.plan import (
 from vulcan_operator.plan.actions import Need, Note, Plan, ReleaseSlot, WriteConfigMap
 from vulcan_operator.plan.jobs import Progress, Stage
 from vulcan_operator.plan.promotion_context import PromotionContext
-from vulcan_operator.plan.promotion_steps import Done, Hold, Order
+from vulcan_operator.plan.promotion_steps import Again, Done, Hold, Order
 from vulcan_operator.plan.seen import PromotionSeen
 from vulcan_operator.plan.status import Draft, Verdict
 
@@ -57,7 +59,7 @@ def plan_promotion(seen: PromotionSeen, now: dt.datetime) -> Plan[PromotionStatu
         draft, verdict = _advance(draft, context)
     if draft.needs:
         return draft.plan()
-    return promotion_verdicts.finish(_tidy(draft, context), context, verdict, progress).plan()
+    return evidence.leave(promotion_verdicts.finish(_tidy(draft, context), context, verdict, progress), context).plan()
 
 
 def _tidy(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[PromotionStatus]:
@@ -154,6 +156,7 @@ def _advance(draft: Draft[PromotionStatus], context: PromotionContext) -> tuple[
         return _idle(draft).again(context.now + dt.timedelta(minutes=1)), shut
     if draft.status.started_at is None:
         draft = draft.having(started_at=context.now)
+    draft = _under_rules_of_today(draft, context)
     for name, step in _way(draft.status, context):
         known = next((s for s in draft.status.steps if s.name == name), None)
         if known is not None and known.state in _ENDED:
@@ -166,9 +169,23 @@ def _advance(draft: Draft[PromotionStatus], context: PromotionContext) -> tuple[
                     return _idle(draft), None
             case Hold():
                 return _hold(draft, context, name, move)
+            case Again():
+                return _advance(replace(draft, status=promotion_record.planned_again(draft.status)), context)
             case Order():
                 return _order(draft, context, name, move)
     return _idle(replace(draft, status=promotion_record.end(draft.status, "Succeeded", context.now))), None
+
+
+def _under_rules_of_today(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[PromotionStatus]:
+    """Words are on a plan under the rules that were shown: under others it has another digest."""
+    plan = draft.status.plan
+    if plan is None or plan.state != "Pending" or draft.status.applied_plan_id:
+        return draft
+    token = approval.retoken(plan, context.rules)
+    if token == plan.digest:
+        return draft
+    kept = [s for s in draft.status.steps if s.name not in ("Approval", "CatchUp", "Apply")]
+    return draft.having(plan=plan.model_copy(update={"digest": token}), steps=kept, approved_by=[])
 
 
 def _way(status: PromotionStatus, context: PromotionContext) -> tuple[tuple[str, promotion_steps.Step], ...]:

@@ -4,6 +4,7 @@ import datetime as dt
 import functools
 from dataclasses import dataclass
 
+from vulcan_operator.api.conditions import Type, Why
 from vulcan_operator.api.environment import EnvironmentSpec, VulcanEnvironment
 from vulcan_operator.api.gateway import VulcanGateway
 from vulcan_operator.api.policy import ApprovalPolicy
@@ -11,8 +12,14 @@ from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.plan import access, jobs, slot
 from vulcan_operator.plan.actions import Key, Kind
 from vulcan_operator.plan.seen import PromotionSeen
+from vulcan_operator.plan.status import condition, holds
 
 _STRICT = ("Never", "OnRisk", "Always")
+
+
+def _reason(promotion: VulcanPromotion) -> str:
+    ready = condition(promotion.status.conditions, Type.READY)
+    return ready.reason if ready is not None else ""
 
 
 @dataclass(frozen=True)
@@ -58,8 +65,10 @@ class PromotionContext:
 
     @property
     def protected(self) -> bool:
-        """Whether the gateway protects the target."""
-        return self.seen.gateway is not None and self.seen.target is not None and self.target.status.protected
+        """Whether the gateway protects the target; also before the environment's own planner has said so."""
+        if self.seen.gateway is None or self.seen.target is None:
+            return False
+        return self.target.status.protected or self.access.protected
 
     @property
     def image(self) -> str:
@@ -92,13 +101,15 @@ class PromotionContext:
         return spec.model_copy(update={"plan": plan, "approvals": self.promotion.spec.approvals})
 
     def ahead(self) -> VulcanPromotion | None:
-        """An older promotion to the same target that has not ended: it goes first."""
+        """An older promotion to the same target that has not ended: it goes first, unless it can go nowhere."""
         mine = (self.promotion.metadata.creation_timestamp or self.now, str(self.key))
         older = [
             p
             for p in self.seen.rivals
             if p.status.outcome is None
             and p.metadata.deletion_timestamp is None
+            and not holds(p.status.conditions, Type.STALLED)
+            and not (p.status.started_at is None and _reason(p) == Why.ENVIRONMENT_NOT_FOUND)
             and (p.metadata.creation_timestamp or self.now, f"{p.metadata.namespace}/{p.metadata.name}") < mine
         ]
         return min(older, key=lambda p: (p.metadata.creation_timestamp or self.now, p.metadata.name), default=None)

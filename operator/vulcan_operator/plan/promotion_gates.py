@@ -8,12 +8,17 @@ from vulcan_operator.plan import access, status
 from vulcan_operator.plan.promotion_context import PromotionContext
 from vulcan_operator.plan.status import Verdict
 
+_REFUSALS = {
+    Why.NOT_GRANTED, Why.NAME_TAKEN, Why.QUOTA, Why.IMAGE_NOT_ALLOWED, Why.NO_IMAGE, Why.INVALID, Why.NOT_AUTHORIZED,
+    Why.GATEWAY_NOT_FOUND,
+}  # fmt: skip
 Gate = Callable[[PromotionStatus, PromotionContext], Verdict | None]
 
 
 def first(state: PromotionStatus, context: PromotionContext) -> Verdict | None:
-    """The first gate that is shut."""
-    return next((v for gate in GATES if (v := gate(state, context)) is not None), None)
+    """The first gate that is shut. Once views were changed only what a Job needs is asked for: it must come to an end."""
+    gates = LATE if state.applied_plan_id or state.rollback is not None else GATES
+    return next((v for gate in gates if (v := gate(state, context)) is not None), None)
 
 
 def needs_labels(context: PromotionContext) -> bool:
@@ -28,9 +33,11 @@ def needs_labels(context: PromotionContext) -> bool:
 def environments_missing(state: PromotionStatus, context: PromotionContext) -> Verdict | None:
     """Both environments must be there."""
     spec, seen = context.promotion.spec, context.seen
-    sides = [("to", spec.to, seen.target)] + ([("from", spec.from_, seen.source)] if spec.from_ is not None else [])
+    late = bool(state.applied_plan_id) or state.rollback is not None
+    sides = [("to", spec.to, seen.target)]
+    sides += [("from", spec.from_, seen.source)] if spec.from_ is not None and not late else []
     for name, side, found in sides:
-        if found is None:
+        if found is None or found.metadata.deletion_timestamp is not None:
             where = side.environment_ref.namespace or context.key.namespace
             message = f"{name}: waiting for VulcanEnvironment {where}/{side.environment_ref.name}"
             return Verdict("False", Why.ENVIRONMENT_NOT_FOUND, message, reconciling=True)
@@ -45,7 +52,8 @@ def gateway_missing(state: PromotionStatus, context: PromotionContext) -> Verdic
         return Verdict("False", Why.GATEWAY_NOT_FOUND, f"waiting for VulcanGateway {name}", reconciling=True)
     ready = status.condition(gateway.status.conditions, Type.READY)
     name = f"{gateway.metadata.namespace}/{gateway.metadata.name}"
-    if ready is None or ready.status != "True" or ready.reason == Why.SUSPENDED:
+    current = gateway.status.observed_generation == gateway.metadata.generation
+    if ready is None or ready.status != "True" or ready.reason == Why.SUSPENDED or not current:
         why = f": {ready.reason}" if ready is not None else ""
         return Verdict("False", Why.GATEWAY_NOT_READY, f"waiting for VulcanGateway {name}{why}", reconciling=True)
     return None
@@ -66,11 +74,32 @@ def not_granted(state: PromotionStatus, context: PromotionContext) -> Verdict | 
     return None
 
 
+def target_refused(state: PromotionStatus, context: PromotionContext) -> Verdict | None:
+    """What the target's own planner has against it (no grant, a name or an image that is not its own) stands against
+    promotions to it as well; it must have looked at the environment as it is now."""
+    target = context.target
+    name = f"VulcanEnvironment {target.metadata.namespace}/{target.metadata.name}"
+    ready = status.condition(target.status.conditions, Type.READY)
+    if ready is None or target.status.observed_generation != target.metadata.generation:
+        return Verdict("False", Why.TARGET_REFUSED, f"waiting for {name} to be looked at", reconciling=True)
+    granted = access.needs_labels(context.gateway, target) or context.access.allowed
+    if granted and ready.reason not in _REFUSALS and target.status.environment == target.sqlmesh_environment:
+        return None
+    return Verdict(
+        "False", Why.TARGET_REFUSED, f"{name} is refused itself: {ready.reason}: {ready.message}"[:1000], stalled=True
+    )
+
+
 def across_systems(state: PromotionStatus, context: PromotionContext) -> Verdict | None:
     """Two gateways are two systems."""
     source, target = context.seen.source_gateway, context.seen.gateway
-    if context.promotion.spec.from_ is None or source is None or target is None:
+    if context.promotion.spec.from_ is None or target is None:
         return None
+    if source is None:
+        name = context.source.spec.gateway_ref.name
+        return Verdict(
+            "False", Why.GATEWAY_NOT_FOUND, f"waiting for VulcanGateway {name} of the source", reconciling=True
+        )
     if source.metadata.uid == target.metadata.uid:
         return None
     message = "source and target are on two gateways; a promotion swaps views within one"
@@ -88,11 +117,9 @@ def not_managed(state: PromotionStatus, context: PromotionContext) -> Verdict | 
 
 
 def suspended(state: PromotionStatus, context: PromotionContext) -> Verdict | None:
-    """A suspended target is not changed, but for going back."""
+    """A suspended target is not changed; what is being taken back is past this."""
     spec = context.target.spec
     if not spec.suspend or (spec.suspend_until is not None and spec.suspend_until <= context.now):
-        return None
-    if context.promotion.spec.rollback_to is not None or state.rollback is not None:
         return None
     return Verdict("False", Why.SUSPENDED, f"the target is suspended: {spec.suspend_reason or 'no reason given'}")
 
@@ -113,5 +140,7 @@ GATES: tuple[Gate, ...] = (
     across_systems,
     not_managed,
     suspended,
+    target_refused,
     queued,
 )
+LATE: tuple[Gate, ...] = (environments_missing, gateway_missing)

@@ -3,6 +3,7 @@
 from vulcan_contract import task as contract
 from vulcan_contract.digest import of_json
 from vulcan_contract.task import TaskKind
+from vulcan_operator.api import names
 from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.api.promotion_status import PromotionStatus
 from vulcan_operator.plan import promotion_steps, slot, tasks
@@ -49,15 +50,16 @@ def _task(status: PromotionStatus, context: PromotionContext, task: TaskStatus, 
         kind=kind,
         job=task.job,
         nonce=of_json([task.job, context.promotion.metadata.uid, task.since])[:16],
-        gateway=tasks.gateway_of(gateway, context.seen.settings, planning=not kind.writes),
+        gateway=tasks.gateway_of(gateway, context.seen.settings, planning=kind is TaskKind.PLAN),
         environment=context.source.sqlmesh_environment if audits_source else target.sqlmesh_environment,
         protected=context.protected,
         approved=approved,
         promotion=_promotion(status, context, kind),
-        audits=target.spec.checks.audits,
+        audits=False,  # Verify is a step of its own, whose no can be taken back
         image=context.image,
         secret_env=tasks.secret_env(gateway),
         secret_paths=tasks.secret_paths(gateway),
+        checked=target.metadata.annotations.get(names.CHECKED, "")[:64],
     )
 
 
@@ -74,6 +76,7 @@ def _promotion(status: PromotionStatus, context: PromotionContext, kind: TaskKin
             return contract.Promotion(
                 context.target.sqlmesh_environment,
                 to.plan_id,
+                virtual_only=False,
                 catch_up=spec.rollback.data == "CatchUpThenSwap",
                 max_catch_up=gates.max_catch_up_intervals,
                 expected=promotion_steps.undone(status),

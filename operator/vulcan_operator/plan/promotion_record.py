@@ -33,11 +33,12 @@ def record(status: PromotionStatus, context: PromotionContext, task: TaskStatus,
     status = status.model_copy(update={"task": None})
     if result.outcome is Outcome.SUCCEEDED:
         return _succeeded(status.model_copy(update={"failure": None}), context, task, result)
-    if task.kind == TaskKind.PROMOTE and result.retries is Retry.REPLAN and status.plans < _REPLANS:
-        return _planned_again(status)
+    replan = result.retries is Retry.REPLAN
+    if task.kind == TaskKind.PROMOTE and replan and status.plans < _REPLANS:
+        return planned_again(status)
     failure = ended.failure(status.failure, task, result, context.now)
     again = schedule.retry_time(failure, context.target.spec.retry) if context.seen.target is not None else None
-    if again is not None and result.reason not in _JUDGED_AT_ONCE:
+    if again is not None and result.reason not in _JUDGED_AT_ONCE and not replan:  # the same again would fail the same
         return status.model_copy(update={"failure": failure})
     return _failed(status.model_copy(update={"failure": None}), context, task, result)
 
@@ -56,15 +57,15 @@ def put(status: PromotionStatus, name: str, judged: Judged | None, now: dt.datet
     return status.model_copy(update={"steps": steps, "step": name})
 
 
-def _planned_again(status: PromotionStatus) -> PromotionStatus:
+def planned_again(status: PromotionStatus) -> PromotionStatus:
     """The target has moved since: what comes from the plan on is looked at again."""
-    kept = ("Resolve", "Tests", "Diff", "Checks", "Soak")
+    kept = ("Tests", "Diff", "Checks", "Soak")  # of the revision, which stays the same
     steps = [s for s in status.steps if s.name in kept]
     update = {
         "plan": None,
         "plans": status.plans + 1,
         "steps": steps,
-        "step": "Plan",
+        "step": "Resolve",
         "approved_by": [],
         "failure": None,
     }
@@ -80,6 +81,10 @@ def _succeeded(status: PromotionStatus, context: PromotionContext, task: TaskSta
         case TaskKind.AUDIT:
             work = result.work
             evidence |= {"audits": str(work.audits_run), "warnings": str(work.audits_warned)} if work else {}
+            wanted = status.applied_plan_id if step == "Verify" else status.source.plan_id if status.source else ""
+            if work is not None and work.plan_id and work.plan_id != wanted:
+                message = f"audited plan {work.plan_id}, not {wanted}: somebody else has changed the environment"
+                return end(put(status, step, Judged(FAILED, message, evidence), now), "Failed", now)
             return put(status, step, Judged(PASSED, result.message, evidence), now)
         case TaskKind.PROMOTE:
             plan_id = result.work.plan_id if result.work else (result.summary.base_plan_id if result.summary else "")
@@ -108,6 +113,7 @@ def _planned(status: PromotionStatus, context: PromotionContext, task: TaskStatu
         revision=status.revision or "",
         source_digest=status.source_digest or "",
         time=context.now,
+        adopted=summary.adopted,
         operations=list(operations),
         summary=reports.summary_status(summary),
         report_ref=ReportRef(name=reports.report_name(context.promotion, digest, sha), sha256=sha) if sha else None,
@@ -129,7 +135,7 @@ def _plan_evidence(task: TaskStatus, summary: PlanSummary) -> dict[str, str]:
 
 def _gone_back(status: PromotionStatus, context: PromotionContext, task: TaskStatus, result: Result) -> PromotionStatus:
     to = status.source if context.promotion.spec.rollback_to is not None else status.previous
-    plan_id = result.work.plan_id if result.work else ""
+    plan_id = result.work.plan_id if result.work else (result.summary.base_plan_id if result.summary else "")
     status = put(status, "Rollback", Judged(PASSED, result.message, {"job": task.job, "planId": plan_id}), context.now)
     rollback = RollbackStatus(
         state="Succeeded", reason=status.rollback.reason if status.rollback else "Requested",

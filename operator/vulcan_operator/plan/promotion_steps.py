@@ -13,8 +13,9 @@ from vulcan_contract.task import TaskKind
 from vulcan_operator.api import names
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.fields import parse_duration
-from vulcan_operator.api.promotion_status import PreviousStatus, PromotionStatus, SideStatus
-from vulcan_operator.plan import approval
+from vulcan_operator.api.promotion import VulcanPromotion
+from vulcan_operator.api.promotion_status import PreviousStatus, PromotionStatus, RollbackStatus, SideStatus
+from vulcan_operator.plan import approval, given
 from vulcan_operator.plan.actions import Need
 from vulcan_operator.plan.promotion_context import PromotionContext
 from vulcan_operator.plan.status import Verdict
@@ -43,6 +44,13 @@ class Order:
 
 
 @dataclass(frozen=True)
+class Again:
+    """The plan must be built anew, and why."""
+
+    why: str
+
+
+@dataclass(frozen=True)
 class Hold:
     """Why a step waits, and until when at the longest."""
 
@@ -51,13 +59,17 @@ class Hold:
     needs: frozenset[Need] = frozenset()
 
 
-Move = Done | Order | Hold
+Move = Done | Order | Hold | Again
 Step = Callable[[PromotionStatus, PromotionContext], Move]
 
 
 def resolve(status: PromotionStatus, context: PromotionContext) -> Move:
     """The revision that moves, and what the target has."""
     spec, target = context.promotion.spec, context.target
+    last = given.last_given(context.seen.rivals)
+    if last is not None and not given.is_taken(target.status.applied, last):
+        message = f"waiting for {_name(target)} to take up what VulcanPromotion {_name(last)} has left"
+        return Hold(Verdict("False", Why.QUEUED, message, reconciling=True))
     had = target.status.applied
     to = _side(context.target.sqlmesh_environment, context, had.plan_id if had else "", had.revision if had else "")
     previous = (
@@ -67,6 +79,10 @@ def resolve(status: PromotionStatus, context: PromotionContext) -> Move:
     )
     if spec.rollback_to is not None:
         return _resolve_back(context, to, previous)
+    if status.source is not None:  # looked at again because the target has moved: the same revision goes on
+        revision, digest, side = status.revision or "", status.source_digest or "", status.source
+        settles: dict[str, object] = {"target": to, "previous": previous}
+        return _unless_held(context, revision, digest, Done(PASSED, f"revision {short(revision)}", settles=settles))
     applied = context.source.status.applied
     if applied is None or not applied.plan_id:
         message = f"waiting for VulcanEnvironment {_name(context.source)}: nothing is applied there"
@@ -74,19 +90,28 @@ def resolve(status: PromotionStatus, context: PromotionContext) -> Move:
     if spec.revision is not None and spec.revision != applied.revision:
         return Done(FAILED, f"{_name(context.source)} has revision {short(applied.revision)}, not {spec.revision}")
     side = _side(context.source.sqlmesh_environment, context, applied.plan_id, applied.revision)
-    settles: dict[str, object] = {
+    settles = {
         "relation": "SameSystem", "revision": applied.revision, "source_digest": applied.source_digest,
         "source": side, "target": to, "previous": previous,
     }  # fmt: skip
-    held = target.status.held
-    if held is not None and held.source_digest == applied.source_digest:
-        message = (
-            f"revision {short(applied.revision)} was rolled back by {held.promotion} and is held; promote another revision,"
-            f" or lift the hold: kubectl annotate vulcanenvironment {target.metadata.name} -n {target.metadata.namespace}"
-            f" --overwrite {names.HOLD_LIFTED}={held.promotion}"
-        )
-        return Done(FAILED, message, settles=settles)
-    return Done(PASSED, f"revision {short(applied.revision)}, plan {applied.plan_id}", settles=settles)
+    done = Done(PASSED, f"revision {short(applied.revision)}, plan {applied.plan_id}", settles=settles)
+    return _unless_held(context, applied.revision, applied.source_digest, done)
+
+
+def _unless_held(context: PromotionContext, revision: str, digest: str, done: Done) -> Done:
+    """A revision that was taken back is not tried again before somebody has lifted the hold."""
+    target = context.target
+    everything = (*context.seen.rivals, context.promotion)
+    held = next((h for h in given.holds(target, everything) if h.source_digest == digest and digest), None)
+    if held is None:
+        return done
+    known = target.metadata.annotations.get(names.HOLD_LIFTED, "")
+    message = (
+        f"revision {short(revision)} was rolled back by {held.promotion} and is held; promote another revision, or lift the"
+        f" hold: kubectl annotate vulcanenvironment {target.metadata.name} -n {target.metadata.namespace} --overwrite"
+        f" {names.HOLD_LIFTED}={','.join(filter(None, (known, held.id)))}"
+    )
+    return Done(FAILED, message, settles=done.settles)
 
 
 def _resolve_back(context: PromotionContext, to: SideStatus, previous: PreviousStatus | None) -> Move:
@@ -94,11 +119,10 @@ def _resolve_back(context: PromotionContext, to: SideStatus, previous: PreviousS
     assert wanted is not None
     history = context.target.status.history
     if wanted.promotion is not None:
-        undone = next((p for p in context.seen.rivals if p.metadata.name == wanted.promotion), None)
+        undone = next((p for p in context.seen.rivals if _can_be_undone(p, context, wanted.promotion)), None)
         if undone is None or undone.status.previous is None:
-            return Done(
-                FAILED, f"VulcanPromotion {wanted.promotion} to this environment, with a previous revision: none"
-            )
+            what = "that has changed this environment, from a revision before, and is no way back itself"
+            return Done(FAILED, f"there is no VulcanPromotion {wanted.promotion} in this namespace {what}")
         revision, plan_id = undone.status.previous.revision, undone.status.previous.plan_id
         digest = undone.status.previous.source_digest
     else:
@@ -106,12 +130,19 @@ def _resolve_back(context: PromotionContext, to: SideStatus, previous: PreviousS
         if item is None:
             known = ", ".join(h.plan_id for h in history) or "none"
             return Done(FAILED, f"plan {wanted.plan_id} is not in the environment's status.history; there are: {known}")
-        revision, plan_id, digest = item.revision, item.plan_id, ""
+        revision, plan_id, digest = item.revision, item.plan_id, item.source_digest
     settles: dict[str, object] = {
         "relation": "SameSystem", "revision": revision, "source_digest": digest, "target": to, "previous": previous,
         "source": _side(context.target.sqlmesh_environment, context, plan_id, revision),
     }  # fmt: skip
-    return Done(PASSED, f"back to revision {short(revision)}, plan {plan_id}", settles=settles)
+    done = Done(PASSED, f"back to revision {short(revision)}, plan {plan_id}", settles=settles)
+    return _unless_held(context, revision, digest, done)
+
+
+def _can_be_undone(promotion: VulcanPromotion, context: PromotionContext, name: str) -> bool:
+    meta, status = promotion.metadata, promotion.status
+    mine = meta.name == name and meta.namespace == context.key.namespace
+    return mine and promotion.spec.rollback_to is None and status.outcome is not None and bool(status.applied_plan_id)
 
 
 def plan(status: PromotionStatus, context: PromotionContext) -> Move:
@@ -126,13 +157,12 @@ def tests(status: PromotionStatus, context: PromotionContext) -> Move:
     gate = context.promotion.spec.gates.tests
     if gate == "Skip":
         return Done(SKIPPED, "gates.tests: Skip")
-    plan_ = context.source.status.plan
-    if context.source.spec.plan.skip_tests:
-        return _judged(gate, "the source environment skips unit tests", {})
-    if plan_ is None or status.revision != plan_.revision:
-        return _judged(gate, "the source environment's status does not say whether unit tests ran", {})
-    count = plan_.summary.tests_run
-    evidence = {"testsRun": str(count), "planned": plan_.time.isoformat()}
+    applied = context.source.status.applied
+    known = applied is not None and status.source is not None and applied.plan_id == status.source.plan_id
+    count = applied.tests_run if known and applied is not None else -1
+    if count < 0:
+        return _judged(gate, f"{_name(context.source)} skips unit tests, or does not say whether they ran", {})
+    evidence = {"testsRun": str(count)}
     if count == 0:
         return Done(SKIPPED, "the project has no unit tests", evidence)
     return Done(PASSED, f"{count} unit tests passed when it was planned in {_name(context.source)}", evidence)
@@ -183,12 +213,15 @@ def approve(status: PromotionStatus, context: PromotionContext) -> Move:
     if decision.say is approval.Say.NO:
         return Done(FAILED, f"rejected: {decision.why}")
     if decision.say is approval.Say.WAIT:
-        meta, first = context.promotion.metadata, not context.promotion.spec.approvals
+        meta, first = context.promotion.metadata, "approvals" not in context.promotion.spec.model_fields_set
         command = approval.approve_command(
             meta.namespace, meta.name, plan_.digest, is_first=first, resource="vulcanpromotion"
         )
         message = f"{plan_.summary.text} — {decision.why}. To approve: {command}"
-        return Hold(Verdict("False", Why.AWAITING, message))
+        expires = plan_.time + parse_duration(context.policy.expire_after)
+        if expires <= context.now:
+            return Again("the plan waited too long")
+        return Hold(Verdict("False", Why.AWAITING, message), expires)
     if context.protected and context.seen.approvals_guarded is not True:
         message = "the API server does not guard approvals and their rules: apply deploy/policies.yaml"
         if context.seen.approvals_guarded is None:
@@ -197,6 +230,8 @@ def approve(status: PromotionStatus, context: PromotionContext) -> Move:
         return Hold(Verdict("False", Why.UNPROTECTED, message, reconciling=True), soon)
     if decision.by and plan_.report_ref is not None and context.seen.report_kept is None:
         return Hold(Verdict("False", Why.AWAITING, ""), needs=frozenset({Need.KEPT}))
+    if decision.by and context.seen.report_kept is False:
+        return Again("the plan's report is gone")
     by = {"by": ", ".join(decision.by)} if decision.by else {}
     return Done(PASSED, decision.why, {"plan": plan_.digest, **by}, {"approved_by": list(decision.by)})
 
@@ -210,8 +245,13 @@ def catch_up(status: PromotionStatus, context: PromotionContext) -> Move:
 
 
 def swap(status: PromotionStatus, context: PromotionContext) -> Move:
-    """Changes the views."""
+    """Changes the views; asked again before each Job, for words may have been taken back meanwhile."""
     assert status.plan is not None
+    decision = approval.decide(status.plan, context.rules)
+    if decision.say is approval.Say.NO:
+        return Done(FAILED, f"rejected: {decision.why}")
+    if decision.say is approval.Say.WAIT:
+        return Hold(Verdict("False", Why.AWAITING, f"a word was taken back: {decision.why}"))
     return Order(TaskKind.PROMOTE, status.plan.digest.removeprefix("sha256:")[:16], "the promotion was decided on")
 
 
@@ -226,7 +266,8 @@ def go_back(status: PromotionStatus, context: PromotionContext) -> Move:
     """Puts back what the target had before, by view swap."""
     to = status.source if context.promotion.spec.rollback_to is not None else status.previous
     if to is None or not to.plan_id:
-        return Done(FAILED, "the target had nothing before that could be put back")
+        message = "the target had nothing before that could be put back"
+        return Done(FAILED, message, settles={"rollback": RollbackStatus(state="Unavailable", message=message)})
     return Order(TaskKind.ROLLBACK, of_json(["rollback", to.plan_id, undone(status)])[:16], "going back")
 
 

@@ -139,6 +139,7 @@ def _nothing_to_apply(
             plan_digest=(old.plan_digest if old is not None else "") or plan.digest,
             report=old.report if old is not None else "",
             time=old.time if old is not None else ended.now,
+            tests_run=_tests_run(ended, summary.tests_run),
             partial=bool(ended.environment.spec.plan.select_models),
             approved_by=old.approved_by if old is not None else [],
         ),
@@ -159,6 +160,7 @@ def _applied(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
         return status
     item = HistoryItem(
         revision=plan.revision,
+        source_digest=plan.source_digest,
         plan_id=_plan_id(ended.result),
         plan_digest=plan.digest,
         time=ended.now,
@@ -174,6 +176,7 @@ def _applied(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
                 plan_digest=plan.digest,
                 report=plan.report_ref.name if plan.report_ref is not None else "",
                 time=ended.now,
+                tests_run=_tests_run(ended, plan.summary.tests_run),
                 partial=bool(ended.environment.spec.plan.select_models),
                 approved_by=list(ended.approved_by),
             ),
@@ -187,6 +190,10 @@ def _applied(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
             "intervals_behind": work.intervals_behind if work else status.intervals_behind,
         }
     )
+
+
+def _tests_run(ended: Ended, count: int) -> int:
+    return -1 if ended.environment.spec.plan.skip_tests else count
 
 
 def _plan_id(result: Result) -> str:

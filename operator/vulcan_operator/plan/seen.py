@@ -31,7 +31,7 @@ class JobState(enum.StrEnum):
     FAILED = "Failed"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class JobSeen:
     """One of our Jobs, reduced to what decisions need (labels parsed)."""
 
@@ -56,7 +56,7 @@ class JobSeen:
     runner: str = ""  # digest of the runner settings it was made with; "" of an older operator
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PodSeen:
     """One pod of one of our Jobs."""
 

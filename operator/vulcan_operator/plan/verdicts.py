@@ -166,7 +166,7 @@ def _facts(status: EnvironmentStatus, context: Context) -> dict[str, tuple[str, 
         Type.AWAITING: _awaiting(status, context),
         Type.RUN: _run(status),
         Type.FRESH: _fresh(status, context),
-        Type.DRIFTED: _drifted(status),
+        Type.DRIFTED: _drifted(status, context),
     }
     if context.protected:
         planning = context.gateway.spec.planning is not None
@@ -237,9 +237,11 @@ def _late(status: EnvironmentStatus, context: Context) -> dt.datetime | None:
     return min(owed) + _lag(context) if owed else None
 
 
-def _drifted(status: EnvironmentStatus) -> tuple[str, str, str]:
+def _drifted(status: EnvironmentStatus, context: Context) -> tuple[str, str, str]:
+    """A promotion that has changed the views and is still verified is no stranger."""
     applied, seen = status.applied, status.observed_plan_id
-    if applied is None or seen is None or not applied.plan_id or seen == applied.plan_id:
+    ours = {p.status.applied_plan_id for p in context.seen.promotions}
+    if applied is None or seen is None or not applied.plan_id or seen == applied.plan_id or seen in ours:
         return "False", Why.IN_SYNC, ""
     return "True", Why.APPLIED_ELSEWHERE, f"SQLMesh has plan {seen or 'none'}, the operator applied {applied.plan_id}"
 

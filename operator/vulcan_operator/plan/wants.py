@@ -70,7 +70,9 @@ def _expired(draft: Draft[EnvironmentStatus], context: Context) -> dt.datetime |
 
 def _change(draft: Draft[EnvironmentStatus], context: Context) -> Outlook:
     if context.environment.spec.project is None:
-        return Outlook(draft)  # its changes are promotions
+        # Its changes are promotions; a plan of the project that it had before will not be applied any more.
+        open_ = draft.status.plan is not None and draft.status.plan.state not in ("Applied", "NoChanges")
+        return Outlook(draft.having(plan=None, failure=None) if open_ or draft.status.failure is not None else draft)
     draft, want, verdict = _revision(draft, context)
     if draft.needs or want is not None or verdict is not None:
         return _gated(draft, context, want, verdict)
@@ -215,8 +217,10 @@ def _gated(draft: Draft[EnvironmentStatus], context: Context, want: Want | None,
 
 def _run(draft: Draft[EnvironmentStatus], context: Context, blocked: Verdict | None) -> Outlook:
     status, failed, request = draft.status, draft.status.run_failure, context.request("run", draft.status)
-    if status.applied is None or not status.applied.inputs:
-        return Outlook(draft)  # gone or half swapped: only another apply helps
+    if status.applied is None or not status.applied.inputs:  # gone or half swapped: only another apply helps
+        gone = "SQLMesh does not have it as it was given, see status.lastRun; promote to it again"
+        managed = context.environment.spec.project is None
+        return Outlook(draft, verdict=Verdict("False", Why.NO_REVISION, gone, stalled=True) if managed else None)
     draft = _due(draft, context)
     due = draft.status.next_run_time
     if failed is not None and failed.reason == Reason.MANUAL_CHECK and request is None:
