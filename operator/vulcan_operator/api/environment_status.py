@@ -169,7 +169,7 @@ class HeldStatus(Model):
     source_digest: Digest = Field("", description="Digest of its files.")
     promotion: Annotated[str, Field(max_length=320)] = Field(description="The promotion that was rolled back.")
     time: Timestamp = Field(description="When the views were swapped back.")
-    message: Message = Field("", description="Why.")
+    message: Message = Field("", description="Why it was taken back.")
 
 
 class EnvironmentStatus(Model):
