@@ -7,9 +7,9 @@ import hashlib
 import json
 from typing import Any
 
-from vulcan_operator.api import API_VERSION, names
 from vulcan_operator.api.environment_status import ReportRef
 from vulcan_operator.api.promotion_status import PromotionStatus
+from vulcan_operator.plan import reports
 from vulcan_operator.plan.actions import WriteConfigMap
 from vulcan_operator.plan.promotion_context import PromotionContext
 from vulcan_operator.plan.status import Draft
@@ -24,7 +24,7 @@ def leave(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[Pro
     text = json.dumps(_document(draft.status, context), sort_keys=True, indent=1, ensure_ascii=False)
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     reference = ReportRef(name=f"{context.key.name}-evidence-{sha256[:12]}", sha256=sha256)
-    manifest = _manifest(context, reference.name, text)
+    manifest = reports.kept_for(context.promotion, reference.name, data={KEY: text})
     return draft.having(evidence_ref=reference).first(WriteConfigMap(manifest))
 
 
@@ -48,21 +48,4 @@ def _document(status: PromotionStatus, context: PromotionContext) -> dict[str, A
         "approvals": words,
         "runnerImage": context.image if there else "",
         **{key: said[key] for key in kept if key in said},
-    }
-
-
-def _manifest(context: PromotionContext, name: str, text: str) -> dict[str, Any]:
-    meta = context.promotion.metadata
-    owner = {"apiVersion": API_VERSION, "kind": context.key.kind.value, "name": meta.name, "uid": meta.uid}
-    return {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {
-            "name": name,
-            "namespace": meta.namespace,
-            "labels": {names.MANAGED: "true", names.OWNER_NAME: meta.name, names.OWNER_UID: meta.uid},
-            "ownerReferences": [{**owner, "controller": False, "blockOwnerDeletion": False}],
-        },
-        "immutable": True,
-        "data": {KEY: text},
     }

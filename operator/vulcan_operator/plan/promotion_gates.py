@@ -17,8 +17,13 @@ Gate = Callable[[PromotionStatus, PromotionContext], Verdict | None]
 
 def first(state: PromotionStatus, context: PromotionContext) -> Verdict | None:
     """The first gate that is shut. Once views were changed only what a Job needs is asked for: it must come to an end."""
-    gates = LATE if state.applied_plan_id or state.rollback is not None else GATES
+    gates = LATE if _is_late(state) else GATES
     return next((v for gate in gates if (v := gate(state, context)) is not None), None)
+
+
+def _is_late(state: PromotionStatus) -> bool:
+    """Whether views were changed, or are being put back."""
+    return bool(state.applied_plan_id) or state.rollback is not None
 
 
 def needs_labels(context: PromotionContext) -> bool:
@@ -33,9 +38,8 @@ def needs_labels(context: PromotionContext) -> bool:
 def environments_missing(state: PromotionStatus, context: PromotionContext) -> Verdict | None:
     """Both environments must be there."""
     spec, seen = context.promotion.spec, context.seen
-    late = bool(state.applied_plan_id) or state.rollback is not None
     sides = [("to", spec.to, seen.target)]
-    sides += [("from", spec.from_, seen.source)] if spec.from_ is not None and not late else []
+    sides += [("from", spec.from_, seen.source)] if spec.from_ is not None and not _is_late(state) else []
     for name, side, found in sides:
         if found is None or found.metadata.deletion_timestamp is not None:
             where = side.environment_ref.namespace or context.key.namespace

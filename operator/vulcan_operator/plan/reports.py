@@ -76,7 +76,12 @@ def _line(summary: PlanSummary) -> str:
 
 
 def report_manifest(of: VulcanEnvironment | VulcanPromotion, name: str, packed: bytes) -> dict[str, Any]:
-    """The report's ConfigMap (gzipped JSON), owned by the object whose plan it is, and immutable."""
+    """The report's ConfigMap (gzipped JSON)."""
+    return kept_for(of, name, binaryData={REPORT_KEY: base64.b64encode(packed).decode()})
+
+
+def kept_for(of: VulcanEnvironment | VulcanPromotion, name: str, **content: dict[str, str]) -> dict[str, Any]:
+    """An immutable ConfigMap that belongs to the object it tells of; `content` is its data or binaryData."""
     meta, kind = of.metadata, "VulcanPromotion" if isinstance(of, VulcanPromotion) else "VulcanEnvironment"
     owner = {"apiVersion": API_VERSION, "kind": kind, "name": meta.name, "uid": meta.uid}
     return {
@@ -89,5 +94,5 @@ def report_manifest(of: VulcanEnvironment | VulcanPromotion, name: str, packed: 
             "ownerReferences": [{**owner, "controller": False, "blockOwnerDeletion": False}],
         },
         "immutable": True,
-        "binaryData": {REPORT_KEY: base64.b64encode(packed).decode()},
+        **content,
     }
