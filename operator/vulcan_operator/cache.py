@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Type, Why
 from vulcan_operator.api.environment import VulcanEnvironment
+from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.api.gateway import VulcanGateway
 from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.kube.views import MODELS, Unparsable
@@ -129,6 +130,7 @@ class Crowd:
     def __init__(self) -> None:
         self._records: dict[Place, Sibling] = {}
         self._waiting: dict[Key, Waiter] = {}
+        self._hands: dict[Key, frozenset[str]] = {}  # Jobs that promotions have in hand here
         self._all: tuple[Sibling, ...] | None = None
         self._positions: dict[Place, int] = {}
         self._line: tuple[Waiter, ...] | None = None
@@ -150,6 +152,17 @@ class Crowd:
         else:
             self._waiting[key] = waiter
         self._line = None
+
+    def holds(self, key: Key, jobs: frozenset[str]) -> None:
+        """Which Jobs a promotion has in hand here."""
+        if jobs:
+            self._hands[key] = jobs
+        else:
+            self._hands.pop(key, None)
+
+    def intends(self, job: str) -> bool:
+        """Whether a status of an environment or promotion names this Job as a task in hand."""
+        return any(record.task_job == job for record in self.all()) or any(job in jobs for jobs in self._hands.values())
 
     def all(self) -> tuple[Sibling, ...]:
         """All environments."""
@@ -227,11 +240,7 @@ class Cache:
             return True
         if isinstance(found, Unparsable) and (found.status.get("task") or {}).get("job") == job:
             return True
-        if any(record.task_job == job for record in self.crowd(gateway).all()):
-            return True
-        places = [(record.key.namespace, record.key.name) for record in self.crowd(gateway).all()]
-        hands = (p.status.task for place in places for p in self.promotions_to(place))
-        return any(task is not None and task.job == job for task in hands)
+        return self.crowd(gateway).intends(job)
 
 
 def key_of(found: VulcanGateway | VulcanEnvironment | VulcanPromotion) -> Key:
@@ -285,7 +294,7 @@ def sibling_of(environment: VulcanEnvironment) -> Sibling:
     )  # fmt: skip
 
 
-def waiter_of(found: VulcanGateway | VulcanEnvironment | VulcanPromotion) -> Waiter | None:
+def waiter_of(found: VulcanGateway | VulcanEnvironment) -> Waiter | None:
     """Its place in the line for the writer slot."""
     task = found.status.task
     if task is None or task.state != "Waiting":
@@ -293,3 +302,22 @@ def waiter_of(found: VulcanGateway | VulcanEnvironment | VulcanPromotion) -> Wai
     if found.metadata.deletion_timestamp is not None and task.kind != TaskKind.INVALIDATE:
         return None
     return Waiter(key_of(found), task.priority, task.since)
+
+
+def hands_of(promotion: Promotion | None) -> dict[Place, list[TaskStatus]]:
+    """Its tasks in hand, by the gateway that they run on."""
+    if not isinstance(promotion, VulcanPromotion):
+        return {}
+    found: dict[Place, list[TaskStatus]] = {}
+    for task in promotion.status.tasks:
+        namespace, _, name = task.gateway.partition("/")
+        found.setdefault((namespace, name), []).append(task)
+    return found
+
+
+def waits_of(promotion: VulcanPromotion, tasks: list[TaskStatus]) -> Waiter | None:
+    """A promotion's place in the line of one gateway."""
+    waiting = next((task for task in tasks if task.state == "Waiting"), None)
+    if waiting is None or promotion.metadata.deletion_timestamp is not None:
+        return None
+    return Waiter(key_of(promotion), waiting.priority, waiting.since)

@@ -4,6 +4,7 @@ Used when a task is announced, and again when its Job turns out never to have be
 """
 
 import base64
+from collections.abc import Mapping
 
 from vulcan_contract import task as contract
 from vulcan_contract.digest import of_json
@@ -11,9 +12,9 @@ from vulcan_contract.paths import escape
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api import API_VERSION, names
 from vulcan_operator.api.environment_status import EnvironmentStatus
-from vulcan_operator.api.fields import TaskStatus
+from vulcan_operator.api.fields import ObjectMeta, TaskStatus
 from vulcan_operator.plan import slot, tasks, tidy
-from vulcan_operator.plan.actions import Action, CreateJob, Need, ReleaseSlot, TakeSlot, WriteConfigMap
+from vulcan_operator.plan.actions import Action, CreateJob, Key, Need, ReleaseSlot, TakeSlot, WriteConfigMap
 from vulcan_operator.plan.context import Context
 from vulcan_operator.plan.manifest import JobParts, build_job
 from vulcan_operator.plan.seen import SlotSeen, Waiter
@@ -130,31 +131,40 @@ def _copy(status: EnvironmentStatus, context: Context) -> str:
 
 
 def _source_copy(status: EnvironmentStatus, context: Context, kind: TaskKind) -> list[Action]:
-    """An immutable copy of the project's ConfigMap beside the Job, named by digest.
-
-    Owned by the environment where that is possible: an owner in another namespace is none for the garbage collector.
-    """
+    """An immutable copy of the project's ConfigMap beside the Job, named by digest."""
     seen = context.seen.config_map
     if kind not in (TaskKind.PLAN, TaskKind.APPLY) or seen is None or seen.files is None:
         return []
-    meta = context.environment.metadata
-    owner = {"apiVersion": API_VERSION, "kind": context.key.kind.value, "name": meta.name, "uid": meta.uid}
-    near = meta.namespace == context.gateway_namespace
+    meta, install = context.environment.metadata, context.seen.settings.install
+    files = {escape(path): content for path, content in seen.files.items()}
+    return [source_copy(context.key, meta, install, context.gateway_namespace, _copy(status, context), files)]
+
+
+def source_copy(
+    owner: Key, meta: ObjectMeta, install: str, namespace: str, name: str, files: Mapping[str, bytes]
+) -> WriteConfigMap:
+    """An immutable copy of a project's files beside the Jobs that load them; `files` by key of the ConfigMap.
+
+    Owned by its object where that is possible: an owner in another namespace is none for the garbage collector.
+    """
+    near = meta.namespace == namespace
+    reference = {"apiVersion": API_VERSION, "kind": owner.kind.value, "name": meta.name, "uid": meta.uid}
+    owners = [{**reference, "controller": False, "blockOwnerDeletion": False}]
     manifest = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {
-            "name": _copy(status, context),
-            "namespace": context.gateway_namespace,
+            "name": name,
+            "namespace": namespace,
             "labels": {
                 names.MANAGED: "true",
-                names.INSTALL: context.seen.settings.install,
+                names.INSTALL: install,
                 names.OWNER_UID: meta.uid,
                 names.OWNER_NAME: meta.name,
             },
-            **({"ownerReferences": [{**owner, "controller": False, "blockOwnerDeletion": False}]} if near else {}),
+            **({"ownerReferences": owners} if near else {}),
         },
         "immutable": True,
-        "binaryData": {escape(p): base64.b64encode(c).decode() for p, c in sorted(seen.files.items())},
+        "binaryData": {key: base64.b64encode(content).decode() for key, content in sorted(files.items())},
     }
-    return [WriteConfigMap(manifest)]
+    return WriteConfigMap(manifest)

@@ -181,7 +181,7 @@ class EnvironmentSeen:
     waiters: tuple[Waiter, ...] = ()  # others only
     namespace_labels: Mapping[str, str] | None = None
     config_map: ConfigMapSeen | None = None
-    report: ReportSeen | None = None
+    reports: Mapping[str, ReportSeen] | None = None  # of ended Jobs, by Job; None: not read (Need.REPORT)
     report_kept: bool | None = None  # None: not read (Need.KEPT)
     promotions: tuple[VulcanPromotion, ...] = ()  # all to it
     approvals_guarded: bool | None = None  # None: not judged yet
@@ -202,11 +202,14 @@ class PromotionSeen:
     rivals: tuple[VulcanPromotion, ...] = ()  # all others to the same target
     jobs: tuple[JobSeen, ...] = ()
     pods: tuple[PodSeen, ...] = ()
-    protected_environments: tuple[str, ...] = ()
-    slot: SlotSeen | None = None
-    waiters: tuple[Waiter, ...] = ()  # others only
+    slot: SlotSeen | None = None  # of the target's gateway
+    source_slot: SlotSeen | None = None  # of the source's, where that is another
+    waiters: tuple[Waiter, ...] = ()  # others only, at the target's gateway
+    source_waiters: tuple[Waiter, ...] = ()  # the same at the source's
     namespace_labels: Mapping[str, str] | None = None  # of the promotion's namespace
-    report: ReportSeen | None = None
+    source_files: ConfigMapSeen | None = None  # of the copy that its origin names
+    reports: Mapping[str, ReportSeen] | None = None
+    left: Mapping[str, bytes] | None = None  # reports that its steps have left, by ConfigMap; None: not read
     report_kept: bool | None = None
     approvals_guarded: bool | None = None
     job_is_live: bool = False
