@@ -11,12 +11,11 @@ from typing import Generic, TypeVar
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Type, Why
 from vulcan_operator.api.environment import VulcanEnvironment
-from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.api.gateway import VulcanGateway
 from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.kube.views import MODELS, Unparsable
 from vulcan_operator.plan.actions import Key, Kind
-from vulcan_operator.plan.seen import JobSeen, PodSeen, Sibling, Waiter
+from vulcan_operator.plan.seen import JobSeen, PodSeen, Sibling, TaskSeen, Waiter
 
 T = TypeVar("T")
 Place = tuple[str, str]  # namespace, name
@@ -130,7 +129,7 @@ class Crowd:
     def __init__(self) -> None:
         self._records: dict[Place, Sibling] = {}
         self._waiting: dict[Key, Waiter] = {}
-        self._hands: dict[Key, frozenset[str]] = {}  # Jobs that promotions have in hand here
+        self._hands: dict[Key, tuple[TaskSeen, ...]] = {}  # what promotions have in hand here
         self._all: tuple[Sibling, ...] | None = None
         self._positions: dict[Place, int] = {}
         self._line: tuple[Waiter, ...] | None = None
@@ -153,16 +152,27 @@ class Crowd:
             self._waiting[key] = waiter
         self._line = None
 
-    def holds(self, key: Key, jobs: frozenset[str]) -> None:
-        """Which Jobs a promotion has in hand here."""
-        if jobs:
-            self._hands[key] = jobs
+    def holds(self, key: Key, tasks: tuple[TaskSeen, ...]) -> None:
+        """What a promotion has in hand here."""
+        if tasks:
+            self._hands[key] = tasks
         else:
             self._hands.pop(key, None)
 
     def intends(self, job: str) -> bool:
         """Whether a status of an environment or promotion names this Job as a task in hand."""
-        return any(record.task_job == job for record in self.all()) or any(job in jobs for jobs in self._hands.values())
+        if any(record.task_job == job for record in self.all()):
+            return True
+        return any(task.job == job for tasks in self._hands.values() for task in tasks)
+
+    def tasks(self) -> tuple[TaskSeen, ...]:
+        """What environments and promotions have in hand here."""
+        own = (
+            TaskSeen(s.key, s.uid, s.task_kind, s.task_job, s.task_state, s.task_priority, s.task_since)
+            for s in self.all()
+            if s.task_job and s.task_since is not None
+        )
+        return (*own, *(task for tasks in self._hands.values() for task in tasks))
 
     def all(self) -> tuple[Sibling, ...]:
         """All environments."""
@@ -304,20 +314,21 @@ def waiter_of(found: VulcanGateway | VulcanEnvironment) -> Waiter | None:
     return Waiter(key_of(found), task.priority, task.since)
 
 
-def hands_of(promotion: Promotion | None) -> dict[Place, list[TaskStatus]]:
+def hands_of(promotion: Promotion | None) -> dict[Place, tuple[TaskSeen, ...]]:
     """Its tasks in hand, by the gateway that they run on."""
     if not isinstance(promotion, VulcanPromotion):
         return {}
-    found: dict[Place, list[TaskStatus]] = {}
-    for task in promotion.status.tasks:
-        namespace, _, name = task.gateway.partition("/")
-        found.setdefault((namespace, name), []).append(task)
+    found: dict[Place, tuple[TaskSeen, ...]] = {}
+    for t in promotion.status.tasks:
+        namespace, _, name = t.gateway.partition("/")
+        seen = TaskSeen(key_of(promotion), promotion.metadata.uid, t.kind, t.job, t.state, t.priority, t.since)
+        found[namespace, name] = (*found.get((namespace, name), ()), seen)
     return found
 
 
-def waits_of(promotion: VulcanPromotion, tasks: list[TaskStatus]) -> Waiter | None:
+def waits_of(promotion: Promotion | None, tasks: tuple[TaskSeen, ...]) -> Waiter | None:
     """A promotion's place in the line of one gateway."""
     waiting = next((task for task in tasks if task.state == "Waiting"), None)
-    if waiting is None or promotion.metadata.deletion_timestamp is not None:
+    if promotion is None or waiting is None or promotion.metadata.deletion_timestamp is not None:
         return None
-    return Waiter(key_of(promotion), waiting.priority, waiting.since)
+    return Waiter(waiting.key, waiting.priority, waiting.since)

@@ -179,6 +179,14 @@ class Intake:
         if _face(before) != _face(after):
             for environment in self.cache.environments.by(place):
                 self.wake(_environment_key(environment))
+            for promotion in self.cache.promotions.values():
+                if place in map(self._home, (source_of(promotion), target_of(promotion))):
+                    self.wake(_promotion_key(promotion))
+
+    def _home(self, environment: Place) -> Place | None:
+        """The gateway of an environment."""
+        found = self.cache.environments.get(environment)
+        return gateway_of(found) if found is not None else None
 
     def _environment(self, place: Place, before: Environment | None, after: Environment | None) -> None:
         key = Key(Kind.ENVIRONMENT, *place)
@@ -204,10 +212,12 @@ class Intake:
         self.wake(key)
         was, is_ = hands_of(before), hands_of(after)
         for gateway in {*was, *is_}:
-            here, crowd = is_.get(gateway, []), self.cache.crowd(gateway)
-            crowd.waits(key, waits_of(after, here) if isinstance(after, VulcanPromotion) and here else None)
-            crowd.holds(key, frozenset(task.job for task in here))
-            if {task.job for task in was.get(gateway, [])} - {task.job for task in here}:
+            here, crowd = is_.get(gateway, ()), self.cache.crowd(gateway)
+            crowd.waits(key, waits_of(after, here))
+            crowd.holds(key, here)
+            if was.get(gateway, ()) != here:
+                self.wake(Key(Kind.GATEWAY, *gateway))
+            if {task.job for task in was.get(gateway, ())} - {task.job for task in here}:
                 self.wake_first_waiter(gateway, key)
         for target in {target_of(p) for p in (before, after) if p is not None}:
             if _ending(before) != _ending(after):

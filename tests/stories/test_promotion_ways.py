@@ -348,3 +348,59 @@ def test_files_that_are_gone_end_it_with_words() -> None:
     promote(sqlmesh, **ACROSS, **{"from": {"environmentRef": {"name": "qa"}}})
     assert outcome(sqlmesh) == "Failed"
     assert "is gone; promote from" in sqlmesh.world.conditions("vpromo/to-prod")["Ready"].message
+
+
+def test_the_gateway_tells_of_promotions_that_write_and_wait() -> None:
+    sqlmesh = managed()
+    job = in_the_swap(sqlmesh)
+    writer = sqlmesh.world.gateway().status.active_writer
+    assert writer is not None and (writer.job, writer.task, writer.environment) == (job, "promote", "data/to-prod")
+    sqlmesh.world.annotate("venv/staging", run_requested_at="now").settle()
+    assert [w.environment for w in sqlmesh.world.gateway().status.waiting] == ["data/staging"]
+    sqlmesh.work()
+    assert sqlmesh.world.gateway().status.active_writer is None
+
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "target-suspended": {"venv/prod": {"suspend": True}},
+    "target-asks-people": {"venv/prod": {"plan": ALWAYS}},
+    "target-takes-a-project": {"venv/prod": {"revisionFrom": "Source", "project": {"configMap": {"name": "project"}}}},
+    "target-audits-off": {"venv/prod": {"checks": {"audits": False}}},
+    "source-another-plan-policy": {
+        "venv/staging": {"plan": {"approval": {"mode": "Never"}, "categorization": "Breaking"}}
+    },
+    "source-suspended": {"venv/staging": {"suspend": True}},
+    "source-another-project": {"venv/staging": {"project": {"configMap": {"name": "other"}}}},
+}
+AT = ["nothing", "plan", "audit", "promote"]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("at", AT)
+def test_specs_that_change_during_a_step_never_bring_another_revision(change: str, at: str) -> None:
+    """Whatever happens to the two environments: prod has what it had, or the revision that was decided on."""
+    sqlmesh = managed()
+    world = sqlmesh.world
+    world.apply(builders.config_map("other", **{"config.yaml": "x", "models__a.sql": "other"}))
+    had, wanted = sqlmesh.targets["warehouse/prod"], sqlmesh.targets["warehouse/staging"]
+    world.apply(builders.promotion()).settle()
+    for kind in AT[1 : AT.index(at)]:
+        sqlmesh.do(world.job(kind))
+    job = world.start_job(at) if at != "nothing" else None
+    for ref, spec in CHANGES[change].items():
+        world.change(ref, **spec)
+    world.resync().settle()
+    if job is not None:
+        world.finish_job(job.job, sqlmesh.answer(sqlmesh.task(world.job(job.job)))).settle()
+    sqlmesh.work()
+    sqlmesh.live(DAY)
+    mine = outcome(sqlmesh)
+    if change != "target-takes-a-project":
+        assert sqlmesh.targets["warehouse/prod"] in (had, wanted)
+        assert (sqlmesh.targets["warehouse/prod"] == wanted) == (mine == "Succeeded")
+    world.change("venv/prod", suspend=False)
+    sqlmesh.live(DAY)
+    assert outcome(sqlmesh) is not None or world.says("vpromo/to-prod", "Ready")["Ready"].endswith(
+        ("AwaitingApproval", "TargetNotManagedByPromotions")
+    )
+    assert not world.jobs(state=JobState.UNFINISHED)

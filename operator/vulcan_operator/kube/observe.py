@@ -82,7 +82,8 @@ class Observer:
         place = home(gateway, self.cache)
         return GatewaySeen(
             gateway=gateway, settings=self.settings, jobs=self._jobs(gateway), pods=self._pods(gateway),
-            environments=self.cache.crowd(place).all(), writer_pods=self._writer_pods(place), slot=reads.slot,
+            environments=self.cache.crowd(place).all(), tasks=self.cache.crowd(place).tasks(),
+            writer_pods=self._writer_pods(place), slot=reads.slot,
             waiters=self.cache.waiters(place),
             job_is_live=Need.JOB in reads.done, denied=reads.denied,
         )  # fmt: skip
@@ -191,8 +192,8 @@ class Observer:
         """Only while somebody waits for the slot; nobody else asks."""
         if not self.cache.waiters(place):
             return ()
-        active = [s for s in self.cache.crowd(place).all() if s.task_state == "Running"]
-        return tuple(p for s in active for p in self.cache.pods.by(s.uid) if p.job == s.task_job)
+        active = [task for task in self.cache.crowd(place).tasks() if task.state == "Running"]
+        return tuple(p for task in active for p in self.cache.pods.by(task.uid) if p.job == task.job)
 
     async def _read_job(self, found: Custom) -> None:
         for task in _tasks(found):

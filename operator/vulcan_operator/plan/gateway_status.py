@@ -114,9 +114,9 @@ def _reached(state: GatewayStatus) -> dict[str, tuple[str, str, str]]:
 
 
 def _writer(seen: GatewaySeen) -> ActiveWriter | None:
-    for s in seen.environments:
-        if s.task_state in ("Started", "Running") and slot.needs_slot(TaskKind(s.task_kind), seen.gateway):
-            return ActiveWriter(job=s.task_job, task=s.task_kind, environment=str(s.key), since=s.task_since)
+    for t in seen.tasks:
+        if t.state in ("Started", "Running") and slot.needs_slot(TaskKind(t.kind), seen.gateway):
+            return ActiveWriter(job=t.job, task=t.kind, environment=str(t.key), since=t.since)
     return None
 
 
@@ -127,8 +127,8 @@ def _waiting(seen: GatewaySeen, now: dt.datetime) -> list[WaitingWriter]:
         return slot.rank(Waiter(writer[0], writer[2], writer[1].since), now)
 
     found = [
-        (s.key, WaitingWriter(environment=str(s.key), task=s.task_kind, since=s.task_since), s.task_priority)
-        for s in seen.environments
-        if s.task_state == "Waiting" and s.task_since is not None
+        (t.key, WaitingWriter(environment=str(t.key), task=t.kind, since=t.since), t.priority)
+        for t in seen.tasks
+        if t.state == "Waiting"
     ]
     return [writer for _, writer, _ in sorted(found, key=place)[:32]]

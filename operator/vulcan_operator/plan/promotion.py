@@ -129,7 +129,8 @@ def _advance(draft: Draft[PromotionStatus], context: PromotionContext, going: Go
     if superseded is not None:
         return superseded, None
     if shut is not None:
-        return promotion_end.idle(draft, going).again(context.now + _MINUTE), None if going else shut
+        soon = _MINUTE if shut.reconciling else 10 * _MINUTE  # changes of what is seen wake it; labels are not watched
+        return promotion_end.idle(draft, going).again(context.now + soon), None if going else shut
     if draft.status.started_at is None:
         draft = draft.having(started_at=context.now)
     draft = _under_rules_of_today(promotion_end.superseding(draft, context), context)
@@ -218,7 +219,7 @@ def _order(draft: Draft[PromotionStatus], context: PromotionContext, name: str, 
         if again is not None and again > context.now:
             status = _with_task(draft.status, name, None)
             return replace(draft, status=status).again(again), verdicts.failing(failed, again)
-    if order.kind.writes:
+    if order.kind.writes or (draft.status.relation == ACROSS and order.kind is TaskKind.PLAN):  # which leaves a copy
         kept = promotion_end.keep(draft, context)
         if kept is not None:
             return kept, None

@@ -25,7 +25,7 @@ _CHANGES = ("CatchUp", "Apply", "Rollback")
 
 
 def keep(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[PromotionStatus] | None:
-    """Our finalizer, before the first Job that may change the target; None: it is there."""
+    """Our finalizer, before the first Job that may change the target or needs a copy of a project; None: it is there."""
     meta = context.promotion.metadata
     if names.FINALIZER in meta.finalizers or meta.deletion_timestamp is not None:
         return None

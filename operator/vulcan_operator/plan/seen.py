@@ -114,6 +114,19 @@ class Waiter:
     since: dt.datetime
 
 
+@dataclass(frozen=True, slots=True)
+class TaskSeen:
+    """A task in hand on a gateway, of an environment or a promotion."""
+
+    key: Key
+    uid: str
+    kind: str
+    job: str
+    state: str
+    priority: int
+    since: dt.datetime
+
+
 @dataclass(frozen=True)
 class Sibling:
     """Another environment on the same gateway."""
@@ -160,7 +173,8 @@ class GatewaySeen:
     jobs: tuple[JobSeen, ...] = ()
     pods: tuple[PodSeen, ...] = ()
     environments: tuple[Sibling, ...] = ()
-    writer_pods: tuple[PodSeen, ...] = ()  # of the environment that has the writer slot, while others wait
+    tasks: tuple[TaskSeen, ...] = ()  # of its environments, and of promotions that run here
+    writer_pods: tuple[PodSeen, ...] = ()  # of those that run, while others wait for the writer slot
     slot: SlotSeen | None = None  # None: not read (Need.SLOT)
     waiters: tuple[Waiter, ...] = ()
     job_is_live: bool = False  # jobs and pods were read live (Need.JOB)
