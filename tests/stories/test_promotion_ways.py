@@ -11,6 +11,7 @@ from tests.stories.sqlmesh import SqlMesh
 from tests.stories.test_promotion import outcome, promote, steps
 from vulcan_contract.reasons import Reason
 from vulcan_contract.result import ModelChange
+from vulcan_operator.kube import errors
 from vulcan_operator.plan.seen import JobState
 
 FINALIZER = "vulcan.dev/invalidate"
@@ -404,3 +405,17 @@ def test_specs_that_change_during_a_step_never_bring_another_revision(change: st
         ("AwaitingApproval", "TargetNotManagedByPromotions")
     )
     assert not world.jobs(state=JobState.UNFINISHED)
+
+
+def test_what_the_api_server_refuses_is_said_once_and_tried_again() -> None:
+    sqlmesh = managed()
+    sqlmesh.world.kube.fail("patch-vulcanpromotions", errors.Forbidden("cannot patch", status=403), times=-1)
+    promote(sqlmesh)
+    assert sqlmesh.world.says("vpromo/to-prod", "Ready") == {"Ready": "False/OperatorNotAuthorized"}
+    before = sqlmesh.world.writes
+    sqlmesh.live(10 * MINUTE)
+    assert sqlmesh.world.writes - before < 60  # a try now and then, and no status that goes to and fro
+    assert sum(e == "OperatorNotAuthorized" for e in sqlmesh.world.events("vpromo/to-prod")) <= 2
+    sqlmesh.world.kube.heal()
+    sqlmesh.live(10 * MINUTE)
+    assert outcome(sqlmesh) == "Succeeded"

@@ -58,14 +58,9 @@ def finish(
 
 
 def _refused(draft: Draft[GatewayStatus], seen: GatewaySeen) -> Verdict | None:
-    """What was refused is tried again; Ready changes when that worked, and not to and fro."""
     if seen.denied is not None:
         return verdicts.refusal(seen.denied, seen.settings.operator_account, seen.gateway.metadata.namespace)
-    old = status.condition(seen.gateway.status.conditions, Type.READY)
-    if old is None or old.reason != Why.NOT_AUTHORIZED or not draft.actions:
-        return None
-    stalled = status.holds(seen.gateway.status.conditions, Type.STALLED)
-    return Verdict(old.status, old.reason, old.message, reconciling=not stalled, stalled=stalled)
+    return verdicts.still_refused(draft, seen.gateway.status.conditions, None)
 
 
 def _verdict(

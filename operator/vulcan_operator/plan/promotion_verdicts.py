@@ -12,7 +12,7 @@ from vulcan_operator.plan.jobs import Progress
 from vulcan_operator.plan.promotion_context import PromotionContext
 from vulcan_operator.plan.promotion_moves import ENDED
 from vulcan_operator.plan.status import Draft, Verdict, put, summarize
-from vulcan_operator.plan.verdicts import failing, short
+from vulcan_operator.plan.verdicts import failing, short, still_refused
 
 _DOING = {
     "Plan": (Why.PLANNING, "looking at what would change"),
@@ -40,7 +40,8 @@ def finish(
 ) -> Draft[PromotionStatus]:
     """The draft with every condition, the current step, next attempt and next look set."""
     status, meta, now = draft.status, context.promotion.metadata, context.now
-    final = verdict or _verdict(status, context, going)
+    refused = still_refused(draft, context.promotion.status.conditions, context.seen.denied)
+    final = refused or verdict or _verdict(status, context, going)
     conditions = summarize(list(status.conditions), final, meta.generation, now)
     awaits = _awaits(status, context)
     conditions = put(
