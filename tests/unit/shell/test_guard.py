@@ -94,6 +94,7 @@ def _edit(kind: str, **change: Any) -> Any:
         pytest.param(lambda w, p: w.kube.remove(POLICIES, "", p), id="no policy"),
         pytest.param(lambda w, p: w.kube.remove(POLICY_BINDINGS, "", p), id="no binding"),
         pytest.param(_edit("policy", failurePolicy="Ignore"), id="open when it fails"),
+        pytest.param(_edit("policy", matchConstraints={"excludeResourceRules": [{}]}), id="with exceptions"),
         pytest.param(_edit("binding", validationActions=["Audit"]), id="only audits"),
         pytest.param(
             _edit("binding", matchResources={"namespaceSelector": {"matchLabels": {"a": "b"}}}), id="narrowed"
