@@ -263,12 +263,15 @@ class World:
         self._recorder = Recorder(self.kube, self.clock, "test")
         self._ports = Ports(
             kube=self.kube, cache=self.cache, intake=self.intake, clock=self.clock, planners=self._planners,
-            observer=Observer(self.kube, self.cache, self.intake, self.settings, self.clock, lambda: self.guarded),
+            observer=Observer(self.kube, self.cache, self.intake, self.settings, self.clock, self._unguarded),
             executor=Executor(self.kube, self.cache, self.intake, self.clock), schema=StatusSchema(),
             recorder=self._recorder, noted=lambda key, note: self.notes.append((str(key), note)),
         )  # fmt: skip
         _run(self._ports.schema.read(self.kube))
         _run(self._list())
+
+    def _unguarded(self) -> tuple[str, ...] | None:
+        return None if self.guarded is None else () if self.guarded else ("vulcan-approvals",)
 
     async def _list(self) -> None:
         for resource in resources.WATCHED:

@@ -1,7 +1,9 @@
-"""Are approvals protected? Tried, not believed: a dry-run of an approval in our own name must be refused by the policy.
+"""Does the API server refuse what deploy/policies.yaml is to refuse? Tried where it can be, read where it cannot.
 
-Run by `loop` in the leader: at start, hourly, and with the first environment there is. The verdict goes into
-`EnvironmentSeen.approvals_guarded`; protected environments wait until it is true. Nothing is ever stored by it.
+Run by `loop` in the leader: at start, hourly, and with the first environment there is. What this account may write, an
+environment, is changed as a dry run in ways that one policy each must refuse. What it may not write never reaches a policy
+in its name: those policies and their bindings are read. The verdict goes into `EnvironmentSeen.unguarded`; whatever is
+protected waits until nothing is missing. Nothing is ever stored by it.
 """
 
 import asyncio
@@ -10,12 +12,12 @@ import logging
 from collections.abc import Callable
 
 from vulcan_operator import metrics
-from vulcan_operator.api import API_VERSION
+from vulcan_operator.api import API_VERSION, names
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.cache import Cache
 from vulcan_operator.kube import errors
 from vulcan_operator.kube.client import Kube
-from vulcan_operator.kube.resources import ENVIRONMENTS, USER_REVIEWS, Raw
+from vulcan_operator.kube.resources import ENVIRONMENTS, POLICIES, POLICY_BINDINGS, USER_REVIEWS, Raw, Resource
 from vulcan_operator.plan.actions import Kind
 
 _log = logging.getLogger(__name__)
@@ -27,16 +29,24 @@ _MOST_APPROVALS = 64  # of the CRD: one more would be refused for its number, wh
 _NO_PLAN = "0" * 64  # the digest of no plan
 MANAGER = "vulcan-approval-selfcheck"
 
+APPROVALS, RULES, CREATED_BY = "vulcan-approvals", "vulcan-environment-rules", "vulcan-created-by"
+READ = (
+    "vulcan-promotion-approvals", "vulcan-promotion-creation", "vulcan-promotion-deletion",
+    "vulcan-environment-deletion", "vulcan-gateway-grants",
+)  # fmt: skip
+Unguarded = tuple[str, ...] | None
+"""Policies that do not hold; None while nobody knows."""
+
 
 class Guard:
-    """Holds the verdict: True, False, or None while nobody knows."""
+    """Holds the verdict."""
 
     def __init__(self, kube: Kube, cache: Cache, account: str, changed: Callable[[], None]) -> None:
         self._kube, self._cache, self._account, self._changed = kube, cache, account, changed
         self._news = asyncio.Event()
         self._idle = False  # there was no environment to try it on
-        self._doubts = 0  # trials in a row that said nothing
-        self.verdict: bool | None = None
+        self._doubts = 0  # checks in a row that said nothing
+        self.unguarded: Unguarded = None
 
     def poke(self) -> None:
         """There is an environment to try it on."""
@@ -48,9 +58,9 @@ class Guard:
         while True:
             pause, self._idle = _EVERY, False
             try:
-                verdict = await self.check()
-                self._take(verdict)
-                pause = _EVERY if verdict is not None or self._idle else _AFTER_DOUBT
+                found = await self.check()
+                self._take(found)
+                pause = _EVERY if found is not None or self._idle else _AFTER_DOUBT
             except errors.KubeError as error:
                 _log.warning("could not check whether approvals are protected: %s", error.message)
                 pause = _AFTER_TROUBLE
@@ -60,41 +70,55 @@ class Guard:
                 await asyncio.wait_for(self._news.wait(), pause)
             self._news.clear()
 
-    async def check(self) -> bool | None:
-        """Try to approve something."""
+    async def check(self) -> Unguarded:
+        """What is missing; what is known to be missing outweighs what could not be told."""
         living = [e for e in self._cache.all_environments() if e.metadata.deletion_timestamp is None]
         found = [e for e in living if len(e.spec.approvals) < _MOST_APPROVALS] or living
         self._idle = not found
         if not found:
             return None
-        return await self._try(
-            min(found, key=lambda e: (not e.status.protected, e.metadata.namespace, e.metadata.name))
-        )
+        chosen = min(found, key=lambda e: (not e.status.protected, e.metadata.namespace, e.metadata.name))
+        refused = {name: await self._is_refused(chosen, name, body) for name, body in (await self._trials()).items()}
+        missing = tuple(name for name, is_refused in refused.items() if is_refused is False) + await self._unread()
+        if missing:
+            _log.warning(
+                "approvals are not protected: this account could do what %s should refuse, or it is not there. Apply"
+                " deploy/policies.yaml, and do not run the operator as an administrator; whatever is protected waits"
+                " until then",
+                ", ".join(missing),
+            )
+        return missing if missing or None not in refused.values() else None
 
-    async def _try(self, environment: VulcanEnvironment) -> bool | None:
-        meta = environment.metadata
+    async def _trials(self) -> dict[str, Raw]:
+        """Policy -> a change that it alone is to refuse."""
         approval = {"plan": _NO_PLAN, "by": await self._me(), "decision": "Approve"}
-        body: Raw = {
-            "apiVersion": API_VERSION, "kind": Kind.ENVIRONMENT.value,
-            "metadata": {"name": meta.name, "namespace": meta.namespace}, "spec": {"approvals": [approval]},
-        }  # fmt: skip
+        return {
+            APPROVALS: {"spec": {"approvals": [approval]}},
+            RULES: {"metadata": {"annotations": {names.HOLD_LIFTED: MANAGER}}},
+            CREATED_BY: {"metadata": {"annotations": {names.CREATED_BY: MANAGER}}},
+        }
+
+    async def _is_refused(self, environment: VulcanEnvironment, policy: str, change: Raw) -> bool | None:
+        meta = environment.metadata
+        body: Raw = {"apiVersion": API_VERSION, "kind": Kind.ENVIRONMENT.value, **change}
+        body["metadata"] = {"name": meta.name, "namespace": meta.namespace, **change.get("metadata", {})}
         try:
             await self._kube.apply(ENVIRONMENTS, meta.namespace, meta.name, body, MANAGER, dry_run=True)
-        except errors.Forbidden as error:
-            if "ValidatingAdmissionPolicy" in error.message and "approv" in error.message:
+        except (errors.Forbidden, errors.Invalid) as error:
+            if "ValidatingAdmissionPolicy" in error.message and policy in error.message:
                 return True
-            _log.warning(
-                "cannot tell whether approvals are protected, the trial was refused otherwise: %s", error.message
-            )
+            _log.warning("cannot tell whether %s holds, the trial was refused otherwise: %s", policy, error.message)
             return None
-        except errors.Invalid as error:
-            _log.warning("cannot tell whether approvals are protected: %s", error.message)
-            return None
-        _log.warning(
-            "approvals are not protected: this account could approve a plan. Install the admission policy, and do not"
-            " run the operator as an administrator; protected environments wait until then"
-        )
         return False
+
+    async def _unread(self) -> tuple[str, ...]:
+        """Of the policies that are read: those that are not there, or that no binding makes deny."""
+        there = {raw["metadata"]["name"] for raw in await self._all(POLICIES) if _is_strict(raw)}
+        bound = {raw["spec"]["policyName"] for raw in await self._all(POLICY_BINDINGS) if _denies(raw)}
+        return tuple(name for name in READ if not any(name in policy for policy in there & bound))
+
+    async def _all(self, resource: Resource) -> list[Raw]:
+        return [raw async for page in self._kube.pages(resource) for raw in page.items]
 
     async def _me(self) -> str:
         body: Raw = {"apiVersion": USER_REVIEWS.api_version, "kind": USER_REVIEWS.kind}
@@ -104,14 +128,31 @@ class Guard:
         except (errors.Permanent, KeyError):
             return self._account
 
-    def _take(self, verdict: bool | None) -> None:
-        if verdict is None and not self._idle:
+    def _take(self, found: Unguarded) -> None:
+        if found is None and not self._idle:
             self._doubts += 1
-        elif verdict is not None:
+        elif found is not None:
             self._doubts = 0
-        if verdict is None and self._doubts < _DOUBTS:
-            verdict = self.verdict  # one trial that says nothing is no reason to stop everything protected
-        metrics.GUARDED.set(-1 if verdict is None else int(verdict))
-        if verdict != self.verdict:
-            self.verdict = verdict
+        if found is None and self._doubts < _DOUBTS:
+            found = self.unguarded  # one check that says nothing is no reason to stop everything protected
+        metrics.GUARDED.set(-1 if found is None else int(not found))
+        if found != self.unguarded:
+            self.unguarded = found
             self._changed()
+
+
+def _is_strict(policy: Raw) -> bool:
+    """Whether it refuses when it cannot be evaluated (the default), and is meant for everywhere."""
+    spec = policy["spec"]
+    return spec.get("failurePolicy", "Fail") == "Fail" and not _is_narrow(spec.get("matchConstraints") or {})
+
+
+def _denies(binding: Raw) -> bool:
+    """Whether it makes its policy refuse, and everywhere."""
+    spec = binding["spec"]
+    match = spec.get("matchResources") or {}
+    return "Deny" in spec.get("validationActions", ()) and not _is_narrow(match) and not match.get("resourceRules")
+
+
+def _is_narrow(match: Raw) -> bool:
+    return any(match.get(key) for key in ("namespaceSelector", "objectSelector", "excludeResourceRules"))

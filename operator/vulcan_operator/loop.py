@@ -70,7 +70,7 @@ class Operator:
         settings = Settings(config.install, cluster, config.runner_image, config.account)
         return Ports(
             kube=kube, cache=self.cache, intake=self.intake, clock=self._clock, planners=planners,
-            observer=Observer(kube, self.cache, self.intake, settings, self._clock, lambda: self.guard.verdict),
+            observer=Observer(kube, self.cache, self.intake, settings, self._clock, lambda: self.guard.unguarded),
             executor=Executor(kube, self.cache, self.intake, self._clock), schema=StatusSchema(),
             recorder=Recorder(kube, self._clock, config.identity), noted=metrics.noted,
         )  # fmt: skip

@@ -10,6 +10,7 @@ from tests.crds import objects
 from tests.crds.server import Answer, User
 from tools.localcluster import build
 from tools.localcluster.cluster import Cluster
+from tools.stand import created_by
 
 ROOT = Path(__file__).resolve().parents[2]
 ACCOUNT = "system:serviceaccount:vulcan-system:vulcan-operator"
@@ -35,6 +36,7 @@ def install(cluster: Cluster) -> None:
             cluster.kubectl("apply", "--server-side", "-f", str(file))
     cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
     cluster.kubectl("api-resources", "--api-group=vulcan.dev")  # renews what kubectl remembers of an earlier server
+    created_by.install(cluster.kubectl)
     for namespace in (objects.NAMESPACE, "other"):
         cluster.kubectl("create", "namespace", namespace)
         for user, role in (("alice", "vulcan-editor"), ("alice", "vulcan-approver"), ("bob", "vulcan-editor")):
@@ -84,6 +86,12 @@ def operator(account: Callable[[str, str], User]) -> User:
 
 
 @pytest.fixture(scope="session")
+def gina(server: Cluster, account: Callable[[str, str], User]) -> User:
+    """May promote and approve, and edit."""
+    return _person(server, account, "gina", "vulcan-editor", "vulcan-promoter", "vulcan-approver")
+
+
+@pytest.fixture(scope="session")
 def carol(server: Cluster, account: Callable[[str, str], User]) -> User:
     """Writes gateways, may not approve."""
     return _person(server, account, "carol", "vulcan-admin")
@@ -129,6 +137,10 @@ def guarded(admin: User, bob: User, carol: User, dave: User, operator: User) -> 
             environment, {"spec": {"checks": {"audits": False}}}, dry_run=True
         ),
         "vulcan-promotion-creation": lambda: bob.create(objects.promotion(), dry_run=True),
+        "vulcan-promotion-deletion": lambda: bob.delete(promotion, dry_run=True),
+        "vulcan-created-by": lambda: bob.patch(
+            environment, {"metadata": {"annotations": {"vulcan.dev/created-by": "x"}}}, dry_run=True
+        ),
         "vulcan-environment-deletion": lambda: bob.delete(environment, dry_run=True),
         "vulcan-gateway-grants": lambda: carol.patch(gateway, {"spec": {"grants": []}}, dry_run=True),
         "vulcan-operator-account": lambda: operator.patch(environment, {"spec": {"suspend": True}}, dry_run=True),

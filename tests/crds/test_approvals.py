@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from tests.crds.conftest import ACCOUNT, until
-from tests.crds.objects import DIGEST, NAMESPACE, OTHER_DIGEST, approval, environment, promotion
-from tests.crds.server import APPLY, User
+from tests.crds.objects import NAMESPACE, OTHER_DIGEST, approval, environment, promotion
+from tests.crds.server import User
 
 Raw = dict[str, Any]
 pytestmark = pytest.mark.usefixtures("guarded")
@@ -158,6 +158,15 @@ def test_approving_a_promotion_needs_the_right_on_its_target(dave: User, admin: 
     assert dave.create(promotion({"approvals": [approval(name)]})).code == 403
 
 
+def test_nor_is_a_word_on_it_withdrawn_without(dave: User, alice: User, admin: User) -> None:
+    document = promotion()
+    assert admin.create(document).ok
+    assert approve(alice, document, approval("alice") | {"decision": "Reject"}).ok
+    answer = dave.patch(document, {"spec": {"approvals": []}})
+    assert answer.code == 403
+    assert "or to withdraw approvals of others" in answer.message
+
+
 def test_the_target_may_be_in_another_namespace(alice: User, admin: User, server: Any) -> None:
     elsewhere = promotion({"to": {"environmentRef": {"name": "prod", "namespace": "default"}}})
     other = promotion({"to": {"environmentRef": {"name": "prod", "namespace": "other"}}})
@@ -179,63 +188,3 @@ def test_the_right_can_be_given_for_one_environment(server: Any, admin: User, ac
     assert admin.create(allowed).ok and admin.create(other).ok
     assert approve(erin, allowed, approval(name)).ok
     assert approve(erin, other, approval(name)).code == 403
-
-
-@pytest.fixture(scope="module")
-def sync(server: Any, account: Any) -> Any:
-    """The account of Argo CD or Flux."""
-    server.kubectl("create", "serviceaccount", "sync", "-n", NAMESPACE)
-    subject = f"--serviceaccount={NAMESPACE}:sync"
-    server.kubectl("create", "rolebinding", "sync", "-n", NAMESPACE, "--clusterrole=vulcan-editor", subject)
-    return account(NAMESPACE, "sync")
-
-
-class TestGitOps:
-    """A sync account with vulcan-editor, whose manifest says nothing of approvals."""
-
-    @pytest.fixture
-    def synced(self, sync: User, alice: User) -> Raw:
-        """Synced once, approved by alice since."""
-        document = environment()
-        assert sync.apply(document, "argocd-controller").ok
-        assert approve(alice, document, approval("alice")).ok
-        return document
-
-    def test_server_side_apply_leaves_the_approval(self, sync: User, synced: Raw) -> None:
-        assert sync.apply({**synced, "spec": {**synced["spec"], "suspend": True}}, "argocd-controller").ok
-        assert approvals(sync, synced) == [approval("alice")]
-
-    def test_a_merge_patch_of_the_difference_leaves_the_approval(self, sync: User, synced: Raw) -> None:
-        assert sync.patch(synced, {"spec": {"suspend": True}}).ok
-        assert approvals(sync, synced) == [approval("alice")]
-
-    def test_null_from_a_client_side_apply_is_refused(self, sync: User, synced: Raw) -> None:
-        assert sync.patch(synced, {"spec": {"approvals": None}}).code == 403
-
-    def test_replace_is_refused(self, sync: User, synced: Raw) -> None:
-        metadata = sync.get(synced).body["metadata"]
-        assert sync.replace({**synced, "metadata": metadata}).code == 403
-
-    def test_a_manifest_may_repeat_the_approval_and_drop_it_again(self, sync: User, synced: Raw) -> None:
-        repeated = {**synced, "spec": {**synced["spec"], "approvals": [approval("alice")]}}
-        assert sync.apply(repeated, "argocd-controller").ok
-        assert sync.apply(synced, "argocd-controller").ok
-        assert approvals(sync, synced) == [approval("alice")]
-
-    def test_creating_with_approvals_of_somebody_is_refused(self, sync: User) -> None:
-        assert sync.apply(environment({"approvals": [approval("alice", DIGEST)]}), "argocd-controller").code == 403
-
-    def test_weakening_from_git_is_refused(self, sync: User, synced: Raw) -> None:
-        weaker = {**synced["spec"], "plan": {"approval": {"mode": "Never"}}}
-        assert "plan.approval.mode" in sync.apply({**synced, "spec": weaker}, "argocd-controller").message
-
-    def test_a_manifest_without_defaults_is_no_difference(self, sync: User, synced: Raw) -> None:
-        before = sync.get(synced).body["metadata"]["resourceVersion"]
-        assert sync.call("PATCH", _path(synced), synced, APPLY).ok
-        assert sync.get(synced).body["metadata"]["resourceVersion"] == before
-
-
-def _path(document: Raw) -> str:
-    name, namespace = document["metadata"]["name"], document["metadata"]["namespace"]
-    path = f"/apis/vulcan.dev/v1alpha1/namespaces/{namespace}/vulcanenvironments/{name}"
-    return f"{path}?fieldManager=argocd-controller&force=true"

@@ -18,11 +18,15 @@ READ = {"get", "list", "watch"}
 EVERYWHERE: dict[tuple[str, str, str], set[str]] = {
     ("vulcan.dev", "vulcangateways", ""): READ,
     ("vulcan.dev", "vulcanenvironments", ""): READ | {"patch", "delete"},
-    ("vulcan.dev", "vulcanpromotions", ""): READ,
+    ("vulcan.dev", "vulcanpromotions", ""): READ | {"patch"},
     **{("vulcan.dev", plural, "status"): {"patch"} for plural in OURS},
     ("batch", "jobs", ""): READ,
     ("", "pods", ""): READ,
     ("events.k8s.io", "events", ""): {"create", "patch"},
+    **{
+        ("admissionregistration.k8s.io", name, ""): {"list"}
+        for name in ("validatingadmissionpolicies", "validatingadmissionpolicybindings")
+    },
 }
 IN_GATEWAYS: dict[tuple[str, str, str], set[str]] = {
     ("batch", "jobs", ""): READ | {"create", "patch", "delete"},
@@ -37,7 +41,7 @@ IN_ENVIRONMENTS: dict[tuple[str, str, str], set[str]] = {
 ASKED = {*EVERYWHERE, *IN_GATEWAYS, ("", "secrets", ""), ("", "serviceaccounts", ""), ("", "serviceaccounts", "token"),
          ("", "pods", "exec"), ("", "nodes", ""), ("apps", "deployments", ""),
          ("rbac.authorization.k8s.io", "rolebindings", ""),
-         ("admissionregistration.k8s.io", "validatingadmissionpolicies", "")}  # fmt: skip
+         ("admissionregistration.k8s.io", "mutatingadmissionpolicies", "")}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

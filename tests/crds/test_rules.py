@@ -108,16 +108,6 @@ def test_prod_with_the_defaults_may_be_created_by_editors(bob: User) -> None:
     assert bob.create(environment(STRICT, name="prod"), dry_run=True).ok
 
 
-def test_creating_a_promotion_needs_the_verb_on_its_target(bob: User, fiona: User, alice: User) -> None:
-    answer = bob.create(promotion(), dry_run=True)
-    assert answer.code == 403
-    assert "needs verb promote on vulcanenvironments.vulcan.dev" in answer.message
-    assert not alice.create(promotion(), dry_run=True).ok  # approving is not promoting
-    assert fiona.create(promotion(), dry_run=True).ok
-    away = promotion({"to": {"environmentRef": {"name": "prod", "namespace": "elsewhere"}}})
-    assert 'in namespace "elsewhere"' in fiona.create(away, dry_run=True).message
-
-
 def test_a_hold_is_lifted_by_approvers(bob: User, alice: User, admin: User) -> None:
     document = environment()
     assert admin.create(document).ok

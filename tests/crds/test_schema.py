@@ -125,7 +125,6 @@ BAD_ENVIRONMENTS = [
     case("category", environment({"plan.categories": {"m": "Harmless"}}), "Unsupported value"),
     case("typing error", environment({"plan.aproval": {}}), 'unknown field "spec.plan.aproval"'),
     case("no gateway", environment({"gatewayRef": GONE}), "spec.gatewayRef", "Required value"),
-    case("excludeAuthor", environment({"plan.approval.excludeAuthor": True}), "excludeAuthor is not available yet"),
     case("soda", environment({"checks.soda.configMapRef.name": "c"}), "checks.soda is not available yet"),
     case("count", environment({"plan.approval.count": 0}), "greater than or equal to 1"),
 ]

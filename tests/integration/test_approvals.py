@@ -116,3 +116,16 @@ def test_removing_most_models_needs_somebody_whatever_the_mode(begun: System) ->
     shrinking.wait_ready(90)
     views = "select count(*) from information_schema.views where table_schema = 't__shrinking'"
     assert company.rows(views) == [(1,)]
+
+
+def test_who_created_it_does_not_approve_it(begun: System) -> None:
+    company = begun
+    policy = {"approval": {"mode": "Always", "excludeAuthor": True}}
+    reviewed = company.environment("reviewed", TWO, user="admin", plan=policy)
+    digest = reviewed.wait_plan(90)
+    reviewed.approve("admin", digest)
+    reviewed.wait(lambda s: "by others than admin, who created it" in reviewed.message(), "it says who is asked", 10)
+    reviewed.stage.throughout(lambda: reviewed.reason() == "AwaitingApproval", "it goes on waiting", 2)
+    assert reviewed.jobs("apply") == []
+    reviewed.run_approve_command("alice")
+    assert reviewed.wait_ready(90)["applied"]["approvedBy"] == ["alice"]

@@ -99,6 +99,33 @@ def test_two_approvals_must_be_of_different_people() -> None:
     assert "apply warehouse/prod" in sqlmesh.work().done
 
 
+BY_OTHERS = {"approval": {"mode": "Always", "excludeAuthor": True}}
+
+
+def test_who_created_it_does_not_approve_it() -> None:
+    made = builders.environment(plan=BY_OTHERS)
+    made["metadata"]["annotations"] = {"vulcan.dev/created-by": "alice"}
+    sqlmesh = fresh(made).work()
+    sqlmesh.world.approve("venv/prod", by="alice")
+    assert sqlmesh.work().done == []
+    assert "1 approval missing, by others than alice" in sqlmesh.world.conditions("venv/prod")["Ready"].message
+    sqlmesh.world.approve("venv/prod", by="bea")
+    assert "apply warehouse/prod" in sqlmesh.work().done
+    assert sqlmesh.world.environment().status.applied.approved_by == ["bea"]  # type: ignore[union-attr]
+
+
+def test_where_nobody_knows_who_created_it_nobody_can_approve_it() -> None:
+    sqlmesh = fresh(builders.environment(plan=BY_OTHERS)).work()
+    sqlmesh.world.approve("venv/prod", by="bea")
+    assert sqlmesh.work().done == []
+    assert sqlmesh.world.says("venv/prod", "Ready", "Reconciling", "Stalled", "AwaitingApproval") == {
+        "Ready": "False/AuthorUnknown", "Reconciling": "False/AuthorUnknown", "Stalled": "False/AuthorUnknown",
+        "AwaitingApproval": "True/AwaitingApproval",
+    }  # fmt: skip
+    message = sqlmesh.world.conditions("venv/prod")["Ready"].message
+    assert "vulcan.dev/created-by: YOUR-USER-NAME" in message and "kubectl patch" not in message
+
+
 def test_an_approval_is_used_up_when_the_environment_has_moved_on_and_back() -> None:
     sqlmesh = waiting()
     for text in ("A", "B", "A"):

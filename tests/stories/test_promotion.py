@@ -131,6 +131,58 @@ def test_a_rejection_ends_it() -> None:
     assert "promote warehouse/prod" not in sqlmesh.done
 
 
+def test_a_rejection_says_why() -> None:
+    sqlmesh = managed(plan=ALWAYS)
+    promote(sqlmesh)
+    digest = sqlmesh.world.raw("vpromo/to-prod")["status"]["plan"]["digest"]
+    word = {"plan": digest, "by": "bea", "decision": "Reject", "comment": "not before the audit"}
+    sqlmesh.world.change("vpromo/to-prod", approvals=[word]).settle()
+    assert "bea rejected it: not before the audit" in sqlmesh.world.conditions("vpromo/to-prod")["Ready"].message
+
+
+def test_as_many_people_as_the_rule_wants() -> None:
+    sqlmesh = managed(plan=ALWAYS)
+    promote(sqlmesh, approval={"mode": "Always", "count": 2})
+    sqlmesh.world.approve("vpromo/to-prod", by="alice")
+    sqlmesh.work()
+    assert "1 approval missing" in sqlmesh.world.conditions("vpromo/to-prod")["Ready"].message
+    sqlmesh.world.approve("vpromo/to-prod", by="bea")
+    sqlmesh.work()
+    assert outcome(sqlmesh) == "Succeeded"
+
+
+@pytest.mark.parametrize("whose", ["target", "own"])
+def test_who_created_the_promotion_does_not_approve_it(whose: str) -> None:
+    """By the rule of either; who created the target may."""
+    strict = {"approval": {"mode": "Always", "excludeAuthor": True}}
+    sqlmesh = managed(plan=ALWAYS)
+    sqlmesh.world.annotate("venv/prod", created_by="bea")
+    if whose == "target":
+        sqlmesh.world.change("venv/prod", plan=strict)
+    made = builders.promotion(**(strict if whose == "own" else {}))
+    made["metadata"]["annotations"] = {"vulcan.dev/created-by": "alice"}
+    sqlmesh.world.apply(made).settle()
+    sqlmesh.work()
+    sqlmesh.world.approve("vpromo/to-prod", by="alice")
+    sqlmesh.work()
+    assert outcome(sqlmesh) is None
+    assert "by others than alice" in sqlmesh.world.conditions("vpromo/to-prod")["Ready"].message
+    sqlmesh.world.approve("vpromo/to-prod", by="bea")
+    sqlmesh.work()
+    assert outcome(sqlmesh) == "Succeeded"
+    assert sqlmesh.world.raw("vpromo/to-prod")["status"]["approvedBy"] == ["bea"]
+
+
+def test_a_promotion_of_nobody_knows_whom_is_approved_by_nobody() -> None:
+    sqlmesh = managed(plan=ALWAYS)
+    promote(sqlmesh, approval={"mode": "Always", "excludeAuthor": True})
+    sqlmesh.world.approve("vpromo/to-prod", by="bea")
+    sqlmesh.work()
+    assert outcome(sqlmesh) is None
+    assert sqlmesh.world.says("vpromo/to-prod", "Ready") == {"Ready": "False/AuthorUnknown"}
+    assert "kubectl patch" not in sqlmesh.world.conditions("vpromo/to-prod")["Ready"].message
+
+
 @pytest.mark.parametrize(
     ("theirs", "own", "asks"), [("Never", "Always", True), ("Always", "Never", True), ("Never", "Never", False)]
 )

@@ -15,7 +15,7 @@ from typing import Any
 
 from tools.localcluster import processes
 from tools.localcluster.cluster import Cluster, ClusterError, current_cluster
-from tools.stand import postgres
+from tools.stand import created_by, postgres
 from tools.stand.current import MINE, CurrentCluster
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,6 +64,8 @@ class Stand:
             )
         for name in ("namespace", "rbac", "policies"):
             self.kubectl("apply", "--server-side", "-f", str(ROOT / "deploy" / f"{name}.yaml"))
+        if crds:
+            created_by.install(self.kubectl)
 
     def in_use(self) -> bool:
         """Whether somebody's local cluster runs here."""

@@ -57,6 +57,7 @@ class Why(enum.StrEnum):
     INVALID = "SpecInvalid"
     NO_REVISION = "NoRevision"
     AWAITING = "AwaitingApproval"
+    AUTHOR_UNKNOWN = "AuthorUnknown"
     REJECTED = "PlanRejectedByHuman"
     NOT_DETERMINISTIC = "PlanNotDeterministic"
     EXPIRED = "Expired"
@@ -131,8 +132,8 @@ REASONS: dict[str, About] = {
         "The operator may not work in this namespace.", "Bind ClusterRole vulcan-gateway there, as the message says."
     ),
     Why.UNPROTECTED: About(
-        "The API server lets the operator itself add approvals, so they prove nothing.",
-        "Apply deploy/policies.yaml; it goes on by itself.",
+        "The API server does not refuse what the admission policies are to refuse, so approvals prove nothing.",
+        "Apply deploy/policies.yaml; the message names the policies. It goes on by itself.",
     ),
     Why.IMAGE_NOT_ALLOWED: About(
         "runner.image is not in the gateway's allowedImages.", "Use an allowed image or extend allowedImages."
@@ -142,6 +143,11 @@ REASONS: dict[str, About] = {
     Why.INVALID: About("The object does not have the shape of its kind.", "Apply the current CRDs, correct the spec."),
     Why.NO_REVISION: About("No VulcanPromotion has given it a revision yet.", "Create a VulcanPromotion to it."),
     Why.AWAITING: About("The plan waits for approval.", "Run the command in the message."),
+    Why.AUTHOR_UNKNOWN: About(
+        "excludeAuthor is set, and the object has no annotation vulcan.dev/created-by: nobody's approval can count.",
+        "Apply deploy/created-by (Kubernetes 1.36 or newer) or put your own user name into that annotation, and create "
+        "the object again; nobody can add it later.",
+    ),
     Why.REJECTED: About(
         "Somebody with verb approve rejected the plan.", "Give another revision, or withdraw the word."
     ),

@@ -21,6 +21,7 @@ RUN_REQUESTED = f"{GROUP}/run-requested-at"
 CHECKED = f"{GROUP}/checked"  # annotation: a human looked at what this lost Job was appending
 PROBE_REQUESTED = f"{GROUP}/probe-requested-at"
 HOLD_LIFTED = f"{GROUP}/hold-lifted"  # annotation on an environment: ids of status.held, comma separated
+CREATED_BY = f"{GROUP}/created-by"  # annotation: who created an environment or promotion; nobody can change it later
 WRITER_GONE = f"{GROUP}/writer-gone"  # annotation on a gateway: a human says this Job's pod is dead
 
 FINALIZER = f"{GROUP}/invalidate"

@@ -58,11 +58,8 @@ class ApprovalPolicy(Model):
     )
     exclude_author: bool = Field(
         False,
-        description="true: who created the object may not approve its plans. Not available yet: false only.",
-        # A gate that does not hold is worse than none. The rule goes when an admission policy stamps the creator.
-        json_schema_extra=schema(
-            cel("!self", "excludeAuthor is not available yet: nothing records who created an object; leave it out")
-        ),
+        description="true: approvals by who created the object (annotation vulcan.dev/created-by) do not count. Default: "
+        "false.",
     )
 
 
@@ -143,6 +140,6 @@ class ChecksSpec(Model):
     soda: SodaChecks | None = Field(
         None,
         description="Soda checks that run after an apply. Not available yet: leave it out.",
-        # The same as excludeAuthor: accepted and not done would be a promise that does not hold.
+        # Accepted and not done would be a promise that does not hold.
         json_schema_extra=schema(cel("false", "checks.soda is not available yet: leave it out; audits are checked")),
     )

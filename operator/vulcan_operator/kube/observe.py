@@ -75,7 +75,7 @@ class Observer:
     intake: Intake
     settings: Settings
     clock: Clock
-    guarded: Callable[[], bool | None] = lambda: None
+    unguarded: Callable[[], tuple[str, ...] | None] = lambda: None
 
     def gateway(self, gateway: VulcanGateway, reads: Reads) -> GatewaySeen:
         """What `plan_gateway` sees."""
@@ -102,7 +102,7 @@ class Observer:
             waiters=tuple(w for w in self.cache.waiters(place) if w.key != me),
             namespace_labels=reads.namespace_labels, config_map=reads.config_map, reports=reads.reports,
             report_kept=reads.report_kept,
-            approvals_guarded=self.guarded(), job_is_live=Need.JOB in reads.done, denied=reads.denied,
+            unguarded=self.unguarded(), job_is_live=Need.JOB in reads.done, denied=reads.denied,
         )  # fmt: skip
 
     def promotion(self, promotion: VulcanPromotion, reads: Reads) -> PromotionSeen:
@@ -119,7 +119,7 @@ class Observer:
             source_slot=reads.source_slot, source_waiters=tuple(w for w in self.cache.waiters(there) if w.key != me),
             source_files=reads.source_files, namespace_labels=reads.namespace_labels,
             reports=reads.reports, left=reads.left, report_kept=reads.report_kept,
-            approvals_guarded=self.guarded(), job_is_live=Need.JOB in reads.done, denied=reads.denied,
+            unguarded=self.unguarded(), job_is_live=Need.JOB in reads.done, denied=reads.denied,
         )  # fmt: skip
 
     def _environment(self, place: Place) -> VulcanEnvironment | None:

@@ -2,7 +2,8 @@
 
 The token binds the plan's content (target), what it starts from (base), its one-shots and the effective gates, so an
 approval is for exactly one change from exactly one state, under the rules that were shown. Who may approve is the API
-server's business (deploy/policies.yaml): `by` is the user who wrote it, with verb `approve`.
+server's business (deploy/policies.yaml): `by` is the user who wrote it, with verb `approve`, and the author is who created
+the object.
 """
 
 import enum
@@ -10,12 +11,18 @@ from dataclasses import dataclass
 
 from vulcan_contract.digest import of_json
 from vulcan_contract.result import PlanSummary
+from vulcan_operator.api import names
+from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment import EnvironmentSpec
 from vulcan_operator.api.environment_status import PlanStatus, PlanSummaryStatus
-from vulcan_operator.api.fields import parse_duration
+from vulcan_operator.api.fields import ObjectMeta, parse_duration
 from vulcan_operator.api.policy import ApprovalItem
 
 _SHA = "sha256:"
+_UNKNOWN = (
+    f"excludeAuthor is set and nobody knows who created this. Create it again, with deploy/created-by applied or with"
+    f" annotation {names.CREATED_BY}: YOUR-USER-NAME (kubectl auth whoami); nobody can add it later"
+)
 
 
 class Say(enum.Enum):
@@ -32,7 +39,8 @@ class Decision:
 
     say: Say
     why: str
-    by: tuple[str, ...] = ()  # who approved (or rejected)
+    by: tuple[str, ...] = ()  # whose approvals count (or who rejected)
+    reason: Why = Why.AWAITING  # for WAIT: what for
 
 
 def token(summary: PlanSummary, spec: EnvironmentSpec, operations: tuple[str, ...]) -> str:
@@ -47,8 +55,13 @@ def retoken(plan: PlanStatus, spec: EnvironmentSpec) -> str:
     return token(summary, spec, tuple(plan.operations))
 
 
-def decide(plan: PlanStatus, spec: EnvironmentSpec) -> Decision:
-    """GO, WAIT or NO. One word of Reject for this very plan is a no."""
+def author(metadata: ObjectMeta) -> str | None:
+    """Who created an object; None when nobody knows."""
+    return metadata.annotations.get(names.CREATED_BY) or None
+
+
+def decide(plan: PlanStatus, spec: EnvironmentSpec, author: str | None) -> Decision:
+    """GO, WAIT or NO. One word of Reject for this very plan is a no, also the author's."""
     words = [a for a in spec.approvals if a.plan.removeprefix(_SHA) == plan.digest.removeprefix(_SHA)]
     rejected = [a for a in words if a.decision == "Reject"]
     if rejected:
@@ -56,17 +69,16 @@ def decide(plan: PlanStatus, spec: EnvironmentSpec) -> Decision:
     causes = needs_people(plan.summary, spec, adopted=plan.adopted)
     if not causes:
         return Decision(Say.GO, f"approval is not needed (mode {spec.plan.approval.mode}, within the limits)")
-    approved = tuple(sorted({a.by for a in words if a.decision == "Approve"}))
+    without = spec.plan.approval.exclude_author
+    if without and author is None:
+        return Decision(Say.WAIT, f"{'; '.join(causes)}: {_UNKNOWN}", reason=Why.AUTHOR_UNKNOWN)
+    approved = tuple(sorted({a.by for a in words if a.decision == "Approve"} - ({author} if without else set())))
     missing = spec.plan.approval.count - len(approved)
     if missing <= 0:
         return Decision(Say.GO, f"approved by {', '.join(approved)}", approved)
-    return Decision(Say.WAIT, f"{'; '.join(causes)}: {missing} approval{'s' if missing > 1 else ''} missing", approved)
-
-
-def approvers(plan: PlanStatus, spec: EnvironmentSpec) -> tuple[str, ...]:
-    """Whose approvals let the plan through; none when it needs none."""
-    decision = decide(plan, spec)
-    return decision.by if decision.say is Say.GO else ()
+    others = f", by others than {author}, who created it (excludeAuthor)" if without else ""
+    why = f"{'; '.join(causes)}: {missing} approval{'s' if missing > 1 else ''} missing{others}"
+    return Decision(Say.WAIT, why, approved)
 
 
 def needs_people(summary: PlanSummaryStatus, spec: EnvironmentSpec, *, adopted: bool) -> list[str]:

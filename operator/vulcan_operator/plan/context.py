@@ -10,7 +10,7 @@ from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.environment_status import EnvironmentStatus
 from vulcan_operator.api.fields import FailureStatus, parse_duration
 from vulcan_operator.api.gateway import VulcanGateway
-from vulcan_operator.plan import access, jobs, schedule, slot
+from vulcan_operator.plan import access, approval, jobs, schedule, slot
 from vulcan_operator.plan.actions import Key, Kind
 from vulcan_operator.plan.seen import EnvironmentSeen
 
@@ -69,6 +69,11 @@ class Context:
     def protected(self) -> bool:
         """Whether the gateway protects it."""
         return self.seen.gateway is not None and self.access.protected
+
+    @property
+    def author(self) -> str | None:
+        """Who created it; None when nobody knows."""
+        return approval.author(self.environment.metadata)
 
     @property
     def deletion_policy(self) -> str:

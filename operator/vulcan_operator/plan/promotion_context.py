@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from vulcan_operator.api.conditions import Type, Why
 from vulcan_operator.api.environment import EnvironmentSpec, VulcanEnvironment
+from vulcan_operator.api.fields import parse_duration
 from vulcan_operator.api.gateway import VulcanGateway
 from vulcan_operator.api.policy import ApprovalPolicy
 from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.api.promotion_status import PromotionStatus
-from vulcan_operator.plan import access, jobs, slot
+from vulcan_operator.plan import access, approval, jobs, slot
 from vulcan_operator.plan.actions import Key, Kind, Need
 from vulcan_operator.plan.seen import PromotionSeen, SlotSeen, Waiter
 from vulcan_operator.plan.status import condition, holds
@@ -124,6 +125,11 @@ class PromotionContext:
         return self.target.status.protected or self.access.protected
 
     @property
+    def author(self) -> str | None:
+        """Who created the promotion; None when nobody knows."""
+        return approval.author(self.promotion.metadata)
+
+    @property
     def image(self) -> str:
         """Runner image of its Jobs on the target's gateway; a project image is the runner image with the project."""
         origin = self.promotion.status.origin
@@ -146,7 +152,13 @@ class PromotionContext:
         risks = sorted({*theirs.risks, *own.risks}) if theirs.mode == own.mode == "OnRisk" else own.risks
         if mode != own.mode:
             risks = theirs.risks
-        return own.model_copy(update={"mode": mode, "risks": risks, "count": max(theirs.count, own.count)})
+        return ApprovalPolicy(
+            mode=mode,
+            risks=risks,
+            count=max(theirs.count, own.count),
+            expire_after=min(theirs.expire_after, own.expire_after, key=parse_duration),
+            exclude_author=theirs.exclude_author or own.exclude_author,
+        )
 
     @functools.cached_property
     def rules(self) -> EnvironmentSpec:

@@ -16,7 +16,7 @@ from vulcan_operator.api.fields import parse_duration
 from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.api.promotion_status import PreviousStatus, PromotionStatus, RollbackStatus, SideStatus
 from vulcan_operator.api.source import Origin
-from vulcan_operator.plan import approval, given, origin, promotion_trials, tasks
+from vulcan_operator.plan import approval, given, origin, promotion_trials, tasks, verdicts
 from vulcan_operator.plan.actions import Need
 from vulcan_operator.plan.promotion_context import ACROSS, SAME, PromotionContext, Site
 from vulcan_operator.plan.promotion_moves import (
@@ -170,7 +170,7 @@ def approve(status: PromotionStatus, context: PromotionContext) -> Move:
     """The stricter rule of target and promotion; words are on this very plan."""
     plan_ = status.plan
     assert plan_ is not None
-    decision = approval.decide(plan_, context.rules)
+    decision = approval.decide(plan_, context.rules, context.author)
     if decision.say is approval.Say.NO:
         return Done(FAILED, f"rejected: {decision.why}")
     if decision.say is approval.Say.WAIT:
@@ -178,17 +178,16 @@ def approve(status: PromotionStatus, context: PromotionContext) -> Move:
         command = approval.approve_command(
             meta.namespace, meta.name, plan_.digest, is_first=first, resource="vulcanpromotion"
         )
-        message = f"{plan_.summary.text} — {decision.why}. To approve: {command}"
+        message = f"{plan_.summary.text} — {decision.why}"
+        if decision.reason is Why.AWAITING:
+            message = f"{message}. To approve: {command}"
         expires = plan_.time + parse_duration(context.policy.expire_after)
         if expires <= context.now:
             return Again("the plan waited too long")
-        return Hold(Verdict("False", Why.AWAITING, message), expires)
-    if context.protected and context.seen.approvals_guarded is not True:
-        message = "the API server does not guard approvals and their rules: apply deploy/policies.yaml"
-        if context.seen.approvals_guarded is None:
-            message = "checking that the API server guards approvals"
-        soon = context.now + dt.timedelta(seconds=30)
-        return Hold(Verdict("False", Why.UNPROTECTED, message, reconciling=True), soon)
+        return Hold(Verdict("False", decision.reason, message), expires)
+    unguarded = verdicts.unguarded(context.seen.unguarded) if context.protected else None
+    if unguarded is not None:
+        return Hold(unguarded, context.now + dt.timedelta(seconds=30))
     if decision.by and plan_.report_ref is not None and context.seen.report_kept is None:
         return Hold(Verdict("False", Why.AWAITING, ""), needs=frozenset({Need.KEPT}))
     if decision.by and context.seen.report_kept is False:
@@ -208,7 +207,7 @@ def catch_up(status: PromotionStatus, context: PromotionContext) -> Move:
 def swap(status: PromotionStatus, context: PromotionContext) -> Move:
     """Changes the views; asked again before each Job, for words may have been taken back meanwhile."""
     assert status.plan is not None and context.to is not None
-    decision = approval.decide(status.plan, context.rules)
+    decision = approval.decide(status.plan, context.rules, context.author)
     if decision.say is approval.Say.NO:
         return Done(FAILED, f"rejected: {decision.why}")
     if decision.say is approval.Say.WAIT:

@@ -129,6 +129,6 @@ def _awaits(status: PromotionStatus, context: PromotionContext) -> str:
         return ""
     if context.seen.target is None or waits_at is None or waits_at.state in ENDED:
         return ""
-    decision = approval.decide(status.plan, context.rules)
+    decision = approval.decide(status.plan, context.rules, context.author)
     waits = decision.say is approval.Say.WAIT
     return f"{status.plan.summary.text} — {decision.why}; plan {status.plan.digest}" if waits else ""

@@ -198,7 +198,7 @@ class EnvironmentSeen:
     reports: Mapping[str, ReportSeen] | None = None  # of ended Jobs, by Job; None: not read (Need.REPORT)
     report_kept: bool | None = None  # None: not read (Need.KEPT)
     promotions: tuple[VulcanPromotion, ...] = ()  # all to it
-    approvals_guarded: bool | None = None  # None: not judged yet
+    unguarded: tuple[str, ...] | None = None  # admission policies that do not hold; None: not judged yet
     job_is_live: bool = False
     denied: str | None = None
 
@@ -225,6 +225,6 @@ class PromotionSeen:
     reports: Mapping[str, ReportSeen] | None = None
     left: Mapping[str, bytes] | None = None  # reports that its steps have left, by ConfigMap; None: not read
     report_kept: bool | None = None
-    approvals_guarded: bool | None = None
+    unguarded: tuple[str, ...] | None = None
     job_is_live: bool = False
     denied: str | None = None

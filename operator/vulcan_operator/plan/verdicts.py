@@ -129,11 +129,24 @@ def _standing(status: EnvironmentStatus, context: Context) -> Verdict:
 
 
 def awaiting(plan: PlanStatus, context: Context) -> Verdict:
-    """A plan waits for people; with the complete command."""
+    """A plan waits for people; with the complete command, where one can help."""
+    reason = approval.decide(plan, context.environment.spec, context.author).reason
+    if reason is not Why.AWAITING:
+        return Verdict("False", reason, f"{plan.summary.text} — {plan.why}")
     meta = context.environment.metadata
     is_first = "approvals" not in context.environment.spec.model_fields_set
     command = approval.approve_command(meta.namespace, meta.name, plan.digest, is_first=is_first)
     return Verdict("False", Why.AWAITING, f"{plan.summary.text} — {plan.why}. To approve: {command}")
+
+
+def unguarded(missing: tuple[str, ...] | None) -> Verdict | None:
+    """For what is protected: words, and the rules that ask for them, count only while the API server guards them."""
+    if missing is None:
+        return Verdict("False", Why.UNPROTECTED, "checking that the API server guards approvals", reconciling=True)
+    message = (
+        f"the API server does not guard approvals and their rules ({', '.join(missing)}): apply deploy/policies.yaml"
+    )
+    return Verdict("False", Why.UNPROTECTED, message, reconciling=True) if missing else None
 
 
 def rejected(plan: PlanStatus) -> Verdict:
@@ -200,7 +213,7 @@ def _awaiting(status: EnvironmentStatus, context: Context) -> tuple[str, str, st
 def _is_awaiting(plan: PlanStatus | None, context: Context) -> bool:
     if plan is None or plan.state != "Pending":
         return False
-    return approval.decide(plan, context.environment.spec).say is approval.Say.WAIT
+    return approval.decide(plan, context.environment.spec, context.author).say is approval.Say.WAIT
 
 
 def _run(status: EnvironmentStatus) -> tuple[str, str, str]:

@@ -109,7 +109,7 @@ def _decide(draft: Draft[EnvironmentStatus], context: Context, plan: PlanStatus)
     token = approval.retoken(plan, spec)
     if token != plan.digest:
         plan = plan.model_copy(update={"digest": token})
-    decision = approval.decide(plan, spec)
+    decision = approval.decide(plan, spec, context.author)
     state = "Rejected" if decision.say is approval.Say.NO else "Pending"
     by = list(decision.by) if decision.say is approval.Say.GO else []
     plan = plan.model_copy(update={"state": state, "why": decision.why[:1024], "approved_by": by})
@@ -122,12 +122,9 @@ def _decide(draft: Draft[EnvironmentStatus], context: Context, plan: PlanStatus)
             if expires <= context.now:
                 return _gated(draft, context, Want(TaskKind.PLAN, plan.inputs, "the plan waited too long"), None)
             return Outlook(draft.again(expires), verdict=verdicts.awaiting(plan, context))
-    if context.protected and context.seen.approvals_guarded is not True:
-        message = "the API server does not guard approvals and their rules: apply deploy/policies.yaml"
-        if context.seen.approvals_guarded is None:
-            message = "checking that the API server guards approvals"
-        soon = context.now + dt.timedelta(seconds=30)
-        return Outlook(draft.again(soon), verdict=Verdict("False", Why.UNPROTECTED, message, reconciling=True))
+    unguarded = verdicts.unguarded(context.seen.unguarded) if context.protected else None
+    if unguarded is not None:
+        return Outlook(draft.again(context.now + dt.timedelta(seconds=30)), verdict=unguarded)
     if _approved_unseen(draft, context, plan, decision):
         if context.seen.report_kept is None:
             return Outlook(draft.needing(Need.KEPT))

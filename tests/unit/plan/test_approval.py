@@ -6,6 +6,7 @@ import pytest
 
 from tests.unit.plan.seen_objects import env, plan
 from vulcan_contract.result import PlanSummary
+from vulcan_operator.api.conditions import Why
 from vulcan_operator.plan import approval
 from vulcan_operator.plan.approval import Say
 
@@ -25,6 +26,7 @@ def token(summary: PlanSummary = SUMMARY, operations: tuple[str, ...] = (), **sp
         pytest.param(token(operations=("fix",)), id="a one-shot"),
         pytest.param(token(plan={"approval": {"mode": "Always"}}), id="another mode"),
         pytest.param(token(plan={"approval": {"count": 2}}), id="another count"),
+        pytest.param(token(plan={"approval": {"excludeAuthor": True}}), id="not by the author"),
         pytest.param(token(plan={"limits": {"maxRebuiltModels": 3}}), id="another limit"),
         pytest.param(token(checks={"audits": False}), id="other checks"),
     ],
@@ -66,13 +68,56 @@ def words(*said: tuple[str, str]) -> list[dict[str, str]]:
     ],
 )
 def test_decisions(spec: dict[str, Any], approvals: list[tuple[str, str]], say: Say, by: tuple[str, ...]) -> None:
-    decision = approval.decide(plan(DIGEST), env(plan={"approval": spec}, approvals=words(*approvals)).spec)
+    decision = approval.decide(plan(DIGEST), env(plan={"approval": spec}, approvals=words(*approvals)).spec, None)
     assert (decision.say, decision.by) == (say, by)
 
 
-def test_nobody_has_approved_a_plan_that_was_rejected() -> None:
-    spec = env(plan={"approval": {"mode": "Always"}}, approvals=words(("b", "Reject"))).spec
-    assert approval.approvers(plan(DIGEST), spec) == ()
+BY_OTHERS = {"mode": "Always", "excludeAuthor": True}
+
+
+@pytest.mark.parametrize(
+    ("spec", "author", "approvals", "say", "why"),
+    [
+        pytest.param(BY_OTHERS, "a", [("a", "Approve")], Say.WAIT, "by others than a, who created it", id="the author"),
+        pytest.param(BY_OTHERS, "a", [("b", "Approve")], Say.GO, "approved by b", id="somebody else"),
+        pytest.param(BY_OTHERS, "a", [("a", "Approve"), ("b", "Approve")], Say.GO, "approved by b", id="both"),
+        pytest.param(
+            BY_OTHERS | {"count": 2}, "a", [("a", "Approve"), ("b", "Approve")], Say.WAIT, "1 approval missing, by others",
+            id="two others are wanted",
+        ),
+        pytest.param(BY_OTHERS, "a", [("a", "Reject"), ("b", "Approve")], Say.NO, "a rejected", id="the author may say no"),
+        pytest.param(BY_OTHERS, None, [("b", "Approve")], Say.WAIT, "nobody knows who created", id="it could be anybody"),
+        pytest.param(BY_OTHERS, None, [("b", "Reject")], Say.NO, "b rejected", id="a no is a no, whoever created it"),
+        pytest.param(BY_OTHERS | {"mode": "Never"}, None, [], Say.GO, "not needed", id="nobody is asked"),
+        pytest.param({"mode": "Always"}, "a", [("a", "Approve")], Say.GO, "approved by a", id="the rule is off"),
+    ],
+)  # fmt: skip
+def test_who_created_it_is_not_who_approves_it(
+    spec: dict[str, Any], author: str | None, approvals: list[tuple[str, str]], say: Say, why: str
+) -> None:
+    decision = approval.decide(plan(DIGEST), env(plan={"approval": spec}, approvals=words(*approvals)).spec, author)
+    assert decision.say is say and why in decision.why
+    unknown = say is Say.WAIT and author is None
+    assert decision.reason == (Why.AUTHOR_UNKNOWN if unknown else Why.AWAITING)
+
+
+@pytest.mark.parametrize(("annotation", "author"), [({}, None), ({"vulcan.dev/created-by": ""}, None),
+                                                     ({"vulcan.dev/created-by": "a"}, "a")])  # fmt: skip
+def test_the_author_is_who_the_annotation_names(annotation: dict[str, str], author: str | None) -> None:
+    metadata = env().metadata.model_copy(update={"annotations": annotation})
+    assert approval.author(metadata) == author
+
+
+@pytest.mark.parametrize("comment", ["", "wrong week"])
+def test_a_rejection_says_who_and_why(comment: str) -> None:
+    said = [{"plan": DIGEST, "by": "b", "decision": "Reject", **({"comment": comment} if comment else {})}]
+    decision = approval.decide(plan(DIGEST), env(approvals=said).spec, None)
+    assert decision.why == "b rejected it" + (f": {comment}" if comment else "")
+
+
+def test_a_digest_may_be_written_without_its_prefix() -> None:
+    spec = env(plan={"approval": {"mode": "Always"}}, approvals=[{"plan": DIGEST[7:], "by": "a"}]).spec
+    assert approval.decide(plan(DIGEST), spec, None).say is Say.GO
 
 
 @pytest.mark.parametrize(
@@ -89,7 +134,7 @@ def test_nobody_has_approved_a_plan_that_was_rejected() -> None:
 )
 def test_on_risk(risks: list[str] | None, summary: dict[str, Any], asks: bool) -> None:
     policy: dict[str, Any] = {"mode": "OnRisk", **({"risks": risks} if risks else {})}
-    decision = approval.decide(plan(**summary), env(plan={"approval": policy}).spec)
+    decision = approval.decide(plan(**summary), env(plan={"approval": policy}).spec, None)
     assert (decision.say is Say.WAIT) == asks
 
 
@@ -123,9 +168,9 @@ def test_on_risk(risks: list[str] | None, summary: dict[str, Any], asks: bool) -
 )
 def test_limits_ask_whatever_the_mode(limits: dict[str, Any], summary: dict[str, Any], why: str) -> None:
     spec = env(plan={"approval": {"mode": "Never"}, "limits": limits}).spec
-    decision = approval.decide(plan(**summary), spec)
+    decision = approval.decide(plan(**summary), spec, None)
     assert (decision.say is Say.WAIT) == bool(why) and why in decision.why
 
 
 def test_an_environment_that_was_there_before_the_operator_asks_once() -> None:
-    assert "not made by the operator" in approval.decide(plan(adopted=True), env().spec).why
+    assert "not made by the operator" in approval.decide(plan(adopted=True), env().spec, None).why

@@ -44,6 +44,21 @@ def test_the_stricter_mode_counts(theirs: str, own: str | None) -> None:
     assert found.count == 3
 
 
+@pytest.mark.parametrize("theirs", [False, True])
+@pytest.mark.parametrize("own", [False, True])
+def test_the_author_is_excluded_by_either_rule(theirs: bool, own: bool) -> None:
+    mine = promotion(approval={"excludeAuthor": own})
+    assert context(mine, plan={"approval": {"excludeAuthor": theirs}}).policy.exclude_author is (theirs or own)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "own", "counts"), [("24h", "72h", "24h"), ("90m", "1h", "1h"), ("72h", "3d", "72h")]
+)
+def test_the_shorter_time_to_decide_counts(theirs: str, own: str, counts: str) -> None:
+    mine = promotion(approval={"expireAfter": own})
+    assert context(mine, plan={"approval": {"expireAfter": theirs}}).policy.expire_after == counts
+
+
 def test_risks_of_both_rules_count() -> None:
     mine = promotion(approval={"mode": "OnRisk", "risks": ["Backfill"]})
     found = context(mine, plan={"approval": {"mode": "OnRisk", "risks": ["Breaking"]}}).policy

@@ -1,4 +1,4 @@
-"""Leader election, the gate, the guard, the collector and the health server over FakeKube."""
+"""Leader election, the gate, the collector and the health server over FakeKube."""
 
 import asyncio
 import dataclasses
@@ -116,34 +116,6 @@ def world() -> World:
     return World(Planners(stub.plan_gateway, stub.plan_environment)).apply(gateway(), environment())
 
 
-POLICY = "ValidatingAdmissionPolicy 'vulcan-approvals' with binding 'vulcan-approvals' denied request: no"
-
-
-@pytest.mark.parametrize(
-    ("answer", "verdict"),
-    [
-        (None, False),
-        (errors.Forbidden(POLICY, status=403), True),
-        (
-            errors.Forbidden("ValidatingAdmissionPolicy 'vulcan-operator-spec' denied request: hands off", status=403),
-            None,
-        ),
-        (errors.Forbidden('User "op" cannot patch resource "vulcanenvironments"', status=403), None),
-        (errors.Invalid("spec.approvals[0].plan: Invalid value", status=422), None),
-    ],
-)
-async def test_approvals_count_as_guarded_only_when_the_policy_refuses(
-    answer: errors.KubeError | None, verdict: bool | None
-) -> None:
-    w = world().settle()
-    if answer is not None:
-        w.kube.fail("dryrun-vulcanenvironments", answer)
-    with w.no_writes():
-        guard = Guard(w.kube, w.cache, "op", lambda: None)
-        assert await guard.check() is verdict
-        w.kube.writes[:] = [x for x in w.kube.writes if not x.startswith("dryrun") and x != "create-selfsubjectreviews"]
-
-
 async def test_an_orphaned_reader_goes_after_two_looks_a_minute_apart() -> None:
     w = world().settle()
     collector = Collector(w.kube, w.cache, w.clock, lambda: w.intake, "test")
@@ -231,17 +203,6 @@ async def test_a_lowered_fence_ends_neither_guard_nor_collector(monkeypatch: pyt
     assert not any(task.done() for task in tasks)
     for task in tasks:
         task.cancel()
-
-
-async def test_a_verdict_is_given_up_after_three_trials_that_said_nothing() -> None:
-    w, said = world().settle(), []
-    guard = Guard(w.kube, w.cache, "op", lambda: said.append(guard.verdict))
-    for verdict in (True, None, None, True, None, None):
-        guard._take(verdict)
-    assert guard.verdict is True
-    guard._take(None)
-    assert guard.verdict is None
-    assert said == [True, None]
 
 
 async def test_an_orphaned_probe_runs_to_its_end() -> None:
