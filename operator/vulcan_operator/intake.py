@@ -260,7 +260,8 @@ def _ending(promotion: Promotion | None) -> object:
     ready = next((c.reason for c in status.conditions if c.type == "Ready"), "")
     queued = ready == "Queued"  # one that is let in may take the place of older ones
     began = status.started_at is not None
-    return (promotion.metadata.uid, status.outcome, status.applied_plan_id, status.superseded_by, queued, began)
+    said = (status.outcome, status.applied_plan_id, status.superseded_by, status.evidence_ref)
+    return (promotion.metadata.uid, *said, queued, began)
 
 
 def _promotable(environment: Environment | None) -> object:
