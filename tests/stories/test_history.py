@@ -88,7 +88,10 @@ def test_the_oldest_evidence_goes_by_count_and_by_age_and_nothing_is_written_in_
     for number in range(4):
         promote(sqlmesh, f"to-prod-{number}")
     assert [item.name for item in noted(sqlmesh)] == ["to-prod-3", "to-prod-2"]
-    assert sorted(raw["metadata"]["labels"][names.OWNER_NAME] for raw in evidence(sqlmesh)) == ["to-prod-2", "to-prod-3"]
+    assert sorted(raw["metadata"]["labels"][names.OWNER_NAME] for raw in evidence(sqlmesh)) == [
+        "to-prod-2",
+        "to-prod-3",
+    ]
     sqlmesh.world.change("venv/staging", suspend=True)
     sqlmesh.live(2 * DAY)  # its run is overdue by then
     with sqlmesh.world.no_writes():
