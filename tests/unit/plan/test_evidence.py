@@ -7,6 +7,7 @@ from typing import Any
 from tests import builders
 from tests.builders import NOW
 from tests.unit.plan.seen_objects import SETTINGS
+from vulcan_operator.api.environment_status import ReportRef
 from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.plan import evidence
 from vulcan_operator.plan.actions import WriteConfigMap
@@ -17,12 +18,17 @@ from vulcan_operator.plan.status import Draft
 ENDED = {"outcome": "Succeeded", "startedAt": builders.stamp(NOW), "finishedAt": builders.stamp(NOW)}
 
 
+def seen(status: dict[str, Any], later: int = 0, **spec: Any) -> PromotionContext:
+    """A promotion with this status, so many hours after NOW."""
+    raw = builders.promotion(**spec)
+    found = VulcanPromotion.model_validate({**raw, "metadata": {**raw["metadata"], "uid": "u"}, "status": status})
+    return PromotionContext(PromotionSeen(found, SETTINGS), NOW + dt.timedelta(hours=later))
+
+
 def left(status: dict[str, Any], *, later: int = 0, **spec: Any) -> tuple[str, str]:
     """Name and text of the ConfigMap."""
-    raw = builders.promotion(**spec)
-    seen = VulcanPromotion.model_validate({**raw, "metadata": {**raw["metadata"], "uid": "u"}, "status": status})
-    context = PromotionContext(PromotionSeen(seen, SETTINGS), NOW + dt.timedelta(hours=later))
-    (action,) = evidence.leave(Draft(seen.status), context).prepare
+    context = seen(status, later, **spec)
+    (action,) = evidence.leave(Draft(context.promotion.status), context).prepare
     assert isinstance(action, WriteConfigMap)
     return action.manifest["metadata"]["name"], action.manifest["data"][evidence.KEY]
 
@@ -31,6 +37,14 @@ def test_the_same_bytes_at_any_time_and_whatever_people_say_afterwards() -> None
     word = {"plan": "a" * 64, "by": "late"}
     assert left(ENDED) == left(ENDED, later=5, approvals=[word])
     assert left(ENDED) != left({**ENDED, "outcome": "Failed"})
+
+
+def test_the_end_is_written_first() -> None:
+    """Or a crash after the ConfigMap would leave two, of two ends."""
+    ended = seen(ENDED).promotion.status
+    assert evidence.leave(Draft(ended), seen({})).prepare == ()
+    known = ended.model_copy(update={"evidence_ref": ReportRef(name="e", sha256="0")})
+    assert evidence.leave(Draft(known), seen(known.to_json())).prepare == ()
 
 
 def test_the_fullest_status_fits_and_keeps_its_verdicts() -> None:
