@@ -45,6 +45,8 @@ class _Kept:
 def options(engine: Engine, state: State, environment: Any) -> tuple[RollbackOption, ...]:
     """Newest first; what the environment has now is none of them."""
     found = _earlier(state, environment)
+    if not found:
+        return ()
     wanted = frozenset().union(*(earlier.ids for earlier in found))
     mine = {s.snapshot_id for s in environment.snapshots}
     kept = _kept(state, wanted)
