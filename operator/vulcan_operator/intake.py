@@ -205,6 +205,10 @@ class Intake:
             for promotion in self.cache.promotions.values():
                 if place in (source_of(promotion), target_of(promotion)):
                     self.wake(_promotion_key(promotion))
+        elif _noted(before) != _noted(after):
+            for promotion in self.cache.promotions.by(place):
+                if promotion.metadata.finalizers:  # which waits for just that
+                    self.wake(_promotion_key(promotion))
 
     def _promotion(self, place: Place, before: Promotion | None, after: Promotion | None) -> None:
         """It is looked at, and when it ends (or waits) its target and who queues behind it, too."""
@@ -279,6 +283,10 @@ def _promotable(environment: Environment | None) -> object:
         runs,
         ready,
     )
+
+
+def _noted(environment: Environment | None) -> tuple[str, ...]:
+    return tuple(p.uid for p in environment.status.promotions) if isinstance(environment, VulcanEnvironment) else ()
 
 
 def _record(environment: Environment | None) -> Sibling | None:

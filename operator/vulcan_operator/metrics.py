@@ -86,6 +86,8 @@ def noted(key: Key, note: Note) -> None:
     """A finished task or promotion, from what goes into the audit log."""
     about = note.audit or {}
     if about.get("operation") == "promotion":
+        if "seconds" not in about:
+            return  # that it is cancelled; its end is told with its evidence
         PROMOTIONS.labels(about["outcome"]).inc()
         PROMOTION_SECONDS.labels(about["outcome"]).observe(float(about["seconds"]))
     elif "outcome" in about and "operation" in about:

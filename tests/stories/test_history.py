@@ -9,6 +9,7 @@ import pytest
 from tests import builders
 from tests.stories.lives import ALWAYS, DAY, MINUTE, alive, edit, managed
 from tests.stories.sqlmesh import SqlMesh
+from vulcan_contract.reasons import Reason
 from vulcan_operator.api import names
 from vulcan_operator.api.environment_history import PromotionItem
 from vulcan_operator.kube import errors
@@ -64,7 +65,7 @@ def test_evidence_says_who_said_what_and_when_and_what_ran() -> None:
         ("alice", "Approve", builders.stamp(first)), ("bea", "Approve", builders.stamp(second)),
     ]  # fmt: skip
     assert said["runnerImages"] == ["runner:1@sha256:1"]
-    assert {s["name"] for s in said["steps"] if "job" in s["evidence"]} >= {"Plan", "Checks", "Apply", "Verify"}
+    assert {s["name"] for s in said["steps"] if "job" in s["evidence"]} >= {"Plan", "Audits", "Apply", "Verify"}
     assert "EvidenceKept" in sqlmesh.world.events("vpromo/to-prod")
     (audit,) = [n.audit for _, n in sqlmesh.world.notes if n.audit and n.audit["operation"] == "promotion"]
     assert (audit["outcome"], audit["asked"], audit["gateway"]) == ("Succeeded", "alice, bea", "warehouse")
@@ -81,6 +82,17 @@ def test_evidence_outlives_the_promotion_and_the_environment() -> None:
     assert (item.name, item.outcome, item.evidence.name) == ("to-prod", "Succeeded", raw["metadata"]["name"])
     sqlmesh.world.delete("venv/prod").settle()
     assert evidence(sqlmesh) == [raw]
+
+
+def test_a_promotion_that_is_deleted_under_way_stays_until_it_is_noted() -> None:
+    sqlmesh = managed()
+    sqlmesh.world.apply(builders.promotion()).settle()
+    sqlmesh.work("plan", "audit").world.start_job("promote")
+    sqlmesh.world.settle().delete("vpromo/to-prod").settle()
+    sqlmesh.world.finish_job("promote", builders.failed("promote", Reason.CANCELLED)).settle()
+    (item,) = noted(sqlmesh)
+    assert (item.name, item.outcome) == ("to-prod", "Cancelled") and len(evidence(sqlmesh)) == 1
+    assert not sqlmesh.world.exists("vpromo/to-prod")
 
 
 def test_the_oldest_evidence_goes_by_count_and_by_age_and_nothing_is_written_in_between() -> None:
