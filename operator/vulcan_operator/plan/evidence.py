@@ -22,8 +22,9 @@ KEY = "evidence.json"
 _MOST_BYTES = 900_000  # of the 1 MiB of an object
 _LONGEST = (1024, 256, 64, 16)  # texts are cut, and lists shortened, step by step until all of it fits
 _TOLD = (
-    "outcome", "relation", "revision", "sourceDigest", "source", "target", "plan", "steps", "previous", "rollback",
-    "approvals", "approvedBy", "runnerImages", "appliedPlanId", "startedAt", "finishedAt",
+    "outcome", "relation", "revision", "sourceDigest", "source", "target", "origin", "plan", "steps", "previous",
+    "rollback", "approvals", "approvedBy", "runnerImages", "appliedPlanId", "supersedes", "supersededBy", "startedAt",
+    "finishedAt",
 )  # fmt: skip
 
 
