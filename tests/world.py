@@ -307,8 +307,9 @@ class World:
         meta = {"name": name, "namespace": job.namespace, "labels": labels}
         meta["annotations"] = template["metadata"].get("annotations", {})
         self.kube.put(PODS, {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": template["spec"]})
-        container = template["spec"]["containers"][0]["name"]
-        status = {"phase": phase, "containerStatuses": [{"name": container, "state": state}]}
+        container = template["spec"]["containers"][0]
+        status = {"name": container["name"], "imageID": f"{container['image']}@sha256:1", "state": state}
+        status = {"phase": phase, "containerStatuses": [status]}
         return self.kube.set_status(PODS, job.namespace, name, status)
 
     def _done(self, change: "Coroutine[Any, Any, Raw]") -> "World":

@@ -7,6 +7,7 @@ import itertools
 from vulcan_operator import metrics
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.gateway import VulcanGateway
+from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.config import Config
 from vulcan_operator.plan.seen import Waiter
 
@@ -17,6 +18,9 @@ class _NoObjects:
     """A cluster without gateways and environments: the collector then tells its families without series."""
 
     def all_gateways(self) -> list[VulcanGateway]:
+        return []
+
+    def all_promotions(self) -> list[VulcanPromotion]:
         return []
 
     def all_environments(self) -> list[VulcanEnvironment]:

@@ -22,9 +22,10 @@ _MOST = 2**63 - 1
 _LONGEST = {
     "target": 64, "base": 64, "destructive_sha256": 64, "report_sha256": 64, "commit": 64, "digest": 80,
     "base_plan_id": 128, "plan_id": 128, "change": 32, "category": 32, "versions": 128, "state_identity": 512,
-    "destructive": 512,
+    "destructive": 512, "source_digest": 80, "unavailable": 512,
 }  # fmt: skip
 _MOST_VERSIONS = 16
+_TIMES = ("next_run", "applied", "replaced", "expires")
 _LAST_YEAR = 9000  # later ones leave no room to reckon with
 
 
@@ -85,6 +86,20 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class RollbackOption:
+    """What an environment had after an earlier apply, and whether its views can be swapped back to it. Times: RFC 3339."""
+
+    plan_id: str
+    source_digest: str = ""
+    applied: str | None = None
+    replaced: str | None = None  # when something else took its place
+    expires: str | None = (
+        None  # when SQLMesh's janitor may take a snapshot of it away; None: something else needs them all
+    )
+    unavailable: str = ""  # why not, with the first of the models whose snapshots are missing; empty: it can be
+
+
+@dataclass(frozen=True)
 class Work:
     """What an apply or a run did. `next_run` and `intervals_behind` hold for the environment as a whole afterwards."""
 
@@ -98,6 +113,7 @@ class Work:
     next_run: str | None = None  # RFC 3339; None: no model is ever due
     intervals_behind: int = 0
     blocked: int = 0  # missing intervals that a signal holds back; asked again after 5 min
+    rollback: tuple[RollbackOption, ...] | None = None  # newest first; the oldest are cut first. None: nobody looked
 
 
 @dataclass(frozen=True)
@@ -162,8 +178,6 @@ class Result:
         """Raises ContractError for values that no runner says: project code can write the file, too, and what is taken
         from here goes into objects of a strict schema."""
         _check(self, "")
-        if self.work is not None and self.work.next_run is not None:
-            _check_time(self.work.next_run)
 
 
 def _check(value: object, name: str) -> None:
@@ -182,6 +196,8 @@ def _check(value: object, name: str) -> None:
             _check(inner, name)
     elif isinstance(value, (int, float)) and not (math.isfinite(value) and 0 <= value <= _MOST):
         raise ContractError(f"{name}: {value} cannot be")
+    elif isinstance(value, str) and name in _TIMES:
+        _check_time(value, name)
     elif isinstance(value, str):
         _check_text(value, name)
 
@@ -195,14 +211,14 @@ def _check_text(text: str, name: str) -> None:
         raise ContractError(f"{name}: half a character")
 
 
-def _check_time(text: str) -> None:
+def _check_time(text: str, name: str) -> None:
     try:
         time = dt.datetime.fromisoformat(text)
         known = time.tzinfo is not None and time.astimezone(dt.UTC).year < _LAST_YEAR
     except (ValueError, OverflowError) as error:
-        raise ContractError(f"next_run: {error}") from error
+        raise ContractError(f"{name}: {error}") from error
     if not known:
-        raise ContractError(f"next_run: {text} is no time that can be reckoned with")
+        raise ContractError(f"{name}: {text} is no time that can be reckoned with")
 
 
 def _dump(result: Result) -> str:
@@ -222,6 +238,8 @@ def _smaller(result: Result) -> Result:
         return dataclasses.replace(result, summary=dataclasses.replace(summary, models=kept, omitted=omitted))
     if summary is not None and len(summary.effective) > 0:
         return dataclasses.replace(result, summary=dataclasses.replace(summary, effective={}))
+    if result.work is not None and len(result.work.rollback or ()) > 1:
+        return _fewer_ways_back(result)
     if len(result.failures) > 1:
         return dataclasses.replace(result, failures=result.failures[:-1])
     if result.seconds:
@@ -237,4 +255,12 @@ def _smaller(result: Result) -> Result:
     if summary is not None and len(summary.destructive) > 1:
         named = summary.destructive[: len(summary.destructive) * 2 // 3]
         return dataclasses.replace(result, summary=dataclasses.replace(summary, destructive=named))
+    if result.work is not None and result.work.rollback:
+        return _fewer_ways_back(result)
     raise ContractError("the result does not fit into a termination message")
+
+
+def _fewer_ways_back(result: Result) -> Result:
+    assert result.work is not None and result.work.rollback
+    work = dataclasses.replace(result.work, rollback=result.work.rollback[:-1])
+    return dataclasses.replace(result, work=work)

@@ -205,6 +205,10 @@ class Intake:
             for promotion in self.cache.promotions.values():
                 if place in (source_of(promotion), target_of(promotion)):
                     self.wake(_promotion_key(promotion))
+        elif _noted(before) != _noted(after):
+            for promotion in self.cache.promotions.by(place):
+                if promotion.metadata.finalizers:  # which waits for just that
+                    self.wake(_promotion_key(promotion))
 
     def _promotion(self, place: Place, before: Promotion | None, after: Promotion | None) -> None:
         """It is looked at, and when it ends (or waits) its target and who queues behind it, too."""
@@ -260,7 +264,8 @@ def _ending(promotion: Promotion | None) -> object:
     ready = next((c.reason for c in status.conditions if c.type == "Ready"), "")
     queued = ready == "Queued"  # one that is let in may take the place of older ones
     began = status.started_at is not None
-    return (promotion.metadata.uid, status.outcome, status.applied_plan_id, status.superseded_by, queued, began)
+    said = (status.outcome, status.applied_plan_id, status.superseded_by, status.evidence_ref)
+    return (promotion.metadata.uid, *said, queued, began)
 
 
 def _promotable(environment: Environment | None) -> object:
@@ -278,6 +283,10 @@ def _promotable(environment: Environment | None) -> object:
         runs,
         ready,
     )
+
+
+def _noted(environment: Environment | None) -> tuple[str, ...]:
+    return tuple(p.uid for p in environment.status.promotions) if isinstance(environment, VulcanEnvironment) else ()
 
 
 def _record(environment: Environment | None) -> Sibling | None:

@@ -11,8 +11,10 @@ from typing import Protocol, TypeVar
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.core import GaugeMetricFamily, Metric
 
+from vulcan_operator import metrics_promotions
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.gateway import VulcanGateway
+from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.plan.actions import Key, Note
 from vulcan_operator.plan.seen import JobSeen, Waiter
 
@@ -20,6 +22,7 @@ T = TypeVar("T", VulcanGateway, VulcanEnvironment)
 disable_created_metrics()  # type: ignore[no-untyped-call]
 REGISTRY = CollectorRegistry()
 _SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
+_PROMOTION_SECONDS = (10, 30, 60, 300, 900, 3600, 4 * 3600, 24 * 3600, 72 * 3600)
 _JOB_SECONDS = (5, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600)
 
 API_REQUESTS = Counter(
@@ -34,6 +37,14 @@ RECONCILE_SECONDS = Histogram(
 )
 TASKS = Counter(
     "vulcan_tasks", "Finished tasks (plans, applies, runs, probes).", ["task", "outcome", "reason"], registry=REGISTRY
+)
+PROMOTIONS = Counter("vulcan_promotions", "Promotions that have ended.", ["outcome"], registry=REGISTRY)
+PROMOTION_SECONDS = Histogram(
+    "vulcan_promotion_seconds",
+    "From a promotion's start to its end, with all waiting for people.",
+    ["outcome"],
+    buckets=_PROMOTION_SECONDS,
+    registry=REGISTRY,
 )
 JOB_SECONDS = Histogram(
     "vulcan_job_seconds",
@@ -72,9 +83,14 @@ def reconciled(key: Key, result: str, seconds: float) -> None:
 
 
 def noted(key: Key, note: Note) -> None:
-    """A finished task, from what goes into the audit log."""
+    """A finished task or promotion, from what goes into the audit log."""
     about = note.audit or {}
-    if "outcome" in about and "operation" in about:
+    if about.get("operation") == "promotion":
+        if "seconds" not in about:
+            return  # that it is cancelled; its end is told with its evidence
+        PROMOTIONS.labels(about["outcome"]).inc()
+        PROMOTION_SECONDS.labels(about["outcome"]).observe(float(about["seconds"]))
+    elif "outcome" in about and "operation" in about:
         TASKS.labels(about["operation"], about["outcome"], about.get("reason", note.reason)).inc()
 
 
@@ -91,6 +107,9 @@ class Objects(Protocol):
         """All that can be read."""
 
     def all_environments(self) -> list[VulcanEnvironment]:
+        """All that can be read."""
+
+    def all_promotions(self) -> list[VulcanPromotion]:
         """All that can be read."""
 
     def waiters(self, gateway: tuple[str, str]) -> tuple[Waiter, ...]:
@@ -110,6 +129,7 @@ class ObjectCollector:
         gateways, environments = self._cache.all_gateways(), self._cache.all_environments()
         yield from _conditions([*gateways, *environments])
         yield from _environments(environments, self._now())
+        yield from metrics_promotions.series(self._cache.all_promotions(), environments, self._now())
         yield _gauge("vulcan_gateway_suspended", "1 while suspended.", gateways, lambda g: float(g.spec.suspend))
         yield _gauge(
             "vulcan_gateway_waiting_writers", "Who waits to write.", gateways, lambda g: float(self._waiting(g))

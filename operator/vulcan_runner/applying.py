@@ -17,7 +17,7 @@ from vulcan_contract import digest
 from vulcan_contract.reasons import Reason
 from vulcan_contract.result import PlanSummary, Result, Work
 from vulcan_contract.task import Approved, Task
-from vulcan_runner import digests, failures, history, horizon, names, summary
+from vulcan_runner import digests, failures, history, horizon, names, rollback, summary
 from vulcan_runner.engine import Engine
 from vulcan_runner.lines import Lines
 from vulcan_runner.planning import Built
@@ -252,12 +252,19 @@ def _finish(
         if failed:
             first = failed[0]
             message = f"Applied, but {first.model}: {first.message}"
+            work = dataclasses.replace(work, rollback=rollback.options(engine, state, environment))
             raise Problem(Reason.AUDIT_FAILED, message, failures=failed, work=work)
     history.remember(engine, state, environment, origin.source_digest, origin.kept.digest)
     state.record_apply(dataclasses.replace(row, phase="done", at=now(), ended=row.token))
     state.forget_projects()
     seen = horizon.look(task, engine, environment, computed=True, signals=engine.recorder.counts.blocked)
-    work = dataclasses.replace(work, next_run=seen.next_run, intervals_behind=seen.behind, blocked=seen.blocked)
+    work = dataclasses.replace(
+        work,
+        next_run=seen.next_run,
+        intervals_behind=seen.behind,
+        blocked=seen.blocked,
+        rollback=rollback.options(engine, state, environment),
+    )
     return Result(task.kind, reason, f"Applied as plan {work.plan_id}; {work.batches} batches computed.", work=work)
 
 

@@ -23,7 +23,7 @@ def remember(engine: Engine, state: State, environment: Any, source_digest: str,
         plan_id=environment.plan_id,
         source_digest=source_digest,
         project=project,
-        snapshots=json.dumps(sorted([s.name, s.identifier] for s in environment.snapshots)),
+        snapshots=snapshots_of(environment),
         requirements=json.dumps(environment.requirements, sort_keys=True),
         statements=json.dumps([s.json() for s in engine.statements(environment.name)]),
         at=now(),
@@ -41,6 +41,11 @@ def find(state: State, environment: str, plan_id: str) -> HistoryRow:
             Reason.CONFIGURATION_UNKNOWN, f"The state has no record of plan {plan_id or 'unknown'} of {environment}."
         )
     return row
+
+
+def snapshots_of(environment: Any) -> str:
+    """As a row keeps them: two environments with the same text have the same snapshots."""
+    return json.dumps(sorted([s.name, s.identifier] for s in environment.snapshots))
 
 
 def snapshots(row: HistoryRow) -> dict[str, str]:

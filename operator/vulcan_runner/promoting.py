@@ -11,7 +11,7 @@ from sqlmesh.core.snapshot.definition import Snapshot
 from vulcan_contract.reasons import Reason
 from vulcan_contract.task import Promotion, Task
 from vulcan_runner import engine as engines
-from vulcan_runner import history, planning, summary
+from vulcan_runner import history, planning, rollback, summary
 from vulcan_runner.engine import Engine
 from vulcan_runner.lines import Lines
 from vulcan_runner.planning import Built
@@ -53,13 +53,10 @@ def build(
 def _snapshots(engine: Engine, row: HistoryRow) -> dict[str, Snapshot]:
     wanted = history.snapshots(row)
     found = engine.snapshots_by_id(wanted)
-    gone = sorted(wanted.keys() - found.keys())
-    altered = sorted(s.name for s in found.values() if s.unrestorable)
-    for names, what in ((gone, "are not in the state any more"), (altered, "had their tables altered since")):
-        if names:
-            shown = ", ".join(engine.display(name) for name in names[:_SHOWN])
-            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-            raise Problem(Reason.ROLLBACK_UNAVAILABLE, f"The snapshots of {shown}{more} {what}.")
+    altered = [s.name for s in found.values() if s.unrestorable]
+    refused = rollback.refusal(engine, wanted.keys() - found.keys(), altered, _SHOWN)
+    if refused:
+        raise Problem(Reason.ROLLBACK_UNAVAILABLE, refused)
     return found
 
 

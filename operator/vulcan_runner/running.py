@@ -9,13 +9,14 @@ import dataclasses
 from vulcan_contract.reasons import Reason
 from vulcan_contract.result import Result, Work
 from vulcan_contract.task import Task
-from vulcan_runner import applying, failures, horizon
+from vulcan_runner import applying, failures, horizon, rollback
 from vulcan_runner.engine import Engine
 from vulcan_runner.lines import Lines
 from vulcan_runner.problem import Problem, Stopped
+from vulcan_runner.state import State
 
 
-def run(task: Task, engine: Engine, lines: Lines) -> Result:
+def run(task: Task, engine: Engine, state: State, lines: Lines) -> Result:
     """Succeeded, NothingToDo or SignalNotReady; everything else is raised."""
     engine.connect()
     environment = engine.environment(task.environment)
@@ -28,7 +29,7 @@ def run(task: Task, engine: Engine, lines: Lines) -> Result:
         lines.say(f"{len(mine.own)} models are this environment's own to compute", models=len(mine.own))
     lines.enter("run")
     failed = bool(mine.own) and _computes(task, engine, mine)
-    work = _work(task, engine, environment.plan_id, failed)
+    work = _work(task, engine, state, environment.plan_id, failed)
     if failed:
         errors = engine.recorder.errors
         problem = failures.ended(failures.of_models(errors, engine.catalog), errors)
@@ -53,7 +54,7 @@ def _computes(task: Task, engine: Engine, mine: horizon.Share) -> bool:
     return bool(status.is_failure)
 
 
-def _work(task: Task, engine: Engine, plan_id: str, failed: bool) -> Work:
+def _work(task: Task, engine: Engine, state: State, plan_id: str, failed: bool) -> Work:
     """After a failure the retry policy decides, so `next_run` is the next due time and not now."""
     counts = engine.recorder.counts
     environment = engine.environment(task.environment)
@@ -65,4 +66,5 @@ def _work(task: Task, engine: Engine, plan_id: str, failed: bool) -> Work:
         next_run=seen.next_run,
         intervals_behind=seen.behind,
         blocked=seen.blocked,
+        rollback=rollback.options(engine, state, environment),
     )

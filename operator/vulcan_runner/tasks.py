@@ -205,7 +205,7 @@ def _run(shell: Shell) -> Result:
         kept = stored.of_environment(state, shell.task.environment)
         engine = _engine(shell, None, connections, state, journal, kept)
         try:
-            return running.run(shell.task, engine, shell.lines)
+            return running.run(shell.task, engine, state, shell.lines)
         finally:
             engine.close()
 

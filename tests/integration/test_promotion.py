@@ -1,6 +1,8 @@
 """A revision moves from staging to prod and back, on a real API server with real SQLMesh and PostgreSQL."""
 
+import hashlib
 import itertools
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +13,9 @@ import pytest
 
 from tests.integration import crash_kit as kit
 from tests.integration.conftest import Systems
-from tests.integration.harness import System, Thing
+from tests.integration.harness import System
 from tests.integration.projects import INCREMENTAL, one
+from tests.integration.things import Thing
 
 CHANGED = {
     **INCREMENTAL,
@@ -96,6 +99,24 @@ def test_there_and_back_without_a_reader_noticing(company: System) -> None:
     )  # fmt: skip
     assert [h["promotion"] for h in prod.status()["held"]] == [f"{company.namespace}/back"]
     assert prod.jobs("plan", "apply") == [j for j in prod.jobs("plan", "apply") if kit.label(j, "owner-name") == "prod"]
+
+
+def test_what_is_kept_of_them_outlives_them(company: System) -> None:
+    prod, there = company.existing("prod"), Thing(company, "vulcanpromotions", "there")
+    noted = prod.wait(lambda s: len(s.get("promotions", [])) == 2, "it has noted both", 30)["promotions"]
+    assert [(item["name"], item["outcome"]) for item in noted] == [("back", "Succeeded"), ("there", "Succeeded")]
+    target = prod.wait(lambda s: s.get("rollbackTargets"), "a run has looked", 60)["rollbackTargets"][0]
+    promoted = there.status()
+    assert (target["planId"], target["state"]) == (promoted["appliedPlanId"], "Held")
+    assert (target["revision"], "expires" in target) == (promoted["revision"], False)  # staging has it, too
+    there.delete(wait=True)
+    labels = f"vulcan.dev/evidence=true,vulcan.dev/target=prod,vulcan.dev/target-namespace={company.namespace}"
+    found = json.loads(company.stage.kubectl("get", "configmap", "-A", "-l", labels, "-o", "json"))["items"]
+    assert {raw["metadata"]["name"] for raw in found} == {item["evidence"]["name"] for item in noted}
+    text = next(raw["data"]["evidence.json"] for raw in found if raw["metadata"]["name"].startswith("there-"))
+    assert hashlib.sha256(text.encode()).hexdigest() == noted[1]["evidence"]["sha256"]
+    said = json.loads(text)
+    assert [word["by"] for word in said["approvals"]] == ["alice"] and len(said["runnerImages"]) == 1
 
 
 def test_what_was_rolled_back_is_held_until_somebody_lifts_it(company: System) -> None:

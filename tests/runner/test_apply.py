@@ -274,6 +274,7 @@ def test_audits_that_a_killed_apply_owes_are_made_up_for(local: System) -> None:
     owed = local.apply(planned)
     assert owed.result.reason is Reason.AUDIT_FAILED
     assert owed.result.message == "Applied, but t.days: audit accepted_values found 3 rows"
+    assert owed.result.work is not None and owed.result.work.rollback == ()  # who has to go back is told where to
     local.query(f'update sqlmesh__t."{name}" set n = 1')
     assert local.apply(planned).result.reason is Reason.ALREADY_APPLIED
 

@@ -4,13 +4,15 @@ It remembers what was applied, so that stories can tell what was done twice; and
 refuses: a plan that is not the one decided on, a second writer.
 """
 
+import dataclasses
 import datetime as dt
+import itertools
 from dataclasses import dataclass, field
 
 from tests.world import World
 from vulcan_contract.digest import of_json
 from vulcan_contract.reasons import Reason
-from vulcan_contract.result import ModelChange, PlanSummary, Probe, Result, Work
+from vulcan_contract.result import ModelChange, PlanSummary, Probe, Result, RollbackOption, Work
 from vulcan_contract.task import Task, TaskKind
 from vulcan_operator.kube.resources import JOBS
 from vulcan_operator.plan.seen import JobSeen, JobState
@@ -30,6 +32,8 @@ class SqlMesh:
     plan_ids: dict[str, str] = field(default_factory=dict)
     had: dict[str, str] = field(default_factory=dict)  # plan id -> target, for ever
     done: list[str] = field(default_factory=list)
+    past: dict[str, list[tuple[str, dt.datetime]]] = field(default_factory=dict)  # what each had, and since when
+    ttl: dt.timedelta = dt.timedelta(days=7)  # SQLMesh's snapshot_ttl
     fails: dict[str, list[Result]] = field(default_factory=dict)  # task -> results of its next Jobs
 
     def task(self, job: JobSeen) -> Task:
@@ -69,7 +73,8 @@ class SqlMesh:
         self.world.start_job(found.name)
         self.world.settle()
         self.world.clock.advance(dt.timedelta(seconds=1))
-        result = self.answer(self.task(found))
+        task = self.task(found)
+        result = self._looked(task, self.answer(task))
         self.world.finish_job(found.name, result)
         self.world.settle()
         return result
@@ -148,6 +153,20 @@ class SqlMesh:
         self.done.append(f"{task.kind} {name}")
         return Result(task.kind, Reason.SUCCEEDED, "swapped", work=Work(plan_id=self.plan_ids[name]))
 
+    def _looked(self, task: Task, result: Result) -> Result:
+        """With the earlier revisions that whoever has changed or run an environment finds."""
+        name, now = f"{task.gateway.sqlmesh_name}/{task.environment}", self.world.clock.now()
+        if task.kind not in WRITERS or result.work is None:
+            return result
+        past, current = self.past.setdefault(name, []), self.plan_ids.get(name, "")
+        if current and (not past or past[-1][0] != current):
+            past.append((current, now))
+        options = [
+            RollbackOption(plan_id, f"sha256:{plan_id}", _text(applied), _text(replaced), _text(replaced + self.ttl))
+            for (plan_id, applied), (_, replaced) in itertools.pairwise(past)
+        ]
+        return dataclasses.replace(result, work=dataclasses.replace(result.work, rollback=tuple(options[:-6:-1])))
+
     def _target(self, task: Task) -> str:
         if task.promotion is not None:
             return self.had[task.promotion.plan_id]
@@ -157,4 +176,8 @@ class SqlMesh:
     def _next(self) -> str:
         now = self.world.clock.now()
         start = now.replace(hour=0, minute=0, second=0)
-        return (start + self.every * (1 + (now - start) // self.every)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return _text(start + self.every * (1 + (now - start) // self.every))
+
+
+def _text(moment: dt.datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

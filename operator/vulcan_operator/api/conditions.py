@@ -21,6 +21,7 @@ class Type(enum.StrEnum):
     RUN = "RunSucceeded"
     FRESH = "Fresh"
     DRIFTED = "Drifted"
+    ROLLBACK_EXPIRING = "RollbackExpiring"
     PLAN_READ_ONLY = "PlanReadOnly"
 
 
@@ -35,6 +36,7 @@ CONDITION_TYPES: dict[str, str] = {
     Type.RUN: "The last scheduled run succeeded.",
     Type.FRESH: "No interval is missing for longer than freshness.maxLag.",
     Type.DRIFTED: "Somebody else applied a plan to the environment since the operator did.",
+    Type.ROLLBACK_EXPIRING: "SQLMesh's janitor may take away what an earlier revision needs, inside rollback.window.",
     Type.PLAN_READ_ONLY: "Protected environments only: plan Jobs, which run unapproved code, cannot write.",
 }
 
@@ -90,6 +92,7 @@ class Why(enum.StrEnum):
     ROLLED_BACK = "RolledBack"
     SUPERSEDED = "Superseded"
     CANCELLED = "PromotionCancelled"
+    EVIDENCE = "EvidenceKept"
     PENDING = "Pending"
     UP_TO_DATE = "UpToDate"
     BEHIND = "IntervalsMissing"
@@ -102,6 +105,8 @@ class Why(enum.StrEnum):
     UNKNOWN = "NotProbed"
     IN_SYNC = "InSync"
     APPLIED_ELSEWHERE = "AppliedElsewhere"
+    EXPIRING = "RollbackExpiring"
+    KEPT = "Kept"
     PLAN_READS = "PlanRunsWithReadOnlyCredentials"
     PLAN_WRITES = "PlanRunsWithWriteCredentials"
     DELETION_FORCED = "InvalidateGivenUp"
@@ -211,6 +216,9 @@ REASONS: dict[str, About] = {
         "The promotion was deleted before its last step.",
         "See what was done in the message or its evidence; promote again, or go back with rollbackTo.",
     ),
+    Why.EVIDENCE: About(
+        "The promotion is over; what it rests on is in the ConfigMap that status.evidenceRef names.", "Nothing to do."
+    ),
     Why.PENDING: About("It was not looked at yet.", "Wait."),
     Why.UP_TO_DATE: About("Nothing is missing.", "Nothing to do."),
     Why.BEHIND: About("Intervals are missing.", "See RunSucceeded."),
@@ -226,6 +234,11 @@ REASONS: dict[str, About] = {
         "The environment's plan is not the one the operator applied last.",
         "Find who plans from outside; the next plan shows what it would change back.",
     ),
+    Why.EXPIRING: About(
+        "SQLMesh's janitor may take snapshots of an earlier revision before rollback.window is over.",
+        "Do not run `sqlmesh janitor` until then; raise snapshot_ttl in the project, or lower rollback.window.",
+    ),
+    Why.KEPT: About("Earlier revisions stay a view swap away for as long as rollback.window.", "Nothing to do."),
     Why.PLAN_READS: About("The gateway has spec.planning for plan Jobs.", "Nothing to do."),
     Why.PLAN_WRITES: About(
         "Plan Jobs of a protected environment run with credentials that may write.",

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from vulcan_operator.api.environment_history import MOST_PROMOTIONS
 from vulcan_operator.api.environment_status import (
     AppliedStatus,
     EnvironmentStatus,
@@ -17,6 +18,7 @@ from vulcan_operator.api.environment_status import (
 )
 from vulcan_operator.api.fields import (
     Cron,
+    Duration,
     Model,
     ObjectMeta,
     ObjectRef,
@@ -40,12 +42,37 @@ from vulcan_operator.api.policy import (
 from vulcan_operator.api.source import ConfigMapItem, ConfigMapSource, GitSource, ProjectSource
 
 __all__ = [
-    "AppliedStatus", "ApprovalItem", "ApprovalPolicy", "ChecksSpec", "ConfigMapItem", "ConfigMapSource", "CronSpec",
+    "AppliedStatus",
+    "ApprovalItem",
+    "ApprovalPolicy",
+    "ChecksSpec",
+    "ConfigMapItem",
+    "ConfigMapSource",
+    "CronSpec",
     "Date",
-    "EnvironmentRunner", "EnvironmentSpec", "EnvironmentStatus", "FreshnessSpec", "GitSource", "HistoryItem",
+    "EnvironmentRunner",
+    "EnvironmentSpec",
+    "EnvironmentStatus",
+    "FreshnessSpec",
+    "GitSource",
+    "HistoryItem",
     "ModelName",
-    "OperationSpec", "PlanLimits", "PlanModelStatus", "PlanSpec", "PlanStatus", "PlanSummaryStatus", "ProjectSource",
-    "ReportRef", "RetrySpec", "RevisionStatus", "RunStatus", "ScheduleSpec", "SodaChecks", "VulcanEnvironment",
+    "OperationSpec",
+    "PlanLimits",
+    "PlanModelStatus",
+    "PlanSpec",
+    "PlanStatus",
+    "PlanSummaryStatus",
+    "ProjectSource",
+    "PromotionHistory",
+    "ReportRef",
+    "RetrySpec",
+    "RevisionStatus",
+    "RollbackPolicy",
+    "RunStatus",
+    "ScheduleSpec",
+    "SodaChecks",
+    "VulcanEnvironment",
 ]  # fmt: skip
 
 
@@ -103,6 +130,26 @@ class RetrySpec(Model):
     limit: int = Field(5, ge=0, le=100, description="Attempts after the first for model, audit and crash failures.")
     backoff: PositiveDuration = Field("30s", description="Wait after the first failure; doubles each time.")
     max_backoff: PositiveDuration = Field("30m", description="Longest wait; outages are retried at this pace.")
+
+
+class RollbackPolicy(Model):
+    """What is expected of the way back."""
+
+    window: Duration = Field(
+        "7d",
+        description="How long a revision that was replaced is meant to stay a view swap away. Condition "
+        "RollbackExpiring tells when SQLMesh's janitor may take it earlier: the project's snapshot_ttl decides that. "
+        "0: nothing is expected.",
+    )
+
+
+class PromotionHistory(Model):
+    """What is kept of promotions to this environment: their items in status and their evidence."""
+
+    limit: int = Field(50, ge=1, le=MOST_PROMOTIONS, description="How many promotions, the newest first.")
+    max_age: PositiveDuration = Field(
+        "365d", description="For how long after their end. What falls out loses its evidence, too."
+    )
 
 
 class EnvironmentRunner(Model):
@@ -180,6 +227,10 @@ class EnvironmentSpec(Model):
     checks: ChecksSpec = Field(default=ChecksSpec(), description="What is checked after an apply.")
     freshness: FreshnessSpec = Field(default=FreshnessSpec(), description="How late data may be.")
     retry: RetrySpec = Field(default=RetrySpec(), description="How failed attempts are repeated.")
+    rollback: RollbackPolicy = Field(default=RollbackPolicy(), description="What is expected of the way back.")
+    promotion_history: PromotionHistory = Field(
+        default=PromotionHistory(), description="What is kept of promotions to this environment."
+    )
     deletion_policy: Literal["Retain", "Expire", "Invalidate"] | None = Field(
         None,
         description="When this object is deleted. Retain: nothing happens. Expire: SQLMesh's janitor removes it in "

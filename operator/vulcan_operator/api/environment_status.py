@@ -7,6 +7,12 @@ from typing import Annotated
 
 from pydantic import Field, computed_field
 
+from vulcan_operator.api.environment_history import (
+    MOST_PROMOTIONS,
+    MOST_TARGETS,
+    PromotionItem,
+    RollbackTargetStatus,
+)
 from vulcan_operator.api.fields import (
     Condition,
     FailureStatus,
@@ -184,7 +190,8 @@ class EnvironmentStatus(Model):
     conditions: list[Condition] = Field(
         default=[],
         max_length=16,
-        description="Ready, Reconciling, Stalled, Applied, AwaitingApproval, RunSucceeded, Fresh, Drifted.",
+        description="Ready, Reconciling, Stalled, Applied, AwaitingApproval, RunSucceeded, Fresh, Drifted, "
+        "PlanReadOnly, RollbackExpiring.",
         json_schema_extra=schema(list_type="map", list_keys=["type"]),
     )
     environment: Annotated[str, Field(max_length=40)] | None = Field(None, description="SQLMesh environment name.")
@@ -222,6 +229,18 @@ class EnvironmentStatus(Model):
         default=[],
         max_length=10,
         description="Earlier applies, newest first.",
+        json_schema_extra=schema(list_type="atomic"),
+    )
+    rollback_targets: list[RollbackTargetStatus] = Field(
+        default=[],
+        max_length=MOST_TARGETS,
+        description="Earlier revisions, newest first, and whether a VulcanPromotion could swap the views back to them.",
+        json_schema_extra=schema(list_type="atomic"),
+    )
+    promotions: list[PromotionItem] = Field(
+        default=[],
+        max_length=MOST_PROMOTIONS,
+        description="Promotions to it that have ended, newest first, as far as promotionHistory keeps them.",
         json_schema_extra=schema(list_type="atomic"),
     )
     last_handled_plan_requested_at: Annotated[str, Field(max_length=64)] | None = Field(

@@ -25,6 +25,7 @@ STEPS = (
 )  # fmt: skip
 STEP_STATES = ("Pending", "Running", "Waiting", "Succeeded", "Skipped", "Failed", "Errored", "Inconclusive")
 OUTCOMES = ("Succeeded", "Failed", "Errored", "Inconclusive", "RolledBack", "Superseded", "Cancelled")
+MOST_WORDS, MOST_IMAGES = 64, 8
 
 StepName = Annotated[str, Field(max_length=16, json_schema_extra={"enum": list(STEPS)})]
 
@@ -50,6 +51,16 @@ class StepStatus(Model):
         None, description="Its task in hand. Gates that do not need each other have theirs at once."
     )
     failure: FailureStatus | None = Field(None, description="Its failure that waits for another attempt.")
+
+
+class WordStatus(Model):
+    """Somebody's word on a plan of the promotion, as the operator has heard it."""
+
+    plan: Digest = Field(description="The plan it is on.")
+    by: Annotated[str, Field(max_length=512)] = Field(description="Who said it.")
+    decision: Annotated[str, Field(max_length=16)] = Field(description="Approve or Reject.")
+    comment: Message = Field("", description="Why.")
+    time: Timestamp = Field(description="When the operator first saw it.")
 
 
 class SideStatus(Model):
@@ -132,12 +143,24 @@ class PromotionStatus(Model):
     approved_by: list[Annotated[str, Field(max_length=512)]] = Field(
         default=[], max_length=64, description="Who approved it.", json_schema_extra=schema(list_type="atomic")
     )
+    approvals: list[WordStatus] = Field(
+        default=[],
+        max_length=MOST_WORDS,
+        description="All words on its plans, also those on earlier plans and those taken back, with times.",
+        json_schema_extra=schema(list_type="atomic"),
+    )
+    runner_images: list[Annotated[str, Field(max_length=512)]] = Field(
+        default=[],
+        max_length=MOST_IMAGES,
+        description="Images of its Jobs as the nodes report them, by digest.",
+        json_schema_extra=schema(list_type="atomic"),
+    )
     previous: PreviousStatus | None = Field(None, description="What the target had before.")
     rollback: RollbackStatus | None = Field(None, description="The way back, if one was wanted.")
     evidence_ref: ReportRef | None = Field(
         None,
-        description="ConfigMap in this namespace, key evidence.json: all of this and the words on the plan, once it is "
-        "over.",
+        description="ConfigMap in this namespace, key evidence.json: all of this once it is over. It outlives the "
+        "promotion; the target's promotionHistory says how long.",
     )
     origin: Origin | None = Field(
         None, description="Where the revision's files are; across systems it is computed from them."

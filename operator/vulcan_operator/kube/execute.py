@@ -68,7 +68,9 @@ class Executor:
             case act.WriteConfigMap():
                 await self._write_config_map(action)
             case act.DeleteConfigMap():
-                await self._delete(CONFIG_MAPS, action.namespace, action.name)
+                # Where our rights were withdrawn it stays, and its labels find it: nothing else must wait for that.
+                with contextlib.suppress(errors.Forbidden):
+                    await self._delete(CONFIG_MAPS, action.namespace, action.name)
             case act.SetFinalizer():
                 await self._set_finalizer(action, versions)
             case act.DeleteObject():

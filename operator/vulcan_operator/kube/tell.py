@@ -35,7 +35,7 @@ def transitions(before: Sequence[Condition], after: Sequence[Condition], notes: 
 
 
 def _is_warning(condition: Condition) -> bool:
-    if condition.type == "Stalled":
+    if condition.type in ("Stalled", "RollbackExpiring"):
         return condition.status == "True"
     return condition.status == "False" and condition.reason in _TROUBLE
 

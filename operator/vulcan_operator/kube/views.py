@@ -22,6 +22,7 @@ from vulcan_operator.plan.seen import JobSeen, JobState, PodSeen
 JOB_NAME = "batch.kubernetes.io/job-name"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _SHORT = 100
+_LONGEST_IMAGE = 512
 _GIVEN: dict[frozenset[str], set[str]] = {}
 _WAITS_FOR_OTHERS = ("", "PodInitializing", "ContainerCreating")
 
@@ -124,6 +125,7 @@ def pod(raw: Raw) -> PodSeen:
         waiting=waiting[0], waiting_message=waiting[1], termination=ended.get("message", ""),
         exit_code=ended.get("exitCode"), exit_reason=status.get("reason") or ended.get("reason", ""),
         deleted=_time(meta.get("deletionTimestamp")), nonce=meta.get("annotations", {}).get(names.NONCE, ""),
+        image_id=sys.intern(main.get("imageID", "")[:_LONGEST_IMAGE]),
     )  # fmt: skip
 
 

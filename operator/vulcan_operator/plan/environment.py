@@ -10,7 +10,21 @@ import datetime as dt
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import EnvironmentStatus
-from vulcan_operator.plan import access, deletion, gates, given, hand, launch, schedule, slot, tidy, verdicts, wants
+from vulcan_operator.plan import (
+    access,
+    deletion,
+    gates,
+    given,
+    hand,
+    launch,
+    promotion_history,
+    schedule,
+    slot,
+    tidy,
+    verdicts,
+    wants,
+    ways_back,
+)
 from vulcan_operator.plan.actions import DeleteObject, Need, Plan
 from vulcan_operator.plan.context import Context
 from vulcan_operator.plan.environment_hand import in_hand
@@ -49,7 +63,8 @@ def plan_environment(seen: EnvironmentSeen, now: dt.datetime) -> Plan[Environmen
 
 
 def _tidy(draft: Draft[EnvironmentStatus], context: Context) -> Draft[EnvironmentStatus]:
-    """Lets go of reports, copies and Jobs that nothing refers to any more."""
+    """Notes what promotions left and what can be had again; lets go of what nothing refers to any more."""
+    draft = ways_back.watch(promotion_history.keep(draft, context), context)
     seen, task = context.seen, draft.status.task
     current, terms = {task.job} if task is not None else set(), context.terms()
     waits = [tidy.stuck_at(j, seen.pods, terms) for j in seen.jobs if j.name not in current]

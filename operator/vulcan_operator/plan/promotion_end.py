@@ -12,7 +12,7 @@ from vulcan_contract.reasons import Reason
 from vulcan_operator.api import names
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.promotion_status import PromotionStatus
-from vulcan_operator.plan import given, origin, promotion_record, promotion_steps
+from vulcan_operator.plan import given, origin, promotion_history, promotion_record, promotion_steps
 from vulcan_operator.plan.actions import DeleteConfigMap, Note, SetFinalizer, StopPods
 from vulcan_operator.plan.jobs import Progress
 from vulcan_operator.plan.promotion_context import ACROSS, PromotionContext, is_changing
@@ -46,9 +46,13 @@ def let_go(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[Pr
 
 def _is_told(context: PromotionContext) -> bool:
     target, promotion = context.seen.target, context.promotion
-    if not promotion.status.applied_plan_id or target is None or target.spec.revision_from != "Promotion":
+    if target is None or target.metadata.deletion_timestamp is not None:
         return True
-    return target.metadata.deletion_timestamp is not None or given.is_taken(target.status.applied, promotion)
+    if not promotion_history.is_noted(target, promotion, context.now):
+        return False
+    if not promotion.status.applied_plan_id or target.spec.revision_from != "Promotion":
+        return True
+    return given.is_taken(target.status.applied, promotion)
 
 
 def superseded(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[PromotionStatus] | None:

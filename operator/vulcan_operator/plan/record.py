@@ -17,7 +17,7 @@ from vulcan_operator.api.environment_status import (
     ReportRef,
     RevisionStatus,
 )
-from vulcan_operator.plan import approval, record_run, reports, tasks
+from vulcan_operator.plan import approval, record_run, reports, tasks, ways_back
 from vulcan_operator.plan.ended import Ended, failure
 
 _HISTORY = 10
@@ -25,6 +25,10 @@ _HISTORY = 10
 
 def record(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
     """The status with the task's end in it and the task gone."""
+    return ways_back.told(_recorded(status, ended), ended.result.work)
+
+
+def _recorded(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
     status = status.model_copy(update={"task": None, **_answered(ended)})
     if ended.result.outcome is not Outcome.SUCCEEDED:
         return _failed(status, ended)
@@ -39,7 +43,8 @@ def record(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
         case TaskKind.RUN:
             return record_run.succeeded(status, ended)
         case TaskKind.INVALIDATE:
-            return status.model_copy(update={"applied": None, "plan": None, "next_run_time": None})
+            gone: dict[str, Any] = {"applied": None, "plan": None, "next_run_time": None, "rollback_targets": []}
+            return status.model_copy(update=gone)
         case _:
             return status
 

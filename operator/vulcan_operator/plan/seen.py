@@ -75,6 +75,7 @@ class PodSeen:
     exit_reason: str = ""  # OOMKilled, Error, DeadlineExceeded (the pod's), Evicted
     deleted: dt.datetime | None = None  # when its grace period ends, once somebody has deleted it
     nonce: str = ""
+    image_id: str = ""  # the runner's image as the node reports it, by digest
 
     @property
     def ended(self) -> bool:

@@ -2,7 +2,7 @@
 
 from vulcan_contract import digest
 from vulcan_contract.reasons import Reason
-from vulcan_contract.result import MAX_BYTES, PlanSummary, Result
+from vulcan_contract.result import MAX_BYTES, Failure, PlanSummary, Result, RollbackOption, Work
 
 NAMES = tuple(f"some_schema.a_rather_long_model_name_{i:04}" for i in range(900))
 
@@ -20,3 +20,20 @@ def test_names_are_cut_their_number_and_digest_are_not() -> None:
 def test_the_digest_of_no_names_is_none() -> None:
     assert digest.of_names(()) == ""
     assert digest.of_names(("a", "a")) == digest.of_names(("a",)) != digest.of_names(("a", "b"))
+
+
+def test_of_the_ways_back_the_oldest_are_cut_before_failures_are() -> None:
+    time = "2026-11-26T12:00:00Z"
+    options = tuple(
+        RollbackOption(f"{i:032}", "sha256:" + "d" * 64, time, time, time, "w" * 512 if i else "") for i in range(5)
+    )
+    failures = tuple(Failure(f"s.model_{i}", Reason.MODEL_FAILED, "f" * 300) for i in range(5))
+    text = Result("run", Reason.MODEL_FAILED, "m", work=Work(rollback=options), failures=failures).to_message()
+    assert len(text.encode()) <= MAX_BYTES
+    read = Result.from_message(text)
+    assert read.work is not None and read.work.rollback is not None
+    assert read.work.rollback == options[: len(read.work.rollback)] and len(read.work.rollback) < 5
+    assert len(read.failures) == 5
+    assert Result.from_message(Result("run", Reason.SUCCEEDED, work=Work(rollback=())).to_message()).work == Work(
+        rollback=()
+    )

@@ -69,6 +69,12 @@ def test_a_next_run_is_a_time_with_a_zone(time: str) -> None:
     assert said(text, "run").reason is Reason.RUNNER_CRASHED
 
 
+@pytest.mark.parametrize("option", [{"plan_id": "p", "expires": "soon"}, {"plan_id": "p" * 129}, {"replaced": None}])
+def test_a_way_back_is_an_id_with_times(option: dict[str, object]) -> None:
+    text = json.dumps({"task": "run", "reason": "Succeeded", "work": {"rollback": [option]}})
+    assert said(text, "run").reason is Reason.RUNNER_CRASHED
+
+
 def test_good_results_pass() -> None:
     assert said(plan(added=2**63 - 1)).reason is Reason.SUCCEEDED
     run = Result("run", Reason.SUCCEEDED, work=Work(next_run="2026-01-01T00:00:00Z"), seconds={"run": 1})

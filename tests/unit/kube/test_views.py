@@ -52,6 +52,14 @@ def test_the_main_container_speaks_for_the_pod() -> None:
     )
 
 
+def test_the_image_is_the_one_the_node_reports_for_the_runner() -> None:
+    raw = pod({"running": {}})
+    for number, container in enumerate(raw["status"]["containerStatuses"]):
+        container["imageID"] = f"registry.example/image@sha256:{number}"
+    assert views.pod(raw).image_id == "registry.example/image@sha256:1"
+    assert views.pod(pod({"running": {}})).image_id == ""
+
+
 def test_a_failed_fetch_speaks_instead() -> None:
     broken = {"terminated": {"exitCode": 1, "reason": "Error", "message": "no such ref"}}
     seen = views.pod(pod({"waiting": {"reason": "PodInitializing"}}, inits=(broken,), phase="Failed"))

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from tests.builders import environment, gateway
+from tests.builders import environment, gateway, promotion
 from vulcan_operator.api import names
 from vulcan_operator.cache import Cache
 from vulcan_operator.intake import Intake
-from vulcan_operator.kube.resources import ENVIRONMENTS, GATEWAYS, JOBS, PODS
+from vulcan_operator.kube.resources import ENVIRONMENTS, GATEWAYS, JOBS, PODS, PROMOTIONS
 from vulcan_operator.kube.views import Unparsable
 from vulcan_operator.plan.actions import Key, Kind
 from vulcan_operator.plan.seen import JobSeen
@@ -189,3 +189,24 @@ def test_a_new_environment_wakes_only_those_of_its_name(town: Town) -> None:
     twin = Key(Kind.ENVIRONMENT, "data", "twin")
     assert town.woken_by(ENVIRONMENTS, stored(environment("twin", environment="dev"), 1)) == {twin, DEV, WAREHOUSE}
     assert DEV in town.woken_by(ENVIRONMENTS, stored(environment("twin", environment="dev"), 2), deleted=True)
+
+
+def test_a_promotion_that_may_not_go_yet_is_told_when_its_environment_has_noted_it(town: Town) -> None:
+    ended, other = stored(promotion()), stored(promotion("other"))
+    ended["metadata"]["finalizers"] = [names.FINALIZER]
+    for raw in (ended, other):
+        town.woken_by(PROMOTIONS, raw)
+    town.woken_by(ENVIRONMENTS, stored(environment(), 1))
+    item = {
+        "namespace": "data", "name": "to-prod", "uid": "uid-to-prod", "outcome": "Failed",
+        "finishedAt": "2026-11-22T12:00:00Z", "evidence": {"name": "e", "sha256": "0"},
+    }  # fmt: skip
+    woken = town.woken_by(ENVIRONMENTS, stored(environment(), 2, promotions=[item]))
+    assert woken == {PROD, Key(Kind.PROMOTION, "data", "to-prod")}
+
+
+def test_an_environment_looks_when_a_promotion_to_it_has_left_its_evidence(town: Town) -> None:
+    ended = {"outcome": "Failed", "finishedAt": "2026-11-22T12:00:00Z"}
+    town.woken_by(PROMOTIONS, stored(promotion(), 1, **ended))
+    left = {**ended, "evidenceRef": {"name": "e", "sha256": "0"}}
+    assert PROD in town.woken_by(PROMOTIONS, stored(promotion(), 2, **left))
