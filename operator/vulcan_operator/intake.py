@@ -177,6 +177,10 @@ class Intake:
         if _face(before) != _face(after):
             for environment in self.cache.environments.by(place):
                 self.wake(_environment_key(environment))
+                where = environment.metadata.namespace, environment.metadata.name
+                for promotion in self.cache.promotions.by(where):  # a freeze is lifted
+                    if isinstance(promotion, VulcanPromotion) and promotion.status.outcome is None:
+                        self.wake(_promotion_key(promotion))
 
     def _environment(self, place: Place, before: Environment | None, after: Environment | None) -> None:
         key = Key(Kind.ENVIRONMENT, *place)

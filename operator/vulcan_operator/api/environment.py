@@ -23,6 +23,7 @@ from vulcan_operator.api.fields import (
     PositiveDuration,
     ShortText,
     Timestamp,
+    TimeZone,
     cel,
     immutable,
     schema,
@@ -38,6 +39,7 @@ from vulcan_operator.api.policy import (
     SodaChecks,
 )
 from vulcan_operator.api.source import ConfigMapItem, ConfigMapSource, GitSource, ProjectSource
+from vulcan_operator.api.windows import WINDOW_RULES, PromotionWindow
 
 __all__ = [
     "AppliedStatus", "ApprovalItem", "ApprovalPolicy", "ChecksSpec", "ConfigMapItem", "ConfigMapSource", "CronSpec",
@@ -45,7 +47,8 @@ __all__ = [
     "EnvironmentRunner", "EnvironmentSpec", "EnvironmentStatus", "FreshnessSpec", "GitSource", "HistoryItem",
     "ModelName",
     "OperationSpec", "PlanLimits", "PlanModelStatus", "PlanSpec", "PlanStatus", "PlanSummaryStatus", "ProjectSource",
-    "ReportRef", "RetrySpec", "RevisionStatus", "RunStatus", "ScheduleSpec", "SodaChecks", "VulcanEnvironment",
+    "PromotionWindow", "ReportRef", "RetrySpec", "RevisionStatus", "RunStatus", "ScheduleSpec", "SodaChecks",
+    "VulcanEnvironment",
 ]  # fmt: skip
 
 
@@ -68,15 +71,7 @@ class CronSpec(Model):
     """An own schedule instead of the models' crons."""
 
     cron: Cron = Field(description="Five fields: minute, hour, day of month, month, day of week.")
-    time_zone: Annotated[str, Field(min_length=1, max_length=64)] = Field(
-        "UTC",
-        description="IANA time zone, for example Europe/Berlin.",
-        json_schema_extra=schema(
-            cel(
-                "self.matches('^[A-Za-z][A-Za-z0-9_+/-]*$')", "timeZone is an IANA time zone, for example Europe/Berlin"
-            )
-        ),
-    )
+    time_zone: TimeZone = Field("UTC", description="IANA time zone, for example Europe/Berlin.")
 
 
 class ScheduleSpec(Model):
@@ -177,6 +172,13 @@ class EnvironmentSpec(Model):
             )
         ),
     )
+    promotion_windows: list[PromotionWindow] = Field(
+        default=[],
+        max_length=16,
+        description="When promotions may change its views; rollbacks may always. With revisionFrom: Promotion only. "
+        "Default: at any time.",
+        json_schema_extra=schema(*WINDOW_RULES, list_type="map", list_keys=["name"]),
+    )
     checks: ChecksSpec = Field(default=ChecksSpec(), description="What is checked after an apply.")
     freshness: FreshnessSpec = Field(default=FreshnessSpec(), description="How late data may be.")
     retry: RetrySpec = Field(default=RetrySpec(), description="How failed attempts are repeated.")
@@ -222,6 +224,11 @@ class VulcanEnvironment(Model):
             cel(
                 "(has(self.revisionFrom) && self.revisionFrom == 'Promotion') != has(self.project)",
                 "project is required with revisionFrom: Source; with revisionFrom: Promotion leave it out",
+            ),
+            cel(
+                "!has(self.promotionWindows) || self.promotionWindows.size() == 0 ||"
+                " (has(self.revisionFrom) && self.revisionFrom == 'Promotion')",
+                "promotionWindows hold promotions only, not applies of an own project: set revisionFrom: Promotion",
             ),
         )
     )

@@ -31,9 +31,10 @@ from vulcan_operator.api.fields import (
     schema,
 )
 from vulcan_operator.api.gateway_runner import RunnerSpec
+from vulcan_operator.api.windows import FreezeSpec
 
 __all__ = [
-    "SECRET_FIELDS", "ActiveWriter", "AdditionalConnection", "Connection", "GatewaySpec", "GatewayStatus",
+    "SECRET_FIELDS", "ActiveWriter", "AdditionalConnection", "Connection", "FreezeSpec", "GatewaySpec", "GatewayStatus",
     "GitCredential", "Grant", "JanitorSpec", "NamespaceGrant", "PlanningConnections", "ProbeSpec", "ProbeStatus",
     "RunnerSpec", "SecretKeyRef", "StateConnection", "VulcanGateway", "WaitingWriter",
 ]  # fmt: skip
@@ -184,6 +185,11 @@ class GatewaySpec(Model):
         description="Owner (as shown in the message of StateOwnershipConflict) to take the state from; or `empty` to "
         "start "
         "anew with an empty state after StateLost.",
+    )
+    freeze: FreezeSpec | None = Field(
+        None,
+        description="Stop-the-line: while it is there and not over, no promotion and no apply changes the views of any "
+        "environment; runs, plans, gates, approvals and rollbacks go on. Unset: no freeze.",
     )
     suspend: bool = Field(False, description="true: no Job of any environment starts; running ones end by themselves.")
     suspend_reason: ShortText | None = Field(None, description="Why it is suspended; shown in status.")

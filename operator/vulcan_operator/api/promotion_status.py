@@ -133,6 +133,11 @@ class PromotionStatus(Model):
     )
     task: TaskStatus | None = Field(None, description="The task in hand.")
     failure: FailureStatus | None = Field(None, description="The failure that waits for another attempt or somebody.")
+    next_opening_time: Timestamp | None = Field(
+        None,
+        description="When it goes on, while it waits for a window or the end of a freeze. Unset: it does not, or nobody "
+        "knows.",
+    )
     next_attempt_time: Timestamp | None = Field(None, description="When a failed task is tried again.")
     started_at: Timestamp | None = Field(None, description="When the first step began.")
     finished_at: Timestamp | None = Field(None, description="When the last step ended.")

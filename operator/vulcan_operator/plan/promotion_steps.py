@@ -15,7 +15,7 @@ from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.fields import parse_duration
 from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.api.promotion_status import PreviousStatus, PromotionStatus, RollbackStatus, SideStatus
-from vulcan_operator.plan import approval, given
+from vulcan_operator.plan import approval, given, stop_the_line
 from vulcan_operator.plan.actions import Need
 from vulcan_operator.plan.promotion_context import PromotionContext
 from vulcan_operator.plan.status import Verdict
@@ -245,13 +245,16 @@ def catch_up(status: PromotionStatus, context: PromotionContext) -> Move:
 
 
 def swap(status: PromotionStatus, context: PromotionContext) -> Move:
-    """Changes the views; asked again before each Job, for words may have been taken back meanwhile."""
+    """Changes the views; asked again before each Job, for words may have been taken back and windows shut meanwhile."""
     assert status.plan is not None
     decision = approval.decide(status.plan, context.rules)
     if decision.say is approval.Say.NO:
         return Done(FAILED, f"rejected: {decision.why}")
     if decision.say is approval.Say.WAIT:
         return Hold(Verdict("False", Why.AWAITING, f"a word was taken back: {decision.why}"))
+    line = stop_the_line.hold(context.target, context.gateway, status.failure, context.now)
+    if line is not None:
+        return Hold(line.verdict, line.opens)
     return Order(TaskKind.PROMOTE, status.plan.digest.removeprefix("sha256:")[:16], "the promotion was decided on")
 
 

@@ -2,7 +2,7 @@
 
 from vulcan_operator.api.conditions import Type, Why
 from vulcan_operator.api.promotion_status import PromotionStatus
-from vulcan_operator.plan import approval, schedule
+from vulcan_operator.plan import approval, schedule, stop_the_line
 from vulcan_operator.plan.jobs import Progress
 from vulcan_operator.plan.promotion_context import PromotionContext
 from vulcan_operator.plan.status import Draft, Verdict, put, summarize
@@ -37,6 +37,9 @@ def finish(
         conditions, Type.AWAITING, "True" if awaits else "False", Why.AWAITING if awaits else Why.NOT_NEEDED,
         awaits, meta.generation, now,
     )  # fmt: skip
+    waits = final.reason in (Why.OUTSIDE_WINDOW, Why.FROZEN) and context.seen.target is not None
+    line = stop_the_line.of_promotions(context.target, context.seen.gateway, now) if waits else None
+    draft = draft.having(next_opening_time=line.opens if line is not None else None)
     failure = status.failure
     retries = schedule.retry_time(failure, context.target.spec.retry) if failure and context.seen.target else None
     draft = draft.having(conditions=conditions, observed_generation=meta.generation, next_attempt_time=retries)
