@@ -254,7 +254,7 @@ def swap(status: PromotionStatus, context: PromotionContext) -> Move:
         return Hold(Verdict("False", Why.AWAITING, f"a word was taken back: {decision.why}"))
     line = stop_the_line.hold(context.target, context.gateway, status.failure, context.now)
     if line is not None:
-        return Hold(line.verdict, line.opens)
+        return Hold(line.verdict, line.look_again)
     return Order(TaskKind.PROMOTE, status.plan.digest.removeprefix("sha256:")[:16], "the promotion was decided on")
 
 

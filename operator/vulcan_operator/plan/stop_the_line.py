@@ -19,14 +19,17 @@ from vulcan_operator.plan.status import Verdict
 # Attempts that may have ended between two views: finishing them is better than leaving readers with a mixture.
 _HALF_DONE = (Reason.UNFINALIZED, Reason.LOST, Reason.RUNNER_CRASHED, Reason.DEADLINE_EXCEEDED)
 
+_A_DAY = dt.timedelta(days=1)  # what is not in sight comes into sight
+
 
 @dataclass(frozen=True)
 class Line:
-    """Whether views may be changed, and when that changes, if anybody knows."""
+    """Whether views may be changed; when to look again; and when they may be again, if anybody knows."""
 
     why: Why
     message: str
-    changes: dt.datetime | None = None
+    look_again: dt.datetime | None = None
+    opens: dt.datetime | None = None
 
     @property
     def is_open(self) -> bool:
@@ -34,15 +37,10 @@ class Line:
         return self.why == Why.OPEN
 
     @property
-    def opens(self) -> dt.datetime | None:
-        """When they may be changed again."""
-        return None if self.is_open else self.changes
-
-    @property
     def verdict(self) -> Verdict:
         """What waits for it says so."""
-        waits = self.changes is not None
-        return Verdict("False", self.why, self.message, reconciling=waits, stalled=self.why == Why.INVALID)
+        waits, wrong = self.opens is not None, self.why == Why.INVALID
+        return Verdict("False", self.why, self.message, reconciling=waits, stalled=wrong)
 
 
 def of_gateway(gateway: VulcanGateway | None, now: dt.datetime) -> Line:
@@ -52,7 +50,7 @@ def of_gateway(gateway: VulcanGateway | None, now: dt.datetime) -> Line:
         return Line(Why.OPEN, "no freeze")
     name = f"VulcanGateway {gateway.metadata.namespace}/{gateway.metadata.name}"
     ends = f"until {_text(freeze.until)}" if freeze.until is not None else "until spec.freeze is removed"
-    return Line(Why.FROZEN, f"{name} is frozen {ends}: {freeze.reason}"[:900], freeze.until)
+    return Line(Why.FROZEN, f"{name} is frozen {ends}: {freeze.reason}"[:900], freeze.until, freeze.until)
 
 
 def of_promotions(environment: VulcanEnvironment, gateway: VulcanGateway | None, now: dt.datetime) -> Line:
@@ -60,12 +58,12 @@ def of_promotions(environment: VulcanEnvironment, gateway: VulcanGateway | None,
     frozen = of_gateway(gateway, now)
     if frozen.is_open:
         return _windows(environment, now)
-    if frozen.changes is None:
+    if frozen.opens is None:
         return frozen
-    after = _windows(environment, frozen.changes)
+    after = _windows(environment, frozen.opens)
     if after.is_open:
         return frozen
-    return Line(Why.FROZEN, f"{frozen.message}; then {after.message}", after.changes)
+    return Line(Why.FROZEN, f"{frozen.message}; then {after.message}", frozen.opens, after.opens)
 
 
 def hold(
@@ -93,15 +91,16 @@ def _windows(environment: VulcanEnvironment, now: dt.datetime) -> Line:
         return Line(Why.OPEN, "no freeze, and no windows are set")
     wrong = windows.problem(all_, now)
     if wrong is not None:
-        return Line(Why.INVALID, f"spec.promotionWindows: {wrong}"[:900])
+        return Line(Why.INVALID, f"spec.promotionWindows: {wrong}"[:900], now + _A_DAY)
     look = windows.look(all_, now)
+    again = look.changes or now + _A_DAY
     if look.is_open:
         ends = f"until {_text(look.changes)}" if look.changes is not None else "for two years at least"
-        return Line(Why.OPEN, f"open {ends}", look.changes)
+        return Line(Why.OPEN, f"open {ends}", again)
     allow = ", ".join(w.name for w in all_ if w.kind == "Allow")
     where = f"inside Deny window {', '.join(look.denied_by)}" if look.denied_by else f"outside Allow window {allow}"
     opening = f"next opening at {_text(look.changes)}" if look.changes is not None else "no opening within two years"
-    return Line(Why.OUTSIDE_WINDOW, f"{where[:800]}; {opening}", look.changes)
+    return Line(Why.OUTSIDE_WINDOW, f"{where[:800]}; {opening}", again, look.changes)
 
 
 def _text(moment: dt.datetime | None) -> str:

@@ -66,7 +66,7 @@ def finish(
     ):
         allowed = "True" if line.is_open else "False"
         conditions = put(conditions, Type.CHANGES, allowed, line.why, line.message, generation, now)
-    draft = draft.again(line.changes).having(
+    draft = draft.again(line.look_again).having(
         conditions=conditions,
         next_opening_time=line.opens,
         environment=context.environment.sqlmesh_environment,

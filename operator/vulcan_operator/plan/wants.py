@@ -130,7 +130,7 @@ def _decide(draft: Draft[EnvironmentStatus], context: Context, plan: PlanStatus)
         return Outlook(draft.again(soon), verdict=Verdict("False", Why.UNPROTECTED, message, reconciling=True))
     line = stop_the_line.of_gateway(context.seen.gateway, context.now)
     if stop_the_line.holds(line, draft.status.failure, TaskKind.APPLY):
-        return Outlook(draft.again(line.opens), verdict=line.verdict)
+        return Outlook(draft.again(line.look_again), verdict=line.verdict)
     if _approved_unseen(draft, context, plan, decision):
         if context.seen.report_kept is None:
             return Outlook(draft.needing(Need.KEPT))
