@@ -157,8 +157,12 @@ def test_a_freeze_lets_people_approve_and_goes_on_when_it_is_lifted() -> None:
     runs = sqlmesh.done.count("run warehouse/prod")
     sqlmesh.live(3 * DAY)
     assert not swapped(sqlmesh) and sqlmesh.done.count("run warehouse/prod") >= runs + 3
+    assert sqlmesh.world.says("vgw/warehouse", "ChangesAllowed", "Ready") == {
+        "ChangesAllowed": "False/Frozen", "Ready": "True/Ready",
+    }  # fmt: skip
     lift(sqlmesh)
     assert outcome(sqlmesh) == "Succeeded"
+    assert sqlmesh.world.says("vgw/warehouse", "ChangesAllowed") == {"ChangesAllowed": "True/Open"}
 
 
 def test_a_freeze_ends_by_itself_and_then_the_windows_count() -> None:
@@ -169,6 +173,7 @@ def test_a_freeze_ends_by_itself_and_then_the_windows_count() -> None:
     assert sqlmesh.world.raw("venv/prod")["status"]["nextOpeningTime"] == stamp(TOMORROW_NIGHT)
     sqlmesh.live(TONIGHT + 7 * HOUR - sqlmesh.world.clock.now())
     assert sqlmesh.world.says("vpromo/to-prod", "Ready") == {"Ready": "False/OutsideWindow"}
+    assert sqlmesh.world.says("vgw/warehouse", "ChangesAllowed") == {"ChangesAllowed": "True/Open"}
     sqlmesh.live(TOMORROW_NIGHT + MINUTE - sqlmesh.world.clock.now())
     assert outcome(sqlmesh) == "Succeeded"
 

@@ -227,7 +227,7 @@ class GatewayStatus(Model):
     conditions: list[Condition] = Field(
         default=[],
         max_length=16,
-        description="Ready, Reconciling, Stalled, WarehouseReachable, StateReachable.",
+        description="Ready, Reconciling, Stalled, WarehouseReachable, StateReachable, ChangesAllowed.",
         json_schema_extra=schema(list_type="map", list_keys=["type"]),
     )
     versions: dict[str, Annotated[str, Field(max_length=128)]] = Field(

@@ -1,7 +1,7 @@
 """What holds changes of views: the gateway's freeze, and for promotions the target's windows. Pure.
 
 Asked before a Job that changes views is started (`plan.promotion_steps`, `plan.wants`), never of one that was started, and
-never of a rollback. An environment shows the answer as its condition ChangesAllowed.
+never of a rollback. Environments and gateways show the answer as their condition ChangesAllowed.
 """
 
 import datetime as dt
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from vulcan_contract.reasons import Reason
 from vulcan_contract.task import TaskKind
-from vulcan_operator.api.conditions import Why
+from vulcan_operator.api.conditions import Type, Why
 from vulcan_operator.api.environment import VulcanEnvironment
-from vulcan_operator.api.fields import FailureStatus
+from vulcan_operator.api.fields import Condition, FailureStatus
 from vulcan_operator.api.gateway import VulcanGateway
-from vulcan_operator.plan import windows
+from vulcan_operator.plan import status, windows
 from vulcan_operator.plan.status import Verdict
 
 # Attempts that may have ended between two views: finishing them is better than leaving readers with a mixture.
@@ -80,9 +80,19 @@ def holds(line: Line, failure: FailureStatus | None, task: str) -> bool:
     return not line.is_open and not half_done
 
 
-def is_set(environment: VulcanEnvironment, gateway: VulcanGateway | None) -> bool:
-    """Whether there is anything to say of it."""
-    return bool(environment.spec.promotion_windows) or (gateway is not None and gateway.spec.freeze is not None)
+def is_frozen(gateway: VulcanGateway | None) -> bool:
+    """Whether there is a freeze, over or not."""
+    return gateway is not None and gateway.spec.freeze is not None
+
+
+def told(
+    conditions: list[Condition], line: Line, generation: int, now: dt.datetime, *, is_set: bool
+) -> list[Condition]:
+    """With the condition ChangesAllowed, where there is anything to say, or was."""
+    if not is_set and status.condition(conditions, Type.CHANGES) is None:
+        return conditions
+    allowed = "True" if line.is_open else "False"
+    return status.put(conditions, Type.CHANGES, allowed, line.why, line.message, generation, now)
 
 
 def _windows(environment: VulcanEnvironment, now: dt.datetime) -> Line:

@@ -60,12 +60,8 @@ def finish(
     for kind, (value, reason, message) in _facts(status, context).items():
         conditions = put(conditions, kind, value, reason, message, generation, now)
     line = stop_the_line.of_promotions(context.environment, context.seen.gateway, now)
-    if (
-        stop_the_line.is_set(context.environment, context.seen.gateway)
-        or condition(conditions, Type.CHANGES) is not None
-    ):
-        allowed = "True" if line.is_open else "False"
-        conditions = put(conditions, Type.CHANGES, allowed, line.why, line.message, generation, now)
+    is_set = bool(context.environment.spec.promotion_windows) or stop_the_line.is_frozen(context.seen.gateway)
+    conditions = stop_the_line.told(conditions, line, generation, now, is_set=is_set)
     draft = draft.again(line.look_again).having(
         conditions=conditions,
         next_opening_time=line.opens,
