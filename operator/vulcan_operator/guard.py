@@ -32,7 +32,7 @@ MANAGER = "vulcan-approval-selfcheck"
 APPROVALS, RULES, CREATED_BY = "vulcan-approvals", "vulcan-environment-rules", "vulcan-created-by"
 READ = (
     "vulcan-promotion-approvals", "vulcan-promotion-creation", "vulcan-promotion-deletion",
-    "vulcan-environment-deletion", "vulcan-gateway-grants",
+    "vulcan-environment-deletion", "vulcan-gateway-grants", "vulcan-gateway-freeze",
 )  # fmt: skip
 Unguarded = tuple[str, ...] | None
 """Policies that do not hold; None while nobody knows."""

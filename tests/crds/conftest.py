@@ -122,7 +122,8 @@ def _person(server: Cluster, account: Callable[[str, str], User], name: str, *ro
 @pytest.fixture(scope="session")
 def guarded(admin: User, bob: User, carol: User, dave: User, operator: User) -> None:
     """Waits until every policy works: a new one takes about a second."""
-    environment, gateway = objects.environment(), objects.gateway({"grants": [{"protected": True}]})
+    environment = objects.environment()
+    gateway = objects.gateway({"grants": [{"protected": True}], "freeze": {"reason": "x"}})
     promotion = objects.promotion()
     assert admin.create(environment).ok and admin.create(gateway).ok and admin.create(promotion).ok
     status = {**{k: environment[k] for k in ("apiVersion", "kind", "metadata")}, "status": {"protected": True}}
@@ -143,6 +144,7 @@ def guarded(admin: User, bob: User, carol: User, dave: User, operator: User) -> 
         ),
         "vulcan-environment-deletion": lambda: bob.delete(environment, dry_run=True),
         "vulcan-gateway-grants": lambda: carol.patch(gateway, {"spec": {"grants": []}}, dry_run=True),
+        "vulcan-gateway-freeze": lambda: carol.patch(gateway, {"spec": {"freeze": None}}, dry_run=True),
         "vulcan-operator-account": lambda: operator.patch(environment, {"spec": {"suspend": True}}, dry_run=True),
     }
     for policy, trial in trials.items():

@@ -23,6 +23,8 @@ STRICT = {
     "checks": {"audits": True},
 }
 PROMOTED = {"revisionFrom": "Promotion", "project": GONE}
+NIGHTS = {"name": "nights", "kind": "Allow", "cron": "0 22 * * *", "duration": "4h"}
+WINDOWED = {**PROMOTED, "promotionWindows": [NIGHTS]}
 SOURCE = {"git": {"url": "https://git.example.com/a.git"}}
 
 WEAKER = [
@@ -47,6 +49,10 @@ WEAKER = [
     ("no limits", STRICT, {"plan.limits": GONE}, "plan.limits"),
     ("no audits", {}, {"checks.audits": False}, "checks.audits"),
     ("no promotions", PROMOTED, {"revisionFrom": "Source", "project": SOURCE}, "revisionFrom"),
+    ("another opening", WINDOWED, {"promotionWindows": [NIGHTS, {**NIGHTS, "name": "noon"}]}, "promotionWindows"),
+    ("longer nights", WINDOWED, {"promotionWindows": [{**NIGHTS, "duration": "5h"}]}, "promotionWindows"),
+    ("no windows", WINDOWED, {"promotionWindows": []}, "promotionWindows"),
+    ("no windows by default", WINDOWED, {"promotionWindows": GONE}, "promotionWindows"),
     ("no promotions by default", PROMOTED, {"revisionFrom": GONE, "project": SOURCE}, "revisionFrom"),
 ]
 
@@ -62,6 +68,8 @@ NOT_WEAKER = [
     ("a history at all", {}, {"plan.limits.maxHistory": "400d"}),
     ("audits by default", STRICT, {"checks": GONE}),
     ("from promotions", {}, PROMOTED),
+    ("windows at all", PROMOTED, WINDOWED),
+    ("something beside windows", WINDOWED, {"suspend": True}),
     ("something else", STRICT, {"plan.skipLinter": True, "schedule.mode": "Manual"}),
     ("already weak", NEVER | {"checks.audits": False}, {"suspend": True}),
 ]
@@ -167,6 +175,47 @@ def test_other_grants_are_an_administrators(admin: User, carol: User, grants: An
     document = gateway({"grants": [PROTECTED, DEV]})
     assert admin.create(document).ok
     answer = carol.patch(document, {"spec": {"grants": grants}})
+    assert answer.ok, answer.message
+
+
+FREEZE = {"reason": "year-end", "until": "2027-01-01T00:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(FREEZE, None, id="removed"),
+        pytest.param(FREEZE, {**FREEZE, "until": "2026-12-31T23:59:59Z"}, id="ended sooner"),
+        pytest.param({"reason": "x"}, {"until": "2099-01-01T00:00:00Z"}, id="ended at all"),
+        pytest.param({"reason": "x", "until": "2020-01-01T00:00:00Z"}, None, id="removed when it is over"),
+    ],
+)
+def test_a_freeze_is_ended_by_approvers(admin: User, carol: User, before: Raw, after: Any) -> None:
+    document = gateway({"freeze": before})
+    assert admin.create(document).ok
+    answer = carol.patch(document, {"spec": {"freeze": after}})
+    assert answer.code == 403
+    assert "to end a freeze, or to end it sooner" in answer.message
+    assert "to end a freeze" in carol.delete(document).message
+    assert admin.patch(document, {"spec": {"freeze": after}}).ok
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(None, FREEZE, id="set"),
+        pytest.param(
+            FREEZE, {"reason": "still", "until": "2027-01-01T01:00:00+01:00"}, id="another reason, the same time"
+        ),
+        pytest.param(FREEZE, {"until": "2027-01-02T00:00:00Z"}, id="longer"),
+        pytest.param(FREEZE, {"until": None}, id="until somebody ends it"),
+        pytest.param(FREEZE, FREEZE, id="as it is"),
+    ],
+)
+def test_freezing_is_an_administrators(admin: User, carol: User, before: Any, after: Raw) -> None:
+    document = gateway({"freeze": before} if before else {})
+    assert admin.create(document).ok
+    answer = carol.patch(document, {"spec": {"freeze": after, "suspend": True}})
     assert answer.ok, answer.message
 
 

@@ -25,12 +25,64 @@ def _prod(**changes: Any) -> Raw:
     return environment({key.replace("__", "."): value for key, value in changes.items()}, name="prod")
 
 
+def _window(**fields: Any) -> Raw:
+    """A Deny window by cron with these fields; None takes one away."""
+    window = {"name": "w", "kind": "Deny", "cron": "0 22 * * *", "duration": "4h", **fields}
+    window = {key: value for key, value in window.items() if value is not None}
+    return environment({"revisionFrom": "Promotion", "project": GONE, "promotionWindows": [window]})
+
+
+def _windows(*counts: int) -> Raw:
+    """So many windows, counted anew from 0 each time."""
+    made = [
+        {"name": f"w{number}", "kind": "Allow", "rrule": LONG_RULE, "start": "2026-11-27T22:00:00", "duration": "4h"}
+        for count in counts
+        for number in range(count)
+    ]
+    return environment({"revisionFrom": "Promotion", "project": GONE, "promotionWindows": made})
+
+
+LONG_RULE = f"FREQ=MONTHLY;INTERVAL=2;BYDAY=-1FR,+1SA;BYHOUR={','.join(map(str, range(24)))};COUNT=99;WKST=MO"
+RULE = {"cron": None, "rrule": "FREQ=WEEKLY;BYDAY=FR", "start": "2026-11-27T22:00"}
+BAD_WINDOWS: list[tuple[str, Raw]] = [
+    ("exactly one of cron, rrule", RULE | {"cron": "0 22 * * *"}),
+    ("exactly one of cron, rrule", {"cron": None}),
+    ("start goes with rrule", {"start": "2026-11-27T22:00"}),
+    ("start goes with rrule", RULE | {"start": None}),
+    ("it opens once an hour at most", {"cron": "* 22 * * *"}),
+    ("it opens once an hour at most", {"cron": "0,30 22 * * *"}),
+    ("a cron has five fields", {"cron": "0 22 * * * 2027"}),
+    ("rrule begins with FREQ=", RULE | {"rrule": "FREQ=HOURLY;BYDAY=FR"}),
+    ("rrule begins with FREQ=", RULE | {"rrule": "BYDAY=FR;FREQ=WEEKLY"}),
+    ("rrule begins with FREQ=", RULE | {"rrule": "RRULE:FREQ=WEEKLY"}),
+    ("rrule begins with FREQ=", RULE | {"rrule": "FREQ=WEEKLY\nEXDATE:20261127T220000"}),
+    ("rrule begins with FREQ=", RULE | {"rrule": "FREQ=DAILY;BYMONTHDAY=31"}),
+    ("rrule begins with FREQ=", RULE | {"rrule": "FREQ=DAILY;BYMINUTE=1,2"}),
+    ("COUNT or UNTIL", RULE | {"rrule": "FREQ=WEEKLY;COUNT=3;UNTIL=20270101"}),
+    ("a local time without zone", RULE | {"start": "2026-11-27T22:00Z"}),
+    ("a local time without zone", RULE | {"start": "1970-01-01T00:00"}),
+    ("must be longer than 0", {"duration": "0h"}),
+    ("duration", {"duration": None}),
+    ("kind", {"kind": None}),
+    ("timeZone is an IANA time zone", {"timeZone": "+02:00"}),
+    ("a window's name has lower-case letters", {"name": "Year End"}),
+]
+
+
 BAD_ENVIRONMENTS = [
     case(
         "two images",
         environment({"project": {"image": IMAGE}, "runner": {"image": "runner:1"}}),
         "the project's image is the runner's",
     ),
+    *(case(f"window: {says}", _window(**window), says) for says, window in BAD_WINDOWS),
+    case(
+        "windows of its own project",
+        environment({"promotionWindows": [{"name": "n", "kind": "Deny", "cron": "0 0 * * *", "duration": "1h"}]}),
+        "promotionWindows hold promotions only",
+    ),
+    case("17 windows", _windows(17), "must have at most 16 items"),
+    case("two windows of one name", _windows(1, 1), "Duplicate value"),
     case("no project source", environment({"project": {}}), "exactly one of git, configMap, image must be set"),
     case(
         "two project sources",
@@ -134,6 +186,10 @@ BAD_ENVIRONMENTS = [
 ]
 
 GOOD_ENVIRONMENTS = [
+    case("a window by cron", _window()),
+    case("a window by rrule", _window(**RULE, timeZone="Europe/Berlin")),
+    case("16 long windows", _windows(16)),
+    case("no windows of its own project", environment({"promotionWindows": []})),
     case("smallest", environment()),
     case(
         "ConfigMap", environment({"project": {"configMap": {"name": "c", "items": [{"key": "a", "path": "m/a..b"}]}}})
@@ -167,6 +223,9 @@ def _options(**options: Any) -> Raw:
 _SECRETS = ("password", "token", "private_key", "client_secret", "aws_secret_access_key")
 
 BAD_GATEWAYS = [
+    case("a freeze without a reason", gateway({"freeze": {"until": "2027-01-01T00:00:00Z"}}), "freeze.reason"),
+    case("a freeze with an empty reason", gateway({"freeze": {"reason": ""}}), "freeze.reason"),
+    case("a freeze until some day", gateway({"freeze": {"reason": "x", "until": "2027"}}), "freeze.until"),
     *(
         case(
             f"{field} in {place}",
@@ -276,6 +335,7 @@ BAD_GATEWAYS = [
 ]
 
 GOOD_GATEWAYS = [
+    case("frozen", gateway({"freeze": {"reason": "x"}})),
     case("smallest", gateway()),
     case(
         "any option", gateway({"connection": _options(port=5432, flag=True, nested={"a": [1, {"b": None}]}, empty="")})

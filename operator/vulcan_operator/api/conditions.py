@@ -23,6 +23,7 @@ class Type(enum.StrEnum):
     DRIFTED = "Drifted"
     ROLLBACK_EXPIRING = "RollbackExpiring"
     PLAN_READ_ONLY = "PlanReadOnly"
+    CHANGES = "ChangesAllowed"
 
 
 CONDITION_TYPES: dict[str, str] = {
@@ -38,6 +39,7 @@ CONDITION_TYPES: dict[str, str] = {
     Type.DRIFTED: "Somebody else applied a plan to the environment since the operator did.",
     Type.ROLLBACK_EXPIRING: "SQLMesh's janitor may take away what an earlier revision needs, inside rollback.window.",
     Type.PLAN_READ_ONLY: "Protected environments only: plan Jobs, which run unapproved code, cannot write.",
+    Type.CHANGES: "Views may be changed now: inside promotionWindows, and no freeze on the gateway. Only where one is set.",
 }
 
 
@@ -79,6 +81,9 @@ class Why(enum.StrEnum):
     ENVIRONMENT_NOT_FOUND = "EnvironmentObjectNotFound"
     QUEUED = "Queued"
     SOAKING = "Soaking"
+    OPEN = "Open"
+    OUTSIDE_WINDOW = "OutsideWindow"
+    FROZEN = "Frozen"
     AUDITING = "Auditing"
     COMPARING = "ComparingData"
     CHECKING = "CheckingData"
@@ -193,6 +198,15 @@ REASONS: dict[str, About] = {
     ),
     Why.QUEUED: About("An older promotion to the same environment has not ended.", "Wait, or delete that one."),
     Why.SOAKING: About("The revision has not been well in the source environment for long enough.", "Wait."),
+    Why.OPEN: About("No freeze and no window holds changes of the views.", "Nothing to do."),
+    Why.OUTSIDE_WINDOW: About(
+        "The target's promotionWindows are shut: outside every Allow window, or inside a Deny window.",
+        "Wait; the message says when they open. A rollback does not wait.",
+    ),
+    Why.FROZEN: About(
+        "The gateway has a freeze: nothing changes views but rollbacks.",
+        "See the reason in the message; somebody with verb approve on the gateway removes spec.freeze.",
+    ),
     Why.AUDITING: About("Audits run.", "Wait."),
     Why.COMPARING: About("Data of source and target is compared.", "Wait."),
     Why.CHECKING: About("Data quality checks run.", "Wait."),

@@ -25,6 +25,7 @@ from vulcan_operator.api.fields import (
     PositiveDuration,
     ShortText,
     Timestamp,
+    TimeZone,
     cel,
     immutable,
     schema,
@@ -40,6 +41,7 @@ from vulcan_operator.api.policy import (
     SodaChecks,
 )
 from vulcan_operator.api.source import ConfigMapItem, ConfigMapSource, GitSource, ProjectSource
+from vulcan_operator.api.windows import WINDOW_RULES, PromotionWindow
 
 __all__ = [
     "AppliedStatus",
@@ -65,6 +67,7 @@ __all__ = [
     "PlanSummaryStatus",
     "ProjectSource",
     "PromotionHistory",
+    "PromotionWindow",
     "ReportRef",
     "RetrySpec",
     "RevisionStatus",
@@ -95,15 +98,7 @@ class CronSpec(Model):
     """An own schedule instead of the models' crons."""
 
     cron: Cron = Field(description="Five fields: minute, hour, day of month, month, day of week.")
-    time_zone: Annotated[str, Field(min_length=1, max_length=64)] = Field(
-        "UTC",
-        description="IANA time zone, for example Europe/Berlin.",
-        json_schema_extra=schema(
-            cel(
-                "self.matches('^[A-Za-z][A-Za-z0-9_+/-]*$')", "timeZone is an IANA time zone, for example Europe/Berlin"
-            )
-        ),
-    )
+    time_zone: TimeZone = Field("UTC", description="IANA time zone, for example Europe/Berlin.")
 
 
 class ScheduleSpec(Model):
@@ -224,6 +219,13 @@ class EnvironmentSpec(Model):
             )
         ),
     )
+    promotion_windows: list[PromotionWindow] = Field(
+        default=[],
+        max_length=16,
+        description="When promotions may change its views; rollbacks may always. With revisionFrom: Promotion only. "
+        "Default: at any time.",
+        json_schema_extra=schema(*WINDOW_RULES, list_type="map", list_keys=["name"]),
+    )
     checks: ChecksSpec = Field(default=ChecksSpec(), description="What is checked after an apply.")
     freshness: FreshnessSpec = Field(default=FreshnessSpec(), description="How late data may be.")
     retry: RetrySpec = Field(default=RetrySpec(), description="How failed attempts are repeated.")
@@ -273,6 +275,11 @@ class VulcanEnvironment(Model):
             cel(
                 "(has(self.revisionFrom) && self.revisionFrom == 'Promotion') != has(self.project)",
                 "project is required with revisionFrom: Source; with revisionFrom: Promotion leave it out",
+            ),
+            cel(
+                "!has(self.promotionWindows) || self.promotionWindows.size() == 0 ||"
+                " (has(self.revisionFrom) && self.revisionFrom == 'Promotion')",
+                "promotionWindows hold promotions only, not applies of an own project: set revisionFrom: Promotion",
             ),
         )
     )

@@ -191,7 +191,7 @@ class EnvironmentStatus(Model):
         default=[],
         max_length=16,
         description="Ready, Reconciling, Stalled, Applied, AwaitingApproval, RunSucceeded, Fresh, Drifted, "
-        "PlanReadOnly, RollbackExpiring.",
+        "PlanReadOnly, RollbackExpiring, ChangesAllowed.",
         json_schema_extra=schema(list_type="map", list_keys=["type"]),
     )
     environment: Annotated[str, Field(max_length=40)] | None = Field(None, description="SQLMesh environment name.")
@@ -216,6 +216,11 @@ class EnvironmentStatus(Model):
     next_run_time: Timestamp | None = Field(None, description="When the next run is due.")
     schedule: Annotated[str, Field(max_length=200)] | None = Field(
         None, description="The schedule that nextRunTime was set by: Auto, Manual, or the cron and its time zone."
+    )
+    next_opening_time: Timestamp | None = Field(
+        None,
+        description="When its views may be changed again, by promotionWindows and the gateway's freeze. Unset: they may "
+        "now, or nobody knows.",
     )
     next_attempt_time: Timestamp | None = Field(None, description="When a failed task is tried again.")
     observed_plan_id: Annotated[str, Field(max_length=128)] | None = Field(

@@ -91,6 +91,18 @@ Cron = Annotated[
         ),
     ),
 ]
+TimeZone = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=64,
+        json_schema_extra=schema(
+            cel(
+                "self.matches('^[A-Za-z][A-Za-z0-9_+/-]*$')", "timeZone is an IANA time zone, for example Europe/Berlin"
+            )
+        ),
+    ),
+]
 Timestamp = Annotated[
     dt.datetime,
     # Whole seconds, as everywhere in Kubernetes; columns of kubectl stay readable.

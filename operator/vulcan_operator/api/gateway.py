@@ -31,9 +31,10 @@ from vulcan_operator.api.fields import (
     schema,
 )
 from vulcan_operator.api.gateway_runner import RunnerSpec
+from vulcan_operator.api.windows import FreezeSpec
 
 __all__ = [
-    "SECRET_FIELDS", "ActiveWriter", "AdditionalConnection", "Connection", "GatewaySpec", "GatewayStatus",
+    "SECRET_FIELDS", "ActiveWriter", "AdditionalConnection", "Connection", "FreezeSpec", "GatewaySpec", "GatewayStatus",
     "GitCredential", "Grant", "JanitorSpec", "NamespaceGrant", "PlanningConnections", "ProbeSpec", "ProbeStatus",
     "RunnerSpec", "SecretKeyRef", "StateConnection", "VulcanGateway", "WaitingWriter",
 ]  # fmt: skip
@@ -185,6 +186,11 @@ class GatewaySpec(Model):
         "start "
         "anew with an empty state after StateLost.",
     )
+    freeze: FreezeSpec | None = Field(
+        None,
+        description="Stop-the-line: while it is there and not over, no promotion and no apply changes the views of any "
+        "environment; runs, plans, gates, approvals and rollbacks go on. Unset: no freeze.",
+    )
     suspend: bool = Field(False, description="true: no Job of any environment starts; running ones end by themselves.")
     suspend_reason: ShortText | None = Field(None, description="Why it is suspended; shown in status.")
     suspend_until: Timestamp | None = Field(None, description="When the suspension ends by itself. Unset: never.")
@@ -221,7 +227,7 @@ class GatewayStatus(Model):
     conditions: list[Condition] = Field(
         default=[],
         max_length=16,
-        description="Ready, Reconciling, Stalled, WarehouseReachable, StateReachable.",
+        description="Ready, Reconciling, Stalled, WarehouseReachable, StateReachable, ChangesAllowed.",
         json_schema_extra=schema(list_type="map", list_keys=["type"]),
     )
     versions: dict[str, Annotated[str, Field(max_length=128)]] = Field(

@@ -174,6 +174,11 @@ class PromotionStatus(Model):
         description="Older promotions whose place it took, as namespace/name.",
         json_schema_extra=schema(list_type="atomic"),
     )
+    next_opening_time: Timestamp | None = Field(
+        None,
+        description="When it goes on, while it waits for a window or the end of a freeze. Unset: it does not, or nobody "
+        "knows.",
+    )
     next_attempt_time: Timestamp | None = Field(None, description="When a failed task is tried again.")
     started_at: Timestamp | None = Field(None, description="When the first step began.")
     finished_at: Timestamp | None = Field(None, description="When the last step ended.")

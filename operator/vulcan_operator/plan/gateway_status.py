@@ -7,7 +7,7 @@ from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Type, Why
 from vulcan_operator.api.environment import RetrySpec
 from vulcan_operator.api.gateway import ActiveWriter, GatewayStatus, WaitingWriter
-from vulcan_operator.plan import gates, schedule, slot, status, verdicts
+from vulcan_operator.plan import gates, schedule, slot, status, stop_the_line, verdicts
 from vulcan_operator.plan.actions import Key
 from vulcan_operator.plan.jobs import Progress
 from vulcan_operator.plan.seen import GatewaySeen, Waiter
@@ -42,6 +42,8 @@ def finish(
     conditions = status.summarize(list(state.conditions), final, generation, now)
     for kind, (value, reason, message) in _reached(state).items():
         conditions = status.put(conditions, kind, value, reason, message, generation, now)
+    line, frozen = stop_the_line.of_gateway(seen.gateway, now), stop_the_line.is_frozen(seen.gateway)
+    conditions = stop_the_line.told(conditions, line, generation, now, is_set=frozen)
     failure = state.failure
     contact = max((s.contact for s in seen.environments if s.contact is not None), default=None)
     known = [t for t in (state.last_contact_time, contact) if t is not None]
@@ -54,7 +56,7 @@ def finish(
         last_contact_time=max(known, default=None) if changed else state.last_contact_time,
         active_writer=_writer(seen),
         waiting=_waiting(seen, now),
-    ).again(now + dt.timedelta(seconds=30) if final.reason == Why.NOT_AUTHORIZED else None)
+    ).again(line.look_again, now + dt.timedelta(seconds=30) if final.reason == Why.NOT_AUTHORIZED else None)
 
 
 def _refused(draft: Draft[GatewayStatus], seen: GatewaySeen) -> Verdict | None:

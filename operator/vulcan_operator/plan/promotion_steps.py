@@ -16,7 +16,7 @@ from vulcan_operator.api.fields import parse_duration
 from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.api.promotion_status import PreviousStatus, PromotionStatus, RollbackStatus, SideStatus
 from vulcan_operator.api.source import Origin
-from vulcan_operator.plan import approval, given, origin, promotion_trials, tasks, verdicts
+from vulcan_operator.plan import approval, given, origin, promotion_trials, stop_the_line, tasks, verdicts
 from vulcan_operator.plan.actions import Need
 from vulcan_operator.plan.promotion_context import ACROSS, SAME, PromotionContext, Site
 from vulcan_operator.plan.promotion_moves import (
@@ -205,13 +205,18 @@ def catch_up(status: PromotionStatus, context: PromotionContext) -> Move:
 
 
 def swap(status: PromotionStatus, context: PromotionContext) -> Move:
-    """Changes the views; asked again before each Job, for words may have been taken back meanwhile."""
+    """Changes the views; asked again before each Job, for words may have been taken back and windows shut meanwhile."""
     assert status.plan is not None and context.to is not None
     decision = approval.decide(status.plan, context.rules, context.author)
     if decision.say is approval.Say.NO:
         return Done(FAILED, f"rejected: {decision.why}")
     if decision.say is approval.Say.WAIT:
         return Hold(Verdict("False", Why.AWAITING, f"a word was taken back: {decision.why}"))
+    tried = [s.failure for name in ("CatchUp", "Apply") if (s := status.find(name)) is not None]
+    failure = next((f for f in tried if f is not None), None)
+    line = stop_the_line.hold(context.target, context.gateway, failure, context.now)
+    if line is not None:
+        return Hold(line.verdict, line.look_again)
     kind = TaskKind.APPLY if status.relation == ACROSS else TaskKind.PROMOTE
     return Order(kind, status.plan.digest.removeprefix("sha256:")[:16], "the promotion was decided on", context.to)
 

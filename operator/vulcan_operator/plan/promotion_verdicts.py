@@ -6,7 +6,7 @@ from vulcan_contract.reasons import Outcome
 from vulcan_contract.result import Result
 from vulcan_operator.api.conditions import Type, Why
 from vulcan_operator.api.promotion_status import PromotionStatus, StepStatus
-from vulcan_operator.plan import approval, ended, schedule
+from vulcan_operator.plan import approval, ended, schedule, stop_the_line
 from vulcan_operator.plan.actions import Note
 from vulcan_operator.plan.jobs import Progress
 from vulcan_operator.plan.promotion_context import PromotionContext
@@ -48,12 +48,18 @@ def finish(
         conditions, Type.AWAITING, "True" if awaits else "False", Why.AWAITING if awaits else Why.NOT_NEEDED,
         awaits, meta.generation, now,
     )  # fmt: skip
+    waits = final.reason in (Why.OUTSIDE_WINDOW, Why.FROZEN) and context.seen.target is not None
+    line = stop_the_line.of_promotions(context.target, context.seen.gateway, now) if waits else None
     failures = [s.failure for s in status.steps if s.failure is not None] if context.seen.target is not None else []
     times = [schedule.retry_time(f, context.target.spec.retry) for f in failures]
     retries = min((t for t in times if t is not None), default=None)
     open_ = next((s.name for s in status.steps if s.state not in ENDED), status.step)
     draft = draft.having(
-        conditions=conditions, observed_generation=meta.generation, next_attempt_time=retries, step=open_
+        conditions=conditions,
+        observed_generation=meta.generation,
+        next_attempt_time=retries,
+        next_opening_time=line.opens if line is not None else None,
+        step=open_,
     )
     return draft.again(retries if retries is not None and retries > now else None)
 

@@ -9,7 +9,7 @@ from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Type, Why
 from vulcan_operator.api.environment_status import EnvironmentStatus, PlanStatus
 from vulcan_operator.api.fields import Condition, FailureStatus, parse_duration
-from vulcan_operator.plan import approval, schedule
+from vulcan_operator.plan import approval, schedule, stop_the_line
 from vulcan_operator.plan.context import Context
 from vulcan_operator.plan.jobs import Progress
 from vulcan_operator.plan.status import Draft, Verdict, condition, holds, put, summarize
@@ -23,7 +23,7 @@ _DOING = {
 }
 _LONG = dt.timedelta(minutes=2)  # what waits shorter for the slot is not worth a word
 # Why a change waits that cannot be told from status alone; it is looked at again when the run has ended.
-_STANDS = (Why.CONFIG_MAP_MISSING, Why.UNPROTECTED, Why.NOT_DETERMINISTIC)
+_STANDS = (Why.CONFIG_MAP_MISSING, Why.UNPROTECTED, Why.NOT_DETERMINISTIC, Why.FROZEN)
 
 
 def denied(context: Context) -> Verdict:
@@ -61,8 +61,12 @@ def finish(
     conditions = summarize(list(status.conditions), final, generation, now)
     for kind, (value, reason, message) in _facts(status, context).items():
         conditions = put(conditions, kind, value, reason, message, generation, now)
-    draft = draft.having(
+    line = stop_the_line.of_promotions(context.environment, context.seen.gateway, now)
+    is_set = bool(context.environment.spec.promotion_windows) or stop_the_line.is_frozen(context.seen.gateway)
+    conditions = stop_the_line.told(conditions, line, generation, now, is_set=is_set)
+    draft = draft.again(line.look_again).having(
         conditions=conditions,
+        next_opening_time=line.opens,
         environment=context.environment.sqlmesh_environment,
         observed_generation=meta.generation,
         next_attempt_time=_next_attempt(status, context),

@@ -14,7 +14,7 @@ from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import EnvironmentStatus, PlanStatus, RevisionStatus
 from vulcan_operator.api.fields import parse_duration
-from vulcan_operator.plan import approval, schedule, tasks, verdicts
+from vulcan_operator.plan import approval, schedule, stop_the_line, tasks, verdicts
 from vulcan_operator.plan.actions import Need
 from vulcan_operator.plan.context import Context
 from vulcan_operator.plan.status import Draft, Verdict
@@ -125,6 +125,9 @@ def _decide(draft: Draft[EnvironmentStatus], context: Context, plan: PlanStatus)
     unguarded = verdicts.unguarded(context.seen.unguarded) if context.protected else None
     if unguarded is not None:
         return Outlook(draft.again(context.now + dt.timedelta(seconds=30)), verdict=unguarded)
+    line = stop_the_line.of_gateway(context.seen.gateway, context.now)
+    if stop_the_line.holds(line, draft.status.failure, TaskKind.APPLY):
+        return Outlook(draft.again(line.look_again), verdict=line.verdict)
     if _approved_unseen(draft, context, plan, decision):
         if context.seen.report_kept is None:
             return Outlook(draft.needing(Need.KEPT))
