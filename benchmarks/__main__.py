@@ -5,13 +5,14 @@ import sys
 import time
 from collections.abc import Callable
 
-from benchmarks import figures, operator, runner, schedule
+from benchmarks import diff, figures, operator, runner, schedule
 from benchmarks.figures import Figure
 
 GROUPS: dict[str, Callable[[], list[Figure]]] = {
     "runner": runner.measure,
     "operator": operator.measure,
     "schedule": schedule.measure,
+    "diff": diff.measure,
 }
 
 

@@ -88,6 +88,12 @@ GOALS: dict[str, Goal] = {
         "A model with cron */5 on PostgreSQL, real runner and node: from the due time in status until the container of"
         " its run started; the largest of two. Quick: a schedule of the environment, due every minute, instead.",
     ),
+    "diff_gate_ratio": Goal(
+        "ratio", "<=", 1.2,
+        "A task `diff` of a model of 10 million rows on DuckDB, one in 500 of them changed, over SQLMesh's own table diff"
+        " of the same two tables; two processes, pairs in alternating order, median of five pairs' ratios. Quick: a million"
+        " rows, one pair.",
+    ),
 }  # fmt: skip
 
 

@@ -25,6 +25,7 @@ class TaskKind(enum.StrEnum):
     PROMOTE = "promote"
     ROLLBACK = "rollback"
     AUDIT = "audit"
+    DIFF = "diff"
     INVALIDATE = "invalidate"
 
     @property
@@ -199,6 +200,23 @@ class Promotion:
 
 
 @dataclass(frozen=True)
+class Diff:
+    """What data a diff looks at; its report is a `diff_report.DiffReport`.
+
+    Within one system: `task.environment` as it is now is compared with what plan `plan_id` of `environment` would give it.
+    `models`: NotDirectlyModified leaves those alone whose own code differs; All.
+    `statistics`: across systems instead: `task.environment` alone is counted, up to `ends` (model -> RFC 3339) where a model
+    is in it, else as far as it is computed; the operator compares what both sides have counted.
+    """
+
+    environment: str = ""
+    plan_id: str = ""
+    models: str = "NotDirectlyModified"
+    statistics: bool = False
+    ends: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Task:
     """What one Job does. `nonce` frames the report on stdout, because project code can print there, too."""
 
@@ -213,6 +231,7 @@ class Task:
     operations: tuple[Operation, ...] = ()
     approved: Approved | None = None
     promotion: Promotion | None = None
+    diff: Diff | None = None
     expires: bool = False  # SQLMesh's own environment TTL applies (deletionPolicy Expire)
     audits: bool = True  # audit the environment after an apply
     image: str = ""  # runner image; part of the plan's target digest

@@ -211,14 +211,14 @@ class Engine:
 
     def missing(self, environment: Any, snapshots: dict[str, Snapshot]) -> dict[str, list[tuple[int, int]]]:
         """Complete intervals that are not computed yet, by model."""
-        index = deployability(environment, snapshots)
+        index = deployability(environment.name, snapshots)
         found = missing_intervals(list(snapshots.values()), execution_time=now(), deployability_index=index)
         return {s.name: list(intervals) for s, intervals in found.items() if intervals and not s.is_symbolic}
 
     def audit(self, environment: Any, names: Iterable[str]) -> tuple[int, int, tuple[Failure, ...]]:
         """Audits models over what is computed of them: audits run, warnings, blocking failures."""
         snapshots = self.snapshots(environment)
-        index, count, warned, failed = deployability(environment, snapshots), 0, 0, []
+        index, count, warned, failed = deployability(environment.name, snapshots), 0, 0, []
         for snapshot in (snapshots[n] for n in sorted(names) if n in snapshots):
             deployable = index.is_deployable(snapshot)
             done = snapshot.intervals if deployable else snapshot.dev_intervals
@@ -246,9 +246,9 @@ def environment_name(name: str) -> str:
     return str(Environment.sanitize_name(name)) if name else name
 
 
-def deployability(environment: Any, snapshots: dict[str, Snapshot]) -> DeployabilityIndex:
-    """Which snapshots of an environment write to the table that other environments share."""
-    if environment.name == "prod":
+def deployability(environment: str, snapshots: dict[str, Snapshot]) -> DeployabilityIndex:
+    """Which snapshots of the environment of that name write to the table that other environments share."""
+    if environment == "prod":
         return DeployabilityIndex.all_deployable()
     return DeployabilityIndex.create({s.snapshot_id: s for s in snapshots.values()})
 

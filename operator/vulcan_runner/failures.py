@@ -124,6 +124,13 @@ def is_transient(error: BaseException) -> bool:
     return connection_reason(str(driver), None, Reason.WAREHOUSE_UNREACHABLE) is not None
 
 
+def of_one(error: Exception) -> str:
+    """Why one of several models could not be looked at; raised again when that is no matter of the model."""
+    if is_transient(error) or isinstance(error, Problem):
+        raise error
+    return cut(without_data(_first_words(error)), 300)
+
+
 def certainly_not_written(error: BaseException, transactional: bool) -> bool:
     """Whether a failed batch is known to have left no rows: the server refused it, or everything was rolled back with
     it. Lost connections and failed audits (which come after the rows) leave that open."""

@@ -43,7 +43,7 @@ def share(task: Task, engine: Engine, environment: Any, snapshots: dict[str, Any
         for other in task.protected_environments:
             record = engine.environment(other) if other != task.environment else None
             taken |= {(s.name, s.version) for s in record.snapshots} if record else set()
-    index = engines.deployability(environment, snapshots)
+    index = engines.deployability(environment.name, snapshots)
     shared = {s.name for s in snapshots.values() if (s.name, s.version) in taken and index.is_deployable(s)}
     own = frozenset(snapshots) - shared
     missing = engine.missing(environment, snapshots) if shared else {}

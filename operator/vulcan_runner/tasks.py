@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Any, assert_never
 
 from vulcan_contract import report as reports
+from vulcan_contract.codec import encode
 from vulcan_contract.reasons import Reason
 from vulcan_contract.result import PlanSummary, Result, Work
 from vulcan_contract.task import Approved, Task, TaskKind
 from vulcan_runner import (
     applying,
+    counting,
+    diffing,
     failures,
     guard,
     history,
@@ -73,6 +76,8 @@ def run(shell: Shell) -> Result:
             return _run(shell)
         case TaskKind.AUDIT:
             return _audit(shell)
+        case TaskKind.DIFF:
+            return _diff(shell)
         case TaskKind.INVALIDATE:
             return _invalidate(shell)
         case _:
@@ -94,13 +99,19 @@ def _plan(shell: Shell) -> Result:
         engine, built, found = _planned(shell, connections, state, identity)
         full, omitted = summary.full_report(task, built, engine, found)
         engine.close()
-    frames, sha256, _ = reports.frames(shell.scrub.tree(full), task.nonce)
-    shell.frames(frames)  # past the scrubber: what is in them was scrubbed, and a letter less would spoil them
+    sha256 = _send(shell, full)
     reason = Reason.SUCCEEDED if found.has_changes else Reason.NO_CHANGES
     return Result(
         task.kind, reason, _plan_words(found), summary=found, report_sha256=sha256, report_omitted=omitted,
         digest=built.source,
     )  # fmt: skip
+
+
+def _send(shell: Shell, report: Any) -> str:
+    """A report on its way out, and its sha256."""
+    frames, sha256, _ = reports.frames(shell.scrub.tree(report), shell.task.nonce)
+    shell.frames(frames)  # past the scrubber: what is in them was scrubbed, and a letter less would spoil them
+    return sha256
 
 
 def _planned(
@@ -198,6 +209,29 @@ def _audit(shell: Shell) -> Result:
         message = f"{len(failed)} of {run} audits fail; {failed[0].model}: {failed[0].message}"
         raise Problem(Reason.AUDIT_FAILED, message, failures=failed, work=work)
     return Result(task.kind, Reason.SUCCEEDED, f"{run} audits, {warned} warnings.", work=work)
+
+
+def _diff(shell: Shell) -> Result:
+    """What a promotion would make of an environment's data, or its statistics. Reads only."""
+    task, wanted, lines = shell.task, shell.task.diff, shell.lines
+    if wanted is None:
+        raise Problem(Reason.CONTRACT_MISMATCH, "A diff that does not say of what.")
+    with _state(shell) as (connections, state):
+        _verify(shell, state)
+        row = None if wanted.statistics else history.find(state, wanted.environment, wanted.plan_id)
+        kept = stored.of_record(state, row.project) if row else stored.of_environment(state, task.environment)
+        engine = _engine(shell, None, connections, state, kept=kept)
+        engine.connect()
+        lines.enter("diff")
+        if row is None:
+            found = counting.count(task, wanted, engine, shell.stop, lines)
+        else:
+            found = diffing.compare(task, wanted, engine, row, shell.stop, lines, shell.pod.work)
+        engine.close()
+    sha256 = _send(shell, encode(found))
+    looked = [not m.why for m in found.counted] + [bool(m.method) for m in found.models]
+    said = f"{sum(looked)} of {len(looked) + found.omitted} models {'counted' if wanted.statistics else 'compared'}."
+    return Result(task.kind, Reason.SUCCEEDED, said, report_sha256=sha256, report_omitted=found.omitted)
 
 
 def _run(shell: Shell) -> Result:

@@ -417,7 +417,6 @@ BAD_PROMOTIONS = [
         "must be two environments",
     ),
     case("no target", promotion({"to": GONE}), "spec.to", "Required value"),
-    case("data diff", promotion({"gates.dataDiff": {}}), "gates.dataDiff is not available yet"),
     case("checks", promotion({"gates.checks": {}}), "gates.checks is not available yet"),
     case("percent", promotion({"gates.dataDiff": {"maxChangedRowsPercent": 101}}), "less than or equal to 100"),
     case("gate", promotion({"gates.tests": "Maybe"}), "Unsupported value"),

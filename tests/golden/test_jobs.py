@@ -9,7 +9,7 @@ import yaml
 
 from tests.golden.restricted import violations
 from tests.unit.plan.seen_objects import env, gw
-from vulcan_contract.task import Approved, Operation, Promotion, Source, SourceKind, Task, TaskKind
+from vulcan_contract.task import Approved, Diff, Operation, Promotion, Source, SourceKind, Task, TaskKind
 from vulcan_operator.plan import tasks
 from vulcan_operator.plan.actions import Key, Kind
 from vulcan_operator.plan.manifest import JobParts, build_job
@@ -70,6 +70,7 @@ CASES = {
     "promote": job(TaskKind.PROMOTE, approved=APPROVED, promotion=Promotion("staging", "p" * 32), protected=True),
     "rollback": job(TaskKind.ROLLBACK, promotion=Promotion("prod", "q" * 32, catch_up=False, expected="p" * 32)),
     "audit": job(TaskKind.AUDIT),
+    "diff": job(TaskKind.DIFF, diff=Diff("staging", "p" * 32)),
 }
 every_job = pytest.mark.parametrize("name", list(CASES))
 

@@ -30,30 +30,47 @@ class PromotionSide(Model):
 
 
 class DataDiffGate(Model):
-    """Compares data before the swap: SQLMesh's table diff within one system, statistics across systems."""
+    """Compares the data that the target would show with what it shows now, before anything is changed.
+
+    Within one system: SQLMesh's table diff of each model whose table changes. Across systems: row counts, null rates,
+    distinct values and numeric sums of each model on both sides; no row leaves a warehouse. Models with a time column are
+    compared up to the end that both sides are computed to, others as a whole.
+    """
 
     mode: Gate = Field(
         "Required",
-        description="Required: a difference above the limits ends the promotion. Optional: it is shown only. Skip: "
-        "not run.",
+        description="Required: a difference above the limits ends the promotion, and a model that could not be compared "
+        "asks a human. Optional: both are shown only. Skip: not run.",
     )
     models: Literal["NotDirectlyModified", "All"] = Field(
         "NotDirectlyModified",
         description="Which models: those whose own code did not change (their data should not, either), or All.",
     )
     expected_changes: list[ModelName] = Field(
-        default=[], max_length=256, description="Models whose data is meant to change; their limits do not hold."
+        default=[],
+        max_length=256,
+        description="Models whose data is meant to change, as schema.name: compared and shown, but not judged.",
     )
     max_changed_rows_percent: float = Field(
-        1.0, ge=0, le=100, description="Largest share of rows that may differ, in percent of the joined rows."
+        1.0,
+        ge=0,
+        le=100,
+        description="Largest share of a model's rows that may differ, in percent of the rows that its grain joins. Rows "
+        "that went while others came count as different rows; what came or went in excess of that is a change of the "
+        "number of rows. Across systems: largest change of a column's null rate (in percentage points), of its distinct "
+        "values and of its sum (in percent, as far as the change of the number of rows does not explain it).",
     )
     max_row_count_change_percent: float = Field(
-        5.0, ge=0, le=1000, description="Largest change of a model's number of rows, in percent."
+        5.0,
+        ge=0,
+        le=1000,
+        description="Largest change of a model's number of rows, in percent of what the target has. Rows where there "
+        "were none are above any limit.",
     )
     on_missing_grain: Literal["RowCounts", "Skip", "Fail"] = Field(
         "RowCounts",
-        description="For models without a grain, whose rows cannot be joined. RowCounts: compare counts. Skip: compare "
-        "nothing. Fail: end the promotion.",
+        description="Within one system, for models without a grain that is unique and never null, whose rows cannot be "
+        "joined. RowCounts: compare the number of rows only. Skip: compare nothing. Fail: end the promotion.",
     )
 
 
@@ -86,14 +103,12 @@ class GatesSpec(Model):
         description="Audits of the source's models. Required, Optional (shown only) or Skip.",
     )
     data_diff: DataDiffGate | None = Field(
-        None,
-        description="Comparison of data between source and target. Not available yet: leave it out.",
-        # A gate that is accepted and does not hold is worse than none.
-        json_schema_extra=schema(cel("false", "gates.dataDiff is not available yet: leave it out")),
+        None, description="Comparison of what the target would show with what it shows now. Unset: none."
     )
     checks: PromotionChecks | None = Field(
         None,
         description="Data quality checks. Not available yet: leave it out.",
+        # A gate that is accepted and does not hold is worse than none.
         json_schema_extra=schema(cel("false", "gates.checks is not available yet: leave it out; audits are a gate")),
     )
     soak: SoakGate | None = Field(

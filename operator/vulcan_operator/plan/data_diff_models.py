@@ -1,0 +1,185 @@
+"""One model of a data diff against the gate's limits. Pure; used by `data_diff` only, which makes one verdict of them all.
+
+Words are percentages and names: a sum, a value or a number of rows never leaves this module.
+"""
+
+import enum
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from decimal import Decimal, DecimalException
+
+from vulcan_contract.diff_report import ColumnStatistics, ModelDiff, ModelStatistics
+from vulcan_operator.api.promotion import DataDiffGate
+
+_NOISE = 1e-9  # percent; engines add floats up in orders of their own
+_LONGEST_NAME = 200
+
+
+class Say(enum.Enum):
+    """What is to be made of one model."""
+
+    EQUAL = "equal"
+    WITHIN = "within the limits"
+    ABOVE = "above a limit"
+    OPEN = "not comparable"
+    EXPECTED = "meant to change"
+    SKIPPED = "not looked at"
+
+
+@dataclass(frozen=True)
+class Looked:
+    """One model. `weight` orders the worst first: the largest difference by its limit."""
+
+    name: str
+    say: Say
+    words: str = ""
+    weight: float = 0.0
+    by_counts: bool = False
+
+
+@dataclass(frozen=True)
+class _Difference:
+    words: str
+    percent: float
+    limit: float
+
+    @property
+    def weight(self) -> float:
+        if self.percent == 0:
+            return 0.0
+        return self.percent / self.limit if self.limit else math.inf
+
+
+def percent(value: float) -> str:
+    """For people; infinite: something where there was nothing."""
+    return "∞ %" if math.isinf(value) else f"{value:.4g} %"
+
+
+def rows(gate: DataDiffGate, model: ModelDiff) -> Looked:
+    """Of one system, whose rows were joined or at least counted."""
+    name = _name(model.name)
+    if model.method == "RowCounts" and gate.on_missing_grain != "RowCounts":
+        fails = gate.on_missing_grain == "Fail"
+        found = Looked(name, Say.ABOVE if fails else Say.SKIPPED, model.why[:200], math.inf)
+        return _expected(gate, model.name, found)
+    if model.method not in ("Rows", "RowCounts"):
+        return _expected(gate, model.name, Looked(name, Say.OPEN, model.why[:200] or "nobody knows why"))
+    if not model.equal <= model.joined <= min(model.before, model.after):
+        return Looked(name, Say.OPEN, "its numbers cannot be")
+    differences = [_row_count(gate, model.before, model.after)]
+    if model.method == "Rows":
+        exchanged = min(model.before, model.after) - model.joined  # went, while as many others came
+        changed, of = model.joined - model.equal + exchanged, model.joined + exchanged
+        share = 100 * changed / of if of else 0.0
+        differences.append(_Difference(f"{percent(share)} of the rows differ", share, gate.max_changed_rows_percent))
+    open_ = f"columns that are gone or of another type: {_list(model.columns_lost)}" if model.columns_lost else ""
+    ends = (model.before_end, model.after_end) if not model.end else ("", "")
+    found = replace(_judged(name, differences, open_, ends), by_counts=model.method == "RowCounts")
+    return _expected(gate, model.name, found)
+
+
+def statistics(gate: DataDiffGate, before: ModelStatistics, after: ModelStatistics) -> Looked:
+    """Of two systems."""
+    name = _name(before.name)
+    why = after.why or before.why
+    if why or before.restricted != after.restricted or (before.restricted and before.end != after.end):
+        words = why[:200] or "its two sides are computed up to different times"
+        return _expected(gate, before.name, Looked(name, Say.OPEN, words))
+    try:
+        differences = [_row_count(gate, before.rows, after.rows), *_columns(gate, before, after)]
+    except (ValueError, DecimalException):
+        return Looked(name, Say.OPEN, "its numbers cannot be")
+    lost = [c for c, one in before.columns.items() if not _is_alike(one, after.columns.get(c))]
+    open_ = f"columns that are gone or of another type: {_list(sorted(lost))}" if lost else ""
+    if before.columns_omitted or after.columns_omitted:
+        open_ = open_ or "it has more columns than are counted"
+    ends = (before.end, after.end) if not before.restricted else ("", "")
+    return _expected(gate, before.name, _judged(name, differences, open_, ends))
+
+
+def _judged(name: str, differences: list[_Difference], open_: str, ends: tuple[str, str]) -> Looked:
+    worst = max(differences, key=lambda d: d.weight)
+    above = [d for d in differences if d.percent > d.limit]
+    shown = sorted(above or [d for d in differences if d.percent], key=lambda d: -d.weight)[:3]
+    words = ", ".join(d.words for d in shown)
+    if above:
+        behind = f"; computed up to {ends[0]} and {ends[1]}" if ends[0] != ends[1] else ""
+        return Looked(name, Say.ABOVE, words + behind, worst.weight)
+    if open_:
+        return Looked(name, Say.OPEN, open_, worst.weight)
+    return Looked(name, Say.WITHIN if shown else Say.EQUAL, words, worst.weight)
+
+
+def _expected(gate: DataDiffGate, model: str, found: Looked) -> Looked:
+    """Compared and shown, but not judged."""
+    return replace(found, say=Say.EXPECTED) if model in gate.expected_changes else found
+
+
+def _row_count(gate: DataDiffGate, before: int, after: int) -> _Difference:
+    change = _relative(before, after)
+    words = f"{percent(abs(change))} {'more' if change > 0 else 'fewer'} rows"
+    return _Difference(
+        "rows where there were none" if math.isinf(change) else words, abs(change), gate.max_row_count_change_percent
+    )
+
+
+def _columns(gate: DataDiffGate, before: ModelStatistics, after: ModelStatistics) -> Iterator[_Difference]:
+    rows_change = _relative(before.rows, after.rows)
+
+    def off(what: str, column: str, by: float) -> _Difference:
+        return _Difference(f"{what} of {_name(column)} off by {percent(by)}", by, gate.max_changed_rows_percent)
+
+    for column in sorted(before.columns.keys() & after.columns.keys()):
+        one, other = before.columns[column], after.columns[column]
+        yield off("null rate", column, abs(_share(other.nulls, after.rows) - _share(one.nulls, before.rows)))
+        if one.distinct is not None and other.distinct is not None:
+            change = _relative(one.distinct, other.distinct)
+            yield off("distinct values", column, _unexplained(change, rows_change))
+        if one.sum is not None and other.sum is not None:
+            change = _relative(Decimal(one.sum), Decimal(other.sum))
+            yield off("sum", column, _unexplained(change, rows_change))
+
+
+def _relative(before: int | Decimal, after: int | Decimal) -> float:
+    """In percent of what was before; infinite when that was nothing. NaN is the same as NaN only."""
+    if before == after or (_is_nan(before) and _is_nan(after)):
+        return 0.0
+    if not before or _is_nan(before) or _is_nan(after) or math.isinf(before) or math.isinf(after):
+        return math.inf
+    return float((Decimal(after) - Decimal(before)) / Decimal(before) * 100)
+
+
+def _unexplained(change: float, rows_change: float) -> float:
+    """How far a change goes beyond that of the number of rows, which has a limit of its own."""
+    if math.isinf(rows_change):
+        return 0.0
+    low, high = min(rows_change, 0.0), max(rows_change, 0.0)
+    beyond = max(change - high, low - change, 0.0)
+    return beyond if beyond > _NOISE else 0.0
+
+
+def _share(part: int, whole: int) -> float:
+    if part > whole:
+        raise ValueError("more nulls than rows")
+    return 100 * part / whole if whole else 0.0
+
+
+def _is_nan(value: int | Decimal) -> bool:
+    return isinstance(value, Decimal) and value.is_nan()
+
+
+def _is_alike(one: ColumnStatistics, other: ColumnStatistics | None) -> bool:
+    """Whether two columns of a name have the same statistics; of another type, they have others."""
+    if other is None:
+        return False
+    return (one.distinct is None, one.sum is None) == (other.distinct is None, other.sum is None)
+
+
+def _name(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+
+
+def _list(names: tuple[str, ...] | list[str]) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(map(_name, names[:5])) + more

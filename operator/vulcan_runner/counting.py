@@ -1,0 +1,93 @@
+"""An environment's data as statistics, so that an operator can compare two systems no row may pass between: per model and
+column rows, nulls, distinct values and sums, in one query a model.
+
+Called by `tasks`. Never a row, a smallest or largest value, or a sample.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from sqlglot import exp
+from sqlmesh.core.snapshot.definition import Snapshot
+
+from vulcan_contract.diff_report import MAX_COLUMNS, MAX_MODELS, ColumnStatistics, DiffReport, ModelStatistics
+from vulcan_contract.task import Diff, Task
+from vulcan_runner import diffing, failures, sides
+from vulcan_runner.engine import Engine
+from vulcan_runner.lines import Lines
+from vulcan_runner.stop import Stop
+
+_Type = exp.DataType
+_COUNTABLE = {
+    *_Type.INTEGER_TYPES, *_Type.REAL_TYPES, *_Type.TEXT_TYPES, *_Type.TEMPORAL_TYPES, _Type.Type.BOOLEAN, _Type.Type.UUID,
+}  # fmt: skip
+"""Types whose values can be told apart on any engine (PostgreSQL's json cannot)."""
+
+
+def count(task: Task, wanted: Diff, engine: Engine, stop: Stop, lines: Lines) -> DiffReport:
+    """Of `task.environment` as it is now."""
+    side = sides.of_environment(engine, task.environment)
+    names = sorted(side.with_data(), key=engine.display)
+    report = DiffReport(True, task.environment, side.plan_id)
+
+    def one(name: str) -> ModelStatistics:
+        shown, end = engine.display(name), side.end(name)
+        asked = sides.milliseconds(wanted.ends[shown]) if shown in wanted.ends else None
+        snapshot = side.snapshots[name]
+        found = ModelStatistics(shown, code=snapshot.fingerprint.data_hash, end=sides.text(end))
+        if end is None:
+            return replace(found, why="nothing of it is computed")
+        try:
+            return _counted(found, snapshot, sides.adapter(engine, snapshot), side.table(name), min(end, asked or end))
+        except Exception as error:  # noqa: BLE001  drivers have no common type
+            return replace(found, why=failures.of_one(error))
+
+    lines.say(f"{len(names)} models to count", of=len(names))
+    counted = tuple(diffing.each(names, one, engine, stop, lines))
+    return diffing.fitted(replace(report, counted=counted), [engine.display(n) for n in names[MAX_MODELS:]])
+
+
+def _counted(found: ModelStatistics, snapshot: Snapshot, adapter: Any, table: exp.Table, end: int) -> ModelStatistics:
+    types = adapter.columns(table)
+    columns = sorted(types)[:MAX_COLUMNS]
+    query = exp.select(exp.func("COUNT", exp.Star())).from_(table)
+    if snapshot.model.time_column is not None:
+        query = query.where(sides.before(snapshot, end, types))
+        found = replace(found, end=sides.text(end), restricted=True)
+    for column in columns:
+        query = query.select(*_aggregates(column, types[column]))
+    values = iter(adapter.fetchone(query, quote_identifiers=True))
+    rows = int(next(values))
+    counted = {column: _column(rows, types[column], values) for column in columns}
+    return replace(found, rows=rows, columns=counted, columns_omitted=len(types) - len(columns))
+
+
+def _aggregates(column: str, kind: exp.DataType) -> list[exp.Expr]:
+    """In the order in which `_column` reads them."""
+    value = exp.column(column, quoted=True)
+    found: list[exp.Expr] = [exp.func("COUNT", value)]
+    if _is_countable(kind):
+        found.append(exp.Count(this=exp.Distinct(expressions=[value.copy()])))
+    if _is_number(kind):
+        # A float is summed as a double: single precision would depend on the order of the rows.
+        summed = exp.cast(value.copy(), "DOUBLE") if kind.is_type(*_Type.FLOAT_TYPES) else value.copy()
+        found.append(exp.func("SUM", summed))
+    return found
+
+
+def _column(rows: int, kind: exp.DataType, values: Any) -> ColumnStatistics:
+    found = ColumnStatistics(nulls=rows - int(next(values)))
+    if _is_countable(kind):
+        found = replace(found, distinct=int(next(values)))
+    if _is_number(kind):
+        summed = next(values)
+        found = replace(found, sum="0" if summed is None else str(summed))
+    return found
+
+
+def _is_countable(kind: exp.DataType) -> bool:
+    return bool(kind.is_type(*_COUNTABLE))
+
+
+def _is_number(kind: exp.DataType) -> bool:
+    return bool(kind.is_type(*_Type.INTEGER_TYPES, *_Type.REAL_TYPES))

@@ -1,0 +1,83 @@
+"""An environment's models as a diff sees them: which table each has, and how far it is computed.
+
+Called by `diffing` (two sides in one system) and `counting` (one side of two systems). Reads the state, no data.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlglot import exp
+from sqlmesh.core.snapshot.definition import DeployabilityIndex, Snapshot
+from sqlmesh.utils.date import to_datetime, to_timestamp
+
+from vulcan_runner import engine as engines
+from vulcan_runner.engine import Engine
+
+
+@dataclass(frozen=True)
+class Side:
+    """Snapshots by name; empty for an environment that is not in the state. `plan_id`: the plan they are of."""
+
+    plan_id: str
+    snapshots: dict[str, Snapshot]
+    index: DeployabilityIndex
+
+    def with_data(self) -> set[str]:
+        """Names of the models that have a table or a view of their own."""
+        return {name for name, s in self.snapshots.items() if s.is_model and not s.is_symbolic}
+
+    def table(self, name: str) -> exp.Table:
+        """Where its rows are."""
+        snapshot = self.snapshots[name]
+        return exp.to_table(snapshot.table_name(is_deployable=self.index.is_deployable(snapshot)))
+
+    def place(self, name: str) -> tuple[exp.Table, str | None]:
+        """Its table and what is in it; where prod has one table for all versions, the first alone would not tell."""
+        return self.table(name), self.snapshots[name].version
+
+    def end(self, name: str) -> int | None:
+        """Milliseconds up to which it is computed; None: nothing is."""
+        snapshot = self.snapshots[name]
+        done = snapshot.intervals if self.index.is_deployable(snapshot) else snapshot.dev_intervals
+        return int(done[-1][1]) if done else None
+
+    def time_column(self, name: str) -> str | None:
+        """The column by which its rows can be restricted to an interval."""
+        found = self.snapshots[name].model.time_column
+        return str(found.column.name) if found is not None else None
+
+
+def of_environment(engine: Engine, environment: str) -> Side:
+    """As it is now."""
+    record = engine.environment(environment)
+    if record is None:
+        return of_snapshots(environment, "", {})
+    return of_snapshots(environment, record.plan_id, engine.snapshots(record))
+
+
+def of_snapshots(environment: str, plan_id: str, snapshots: dict[str, Snapshot]) -> Side:
+    """As they are, or would be, in an environment."""
+    return Side(plan_id, snapshots, engines.deployability(environment, snapshots))
+
+
+def adapter(engine: Engine, snapshot: Snapshot) -> Any:
+    """Of the warehouse that the model is in."""
+    return engine.context.snapshot_evaluator.get_adapter(snapshot.model_gateway)
+
+
+def before(snapshot: Snapshot, end: int, columns: dict[str, exp.DataType]) -> exp.Expr:
+    """The condition that keeps the rows before a moment; only for models with a time column."""
+    column = snapshot.model.time_column
+    assert column is not None
+    moment = snapshot.model.convert_to_time_column(to_datetime(end), columns)
+    return exp.column(column.column.name, quoted=True) < moment
+
+
+def text(end: int | None) -> str:
+    """RFC 3339, empty for never."""
+    return "" if end is None else str(to_datetime(end).isoformat().replace("+00:00", "Z"))
+
+
+def milliseconds(moment: str) -> int:
+    """Inverse of `text`."""
+    return int(to_timestamp(moment))
