@@ -25,6 +25,7 @@ class TaskKind(enum.StrEnum):
     PROMOTE = "promote"
     ROLLBACK = "rollback"
     AUDIT = "audit"
+    CHECKS = "checks"
     INVALIDATE = "invalidate"
 
     @property
@@ -199,6 +200,13 @@ class Promotion:
 
 
 @dataclass(frozen=True)
+class Checks:
+    """SodaCL files, which reach the pod as `$VULCAN_CHECKS`; `digest` is what the runner must find there."""
+
+    digest: str
+
+
+@dataclass(frozen=True)
 class Task:
     """What one Job does. `nonce` frames the report on stdout, because project code can print there, too."""
 
@@ -213,6 +221,7 @@ class Task:
     operations: tuple[Operation, ...] = ()
     approved: Approved | None = None
     promotion: Promotion | None = None
+    checks: Checks | None = None
     expires: bool = False  # SQLMesh's own environment TTL applies (deletionPolicy Expire)
     audits: bool = True  # audit the environment after an apply
     image: str = ""  # runner image; part of the plan's target digest

@@ -208,6 +208,10 @@ class Cache:
         """All that can be read."""
         return [e for e in self.environments.values() if isinstance(e, VulcanEnvironment)]
 
+    def all_promotions(self) -> list[VulcanPromotion]:
+        """All that can be read."""
+        return [p for p in self.promotions.values() if isinstance(p, VulcanPromotion)]
+
     def promotions_to(self, target: Place) -> list[VulcanPromotion]:
         """All to an environment that can be read."""
         return [p for p in self.promotions.by(target) if isinstance(p, VulcanPromotion)]

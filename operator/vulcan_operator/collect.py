@@ -90,8 +90,9 @@ class Collector:
         await self._clear_copies()
 
     async def _find_copies(self) -> None:
-        """Copies whose environment is not there any more, in the namespaces of all gateways."""
+        """Copies whose owner is not there any more, in the namespaces of all gateways."""
         known = {environment.metadata.uid for environment in self._cache.all_environments()}
+        known |= {promotion.metadata.uid for promotion in self._cache.all_promotions()}
         ours = f"{names.MANAGED}=true,{names.INSTALL}={self._install}"
         for namespace in sorted({gateway.metadata.namespace for gateway in self._cache.all_gateways()}):
             with contextlib.suppress(errors.KubeError, errors.NotLeader):

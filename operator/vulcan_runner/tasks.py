@@ -17,6 +17,7 @@ from vulcan_contract.result import PlanSummary, Result, Work
 from vulcan_contract.task import Approved, Task, TaskKind
 from vulcan_runner import (
     applying,
+    checking,
     failures,
     guard,
     history,
@@ -73,6 +74,8 @@ def run(shell: Shell) -> Result:
             return _run(shell)
         case TaskKind.AUDIT:
             return _audit(shell)
+        case TaskKind.CHECKS:
+            return _checks(shell)
         case TaskKind.INVALIDATE:
             return _invalidate(shell)
         case _:
@@ -198,6 +201,17 @@ def _audit(shell: Shell) -> Result:
         message = f"{len(failed)} of {run} audits fail; {failed[0].model}: {failed[0].message}"
         raise Problem(Reason.AUDIT_FAILED, message, failures=failed, work=work)
     return Result(task.kind, Reason.SUCCEEDED, f"{run} audits, {warned} warnings.", work=work)
+
+
+def _checks(shell: Shell) -> Result:
+    """Soda's, on the environment's views. The state is let go before: Soda may need the same file."""
+    task = shell.task
+    with _state(shell) as (_, state):
+        _verify(shell, state)
+        environment = state.environment(task.environment)
+        if environment is None:
+            raise Problem(Reason.ENVIRONMENT_NOT_FOUND, f"The environment {task.environment} is not in the state.")
+    return checking.check(task, shell.pod, checking.Place.of(environment), shell.lines)
 
 
 def _run(shell: Shell) -> Result:

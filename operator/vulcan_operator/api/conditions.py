@@ -64,6 +64,7 @@ class Why(enum.StrEnum):
     RESOLVING = "Resolving"
     PLANNING = "Planning"
     APPLYING = "Applying"
+    CHECKING = "Checking"
     PROBING = "Probing"
     INVALIDATING = "Invalidating"
     WAITING_FOR_WRITER = "WaitingForWriter"
@@ -134,7 +135,9 @@ REASONS: dict[str, About] = {
         "runner.image is not in the gateway's allowedImages.", "Use an allowed image or extend allowedImages."
     ),
     Why.NO_IMAGE: About("No runner image is configured.", "Set runner.image on the gateway."),
-    Why.CONFIG_MAP_MISSING: About("The project's ConfigMap does not exist.", "Create it; it goes on by itself."),
+    Why.CONFIG_MAP_MISSING: About(
+        "A ConfigMap that the spec names does not exist.", "Create it; it goes on by itself."
+    ),
     Why.INVALID: About("The object does not have the shape of its kind.", "Apply the current CRDs, correct the spec."),
     Why.NO_REVISION: About("No VulcanPromotion has given it a revision yet.", "Create a VulcanPromotion to it."),
     Why.AWAITING: About("The plan waits for approval.", "Run the command in the message."),
@@ -150,6 +153,7 @@ REASONS: dict[str, About] = {
     Why.RESOLVING: About("The ref is being resolved to a commit.", "Wait."),
     Why.PLANNING: About("The plan is being built.", "Wait."),
     Why.APPLYING: About("The plan is being applied.", "Wait."),
+    Why.CHECKING: About("Soda checks what was applied.", "Wait."),
     Why.PROBING: About("The connections are being tested.", "Wait."),
     Why.INVALIDATING: About("The environment is being removed from SQLMesh.", "Wait."),
     Why.WAITING_FOR_WRITER: About("Another Job writes on this gateway.", "Wait; see the gateway's activeWriter."),

@@ -142,6 +142,7 @@ class Need(enum.StrEnum):
 
     SLOT = "slot"  # holder of the writer Lease and whether it still lives
     CONFIG_MAP = "configMap"  # the project's ConfigMap
+    CHECKS = "checks"  # the ConfigMap with SodaCL files
     REPORT = "report"  # the finished plan Job's report, from its pod's log
     KEPT = "kept"  # whether the pending plan's report is still there for people to look at
     NAMESPACE = "namespace"  # labels of the environment's namespace

@@ -138,7 +138,7 @@ class Sibling:
 
 @dataclass(frozen=True)
 class ConfigMapSeen:
-    """A project ConfigMap; `files` is None when it does not exist, or lacks keys that `items` name."""
+    """A ConfigMap that people write; `files` is None when it does not exist, or lacks keys that `items` name."""
 
     files: Mapping[str, bytes] | None
     missing_keys: tuple[str, ...] = ()
@@ -181,6 +181,7 @@ class EnvironmentSeen:
     waiters: tuple[Waiter, ...] = ()  # others only
     namespace_labels: Mapping[str, str] | None = None
     config_map: ConfigMapSeen | None = None
+    checks: ConfigMapSeen | None = None  # None: not read (Need.CHECKS)
     report: ReportSeen | None = None
     report_kept: bool | None = None  # None: not read (Need.KEPT)
     promotions: tuple[VulcanPromotion, ...] = ()  # all to it
@@ -206,6 +207,7 @@ class PromotionSeen:
     slot: SlotSeen | None = None
     waiters: tuple[Waiter, ...] = ()  # others only
     namespace_labels: Mapping[str, str] | None = None  # of the promotion's namespace
+    checks: ConfigMapSeen | None = None  # None: not read (Need.CHECKS)
     report: ReportSeen | None = None
     report_kept: bool | None = None
     approvals_guarded: bool | None = None
