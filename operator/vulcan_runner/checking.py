@@ -27,7 +27,7 @@ from vulcan_runner.secrets import Secrets, cut, without_data
 
 _PROGRAM = Path(__file__).with_name("soda_scan.py")
 _FILES = (".yml", ".yaml")
-_PASSED = ("PGSSLROOTCERT", "SSL_CERT_FILE", "PATH", "LANG", "TZ")
+_PASSED = ("PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY", "SSL_CERT_FILE", "PATH", "LANG", "TZ")
 _ENGINES = ("postgres", "duckdb")
 
 

@@ -41,7 +41,7 @@ def _scan(what: dict[str, Any]) -> dict[str, Any]:
 
     class Nowhere(Sampler):  # type: ignore[misc]  # Soda has no types
         def store_sample(self, sample_context: Any) -> None:
-            """No row leaves the warehouse."""
+            """Rows that a check has found are kept nowhere."""
 
     if soda_telemetry.soda_config.send_anonymous_usage_stats:
         raise RuntimeError("Soda's usage statistics are not off")
