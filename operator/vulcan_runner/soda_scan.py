@@ -46,6 +46,9 @@ def _scan(what: dict[str, Any]) -> dict[str, Any]:
     if soda_telemetry.soda_config.send_anonymous_usage_stats:
         raise RuntimeError("Soda's usage statistics are not off")
     _name_only_what_was_given()
+    unknown = [error for name, text in what["files"].items() for error in _unknown(name, text, what["variables"])]
+    if unknown:  # Soda's own words for it are about something else
+        return {"checks": [], "errors": unknown}
     scan = Scan()
     scan.sampler = Nowhere()
     scan.set_data_source_name(_SOURCE)
@@ -75,6 +78,18 @@ def _name_only_what_was_given() -> None:
 
     Jinja.environment.context_class = Context
     Jinja.environment.undefined = StrictUndefined
+
+
+def _unknown(name: str, text: str, variables: dict[str, str]) -> list[str]:
+    from jinja2 import TemplateSyntaxError, meta
+    from soda.common.jinja import Jinja
+
+    try:
+        named = meta.find_undeclared_variables(Jinja.environment.parse(text))
+    except TemplateSyntaxError:
+        return []  # Soda reads it piece by piece, and tells which is wrong
+    unknown = sorted(named - set(variables) - {"NOW"})
+    return [f"{name}: there is no variable {v}, but {', '.join(sorted(variables))}" for v in unknown]
 
 
 def _connected(scan: Any) -> bool:

@@ -112,7 +112,7 @@ def test_a_suffix_of_tables(local: System) -> None:
     [
         ("checks for t.days:\n  - row_count > 0\n  - [\n", "yaml"),
         ("checks for t.days:\n  - what is this\n", "what is this"),
-        ("checks for t.days:\n  - row_count > 0\nchecks for t${no_such}.days:\n  - row_count > 0\n", ""),
+        ("checks for t.days:\n  - row_count > 0\nchecks for t${no_such}.days:\n  - row_count > 0\n", "no_such"),
         ("checks for t.days:\n  - missing_count(nothing) = 0\n", "nothing"),
         ("checks for t.days:\n  - change for row_count < 5\n", "cloud"),
         ("# none\n", "no check"),
