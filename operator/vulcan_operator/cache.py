@@ -15,7 +15,7 @@ from vulcan_operator.api.gateway import VulcanGateway
 from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.kube.views import MODELS, Unparsable
 from vulcan_operator.plan.actions import Key, Kind
-from vulcan_operator.plan.seen import JobSeen, PodSeen, Sibling, Waiter
+from vulcan_operator.plan.seen import JobSeen, PodSeen, Sibling, TaskSeen, Waiter
 
 T = TypeVar("T")
 Place = tuple[str, str]  # namespace, name
@@ -129,6 +129,7 @@ class Crowd:
     def __init__(self) -> None:
         self._records: dict[Place, Sibling] = {}
         self._waiting: dict[Key, Waiter] = {}
+        self._hands: dict[Key, tuple[TaskSeen, ...]] = {}  # what promotions have in hand here
         self._all: tuple[Sibling, ...] | None = None
         self._positions: dict[Place, int] = {}
         self._line: tuple[Waiter, ...] | None = None
@@ -150,6 +151,28 @@ class Crowd:
         else:
             self._waiting[key] = waiter
         self._line = None
+
+    def holds(self, key: Key, tasks: tuple[TaskSeen, ...]) -> None:
+        """What a promotion has in hand here."""
+        if tasks:
+            self._hands[key] = tasks
+        else:
+            self._hands.pop(key, None)
+
+    def intends(self, job: str) -> bool:
+        """Whether a status of an environment or promotion names this Job as a task in hand."""
+        if any(record.task_job == job for record in self.all()):
+            return True
+        return any(task.job == job for tasks in self._hands.values() for task in tasks)
+
+    def tasks(self) -> tuple[TaskSeen, ...]:
+        """What environments and promotions have in hand here."""
+        own = (
+            TaskSeen(s.key, s.uid, s.task_kind, s.task_job, s.task_state, s.task_priority, s.task_since)
+            for s in self.all()
+            if s.task_job and s.task_since is not None
+        )
+        return (*own, *(task for tasks in self._hands.values() for task in tasks))
 
     def all(self) -> tuple[Sibling, ...]:
         """All environments."""
@@ -208,10 +231,6 @@ class Cache:
         """All that can be read."""
         return [e for e in self.environments.values() if isinstance(e, VulcanEnvironment)]
 
-    def all_promotions(self) -> list[VulcanPromotion]:
-        """All that can be read."""
-        return [p for p in self.promotions.values() if isinstance(p, VulcanPromotion)]
-
     def promotions_to(self, target: Place) -> list[VulcanPromotion]:
         """All to an environment that can be read."""
         return [p for p in self.promotions.by(target) if isinstance(p, VulcanPromotion)]
@@ -231,11 +250,7 @@ class Cache:
             return True
         if isinstance(found, Unparsable) and (found.status.get("task") or {}).get("job") == job:
             return True
-        if any(record.task_job == job for record in self.crowd(gateway).all()):
-            return True
-        places = [(record.key.namespace, record.key.name) for record in self.crowd(gateway).all()]
-        hands = (p.status.task for place in places for p in self.promotions_to(place))
-        return any(task is not None and task.job == job for task in hands)
+        return self.crowd(gateway).intends(job)
 
 
 def key_of(found: VulcanGateway | VulcanEnvironment | VulcanPromotion) -> Key:
@@ -289,7 +304,7 @@ def sibling_of(environment: VulcanEnvironment) -> Sibling:
     )  # fmt: skip
 
 
-def waiter_of(found: VulcanGateway | VulcanEnvironment | VulcanPromotion) -> Waiter | None:
+def waiter_of(found: VulcanGateway | VulcanEnvironment) -> Waiter | None:
     """Its place in the line for the writer slot."""
     task = found.status.task
     if task is None or task.state != "Waiting":
@@ -297,3 +312,23 @@ def waiter_of(found: VulcanGateway | VulcanEnvironment | VulcanPromotion) -> Wai
     if found.metadata.deletion_timestamp is not None and task.kind != TaskKind.INVALIDATE:
         return None
     return Waiter(key_of(found), task.priority, task.since)
+
+
+def hands_of(promotion: Promotion | None) -> dict[Place, tuple[TaskSeen, ...]]:
+    """Its tasks in hand, by the gateway that they run on."""
+    if not isinstance(promotion, VulcanPromotion):
+        return {}
+    found: dict[Place, tuple[TaskSeen, ...]] = {}
+    for t in promotion.status.tasks:
+        namespace, _, name = t.gateway.partition("/")
+        seen = TaskSeen(key_of(promotion), promotion.metadata.uid, t.kind, t.job, t.state, t.priority, t.since)
+        found[namespace, name] = (*found.get((namespace, name), ()), seen)
+    return found
+
+
+def waits_of(promotion: Promotion | None, tasks: tuple[TaskSeen, ...]) -> Waiter | None:
+    """A promotion's place in the line of one gateway."""
+    waiting = next((task for task in tasks if task.state == "Waiting"), None)
+    if promotion is None or waiting is None or promotion.metadata.deletion_timestamp is not None:
+        return None
+    return Waiter(waiting.key, waiting.priority, waiting.since)

@@ -91,8 +91,7 @@ class Collector:
 
     async def _find_copies(self) -> None:
         """Copies whose owner is not there any more, in the namespaces of all gateways."""
-        known = {environment.metadata.uid for environment in self._cache.all_environments()}
-        known |= {promotion.metadata.uid for promotion in self._cache.all_promotions()}
+        known = {found.metadata.uid for key in self._cache.all_keys() if (found := self._cache.custom(key)) is not None}
         ours = f"{names.MANAGED}=true,{names.INSTALL}={self._install}"
         for namespace in sorted({gateway.metadata.namespace for gateway in self._cache.all_gateways()}):
             with contextlib.suppress(errors.KubeError, errors.NotLeader):

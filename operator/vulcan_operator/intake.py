@@ -20,10 +20,12 @@ from vulcan_operator.cache import (
     Promotion,
     Store,
     gateway_of,
+    hands_of,
     sibling_of,
     source_of,
     target_of,
     waiter_of,
+    waits_of,
 )
 from vulcan_operator.kube import resources, views
 from vulcan_operator.kube.resources import Raw, Resource
@@ -177,6 +179,14 @@ class Intake:
         if _face(before) != _face(after):
             for environment in self.cache.environments.by(place):
                 self.wake(_environment_key(environment))
+            for promotion in self.cache.promotions.values():
+                if place in map(self._home, (source_of(promotion), target_of(promotion))):
+                    self.wake(_promotion_key(promotion))
+
+    def _home(self, environment: Place) -> Place | None:
+        """The gateway of an environment."""
+        found = self.cache.environments.get(environment)
+        return gateway_of(found) if found is not None else None
 
     def _environment(self, place: Place, before: Environment | None, after: Environment | None) -> None:
         key = Key(Kind.ENVIRONMENT, *place)
@@ -191,11 +201,6 @@ class Intake:
             crowd.waits(key, waiter_of(here) if isinstance(here, VulcanEnvironment) else None)
             if was != is_:
                 self._tell_gateway(gateway, key, was, is_)
-        for promotion in self.cache.promotions.by(place):  # who waits for its gateway waits with it, or not at all
-            line = waiter_of(promotion) if isinstance(promotion, VulcanPromotion) else None
-            for gateway in {gateway_of(e) for e in (before, after) if e is not None}:
-                there = after is not None and gateway_of(after) == gateway
-                self.cache.crowd(gateway).waits(_promotion_key(promotion), line if there else None)
         if _promotable(before) != _promotable(after):
             for promotion in self.cache.promotions.values():
                 if place in (source_of(promotion), target_of(promotion)):
@@ -205,17 +210,20 @@ class Intake:
         """It is looked at, and when it ends (or waits) its target and who queues behind it, too."""
         key = Key(Kind.PROMOTION, *place)
         self.wake(key)
-        line = waiter_of(after) if isinstance(after, VulcanPromotion) else None
+        was, is_ = hands_of(before), hands_of(after)
+        for gateway in {*was, *is_}:
+            here, crowd = is_.get(gateway, ()), self.cache.crowd(gateway)
+            crowd.waits(key, waits_of(after, here))
+            crowd.holds(key, here)
+            if was.get(gateway, ()) != here:
+                self.wake(Key(Kind.GATEWAY, *gateway))
+            if {task.job for task in was.get(gateway, ())} - {task.job for task in here}:
+                self.wake_first_waiter(gateway, key)
         for target in {target_of(p) for p in (before, after) if p is not None}:
-            environment = self.cache.environments.get(target)
-            if environment is not None:
-                self.cache.crowd(gateway_of(environment)).waits(key, line)
             if _ending(before) != _ending(after):
                 self.wake(Key(Kind.ENVIRONMENT, *target))
                 for other in self.cache.promotions.by(target):
                     self.wake(_promotion_key(other))
-            if environment is not None and _hand(before) and _hand(before) != _hand(after):
-                self.wake_first_waiter(gateway_of(environment), key)
 
     def _tell_gateway(self, gateway: Place, key: Key, was: Sibling | None, is_: Sibling | None) -> None:
         """The gateway looks at all of it; other environments at who has their name, and whether prod is there."""
@@ -249,12 +257,10 @@ def _ending(promotion: Promotion | None) -> object:
     if not isinstance(promotion, VulcanPromotion):
         return None
     status = promotion.status
-    return (promotion.metadata.uid, status.outcome, status.applied_plan_id, status.finished_at)
-
-
-def _hand(promotion: Promotion | None) -> str:
-    task = promotion.status.task if isinstance(promotion, VulcanPromotion) else None
-    return task.job if task is not None else ""
+    ready = next((c.reason for c in status.conditions if c.type == "Ready"), "")
+    queued = ready == "Queued"  # one that is let in may take the place of older ones
+    began = status.started_at is not None
+    return (promotion.metadata.uid, status.outcome, status.applied_plan_id, status.superseded_by, queued, began)
 
 
 def _promotable(environment: Environment | None) -> object:

@@ -173,8 +173,10 @@ def in_hand(thing: Thing, task: str, state: str = "Running", seconds: float = 12
     """The name of the Job of a task that is in hand; without `state` in any, also as one that waits for its turn."""
 
     def look() -> str | None:
-        hand = thing.status().get("task") or {}
-        return hand["job"] if hand.get("kind") == task and state in ("", hand.get("state")) else None
+        status = thing.status()
+        hands = [status.get("task"), *(step.get("task") for step in status.get("steps", ()))]
+        found = (h["job"] for h in hands if h and h["kind"] == task and state in ("", h["state"]))
+        return next(found, None)
 
     found = thing.stage.wait_for(look, lambda: f"{thing}: {task} {state}; {thing.tell()}", seconds)
     return str(found)

@@ -185,11 +185,12 @@ class System:
         self, name: str = "prod", project: Files | Raw | Repository | None = None, *, approval: str = "Never",
         user: str = "admin", **spec: Any,
     ) -> Thing:  # fmt: skip
-        """Apply an environment. A project given as files goes into a ConfigMap."""
+        """Apply an environment. A project given as files goes into a ConfigMap; promotions give a revision without."""
         usual: Raw = {
             "gatewayRef": {"name": "system"}, "plan": {"approval": {"mode": approval}}, "retry": FAST_RETRY,
-            "project": self.source(project if project is not None else {}, f"project-{name}"),
         }  # fmt: skip
+        if spec.get("revisionFrom") != "Promotion":
+            usual["project"] = self.source(project if project is not None else {}, f"project-{name}")
         self._apply(ENVIRONMENTS, name, merged(usual, spec), user)
         return Thing(self, ENVIRONMENTS, name)
 

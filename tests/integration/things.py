@@ -161,9 +161,9 @@ class Thing:
         mine = [e for e in found["items"] if e["regarding"].get("name") == self.name]
         return [e for e in mine if e["regarding"]["kind"] == KINDS[self.plural]]
 
-    def jobs(self, *tasks: str) -> list[Raw]:
-        """Its Jobs, the oldest first; only of these tasks."""
-        found = self.stage.api.get(f"/apis/batch/v1/namespaces/{self.system.namespace}/jobs") or {}
+    def jobs(self, *tasks: str, namespace: str = "") -> list[Raw]:
+        """Its Jobs, the oldest first; only of these tasks. A promotion's may be in another namespace, too."""
+        found = self.stage.api.get(f"/apis/batch/v1/namespaces/{namespace or self.system.namespace}/jobs") or {}
         mine = [j for j in found["items"] if _label(j, "owner-name") == self.name]
         mine = [j for j in mine if _label(j, "owner-kind") == KINDS[self.plural]]
         mine = [j for j in mine if not tasks or _label(j, "task") in tasks]

@@ -42,7 +42,7 @@ def begun(**spec: Any) -> SqlMesh:
 def test_what_was_applied_is_checked_once_and_then_it_runs() -> None:
     sqlmesh = begun()
     assert sqlmesh.world.says("venv/prod", "Ready", "Applied") == {
-        "Ready": "Unknown/Checking",
+        "Ready": "Unknown/CheckingData",
         "Applied": "True/UpToDate",
     }
     sqlmesh.work()

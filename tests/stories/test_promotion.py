@@ -16,8 +16,9 @@ from vulcan_operator.plan.seen import JobState
 
 HOUR = dt.timedelta(hours=1)
 STEPS = {
-    "Resolve": "Succeeded", "Plan": "Succeeded", "Tests": "Skipped", "Diff": "Skipped", "Checks": "Succeeded",
-    "Soak": "Skipped", "Approval": "Succeeded", "CatchUp": "Skipped", "Apply": "Succeeded", "Verify": "Succeeded",
+    "Resolve": "Succeeded", "Plan": "Succeeded", "Tests": "Skipped", "Audits": "Succeeded", "Diff": "Skipped",
+    "Checks": "Skipped", "Soak": "Skipped", "Approval": "Succeeded", "CatchUp": "Skipped", "Apply": "Succeeded",
+    "Verify": "Succeeded",
 }  # fmt: skip
 
 
@@ -171,7 +172,7 @@ def test_failed_audits_of_the_source_stop_it_and_optional_ones_do_not() -> None:
     sqlmesh = managed()
     sqlmesh.fails["audit"] = [builders.failed("audit", Reason.AUDIT_FAILED)]
     promote(sqlmesh)
-    assert (outcome(sqlmesh), steps(sqlmesh)["Checks"]) == ("Failed", "Failed")
+    assert (outcome(sqlmesh), steps(sqlmesh)["Audits"]) == ("Failed", "Failed")
     assert sqlmesh.world.says("vpromo/to-prod", "Ready") == {"Ready": "False/PromotionFailed"}
     sqlmesh.fails["audit"] = [builders.failed("audit", Reason.AUDIT_FAILED)]
     promote(sqlmesh, "second", gates={"audits": "Optional"})

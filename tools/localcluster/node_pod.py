@@ -16,7 +16,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tools.localcluster import images, node_api, node_attempt, node_env, node_publish, node_volumes, processes
+from tools.localcluster import (
+    images,
+    networks,
+    node_api,
+    node_attempt,
+    node_env,
+    node_publish,
+    node_volumes,
+    processes,
+)
 from tools.localcluster.node_status import ContainerState, lost, pod_status, waiting
 
 Object = dict[str, Any]
@@ -216,6 +225,8 @@ class PodWorker:
         }
         full["PATH"] = f"{image.bin}:{full.get('PATH', _SYSTEM_PATH)}"
         argv = [rewrite(part) for part in node_env.command_line(item.spec, image.entrypoint, image.cmd, full)]
+        network = self.pod["metadata"].get("annotations", {}).get(networks.ANNOTATION)
+        argv = [*networks.inside(network), *argv] if network and argv else argv
         directory = rewrite(item.spec.get("workingDir", "")) or str(home)
         attempt.start(argv or ["(no command)"], full, directory if Path(directory).is_dir() else str(home))
         self._attempts[item.spec["name"]] = attempt

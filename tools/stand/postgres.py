@@ -22,7 +22,7 @@ from typing import Any
 
 import psycopg2
 
-from tools.localcluster import processes
+from tools.localcluster import networks, processes
 
 ADMIN_PASSWORD = "s3cret'of \"the\\ admin"
 
@@ -42,14 +42,16 @@ def binaries() -> Path | None:
 
 @dataclass
 class Server:
-    """One server; `folder` holds its data, log and record."""
+    """One server; `folder` holds its data, log and record. In a `network` (a network namespace of Linux) of its own only
+    who is in it reaches the port; we use a socket in the folder then."""
 
     folder: Path
     port: int
     state: Path | None = None
+    network: str = ""
 
     @classmethod
-    def create(cls, *, state: Path | None = None, name: str = "server") -> "Server":
+    def create(cls, *, state: Path | None = None, name: str = "server", network: str = "") -> "Server":
         """A new running server. With `state` (a cluster's state folder) it belongs to that cluster and outlives us."""
         programs = binaries()
         if programs is None:
@@ -66,7 +68,7 @@ class Server:
         if done.returncode:
             shutil.rmtree(folder, ignore_errors=True)
             raise PostgresError(f"initdb failed: {done.stderr.strip()}")
-        server = cls(folder, _free_port(), state)
+        server = cls(folder, _free_port(), state, network)
         if state is not None:
             (state / "postgres").mkdir(parents=True, exist_ok=True)
             (state / "postgres" / f"{name}.json").write_text(json.dumps({"folder": str(folder)}))
@@ -79,7 +81,7 @@ class Server:
         assert programs is not None
         options = ["-F", "-c", "max_connections=60", "-c", "shared_buffers=32MB", "-c", "log_min_messages=fatal"]
         postgres = [str(programs / "postgres"), "-D", str(self.folder / "data"), "-p", str(self.port),
-                    "-h", "127.0.0.1", "-k", "", *options]  # fmt: skip
+                    "-h", "127.0.0.1", "-k", str(self.folder) if self.network else "", *options]  # fmt: skip
         account = _account()
         argv = postgres if not account else [
             sys.executable, "-c", "import os,sys; os.setgroups([]); os.setgid(int(sys.argv[2])); "
@@ -87,6 +89,7 @@ class Server:
             str(account["user"]), str(account["group"]), *postgres,
         ]  # fmt: skip
         env = {**os.environ, processes.MARKER: str(self.state or self.folder)}
+        argv = [*networks.inside(self.network), *argv] if self.network else argv
         processes.start_detached(argv, self.folder / "process.json", self.folder / "log", env)
         self._wait()
 
@@ -109,7 +112,12 @@ class Server:
     def connect(self, database: str = "postgres", user: str = "admin", password: str = ADMIN_PASSWORD) -> Any:
         """A psycopg2 session in autocommit."""
         session = psycopg2.connect(
-            host="127.0.0.1", port=self.port, user=user, password=password, dbname=database, connect_timeout=5
+            host=str(self.folder) if self.network else "127.0.0.1",
+            port=self.port,
+            user=user,
+            password=password,
+            dbname=database,
+            connect_timeout=5,
         )
         session.autocommit = True
         return session

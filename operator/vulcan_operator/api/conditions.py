@@ -64,7 +64,6 @@ class Why(enum.StrEnum):
     RESOLVING = "Resolving"
     PLANNING = "Planning"
     APPLYING = "Applying"
-    CHECKING = "Checking"
     PROBING = "Probing"
     INVALIDATING = "Invalidating"
     WAITING_FOR_WRITER = "WaitingForWriter"
@@ -75,10 +74,12 @@ class Why(enum.StrEnum):
     TARGET_NOT_MANAGED = "TargetNotManagedByPromotions"
     PROMOTION_NOT_GRANTED = "PromotionNotGranted"
     ENVIRONMENT_NOT_FOUND = "EnvironmentObjectNotFound"
-    ACROSS_SYSTEMS = "AcrossSystemsUnsupported"
     QUEUED = "Queued"
     SOAKING = "Soaking"
     AUDITING = "Auditing"
+    COMPARING = "ComparingData"
+    CHECKING = "CheckingData"
+    CANCELLING = "Cancelling"
     PROMOTING = "Promoting"
     ROLLING_BACK = "RollingBack"
     PROMOTED = "Promoted"
@@ -86,6 +87,8 @@ class Why(enum.StrEnum):
     PROMOTION_ERRORED = "PromotionErrored"
     INCONCLUSIVE = "Inconclusive"
     ROLLED_BACK = "RolledBack"
+    SUPERSEDED = "Superseded"
+    CANCELLED = "PromotionCancelled"
     PENDING = "Pending"
     UP_TO_DATE = "UpToDate"
     BEHIND = "IntervalsMissing"
@@ -153,7 +156,6 @@ REASONS: dict[str, About] = {
     Why.RESOLVING: About("The ref is being resolved to a commit.", "Wait."),
     Why.PLANNING: About("The plan is being built.", "Wait."),
     Why.APPLYING: About("The plan is being applied.", "Wait."),
-    Why.CHECKING: About("Soda checks what was applied.", "Wait."),
     Why.PROBING: About("The connections are being tested.", "Wait."),
     Why.INVALIDATING: About("The environment is being removed from SQLMesh.", "Wait."),
     Why.WAITING_FOR_WRITER: About("Another Job writes on this gateway.", "Wait; see the gateway's activeWriter."),
@@ -180,13 +182,14 @@ REASONS: dict[str, About] = {
     Why.ENVIRONMENT_NOT_FOUND: About(
         "from or to names no VulcanEnvironment.", "Create it; the promotion goes on by itself."
     ),
-    Why.ACROSS_SYSTEMS: About(
-        "Source and target are on two gateways.",
-        "Give the target's environment the same project and revision; promotions across systems come later.",
-    ),
     Why.QUEUED: About("An older promotion to the same environment has not ended.", "Wait, or delete that one."),
     Why.SOAKING: About("The revision has not been well in the source environment for long enough.", "Wait."),
     Why.AUDITING: About("Audits run.", "Wait."),
+    Why.COMPARING: About("Data of source and target is compared.", "Wait."),
+    Why.CHECKING: About("Data quality checks run.", "Wait."),
+    Why.CANCELLING: About(
+        "The promotion was deleted while it may be changing views; those are not left half changed.", "Wait."
+    ),
     Why.PROMOTING: About("The target's views are being changed.", "Wait."),
     Why.ROLLING_BACK: About("The target's views are being put back.", "Wait."),
     Why.PROMOTED: About("The target has the revision.", "Nothing to do."),
@@ -196,6 +199,13 @@ REASONS: dict[str, About] = {
     Why.ROLLED_BACK: About(
         "The target has what it had before; the revision is held.",
         "Promote another revision, or lift the hold as the message says.",
+    ),
+    Why.SUPERSEDED: About(
+        "A newer promotion with queue: Supersede took its place before it had changed anything.", "Nothing to do."
+    ),
+    Why.CANCELLED: About(
+        "The promotion was deleted before its last step.",
+        "See what was done in the message or its evidence; promote again, or go back with rollbackTo.",
     ),
     Why.PENDING: About("It was not looked at yet.", "Wait."),
     Why.UP_TO_DATE: About("Nothing is missing.", "Nothing to do."),

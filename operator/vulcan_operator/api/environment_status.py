@@ -19,6 +19,7 @@ from vulcan_operator.api.fields import (
     short_revision,
 )
 from vulcan_operator.api.policy import ModelName
+from vulcan_operator.api.source import Origin
 
 Digest = Annotated[str, Field(max_length=80)]
 Revision = Annotated[str, Field(max_length=1024)]
@@ -44,6 +45,9 @@ class PlanModelStatus(Model):
     category: Annotated[str, Field(max_length=32)] = Field("", description="Breaking, NonBreaking, ForwardOnly, ...")
     intervals: int = Field(0, description="Intervals to compute.")
     destructive: bool = Field(False, description="Whether data or columns go away.")
+    source_category: Annotated[str, Field(max_length=32)] = Field(
+        "", description="Of a promotion across systems: the category that was chosen in the source's system."
+    )
 
 
 class PlanSummaryStatus(Model):
@@ -125,6 +129,7 @@ class AppliedStatus(Model):
     time: Timestamp = Field(description="When it was applied.")
     tests_run: int = Field(-1, description="Unit tests that ran when it was planned; -1: unknown, or skipped.")
     partial: bool = Field(False, description="Whether selectModels left models out.")
+    origin: Origin | None = Field(None, description="Of a revision that a promotion gave: where its files are.")
     approved_by: list[Annotated[str, Field(max_length=512)]] = Field(
         default=[], max_length=64, description="Who approved it."
     )

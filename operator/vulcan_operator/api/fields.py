@@ -220,8 +220,13 @@ class ObjectMeta(Model):
 class TaskStatus(Model):
     """The task in hand: written before its Job is created, gone when its result is recorded."""
 
-    kind: Annotated[str, Field(max_length=16)] = Field(description="probe, resolve, plan, apply, run or invalidate.")
+    kind: Annotated[str, Field(max_length=16)] = Field(
+        description="What its Job does: probe, resolve, plan, apply, run, promote, rollback, audit, ..."
+    )
     job: Annotated[str, Field(max_length=63)] = Field(description="Name of its Job in the gateway's namespace.")
+    gateway: Annotated[str, Field(max_length=320)] = Field(
+        "", description="VulcanGateway it runs on, as namespace/name. Empty: the object's own."
+    )
     inputs: Annotated[str, Field(max_length=16)] = Field(description="Digest of what it was made from.")
     attempt: int = Field(1, description="Attempts at the same inputs, this one included.")
     state: Annotated[str, Field(max_length=16)] = Field(

@@ -152,6 +152,11 @@ class PromotionSpec(Model):
         description="Words on this promotion's plan. The message of AwaitingApproval is the command that adds one.",
         json_schema_extra=schema(list_type="map", list_keys=["plan", "by"]),
     )
+    queue: Literal["Wait", "Supersede"] = Field(
+        "Wait",
+        description="What becomes of older promotions to the same environment that have not changed it yet. Wait: they go "
+        "first. Supersede: this one takes their place, and they end as Superseded.",
+    )
     on_failure: Literal["Hold", "Rollback"] = Field(
         "Rollback",
         description="When the target fails its verification after the swap. Rollback: back to what it had. Hold: "
@@ -169,7 +174,7 @@ class PromotionSpec(Model):
 
 
 _RECORD = "a promotion is a record; create another VulcanPromotion"
-_IMMUTABLE = ("from", "to", "revision", "gates", "approval", "onFailure", "rollbackTo", "rollback")
+_IMMUTABLE = ("from", "to", "revision", "gates", "approval", "queue", "onFailure", "rollbackTo", "rollback")
 
 
 class VulcanPromotion(Model):

@@ -18,10 +18,13 @@ from vulcan_operator.api.fields import (
     schema,
     short_revision,
 )
+from vulcan_operator.api.source import Origin
 
-STEPS = ("Resolve", "Plan", "Tests", "Diff", "Checks", "Soak", "Approval", "CatchUp", "Apply", "Verify", "Rollback")
+STEPS = (
+    "Resolve", "Plan", "Tests", "Audits", "Diff", "Checks", "Soak", "Approval", "CatchUp", "Apply", "Verify", "Rollback",
+)  # fmt: skip
 STEP_STATES = ("Pending", "Running", "Waiting", "Succeeded", "Skipped", "Failed", "Errored", "Inconclusive")
-OUTCOMES = ("Succeeded", "Failed", "Errored", "Inconclusive", "RolledBack")
+OUTCOMES = ("Succeeded", "Failed", "Errored", "Inconclusive", "RolledBack", "Superseded", "Cancelled")
 
 StepName = Annotated[str, Field(max_length=16, json_schema_extra={"enum": list(STEPS)})]
 
@@ -42,7 +45,11 @@ class StepStatus(Model):
     evidence: dict[str, Annotated[str, Field(max_length=1024)]] = Field(
         default={}, max_length=32, description="What the judgement rests on: Jobs, counts, digests, differences."
     )
-    job: Annotated[str, Field(max_length=63)] = Field("", description="Its Job in the gateway's namespace.")
+    job: Annotated[str, Field(max_length=63)] = Field("", description="Its last Job in the gateway's namespace.")
+    task: TaskStatus | None = Field(
+        None, description="Its task in hand. Gates that do not need each other have theirs at once."
+    )
+    failure: FailureStatus | None = Field(None, description="Its failure that waits for another attempt.")
 
 
 class SideStatus(Model):
@@ -63,6 +70,7 @@ class PreviousStatus(Model):
     snapshots: Digest = Field("", description="Digest of its snapshots; the ids are kept in the state.")
     snapshot_count: int = Field(0, description="How many snapshots.")
     time: Timestamp | None = Field(None, description="When it had been applied.")
+    origin: Origin | None = Field(None, description="Where its files are, if a promotion gave it.")
 
 
 class RollbackStatus(Model):
@@ -102,7 +110,7 @@ class PromotionStatus(Model):
         None,
         max_length=63,
         description="How it ended. Failed: a no for reasons of content. Errored: machinery. Inconclusive: a human "
-        "must look.",
+        "must look. Superseded: a newer promotion took its place. Cancelled: it was deleted while it was under way.",
         json_schema_extra={"enum": list(OUTCOMES)},
     )
     relation: str | None = Field(
@@ -131,11 +139,30 @@ class PromotionStatus(Model):
         description="ConfigMap in this namespace, key evidence.json: all of this and the words on the plan, once it is "
         "over.",
     )
-    task: TaskStatus | None = Field(None, description="The task in hand.")
-    failure: FailureStatus | None = Field(None, description="The failure that waits for another attempt or somebody.")
+    origin: Origin | None = Field(
+        None, description="Where the revision's files are; across systems it is computed from them."
+    )
+    superseded_by: Annotated[str, Field(max_length=320)] | None = Field(
+        None, description="The newer promotion that took its place, as namespace/name."
+    )
+    supersedes: list[Annotated[str, Field(max_length=320)]] = Field(
+        default=[],
+        max_length=64,
+        description="Older promotions whose place it took, as namespace/name.",
+        json_schema_extra=schema(list_type="atomic"),
+    )
     next_attempt_time: Timestamp | None = Field(None, description="When a failed task is tried again.")
     started_at: Timestamp | None = Field(None, description="When the first step began.")
     finished_at: Timestamp | None = Field(None, description="When the last step ended.")
+
+    @property
+    def tasks(self) -> list[TaskStatus]:
+        """All tasks in hand."""
+        return [step.task for step in self.steps if step.task is not None]
+
+    def find(self, name: str) -> StepStatus | None:
+        """One step, if it was begun."""
+        return next((step for step in self.steps if step.name == name), None)
 
     @computed_field(description="The revision as a column shows it.")  # type: ignore[prop-decorator]  # pydantic's way
     @property

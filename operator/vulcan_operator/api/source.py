@@ -1,6 +1,7 @@
 """Where a SQLMesh project comes from: git, a ConfigMap or an image.
 
-Used by `api.environment`. Fetching is the runner's business, resolving the planner's.
+Used by `api.environment`, and by promotions that compute elsewhere. Fetching is the runner's business, resolving the
+planner's.
 """
 
 from typing import Annotated
@@ -70,6 +71,23 @@ class ConfigMapSource(Model):
         max_length=256,
         description="Which key becomes which file. None: every key, __ in its name is / (macros____init__.py).",
         json_schema_extra=schema(list_type="map", list_keys=["path"]),
+    )
+
+
+class Origin(Model):
+    """Where the files of one revision are, for whoever is to compute it elsewhere."""
+
+    kind: str = Field(
+        max_length=16,
+        description="Git, ConfigMap or Image.",
+        json_schema_extra={"enum": ["Git", "ConfigMap", "Image"]},
+    )
+    url: Annotated[str, Field(max_length=1024)] = Field("", description="Of the git repository.")
+    commit: Annotated[str, Field(max_length=64)] = Field("", description="Full git commit.")
+    path: Annotated[str, Field(max_length=512)] = Field("", description="Folder in the git repository.")
+    image: Annotated[str, Field(max_length=512)] = Field("", description="Image with the project, with its digest.")
+    copy_: Annotated[str, Field(max_length=320)] = Field(
+        "", alias="copy", description="Immutable copy of the project's ConfigMap, as namespace/name."
     )
 
 

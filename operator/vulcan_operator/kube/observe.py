@@ -13,6 +13,7 @@ from vulcan_contract import paths, report
 from vulcan_contract.codec import ContractError
 from vulcan_contract.result import Result
 from vulcan_operator.api.environment import VulcanEnvironment
+from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.api.gateway import VulcanGateway
 from vulcan_operator.api.policy import SodaChecks
 from vulcan_operator.api.promotion import VulcanPromotion
@@ -48,7 +49,10 @@ class Reads:
     namespace_labels: Mapping[str, str] | None = None
     config_map: ConfigMapSeen | None = None
     checks: ConfigMapSeen | None = None
-    report: ReportSeen | None = None
+    source_slot: SlotSeen | None = None
+    source_files: ConfigMapSeen | None = None
+    reports: Mapping[str, ReportSeen] | None = None
+    left: Mapping[str, bytes] | None = None
     report_kept: bool | None = None
     denied: str | None = None
 
@@ -80,7 +84,8 @@ class Observer:
         place = home(gateway, self.cache)
         return GatewaySeen(
             gateway=gateway, settings=self.settings, jobs=self._jobs(gateway), pods=self._pods(gateway),
-            environments=self.cache.crowd(place).all(), writer_pods=self._writer_pods(place), slot=reads.slot,
+            environments=self.cache.crowd(place).all(), tasks=self.cache.crowd(place).tasks(),
+            writer_pods=self._writer_pods(place), slot=reads.slot,
             waiters=self.cache.waiters(place),
             job_is_live=Need.JOB in reads.done, denied=reads.denied,
         )  # fmt: skip
@@ -98,7 +103,7 @@ class Observer:
             promotions=tuple(self.cache.promotions_to((me.namespace, me.name))),
             waiters=tuple(w for w in self.cache.waiters(place) if w.key != me),
             namespace_labels=reads.namespace_labels, config_map=reads.config_map, checks=reads.checks,
-            report=reads.report,
+            reports=reads.reports,
             report_kept=reads.report_kept,
             approvals_guarded=self.guarded(), job_is_live=Need.JOB in reads.done, denied=reads.denied,
         )  # fmt: skip
@@ -107,15 +112,16 @@ class Observer:
         """What `plan_promotion` sees."""
         me, place = key_of(promotion), home(promotion, self.cache)
         target, source = self._environment(target_of(promotion)), self._environment(source_of(promotion))
-        protected = sorted({s.environment for s in self.cache.crowd(place).all() if s.protected})
+        there = gateway_of(source) if source is not None else place
         return PromotionSeen(
             promotion=promotion, settings=self.settings, source=source, target=target,
             source_gateway=self._gateway(source), gateway=self._gateway(target),
             rivals=tuple(p for p in self.cache.promotions_to(target_of(promotion)) if key_of(p) != me),
-            jobs=self._jobs(promotion), pods=self._pods(promotion), protected_environments=tuple(protected),
+            jobs=self._jobs(promotion), pods=self._pods(promotion),
             slot=reads.slot, waiters=tuple(w for w in self.cache.waiters(place) if w.key != me),
-            namespace_labels=reads.namespace_labels, checks=reads.checks, report=reads.report,
-            report_kept=reads.report_kept,
+            source_slot=reads.source_slot, source_waiters=tuple(w for w in self.cache.waiters(there) if w.key != me),
+            source_files=reads.source_files, namespace_labels=reads.namespace_labels, checks=reads.checks,
+            reports=reads.reports, left=reads.left, report_kept=reads.report_kept,
             approvals_guarded=self.guarded(), job_is_live=Need.JOB in reads.done, denied=reads.denied,
         )  # fmt: skip
 
@@ -146,12 +152,22 @@ class Observer:
                 return dataclasses.replace(
                     reads, slot=await slots.read(self.kube, self.cache, self.clock, *home(found, self.cache))
                 )
+            case Need.SOURCE_SLOT:
+                source = self._environment(source_of(found)) if isinstance(found, VulcanPromotion) else None
+                where = gateway_of(source) if source is not None else home(found, self.cache)
+                return dataclasses.replace(
+                    reads, source_slot=await slots.read(self.kube, self.cache, self.clock, *where)
+                )
+            case Need.SOURCE_FILES:
+                return dataclasses.replace(reads, source_files=await self._source_files(found))
+            case Need.LEFT:
+                return dataclasses.replace(reads, left=await self._left(found))
             case Need.CONFIG_MAP:
                 return dataclasses.replace(reads, config_map=await self._config_map(found))
             case Need.CHECKS:
                 return dataclasses.replace(reads, checks=await self._checks(found))
             case Need.REPORT:
-                return dataclasses.replace(reads, report=await self._report(found))
+                return dataclasses.replace(reads, reports=await self._reports(found))
             case Need.KEPT:
                 return dataclasses.replace(reads, report_kept=await self._is_report_kept(found))
             case Need.NAMESPACE:
@@ -160,37 +176,45 @@ class Observer:
                 return dataclasses.replace(reads, namespace_labels=labels)
 
     def _jobs(self, found: Custom) -> tuple[JobSeen, ...]:
-        namespace = home(found, self.cache)[0]
-        return tuple(j for j in self.cache.jobs.by(found.metadata.uid) if j.namespace == namespace)
+        places = self._namespaces(found)
+        return tuple(j for j in self.cache.jobs.by(found.metadata.uid) if j.namespace in places)
 
     def _pods(self, found: Custom) -> tuple[PodSeen, ...]:
         """By the owner's uid, which is on every pod: it is in the Job's template."""
-        namespace = home(found, self.cache)[0]
-        return tuple(p for p in self.cache.pods.by(found.metadata.uid) if p.namespace == namespace)
+        places = self._namespaces(found)
+        return tuple(p for p in self.cache.pods.by(found.metadata.uid) if p.namespace in places)
+
+    def _namespaces(self, found: Custom) -> set[str]:
+        """Where its Jobs may be: with its gateway, and with that of what a promotion comes from."""
+        places = {home(found, self.cache)[0]}
+        if isinstance(found, VulcanPromotion):
+            source = self._environment(source_of(found))
+            places |= {gateway_of(source)[0]} if source is not None else set()
+            places |= {task.gateway.partition("/")[0] for task in found.status.tasks}
+        return places
 
     def _writer_pods(self, place: Place) -> tuple[PodSeen, ...]:
         """Only while somebody waits for the slot; nobody else asks."""
         if not self.cache.waiters(place):
             return ()
-        active = [s for s in self.cache.crowd(place).all() if s.task_state == "Running"]
-        return tuple(p for s in active for p in self.cache.pods.by(s.uid) if p.job == s.task_job)
+        active = [task for task in self.cache.crowd(place).tasks() if task.state == "Running"]
+        return tuple(p for task in active for p in self.cache.pods.by(task.uid) if p.job == task.job)
 
     async def _read_job(self, found: Custom) -> None:
-        task, namespace = found.status.task, home(found, self.cache)[0]
-        if task is None:
-            return
-        raw = await exists(self.kube, JOBS, namespace, task.job)
-        if raw is None:
-            self.intake.missing(JOBS, [(namespace, task.job)])
-        else:
-            self.intake.event(JOBS, raw)
-        listed: set[Place] = set()
-        async for page in self.kube.pages(PODS, namespace, f"{views.JOB_NAME}={task.job}"):
-            for pod in page.items:
-                listed.add((namespace, pod["metadata"]["name"]))
-                self.intake.event(PODS, pod)
-        known = {(p.namespace, p.name) for p in self._pods(found) if p.job == task.job}
-        self.intake.missing(PODS, known - listed)
+        for task in _tasks(found):
+            namespace = task.gateway.partition("/")[0] or home(found, self.cache)[0]
+            raw = await exists(self.kube, JOBS, namespace, task.job)
+            if raw is None:
+                self.intake.missing(JOBS, [(namespace, task.job)])
+            else:
+                self.intake.event(JOBS, raw)
+            listed: set[Place] = set()
+            async for page in self.kube.pages(PODS, namespace, f"{views.JOB_NAME}={task.job}"):
+                for pod in page.items:
+                    listed.add((namespace, pod["metadata"]["name"]))
+                    self.intake.event(PODS, pod)
+            known = {(p.namespace, p.name) for p in self._pods(found) if p.job == task.job}
+            self.intake.missing(PODS, known - listed)
 
     async def _config_map(self, found: Custom) -> ConfigMapSeen | None:
         if not isinstance(found, VulcanEnvironment) or found.spec.project is None:
@@ -224,12 +248,32 @@ class Observer:
         packed = _content(raw or {}).get(REPORT_KEY, b"")
         return hashlib.sha256(packed).hexdigest() == plan.report_ref.sha256
 
-    async def _report(self, found: Custom) -> ReportSeen:
-        job = found.status.task.job if found.status.task else ""
-        pod = next((p for p in self._pods(found) if p.job == job and p.termination), None)
-        sha256 = _report_digest(pod)
-        if pod is None or sha256 is None:
-            return ReportSeen(None)
+    async def _source_files(self, found: Custom) -> ConfigMapSeen | None:
+        """By key, as the copy has them: it is copied as it is."""
+        origin = found.status.origin if isinstance(found, VulcanPromotion) else None
+        namespace, _, name = origin.copy_.partition("/") if origin is not None else ("", "", "")
+        raw = await exists(self.kube, CONFIG_MAPS, namespace, name) if name else None
+        return ConfigMapSeen(_content(raw)) if raw is not None else ConfigMapSeen(None)
+
+    async def _left(self, found: Custom) -> Mapping[str, bytes]:
+        """Reports that a promotion's steps name in their evidence, by ConfigMap."""
+        if not isinstance(found, VulcanPromotion):
+            return {}
+        named = {v for s in found.status.steps for k, v in s.evidence.items() if k.endswith("Report")}
+        read = {name: await exists(self.kube, CONFIG_MAPS, found.metadata.namespace, name) for name in sorted(named)}
+        return {name: _content(raw).get(REPORT_KEY, b"") for name, raw in read.items() if raw is not None}
+
+    async def _reports(self, found: Custom) -> Mapping[str, ReportSeen]:
+        """Of the tasks in hand whose pod has ended with one."""
+        reports = {}
+        for task in _tasks(found):
+            pod = next((p for p in self._pods(found) if p.job == task.job and p.termination), None)
+            sha256 = _report_digest(pod)
+            if pod is not None and sha256 is not None:
+                reports[task.job] = await self._report(pod, sha256)
+        return reports
+
+    async def _report(self, pod: PodSeen, sha256: str) -> ReportSeen:
         raw = await exists(self.kube, PODS, pod.namespace, pod.name)
         if raw is None:
             return ReportSeen(None)
@@ -237,7 +281,7 @@ class Observer:
             mark = f"{report.MARK}{pod.nonce}:"
             lines = await self.kube.log(pod.namespace, pod.name, views.main_container(raw), mark, report.MAX_LOG)
         except (errors.NotFound, errors.Invalid):
-            return ReportSeen(None)  # the node has forgotten the log: the planner plans again
+            return ReportSeen(None)  # the node has forgotten the log: the planner does it again
         return ReportSeen(report.packed(lines, pod.nonce, sha256))
 
 
@@ -247,6 +291,12 @@ def _soda(found: Custom) -> SodaChecks | None:
         return found.spec.checks.soda
     gate = found.spec.gates.checks if isinstance(found, VulcanPromotion) else None
     return gate.soda if gate is not None else None
+
+
+def _tasks(found: Custom) -> list[TaskStatus]:
+    if isinstance(found, VulcanPromotion):
+        return found.status.tasks
+    return [found.status.task] if found.status.task is not None else []
 
 
 def _content(raw: Raw) -> dict[str, bytes]:

@@ -141,9 +141,12 @@ class Need(enum.StrEnum):
     """What a planner wants read before it can decide; `observe` reads it live and the planner is asked again."""
 
     SLOT = "slot"  # holder of the writer Lease and whether it still lives
+    SOURCE_SLOT = "sourceSlot"  # the same of the gateway that a promotion takes its revision from
+    SOURCE_FILES = "sourceFiles"  # what the copy holds that a promotion's revision comes from
     CONFIG_MAP = "configMap"  # the project's ConfigMap
     CHECKS = "checks"  # the ConfigMap with SodaCL files
-    REPORT = "report"  # the finished plan Job's report, from its pod's log
+    REPORT = "report"  # reports of the finished Jobs in hand, from their pods' logs
+    LEFT = "left"  # reports that a promotion's steps have left in ConfigMaps
     KEPT = "kept"  # whether the pending plan's report is still there for people to look at
     NAMESPACE = "namespace"  # labels of the environment's namespace
     JOB = "job"  # the task's Job and pods, live (before an irreversible act the cache is not trusted)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from vulcan_contract import digest
 from vulcan_contract import task as contract
+from vulcan_contract.paths import escape
 from vulcan_operator.api.fields import ObjectMeta
 from vulcan_operator.plan import copies
 from vulcan_operator.plan.actions import Key, WriteConfigMap
@@ -38,5 +39,5 @@ def order(
 ) -> Order:
     """For a task of the object `owner`, whose Job runs in `namespace` (the gateway's)."""
     name = copy_name(meta, task_inputs)
-    copy = copies.write(owner, meta, install, namespace, name, files)
+    copy = copies.write(owner, meta, install, namespace, name, {escape(n): text for n, text in files.items()})
     return Order(contract.Checks(digest.of_files(files)), name, copy)

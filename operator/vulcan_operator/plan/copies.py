@@ -8,7 +8,6 @@ import base64
 from collections.abc import Mapping
 
 from vulcan_contract.digest import of_json
-from vulcan_contract.paths import escape
 from vulcan_operator.api import API_VERSION, names
 from vulcan_operator.api.fields import ObjectMeta
 from vulcan_operator.plan.actions import Key, WriteConfigMap
@@ -22,7 +21,8 @@ def name_of(meta: ObjectMeta, what: str, digest: str) -> str:
 def write(
     owner: Key, meta: ObjectMeta, install: str, namespace: str, name: str, files: Mapping[str, bytes]
 ) -> WriteConfigMap:
-    """Owned by the object where that is possible: an owner in another namespace is none for the garbage collector."""
+    """`files` by key of the ConfigMap. Owned by the object where that is possible: an owner in another namespace is none
+    for the garbage collector."""
     reference = {"apiVersion": API_VERSION, "kind": owner.kind.value, "name": meta.name, "uid": meta.uid}
     near = meta.namespace == namespace
     return WriteConfigMap(
@@ -45,6 +45,6 @@ def write(
                 ),
             },
             "immutable": True,
-            "binaryData": {escape(p): base64.b64encode(c).decode() for p, c in sorted(files.items())},
+            "binaryData": {key: base64.b64encode(content).decode() for key, content in sorted(files.items())},
         }
     )

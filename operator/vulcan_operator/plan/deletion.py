@@ -11,8 +11,7 @@ from vulcan_contract.task import TaskKind
 from vulcan_operator.api import names
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import EnvironmentStatus
-from vulcan_operator.api.fields import TaskStatus
-from vulcan_operator.plan import gates, jobs, launch, schedule, slot, verdicts
+from vulcan_operator.plan import gates, hand, launch, schedule, slot, verdicts
 from vulcan_operator.plan.actions import Note, SetFinalizer, StopPods
 from vulcan_operator.plan.context import Context
 from vulcan_operator.plan.jobs import Progress
@@ -95,18 +94,14 @@ def _gone(draft: Draft[EnvironmentStatus], context: Context, deleted: dt.datetim
 def _start(draft: Draft[EnvironmentStatus], context: Context, deleted: dt.datetime) -> Draft[EnvironmentStatus]:
     if gates.gateway_not_ready(context) is not None:
         return _say(draft.again(deleted + _GIVE_UP), context, "waiting for its gateway")
-    failure, meta = draft.status.failure, context.environment.metadata
-    known = failure.last_attempt if failure is not None and failure.task == TaskKind.INVALIDATE else 0
-    attempt = jobs.next_attempt(context.seen.jobs, TaskKind.INVALIDATE, "delete", known)
-    waiting = draft.status.task
-    task = TaskStatus(
-        kind=TaskKind.INVALIDATE,
-        job=jobs.job_name(meta.name, meta.uid, TaskKind.INVALIDATE, "delete", attempt),
-        inputs="delete",
-        attempt=attempt,
-        state="Started",
+    task = hand.announce(
+        context.environment.metadata,
+        context.seen.jobs,
+        TaskKind.INVALIDATE,
+        "delete",
+        (draft.status.failure, draft.status.task),
+        context.now,
         priority=int(slot.Priority.OTHER),
-        since=waiting.since if waiting is not None and waiting.kind == TaskKind.INVALIDATE else context.now,
         why="deleted",
     )
     ready = launch.launch(draft.having(task=task), context, task)

@@ -10,11 +10,10 @@ import datetime as dt
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import EnvironmentStatus
-from vulcan_operator.api.fields import TaskStatus
-from vulcan_operator.plan import access, deletion, gates, given, jobs, launch, schedule, slot, tidy, verdicts, wants
+from vulcan_operator.plan import access, deletion, gates, given, hand, launch, schedule, slot, tidy, verdicts, wants
 from vulcan_operator.plan.actions import DeleteObject, Need, Plan
 from vulcan_operator.plan.context import Context
-from vulcan_operator.plan.hand import in_hand
+from vulcan_operator.plan.environment_hand import in_hand
 from vulcan_operator.plan.seen import EnvironmentSeen
 from vulcan_operator.plan.status import Draft, Verdict
 
@@ -37,25 +36,23 @@ def plan_environment(seen: EnvironmentSeen, now: dt.datetime) -> Plan[Environmen
         and access.needs_labels(seen.gateway, seen.environment)
     ):
         return draft.needing(Need.NAMESPACE).plan()
-    hand = in_hand(draft, context)
-    if hand.draft.needs:
-        return hand.draft.plan()
+    found = in_hand(draft, context)
+    draft, progress = found.draft, found.progress
+    if draft.needs:
+        return draft.plan()
     if seen.environment.metadata.deletion_timestamp is not None:
-        return deletion.plan_deletion(hand.draft, context, hand.progress).plan()
+        return deletion.plan_deletion(draft, context, progress).plan()
     verdict = None
-    draft = hand.draft
-    if hand.progress is None:
+    if progress is None:
         draft, verdict = _advance(draft, context)
-    return (
-        draft.plan() if draft.needs else verdicts.finish(_tidy(draft, context), context, verdict, hand.progress).plan()
-    )
+    return draft.plan() if draft.needs else verdicts.finish(_tidy(draft, context), context, verdict, progress).plan()
 
 
 def _tidy(draft: Draft[EnvironmentStatus], context: Context) -> Draft[EnvironmentStatus]:
     """Lets go of reports, copies and Jobs that nothing refers to any more."""
     seen, task = context.seen, draft.status.task
-    current, terms = task.job if task is not None else "", context.terms()
-    waits = [tidy.stuck_at(j, seen.pods, terms) for j in seen.jobs if j.name != current]
+    current, terms = {task.job} if task is not None else set(), context.terms()
+    waits = [tidy.stuck_at(j, seen.pods, terms) for j in seen.jobs if j.name not in current]
     draft = draft.again(*(at for at in waits if at is not None and at > context.now))
     return draft.first(*tidy.let_go_copies(seen.environment, draft.status, context.gateway_namespace)).then(
         *tidy.let_go_jobs(seen.jobs, seen.pods, current, terms, context.now),
@@ -66,13 +63,13 @@ def _tidy(draft: Draft[EnvironmentStatus], context: Context) -> Draft[Environmen
 def _advance(draft: Draft[EnvironmentStatus], context: Context) -> tuple[Draft[EnvironmentStatus], Verdict | None]:
     """Starts what is wanted next, unless a gate is shut."""
     spec, meta = context.environment.spec, context.environment.metadata
+    draft = given.take(draft, context)  # whatever is shut: what has happened is known
     shut = gates.first(context)
     if shut is not None:
         soon = _SOON.get(shut.reason)
         until = spec.suspend_until if shut.reason == Why.SUSPENDED else None
         return _idle(draft).again(context.now + soon if soon is not None else None, until), shut
     draft = draft.having(environment=context.environment.sqlmesh_environment, protected=context.protected)
-    draft = given.take(draft, context)
     if spec.project is None and draft.status.applied is None:
         message = "waiting for a VulcanPromotion to this environment"
         return _idle(draft), Verdict("False", Why.NO_REVISION, message, reconciling=True)
@@ -99,21 +96,15 @@ def _idle(draft: Draft[EnvironmentStatus]) -> Draft[EnvironmentStatus]:
 def _start(draft: Draft[EnvironmentStatus], context: Context, want: wants.Want) -> Draft[EnvironmentStatus]:
     """Announces a task in status; its Job follows in the same pass, unless the writer slot is taken."""
     failed = draft.status.run_failure if want.kind is TaskKind.RUN else draft.status.failure
-    same = failed is not None and (failed.task, failed.inputs) == (want.kind, want.inputs)
-    known = failed.last_attempt if same and failed is not None else 0
-    attempt = jobs.next_attempt(context.seen.jobs, want.kind, want.inputs, known)
-    meta, waiting = context.environment.metadata, draft.status.task
-    kept = waiting is not None and (waiting.kind, waiting.inputs) == (want.kind, want.inputs)
-    since = waiting.since if kept and waiting is not None else context.now
     rank = slot.priority(want.kind, protected=context.protected, preview=context.environment.spec.ttl is not None)
-    task = TaskStatus(
-        kind=want.kind,
-        job=jobs.job_name(meta.name, meta.uid, want.kind, want.inputs, attempt),
-        inputs=want.inputs,
-        attempt=attempt,
-        state="Started",
+    task = hand.announce(
+        context.environment.metadata,
+        context.seen.jobs,
+        want.kind,
+        want.inputs,
+        (failed, draft.status.task),
+        context.now,
         priority=int(rank),
-        since=since,
         request=want.request,
         due=want.due,
         why=want.why,
@@ -124,6 +115,6 @@ def _start(draft: Draft[EnvironmentStatus], context: Context, want: wants.Want) 
     if ready.needs:
         return ready
     if ready.actions != draft.actions:  # it keeps the class it has risen to
-        return ready.having(task=task.model_copy(update={"priority": slot.aged(rank, since, context.now)}))
+        return ready.having(task=task.model_copy(update={"priority": slot.aged(rank, task.since, context.now)}))
     queued = task.model_copy(update={"state": "Waiting"})
     return draft.having(task=queued).again(context.now + _SLOT_CHECK)

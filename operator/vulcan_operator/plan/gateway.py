@@ -10,12 +10,11 @@ from typing import Any
 from vulcan_contract import task as contract
 from vulcan_contract.digest import of_json
 from vulcan_contract.reasons import Outcome, Reason
-from vulcan_contract.result import Result
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api import names
 from vulcan_operator.api.fields import TaskStatus, parse_duration
 from vulcan_operator.api.gateway import GatewayStatus, ProbeStatus
-from vulcan_operator.plan import ended, gateway_status, jobs, preempt, schedule, slot, tasks, tidy
+from vulcan_operator.plan import ended, gateway_status, hand, jobs, preempt, schedule, slot, tasks, tidy
 from vulcan_operator.plan.actions import Key, Kind, Need, Note, Plan, ReleaseSlot, TakeSlot
 from vulcan_operator.plan.jobs import Progress, Stage
 from vulcan_operator.plan.manifest import JobParts, build_job
@@ -53,7 +52,7 @@ def plan_gateway(seen: GatewaySeen, now: dt.datetime) -> Plan[GatewayStatus]:
 
 
 def _tidy(draft: Draft[GatewayStatus], seen: GatewaySeen, now: dt.datetime) -> Draft[GatewayStatus]:
-    current = draft.status.task.job if draft.status.task is not None else ""
+    current = {draft.status.task.job} if draft.status.task is not None else set()
     return draft.then(*tidy.let_go_jobs(seen.jobs, seen.pods, current, _terms(seen), now))
 
 
@@ -78,29 +77,17 @@ def _in_hand(
     draft: Draft[GatewayStatus], seen: GatewaySeen, now: dt.datetime
 ) -> tuple[Draft[GatewayStatus], Progress | None]:
     task = draft.status.task
-    if task is None or task.state == "Waiting":
+    if task is None:
         return draft, None
     terms = _terms(seen, task.kind, task.job)
-    progress = jobs.classify(task, seen.jobs, seen.pods, terms, now)
-    match progress.stage:
-        case Stage.PENDING | Stage.RUNNING:
-            draft = draft.again(jobs.next_look(progress, terms, now))
-            noticed = task.model_copy(update={"state": "Running"})
-            return draft if task.state == "Running" else draft.having(task=noticed), progress
-        case Stage.ABSENT if not seen.job_is_live:
-            return draft.needing(Need.JOB), None
-        case Stage.ABSENT if task.state == "Running":
-            lost = Result(task.kind, Reason.LOST, f"Job {task.job} vanished before its result was recorded")
-            return _record(draft, seen, task, Progress(Stage.ENDED, result=lost), now), None
-        case Stage.ABSENT:
-            return draft, None  # announced, but never made: decided anew
-        case Stage.STUCK:
-            return _record(draft, seen, task, progress, now), None
-        case _:
-            worded = progress.pod is not None and progress.pod.termination
-            if not worded and not seen.job_is_live:
-                return draft.needing(Need.JOB), None
-            return _record(draft, seen, task, progress, now), None
+    found = hand.look(task, seen.jobs, seen.pods, terms, now, live=seen.job_is_live, reports={})
+    if found.need is not None:
+        return draft.needing(found.need), None
+    if found.goes is not None:
+        draft = draft.again(jobs.next_look(found.goes, terms, now))
+        noticed = hand.noticed(task)
+        return draft if noticed is task else draft.having(task=noticed), found.goes
+    return (_record(draft, seen, task, found.ended, now) if found.ended is not None else draft), None
 
 
 def _record(
@@ -151,17 +138,14 @@ def _advance(draft: Draft[GatewayStatus], seen: GatewaySeen, now: dt.datetime) -
     draft = draft.again(again)
     if why is None:
         return draft.having(task=None) if draft.status.task is not None else draft
-    meta, failed, waiting = seen.gateway.metadata, draft.status.failure, draft.status.task
-    known = failed.last_attempt if failed is not None and failed.inputs == inputs else 0
-    attempt = jobs.next_attempt(seen.jobs, TaskKind.PROBE, inputs, known)
-    task = TaskStatus(
-        kind=TaskKind.PROBE,
-        job=jobs.job_name(meta.name, meta.uid, TaskKind.PROBE, inputs, attempt),
-        inputs=inputs,
-        attempt=attempt,
-        state="Started",
+    task = hand.announce(
+        seen.gateway.metadata,
+        seen.jobs,
+        TaskKind.PROBE,
+        inputs,
+        (draft.status.failure, draft.status.task),
+        now,
         priority=slot.Priority.PROTECTED_RUN,
-        since=waiting.since if waiting is not None and waiting.inputs == inputs else now,
         request=request,
         why=why[:256],
     )

@@ -58,14 +58,9 @@ def finish(
 
 
 def _refused(draft: Draft[GatewayStatus], seen: GatewaySeen) -> Verdict | None:
-    """What was refused is tried again; Ready changes when that worked, and not to and fro."""
     if seen.denied is not None:
         return verdicts.refusal(seen.denied, seen.settings.operator_account, seen.gateway.metadata.namespace)
-    old = status.condition(seen.gateway.status.conditions, Type.READY)
-    if old is None or old.reason != Why.NOT_AUTHORIZED or not draft.actions:
-        return None
-    stalled = status.holds(seen.gateway.status.conditions, Type.STALLED)
-    return Verdict(old.status, old.reason, old.message, reconciling=not stalled, stalled=stalled)
+    return verdicts.still_refused(draft, seen.gateway.status.conditions, None)
 
 
 def _verdict(
@@ -114,9 +109,9 @@ def _reached(state: GatewayStatus) -> dict[str, tuple[str, str, str]]:
 
 
 def _writer(seen: GatewaySeen) -> ActiveWriter | None:
-    for s in seen.environments:
-        if s.task_state in ("Started", "Running") and slot.needs_slot(TaskKind(s.task_kind), seen.gateway):
-            return ActiveWriter(job=s.task_job, task=s.task_kind, environment=str(s.key), since=s.task_since)
+    for t in seen.tasks:
+        if t.state in ("Started", "Running") and slot.needs_slot(TaskKind(t.kind), seen.gateway):
+            return ActiveWriter(job=t.job, task=t.kind, environment=str(t.key), since=t.since)
     return None
 
 
@@ -127,8 +122,8 @@ def _waiting(seen: GatewaySeen, now: dt.datetime) -> list[WaitingWriter]:
         return slot.rank(Waiter(writer[0], writer[2], writer[1].since), now)
 
     found = [
-        (s.key, WaitingWriter(environment=str(s.key), task=s.task_kind, since=s.task_since), s.task_priority)
-        for s in seen.environments
-        if s.task_state == "Waiting" and s.task_since is not None
+        (t.key, WaitingWriter(environment=str(t.key), task=t.kind, since=t.since), t.priority)
+        for t in seen.tasks
+        if t.state == "Waiting"
     ]
     return [writer for _, writer, _ in sorted(found, key=place)[:32]]

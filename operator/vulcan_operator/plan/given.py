@@ -83,6 +83,7 @@ def _applied(promotion: VulcanPromotion) -> AppliedStatus:
         plan_id=status.applied_plan_id,
         plan_digest=status.plan.digest if status.plan is not None and back is None else "",
         time=status.finished_at,
+        origin=back.origin if back is not None else status.origin,
         tests_run=int(tests) if back is None and tests.isdecimal() else -1,
         approved_by=[] if back is not None else status.approved_by,
     )

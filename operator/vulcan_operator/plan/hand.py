@@ -1,113 +1,109 @@
-"""The task in hand of an environment: what became of its Job; an ended one is recorded. Pure.
+"""A task in hand: what became of its Job. Pure; used by every planner, which records what ended in its own status.
 
 Status named the task before its Job was made, so one of three holds: its Job is seen (state Running), its Job was never
 made (the pass goes on and decides anew, with the same name), or it was seen and is gone (Lost).
 """
 
+import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from vulcan_contract.reasons import Reason
 from vulcan_contract.result import Result
 from vulcan_contract.task import TaskKind
-from vulcan_operator.api.environment_status import EnvironmentStatus
-from vulcan_operator.api.fields import TaskStatus
-from vulcan_operator.plan import jobs, record, reports, slot, tasks
-from vulcan_operator.plan.actions import Need, ReleaseSlot, WriteConfigMap
-from vulcan_operator.plan.context import Context
-from vulcan_operator.plan.ended import Ended, audit_note
-from vulcan_operator.plan.jobs import Progress, Stage
-from vulcan_operator.plan.status import Draft
+from vulcan_operator.api.fields import FailureStatus, ObjectMeta, TaskStatus
+from vulcan_operator.plan import jobs
+from vulcan_operator.plan.actions import Need
+from vulcan_operator.plan.jobs import Progress, Stage, Terms
+from vulcan_operator.plan.seen import JobSeen, PodSeen, ReportSeen
 
 
 @dataclass(frozen=True)
 class Hand:
-    """The draft after the task in hand was looked at; `progress` is set while it goes on."""
+    """One of: it goes on, it ended (with its report, if it made one), something must be read first; or nothing, when its
+    Job is still to be made."""
 
-    draft: Draft[EnvironmentStatus]
-    progress: Progress | None = None
+    goes: Progress | None = None
+    ended: Progress | None = None
+    packed: bytes | None = None
+    need: Need | None = None
 
 
-def in_hand(draft: Draft[EnvironmentStatus], context: Context) -> Hand:
-    """Classifies the task in hand; an ended one is recorded."""
-    task, seen = draft.status.task, context.seen
-    if task is None or task.state == "Waiting":
-        return Hand(draft)
-    terms = context.terms(task.kind, task.job)
-    progress = jobs.classify(task, seen.jobs, seen.pods, terms, context.now)
+def look(
+    task: TaskStatus,
+    jobs_: tuple[JobSeen, ...],
+    pods: tuple[PodSeen, ...],
+    terms: Terms,
+    now: dt.datetime,
+    *,
+    live: bool,
+    reports: Mapping[str, ReportSeen] | None,
+) -> Hand:
+    """What became of a task. `live`: Jobs and pods were read live; `reports`: those of ended Jobs, None: not read."""
+    if task.state == "Waiting":
+        return Hand()
+    progress = jobs.classify(task, jobs_, pods, terms, now)
     match progress.stage:
         case Stage.PENDING | Stage.RUNNING:
-            draft = draft.again(jobs.next_look(progress, terms, context.now))
-            return Hand(draft if task.state == "Running" else _noticed(draft, task), progress)
-        case Stage.ABSENT if not seen.job_is_live:
-            return Hand(draft.needing(Need.JOB))
+            return Hand(goes=progress)
+        case Stage.ABSENT if not live:
+            return Hand(need=Need.JOB)
         case Stage.ABSENT if task.state == "Running":
-            lost = Result(task.kind, Reason.LOST, f"Job {task.job} vanished before its result was recorded")
-            return Hand(_record(draft, context, task, Progress(Stage.ENDED, result=lost)))
+            return Hand(ended=_lost(progress, task, f"Job {task.job} vanished before its result was recorded"))
         case Stage.ABSENT:
-            return Hand(draft)
+            return Hand()
         case Stage.STUCK:
-            return Hand(_record(draft, context, task, progress))
-        case _:
-            return Hand(_ended(draft, context, task, progress))
-
-
-def _noticed(draft: Draft[EnvironmentStatus], task: TaskStatus) -> Draft[EnvironmentStatus]:
-    """From now on a missing Job is a lost one."""
-    return draft.having(task=task.model_copy(update={"state": "Running"}))
-
-
-def _ended(
-    draft: Draft[EnvironmentStatus], context: Context, task: TaskStatus, progress: Progress
-) -> Draft[EnvironmentStatus]:
-    result, pod = progress.result, progress.pod
-    assert result is not None
+            return Hand(ended=progress)
     # The Job's end may be seen before its pod's: what is recorded for ever is read live.
-    if (pod is None or not pod.termination) and not context.seen.job_is_live:
-        return draft.needing(Need.JOB)
-    summary = result.summary
-    if task.kind != TaskKind.PLAN or result.report_sha256 is None or summary is None or not summary.has_changes:
-        return _record(draft, context, task, progress)
-    report = context.seen.report
-    if report is None:
-        return draft.needing(Need.REPORT)
-    if report.packed is None:
-        lost = Result(task.kind, Reason.LOST, "the plan's report is not in the Job's log")
-        return _record(draft, context, task, replace(progress, result=lost))
-    draft = _record(draft, context, task, progress)
-    plan = draft.status.plan
-    if plan is None or plan.report_ref is None:
-        return draft  # nothing to refer to it: the revision it was planned from is not known any more
-    manifest = reports.report_manifest(context.environment, plan.report_ref.name, report.packed)
-    return draft.first(WriteConfigMap(manifest))
+    if (progress.pod is None or not progress.pod.termination) and not live:
+        return Hand(need=Need.JOB)
+    if not _is_reported(progress.result):
+        return Hand(ended=progress)
+    if reports is None:
+        return Hand(need=Need.REPORT)
+    seen = reports.get(task.job)
+    if seen is None or seen.packed is None:
+        return Hand(ended=_lost(progress, task, "the report is not in the Job's log"))
+    return Hand(ended=progress, packed=seen.packed)
 
 
-def _record(
-    draft: Draft[EnvironmentStatus], context: Context, task: TaskStatus, progress: Progress
-) -> Draft[EnvironmentStatus]:
-    assert progress.result is not None
-    by = _approved_by(context) if task.kind == TaskKind.APPLY else ()
-    settled = _settled_inputs(context) if task.kind == TaskKind.APPLY else None
-    ended = Ended(context.environment, task, progress.result, context.now, by, settled)
-    draft = replace(draft, status=record.record(draft.status, ended)).saying(audit_note(ended))
-    gateway = context.seen.gateway
-    # Not for a stuck Job: its slot is free when it is gone.
-    if gateway is not None and slot.needs_slot(TaskKind(task.kind), gateway) and progress.stage is Stage.ENDED:
-        return draft.then(ReleaseSlot(context.gateway_namespace, gateway.metadata.name, task.job))
-    return draft
+def announce(
+    owner: ObjectMeta,
+    jobs_: tuple[JobSeen, ...],
+    kind: TaskKind,
+    inputs: str,
+    before: tuple[FailureStatus | None, TaskStatus | None],
+    now: dt.datetime,
+    **more: Any,
+) -> TaskStatus:
+    """A task to start. `before`: the failure that it may repeat, and the task that may have waited for its turn."""
+    failed, waiting = before
+    same = failed is not None and (failed.task, failed.inputs) == (kind, inputs)
+    attempt = jobs.next_attempt(jobs_, kind, inputs, failed.last_attempt if failed is not None and same else 0)
+    kept = waiting is not None and (waiting.kind, waiting.inputs) == (kind, inputs)
+    return TaskStatus(
+        kind=kind,
+        job=jobs.job_name(owner.name, owner.uid, kind, inputs, attempt),
+        inputs=inputs,
+        attempt=attempt,
+        state="Started",
+        since=waiting.since if waiting is not None and kept else now,
+        **more,
+    )
 
 
-def _approved_by(context: Context) -> tuple[str, ...]:
-    plan = context.environment.status.plan
-    return tuple(plan.approved_by) if plan is not None else ()
+def noticed(task: TaskStatus) -> TaskStatus:
+    """Its Job was seen: from now on a missing one is a lost one."""
+    return task if task.state == "Running" else task.model_copy(update={"state": "Running"})
 
 
-def _settled_inputs(context: Context) -> str | None:
-    """What the plan's inputs are once its one-shots are done; None when the spec has moved on anyhow."""
-    environment, plan = context.environment, context.environment.status.plan
-    if plan is None or context.seen.gateway is None:
-        return None
-    operations = tasks.operations_of(environment, environment.status)
-    args = (environment, context.gateway, plan.source_digest, context.image)
-    if tasks.plan_inputs(*args, operations) != plan.inputs:
-        return None
-    return tasks.plan_inputs(*args, tuple(o for o in operations if o.id not in plan.operations))
+def _is_reported(result: Result | None) -> bool:
+    """Whether somebody will look at its report. Nobody does at that of a plan without changes."""
+    if result is None or result.report_sha256 is None:
+        return False
+    return result.task != TaskKind.PLAN or (result.summary is not None and result.summary.has_changes)
+
+
+def _lost(progress: Progress, task: TaskStatus, why: str) -> Progress:
+    return replace(progress, stage=Stage.ENDED, result=Result(task.kind, Reason.LOST, why))

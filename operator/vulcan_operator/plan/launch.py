@@ -5,6 +5,7 @@ Used when a task is announced, and again when its Job turns out never to have be
 
 from vulcan_contract import task as contract
 from vulcan_contract.digest import of_json
+from vulcan_contract.paths import escape
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api import names
 from vulcan_operator.api.environment_status import EnvironmentStatus
@@ -150,5 +151,5 @@ def _copies(status: EnvironmentStatus, context: Context, task: TaskStatus) -> li
     if task.kind not in (TaskKind.PLAN, TaskKind.APPLY) or seen is None or seen.files is None:
         return []
     meta, install = context.environment.metadata, context.seen.settings.install
-    name = _copy(status, context)
-    return [copies.write(context.key, meta, install, context.gateway_namespace, name, seen.files)]
+    files = {escape(path): content for path, content in seen.files.items()}
+    return [copies.write(context.key, meta, install, context.gateway_namespace, _copy(status, context), files)]

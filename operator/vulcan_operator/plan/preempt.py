@@ -11,31 +11,30 @@ from vulcan_contract.task import TaskKind
 from vulcan_operator.api.gateway import GatewayStatus
 from vulcan_operator.plan import slot
 from vulcan_operator.plan.actions import Kind, Note, StopPods
-from vulcan_operator.plan.seen import GatewaySeen, Sibling
+from vulcan_operator.plan.seen import GatewaySeen, TaskSeen
 from vulcan_operator.plan.status import Draft
 
-_STOPPABLE = (TaskKind.RUN, TaskKind.APPLY)
+_STOPPABLE = (TaskKind.RUN, TaskKind.APPLY, TaskKind.PROMOTE)
 _LOOK = dt.timedelta(seconds=20)
 
 
 def preempt(draft: Draft[GatewayStatus], seen: GatewaySeen, now: dt.datetime) -> Draft[GatewayStatus]:
-    """Stops the pod of a run or apply while an environment of a higher class waits."""
+    """Stops the pod of a run, apply or promotion while somebody of a higher class waits."""
     holder = _holder(seen)
     if holder is None:
         return draft
     waiters = [w for w in seen.waiters if w.key.kind is not Kind.GATEWAY]
-    times = [t for w in waiters if (t := slot.rises_above(w, holder.task_priority)) is not None]
+    times = [t for w in waiters if (t := slot.rises_above(w, holder.priority)) is not None]
     if not times or min(times) > now:
         return draft.again(min(times, default=None))
-    pods = [p for p in seen.writer_pods if p.job == holder.task_job and not p.ended]
+    pods = [p for p in seen.writer_pods if p.job == holder.job and not p.ended]
     if any(p.deleting for p in pods):
         return draft
     if not any(p.started for p in pods):
         return draft.again(now + _LOOK)
-    note = Note(Reason.PREEMPTED, f"{holder.task_kind} of {holder.key} is stopped: more urgent work waits")
-    return draft.saying(note).then(StopPods(seen.gateway.metadata.namespace, holder.task_job))
+    note = Note(Reason.PREEMPTED, f"{holder.kind} of {holder.key} is stopped: more urgent work waits")
+    return draft.saying(note).then(StopPods(seen.gateway.metadata.namespace, holder.job))
 
 
-def _holder(seen: GatewaySeen) -> Sibling | None:
-    active = (s for s in seen.environments if s.task_state == "Running" and s.task_kind in _STOPPABLE)
-    return next(active, None)
+def _holder(seen: GatewaySeen) -> TaskSeen | None:
+    return next((t for t in seen.tasks if t.state == "Running" and t.kind in _STOPPABLE), None)

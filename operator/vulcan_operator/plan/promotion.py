@@ -1,23 +1,23 @@
 """plan_promotion: everything seen of a VulcanPromotion -> its complete new status and what to do. Pure.
 
-Called by `reconcile` only. The task in hand is classified and, when ended, recorded; then the gates say whether anything
+Called by `reconcile` only. The tasks in hand are classified and, when ended, recorded; then the gates say whether anything
 may go on; then the steps are walked through in their order, from the first that has not ended. A record: what is over
 stays as it is.
 """
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import replace
 
-from vulcan_contract.reasons import Outcome, Reason
-from vulcan_contract.result import Result
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.fields import TaskStatus
-from vulcan_operator.api.promotion_status import PromotionStatus
+from vulcan_operator.api.promotion_status import PromotionStatus, StepStatus
 from vulcan_operator.plan import (
     approval,
-    ended,
     evidence,
+    hand,
     jobs,
+    promotion_end,
     promotion_gates,
     promotion_launch,
     promotion_record,
@@ -29,16 +29,18 @@ from vulcan_operator.plan import (
     tidy,
     verdicts,
 )
-from vulcan_operator.plan.actions import Need, Note, Plan, ReleaseSlot, WriteConfigMap
+from vulcan_operator.plan.actions import Need, Plan, ReleaseSlot, WriteConfigMap
 from vulcan_operator.plan.jobs import Progress, Stage
-from vulcan_operator.plan.promotion_context import PromotionContext
-from vulcan_operator.plan.promotion_steps import Again, Done, Hold, Order
+from vulcan_operator.plan.promotion_context import ACROSS, PromotionContext
+from vulcan_operator.plan.promotion_moves import ENDED, Again, Done, Hold, Order
 from vulcan_operator.plan.seen import PromotionSeen
 from vulcan_operator.plan.status import Draft, Verdict
 
 _SLOT_CHECK = dt.timedelta(seconds=20)
-_ENDED = ("Succeeded", "Skipped", "Failed", "Errored", "Inconclusive")
-_BAD = {"Failed": "Failed", "Errored": "Errored", "Inconclusive": "Inconclusive"}
+_MINUTE = dt.timedelta(minutes=1)
+_BAD = ("Failed", "Errored", "Inconclusive")
+Going = Mapping[str, Progress]  # steps whose task goes on
+Walk = tuple[Draft[PromotionStatus], Verdict | None]
 
 
 def plan_promotion(seen: PromotionSeen, now: dt.datetime) -> Plan[PromotionStatus]:
@@ -50,130 +52,127 @@ def plan_promotion(seen: PromotionSeen, now: dt.datetime) -> Plan[PromotionStatu
     if seen.denied is not None:
         namespace = seen.gateway.metadata.namespace if seen.gateway is not None else context.key.namespace
         refused = verdicts.refusal(seen.denied, seen.settings.operator_account, namespace)
-        return promotion_verdicts.finish(draft, context, refused, None).plan()
-    if seen.promotion.metadata.deletion_timestamp is not None:
-        return draft.plan()
-    draft, progress = _in_hand(draft, context)
-    verdict: Verdict | None = None
-    if not draft.needs and progress is None and draft.status.outcome is None:
-        draft, verdict = _advance(draft, context)
+        return promotion_verdicts.finish(draft, context, refused, {}).plan()
+    draft, going = _in_hand(draft, context)
     if draft.needs:
         return draft.plan()
-    return evidence.leave(promotion_verdicts.finish(_tidy(draft, context), context, verdict, progress), context).plan()
+    deleted = seen.promotion.metadata.deletion_timestamp is not None
+    verdict: Verdict | None = None
+    if deleted and draft.status.outcome is None:
+        draft, verdict, onward = promotion_end.cancel(draft, context, going)
+        if onward:  # its Job may have died in the middle of the views: they are not left like that
+            draft, verdict = _stage(draft, context, going, promotion_end.unfinished(draft.status))
+    elif draft.status.outcome is None:
+        draft, verdict = _advance(draft, context, going)
+    if draft.needs:
+        return draft.plan()
+    draft = promotion_end.let_go(_tidy(promotion_end.stop(draft, context, going), context), context)
+    return evidence.leave(promotion_verdicts.finish(draft, context, verdict, going), context).plan()
 
 
 def _tidy(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[PromotionStatus]:
-    seen, task = context.seen, draft.status.task
-    current = task.job if task is not None else ""
-    return draft.then(*tidy.let_go_jobs(seen.jobs, seen.pods, current, context.terms(), context.now))
-
-
-def _in_hand(
-    draft: Draft[PromotionStatus], context: PromotionContext
-) -> tuple[Draft[PromotionStatus], Progress | None]:
-    task, seen = draft.status.task, context.seen
-    if task is None or task.state == "Waiting":
-        return draft, None
-    terms = context.terms(task.kind, task.job)
-    progress = jobs.classify(task, seen.jobs, seen.pods, terms, context.now)
-    match progress.stage:
-        case Stage.PENDING | Stage.RUNNING:
-            draft = draft.again(jobs.next_look(progress, terms, context.now))
-            noticed = task.model_copy(update={"state": "Running"})
-            return draft if task.state == "Running" else draft.having(task=noticed), progress
-        case Stage.ABSENT if not seen.job_is_live:
-            return draft.needing(Need.JOB), None
-        case Stage.ABSENT if task.state == "Running":
-            lost = Result(task.kind, Reason.LOST, f"Job {task.job} vanished before its result was recorded")
-            return _record(draft, context, task, Progress(Stage.ENDED, result=lost)), None
-        case Stage.ABSENT:
-            return draft, None
-        case Stage.STUCK:
-            return _record(draft, context, task, progress), None
-        case _:
-            return _ended(draft, context, task, progress), None
-
-
-def _ended(
-    draft: Draft[PromotionStatus], context: PromotionContext, task: TaskStatus, progress: Progress
-) -> Draft[PromotionStatus]:
-    result, pod = progress.result, progress.pod
-    assert result is not None
-    if (pod is None or not pod.termination) and not context.seen.job_is_live:
-        return draft.needing(Need.JOB)
-    summary = result.summary
-    if task.kind != TaskKind.PLAN or result.report_sha256 is None or summary is None or not summary.has_changes:
-        return _record(draft, context, task, progress)
-    report = context.seen.report
-    if report is None:
-        return draft.needing(Need.REPORT)
-    if report.packed is None:
-        lost = Result(task.kind, Reason.LOST, "the plan's report is not in the Job's log")
-        return _record(draft, context, task, replace(progress, result=lost))
-    draft = _record(draft, context, task, progress)
-    plan = draft.status.plan
-    if plan is None or plan.report_ref is None:
-        return draft
-    manifest = reports.report_manifest(context.promotion, plan.report_ref.name, report.packed)
-    return draft.first(WriteConfigMap(manifest))
-
-
-def _record(
-    draft: Draft[PromotionStatus], context: PromotionContext, task: TaskStatus, progress: Progress
-) -> Draft[PromotionStatus]:
-    result = progress.result
-    assert result is not None
-    draft = replace(draft, status=promotion_record.record(draft.status, context, task, result))
-    draft = draft.saying(_note(draft.status, context, task, result))
-    gateway = context.seen.gateway
-    if gateway is not None and slot.needs_slot(TaskKind(task.kind), gateway) and progress.stage is Stage.ENDED:
-        return draft.then(ReleaseSlot(gateway.metadata.namespace, gateway.metadata.name, task.job))
+    seen, current = context.seen, {task.job for task in draft.status.tasks}
+    for site in {s.name: s for s in (context.to, context.origin) if s is not None}.values():
+        here = tuple(j for j in seen.jobs if j.namespace == site.gateway.metadata.namespace)
+        terms = context.terms(site.name)
+        draft = draft.then(*tidy.let_go_jobs(here, seen.pods, current, terms, context.now))
     return draft
 
 
-def _note(status: PromotionStatus, context: PromotionContext, task: TaskStatus, result: Result) -> Note:
-    bad = result.outcome is not Outcome.SUCCEEDED
-    audit = {
-        "operation": task.kind,
-        "gateway": context.seen.gateway.metadata.name if context.seen.gateway else "",
-        "environment": status.target.environment if status.target else "",
-        "step": status.step or "",
-        "revision": status.revision or "",
-        "plan": status.plan.digest if status.plan else "",
-        "outcome": result.outcome.value,
-        "reason": result.reason.value,
-        "job": task.job,
-        "why": task.why,
-        "asked": ", ".join(status.approved_by),
-    }
-    return Note(result.reason, f"{task.kind}: {ended.message_of(result) if bad else result.message}", bad, audit)
+def _in_hand(draft: Draft[PromotionStatus], context: PromotionContext) -> tuple[Draft[PromotionStatus], Going]:
+    seen, now, going = context.seen, context.now, dict[str, Progress]()
+    for step in draft.status.steps:
+        task = step.task
+        if task is None:
+            continue
+        terms = context.terms(task.gateway, task.kind, task.job)
+        found = hand.look(task, seen.jobs, seen.pods, terms, now, live=seen.job_is_live, reports=seen.reports)
+        if found.need is not None:
+            draft = draft.needing(found.need)
+        elif found.goes is not None:
+            going[step.name] = found.goes
+            draft = draft.again(jobs.next_look(found.goes, terms, now))
+            noticed = hand.noticed(task)
+            if noticed is not task:
+                draft = replace(draft, status=_with_task(draft.status, step.name, noticed))
+        elif found.ended is not None:
+            draft = _record(draft, context, step, found.ended, found.packed)
+    return draft, {name: progress for name, progress in going.items() if draft.status.find(name) is not None}
 
 
-def _advance(draft: Draft[PromotionStatus], context: PromotionContext) -> tuple[Draft[PromotionStatus], Verdict | None]:
-    """Walks on until a task is started, something is waited for, or it is over."""
+def _with_task(status: PromotionStatus, name: str, task: TaskStatus | None) -> PromotionStatus:
+    steps = [s.model_copy(update={"task": task}) if s.name == name else s for s in status.steps]
+    return status.model_copy(update={"steps": steps})
+
+
+def _record(
+    draft: Draft[PromotionStatus], context: PromotionContext, step: StepStatus, progress: Progress, packed: bytes | None
+) -> Draft[PromotionStatus]:
+    result, task = progress.result, step.task
+    assert result is not None and task is not None
+    draft = replace(draft, status=promotion_record.record(draft.status, context, step, result, packed))
+    draft = draft.saying(promotion_verdicts.note(draft.status, context, step, result))
+    plan = draft.status.plan
+    if task.kind == TaskKind.PLAN and packed is not None and plan is not None and plan.report_ref is not None:
+        draft = draft.first(WriteConfigMap(reports.report_manifest(context.promotion, plan.report_ref.name, packed)))
+    site = context.site(task.gateway)
+    if site is not None and slot.needs_slot(TaskKind(task.kind), site.gateway) and progress.stage is Stage.ENDED:
+        meta = site.gateway.metadata
+        return draft.then(ReleaseSlot(meta.namespace, meta.name, task.job))
+    return draft
+
+
+def _advance(draft: Draft[PromotionStatus], context: PromotionContext, going: Going) -> Walk:
+    """Walks on until tasks are started, something is waited for, or it is over."""
     shut = promotion_gates.first(draft.status, context)
+    superseded = promotion_end.superseded(draft, context)
+    if superseded is not None:
+        return superseded, None
     if shut is not None:
-        return _idle(draft).again(context.now + dt.timedelta(minutes=1)), shut
+        soon = _MINUTE if shut.reconciling else 10 * _MINUTE  # changes of what is seen wake it; labels are not watched
+        return promotion_end.idle(draft, going).again(context.now + soon), None if going else shut
     if draft.status.started_at is None:
         draft = draft.having(started_at=context.now)
-    draft = _under_rules_of_today(draft, context)
-    for name, step in _way(draft.status, context):
-        known = next((s for s in draft.status.steps if s.name == name), None)
-        if known is not None and known.state in _ENDED:
+    draft = _under_rules_of_today(promotion_end.superseding(draft, context), context)
+    verdict: Verdict | None = None
+    for stage in _way(draft.status, context):
+        draft, verdict = _stage(draft, context, going, stage)
+        if draft.needs or draft.status.outcome is not None or not _is_over(draft.status, stage):
+            return draft, verdict
+        if draft.status.relation == ACROSS and context.promotion.status.relation is None:
+            return draft, None  # what is read for the next step is read by what status says of this one
+        context = context.having(draft.status)
+    return replace(draft, status=promotion_record.end(draft.status, "Succeeded", context.now)), None
+
+
+def _is_over(status: PromotionStatus, stage: promotion_steps.Stage) -> bool:
+    return all((step := status.find(name)) is not None and step.state in ENDED for name, _ in stage)
+
+
+def _stage(
+    draft: Draft[PromotionStatus], context: PromotionContext, going: Going, stage: promotion_steps.Stage
+) -> Walk:
+    """Every step of a stage that has not ended and has nothing in hand; the verdict is that of the first that waits."""
+    first: Verdict | None = None
+    for name, step in stage:
+        known = draft.status.find(name)
+        if name in going or (known is not None and known.state in ENDED):
             continue
-        move = step(draft.status, context)
-        match move:
-            case Done():
-                draft = _judge(draft, context, name, move)
+        verdict: Verdict | None = None
+        match step(draft.status, context):
+            case Done() as done:
+                draft = _judge(draft, context, name, done)
                 if draft.status.outcome is not None:
-                    return _idle(draft), None
-            case Hold():
-                return _hold(draft, context, name, move)
+                    return draft, None
+            case Hold() as hold:
+                draft, verdict = _hold(draft, context, name, hold)
             case Again():
-                return _advance(replace(draft, status=promotion_record.planned_again(draft.status)), context)
-            case Order():
-                return _order(draft, context, name, move)
-    return _idle(replace(draft, status=promotion_record.end(draft.status, "Succeeded", context.now))), None
+                again = promotion_record.planned_again(draft.status)
+                return _advance(replace(draft, status=again), context.having(again), going)
+            case Order() as order:
+                draft, verdict = _order(draft, context, name, order)
+        first = first or verdict
+    return draft, first
 
 
 def _under_rules_of_today(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[PromotionStatus]:
@@ -182,13 +181,14 @@ def _under_rules_of_today(draft: Draft[PromotionStatus], context: PromotionConte
     if plan is None or plan.state != "Pending" or draft.status.applied_plan_id:
         return draft
     token = approval.retoken(plan, context.rules)
-    if token == plan.digest:
+    changing = any(task.kind in (TaskKind.PROMOTE, TaskKind.APPLY) for task in draft.status.tasks)
+    if token == plan.digest or changing:
         return draft
     kept = [s for s in draft.status.steps if s.name not in ("Approval", "CatchUp", "Apply")]
     return draft.having(plan=plan.model_copy(update={"digest": token}), steps=kept, approved_by=[])
 
 
-def _way(status: PromotionStatus, context: PromotionContext) -> tuple[tuple[str, promotion_steps.Step], ...]:
+def _way(status: PromotionStatus, context: PromotionContext) -> tuple[promotion_steps.Stage, ...]:
     if context.promotion.spec.rollback_to is not None:
         return promotion_steps.BACK
     if status.rollback is not None:
@@ -197,62 +197,66 @@ def _way(status: PromotionStatus, context: PromotionContext) -> tuple[tuple[str,
 
 
 def _judge(draft: Draft[PromotionStatus], context: PromotionContext, name: str, done: Done) -> Draft[PromotionStatus]:
-    judged = promotion_record.Judged(done.state, done.message, done.evidence)
-    status = promotion_record.put(draft.status.model_copy(update=done.settles), name, judged, context.now)
+    status = promotion_record.put(draft.status.model_copy(update=done.settles), name, done, context.now)
     if done.state in _BAD:
-        status = promotion_record.end(status, _BAD[done.state], context.now)
+        status = promotion_record.end(status, done.state, context.now)
     return replace(draft, status=status)
 
 
-def _hold(
-    draft: Draft[PromotionStatus], context: PromotionContext, name: str, hold: Hold
-) -> tuple[Draft[PromotionStatus], Verdict | None]:
+def _hold(draft: Draft[PromotionStatus], context: PromotionContext, name: str, hold: Hold) -> Walk:
     if hold.needs:
         return draft.needing(*hold.needs), None
-    status = promotion_record.put(
-        draft.status, name, None, context.now, state="Waiting", message=hold.verdict.message[:1024]
-    )
-    return _idle(replace(draft, status=status)).again(hold.until), hold.verdict
+    words = {"state": "Waiting", "message": hold.verdict.message[:1024], "task": None}
+    status = promotion_record.put(draft.status, name, None, context.now, **words)
+    return replace(draft, status=status).again(hold.until), hold.verdict
 
 
-def _order(
-    draft: Draft[PromotionStatus], context: PromotionContext, name: str, order: Order
-) -> tuple[Draft[PromotionStatus], Verdict | None]:
-    failed = draft.status.failure
-    same = failed is not None and (failed.task, failed.inputs) == (order.kind, order.inputs)
-    if failed is not None and same:
+def _order(draft: Draft[PromotionStatus], context: PromotionContext, name: str, order: Order) -> Walk:
+    step, site = draft.status.find(name) or StepStatus(name=name), order.site
+    failed = step.failure
+    if failed is not None and (failed.task, failed.inputs) == (order.kind, order.inputs):
         again = schedule.retry_time(failed, context.target.spec.retry)
         if again is not None and again > context.now:
-            return _idle(draft).again(again), verdicts.failing(failed, again)
-    known = failed.last_attempt if failed is not None and same else 0
-    attempt = jobs.next_attempt(context.seen.jobs, order.kind, order.inputs, known)
-    meta, waiting = context.promotion.metadata, draft.status.task
-    kept = waiting is not None and (waiting.kind, waiting.inputs) == (order.kind, order.inputs)
-    since = waiting.since if kept and waiting is not None else context.now
-    back = order.kind is TaskKind.ROLLBACK
-    rank = slot.Priority.ROLLBACK if back else slot.Priority.PROMOTION
-    task = TaskStatus(
-        kind=order.kind,
-        job=jobs.job_name(meta.name, meta.uid, order.kind, order.inputs, attempt),
-        inputs=order.inputs,
-        attempt=attempt,
-        state="Started",
+            status = _with_task(draft.status, name, None)
+            return replace(draft, status=status).again(again), verdicts.failing(failed, again)
+    if order.kind.writes or (draft.status.relation == ACROSS and order.kind is TaskKind.PLAN):  # which leaves a copy
+        kept = promotion_end.keep(draft, context)
+        if kept is not None:
+            return kept, None
+    if slot.needs_slot(order.kind, site.gateway) and _holds_or_waits(draft.status, name, site.name, context):
+        words = {"state": "Pending", "message": "another step is at work on this gateway, which lets one in at a time"}
+        return replace(draft, status=promotion_record.put(draft.status, name, None, context.now, **words)), None
+    rank = slot.Priority.ROLLBACK if order.kind is TaskKind.ROLLBACK else slot.Priority.PROMOTION
+    task = hand.announce(
+        context.promotion.metadata,
+        context.seen.jobs,
+        order.kind,
+        order.inputs,
+        (failed, step.task),
+        context.now,
         priority=int(rank),
-        since=since,
         why=order.why,
+        gateway=site.name,
     )
     status = promotion_record.put(
-        draft.status, name, None, context.now, state="Running", message=order.why, job=task.job
+        draft.status, name, None, context.now, state="Running", message=order.why, job=task.job, task=task
     )
-    begun = replace(draft, status=status).having(task=task)
-    ready = promotion_launch.launch(begun, context, task)
+    begun = replace(draft, status=status)
+    ready = promotion_launch.start(begun, context, task, site)
     if ready.needs:
         return ready, None
     if ready.actions != begun.actions:
-        return ready.having(task=task.model_copy(update={"priority": slot.aged(rank, since, context.now)})), None
-    queued = task.model_copy(update={"state": "Waiting"})
-    return begun.having(task=queued).again(context.now + _SLOT_CHECK), None
+        risen = task.model_copy(update={"priority": slot.aged(rank, task.since, context.now)})
+        return replace(ready, status=_with_task(ready.status, name, risen)), None
+    waiting = task.model_copy(update={"state": "Waiting"})
+    return replace(begun, status=_with_task(begun.status, name, waiting)).again(context.now + _SLOT_CHECK), None
 
 
-def _idle(draft: Draft[PromotionStatus]) -> Draft[PromotionStatus]:
-    return draft.having(task=None) if draft.status.task is not None else draft
+def _holds_or_waits(status: PromotionStatus, name: str, gateway: str, context: PromotionContext) -> bool:
+    """Whether another step of this promotion needs the same writer slot; one object waits at one place in a line."""
+    site = context.site(gateway)
+    return site is not None and any(
+        s.name != name and s.task is not None and s.task.gateway == gateway
+        and slot.needs_slot(TaskKind(s.task.kind), site.gateway)
+        for s in status.steps
+    )  # fmt: skip

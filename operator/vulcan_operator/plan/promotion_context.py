@@ -1,5 +1,6 @@
 """What a pass over one promotion knows, gathered once: the seen objects and what follows from them. Pure."""
 
+import dataclasses
 import datetime as dt
 import functools
 from dataclasses import dataclass
@@ -9,22 +10,36 @@ from vulcan_operator.api.environment import EnvironmentSpec, VulcanEnvironment
 from vulcan_operator.api.gateway import VulcanGateway
 from vulcan_operator.api.policy import ApprovalPolicy
 from vulcan_operator.api.promotion import VulcanPromotion
+from vulcan_operator.api.promotion_status import PromotionStatus
 from vulcan_operator.plan import access, jobs, slot
-from vulcan_operator.plan.actions import Key, Kind
-from vulcan_operator.plan.seen import PromotionSeen
+from vulcan_operator.plan.actions import Key, Kind, Need
+from vulcan_operator.plan.seen import PromotionSeen, SlotSeen, Waiter
 from vulcan_operator.plan.status import condition, holds
 
 _STRICT = ("Never", "OnRisk", "Always")
+ACROSS, SAME = "AcrossSystems", "SameSystem"
 
 
-def _reason(promotion: VulcanPromotion) -> str:
-    ready = condition(promotion.status.conditions, Type.READY)
-    return ready.reason if ready is not None else ""
+@dataclass(frozen=True)
+class Site:
+    """Where Jobs run: an environment's gateway, its writer slot and who waits for that."""
+
+    environment: VulcanEnvironment
+    gateway: VulcanGateway
+    image: str
+    slot: SlotSeen | None
+    need: Need
+    waiters: tuple[Waiter, ...]
+
+    @property
+    def name(self) -> str:
+        """Of its gateway."""
+        return f"{self.gateway.metadata.namespace}/{self.gateway.metadata.name}"
 
 
 @dataclass(frozen=True)
 class PromotionContext:
-    """One promotion, its two environments, the target's gateway and the time."""
+    """One promotion, its two environments, their gateways and the time."""
 
     seen: PromotionSeen
     now: dt.datetime
@@ -33,6 +48,11 @@ class PromotionContext:
     def promotion(self) -> VulcanPromotion:
         """The object."""
         return self.seen.promotion
+
+    def having(self, status: PromotionStatus) -> "PromotionContext":
+        """The same with what this pass has settled already."""
+        promotion = self.promotion.model_copy(update={"status": status})
+        return PromotionContext(dataclasses.replace(self.seen, promotion=promotion), self.now)
 
     @property
     def key(self) -> Key:
@@ -58,6 +78,39 @@ class PromotionContext:
         assert self.seen.gateway is not None
         return self.seen.gateway
 
+    @property
+    def relation(self) -> str:
+        """Whether both ends are on one gateway. What was found when it began stands."""
+        known, source, target = self.promotion.status.relation, self.seen.source_gateway, self.seen.gateway
+        if known is not None:
+            return known
+        two = source is not None and target is not None and source.metadata.uid != target.metadata.uid
+        return ACROSS if two else SAME
+
+    @functools.cached_property
+    def to(self) -> Site | None:
+        """The target's end."""
+        if self.seen.target is None or self.seen.gateway is None:
+            return None
+        return Site(self.seen.target, self.seen.gateway, self.image, self.seen.slot, Need.SLOT, self.seen.waiters)
+
+    @functools.cached_property
+    def origin(self) -> Site | None:
+        """The source's end; within one system its Jobs run where the target's do, with the same image."""
+        seen = self.seen
+        if seen.source is None or self.to is None:
+            return None
+        if self.relation == SAME:
+            return Site(seen.source, self.to.gateway, self.image, seen.slot, Need.SLOT, seen.waiters)
+        if seen.source_gateway is None:
+            return None
+        image = access.runner_image(seen.source, seen.source_gateway, seen.settings.runner_image)
+        return Site(seen.source, seen.source_gateway, image, seen.source_slot, Need.SOURCE_SLOT, seen.source_waiters)
+
+    def site(self, gateway: str) -> Site | None:
+        """The end on a gateway, by namespace/name."""
+        return next((s for s in (self.to, self.origin) if s is not None and s.name == gateway), None)
+
     @functools.cached_property
     def access(self) -> access.Access:
         """What the grants say of the target."""
@@ -72,14 +125,16 @@ class PromotionContext:
 
     @property
     def image(self) -> str:
-        """Runner image of its Jobs: the target's."""
+        """Runner image of its Jobs on the target's gateway; a project image is the runner image with the project."""
+        origin = self.promotion.status.origin
+        if origin is not None and origin.image and self.relation == ACROSS:
+            return origin.image
         return access.runner_image(self.target, self.gateway, self.seen.settings.runner_image)
 
-    def terms(self, kind: str = "", job: str = "") -> jobs.Terms:
+    def terms(self, gateway: str, kind: str = "", job: str = "") -> jobs.Terms:
         """What the specs of today mean for a Job of this promotion."""
-        if self.seen.gateway is None or self.seen.target is None:
-            return jobs.Terms()
-        return slot.terms(self.gateway, self.image, kind, job)
+        site = self.site(gateway)
+        return slot.terms(site.gateway, site.image, kind, job) if site is not None else jobs.Terms()
 
     @property
     def policy(self) -> ApprovalPolicy:
@@ -102,14 +157,42 @@ class PromotionContext:
 
     def ahead(self) -> VulcanPromotion | None:
         """An older promotion to the same target that has not ended: it goes first, unless it can go nowhere."""
-        mine = (self.promotion.metadata.creation_timestamp or self.now, str(self.key))
-        older = [
+        older = [p for p in self.seen.rivals if p.status.outcome is None and self._age(p) < self._age(self.promotion)]
+        able = [p for p in older if p.metadata.deletion_timestamp is None or is_changing(p.status)]
+        waiting = [p for p in able if is_changing(p.status) or not _goes_nowhere(p)]
+        return min(waiting, key=self._age, default=None)
+
+    def successor(self) -> VulcanPromotion | None:
+        """The newest promotion that takes the place of this one; it must have been let in itself."""
+        newer = [
             p
             for p in self.seen.rivals
-            if p.status.outcome is None
+            if p.spec.queue == "Supersede"
+            and p.spec.rollback_to is None
+            and p.status.outcome is None
             and p.metadata.deletion_timestamp is None
-            and not holds(p.status.conditions, Type.STALLED)
-            and not (p.status.started_at is None and _reason(p) == Why.ENVIRONMENT_NOT_FOUND)
-            and (p.metadata.creation_timestamp or self.now, f"{p.metadata.namespace}/{p.metadata.name}") < mine
+            and self._age(p) > self._age(self.promotion)
+            and (p.status.started_at is not None or _reason(p) == Why.QUEUED)
         ]
-        return min(older, key=lambda p: (p.metadata.creation_timestamp or self.now, p.metadata.name), default=None)
+        return max(newer, key=self._age, default=None)
+
+    def _age(self, promotion: VulcanPromotion) -> tuple[dt.datetime, str]:
+        meta = promotion.metadata
+        return (meta.creation_timestamp or self.now, f"{meta.namespace}/{meta.name}")
+
+
+def is_changing(status: PromotionStatus) -> bool:
+    """Whether its Job may have begun to change the target, or has: from then on it must come to an end."""
+    if status.applied_plan_id or status.rollback is not None:
+        return True
+    return any((step := status.find(name)) is not None and step.job for name in ("CatchUp", "Apply", "Rollback"))
+
+
+def _goes_nowhere(promotion: VulcanPromotion) -> bool:
+    never_began = promotion.status.started_at is None and _reason(promotion) == Why.ENVIRONMENT_NOT_FOUND
+    return never_began or holds(promotion.status.conditions, Type.STALLED)
+
+
+def _reason(promotion: VulcanPromotion) -> str:
+    ready = condition(promotion.status.conditions, Type.READY)
+    return ready.reason if ready is not None else ""

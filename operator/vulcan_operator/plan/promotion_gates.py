@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from vulcan_operator.api.conditions import Type, Why
+from vulcan_operator.api.gateway import VulcanGateway
 from vulcan_operator.api.promotion_status import PromotionStatus
 from vulcan_operator.plan import access, status
 from vulcan_operator.plan.promotion_context import PromotionContext
@@ -50,9 +51,18 @@ def environments_missing(state: PromotionStatus, context: PromotionContext) -> V
 
 def gateway_missing(state: PromotionStatus, context: PromotionContext) -> Verdict | None:
     """The target's gateway must be there and Ready, and not suspended."""
-    gateway = context.seen.gateway
+    return _unready(context.seen.gateway, context.target.spec.gateway_ref.name)
+
+
+def source_gateway_missing(state: PromotionStatus, context: PromotionContext) -> Verdict | None:
+    """So must the source's: its gates run there."""
+    if context.promotion.spec.from_ is None:
+        return None
+    return _unready(context.seen.source_gateway, context.source.spec.gateway_ref.name)
+
+
+def _unready(gateway: VulcanGateway | None, name: str) -> Verdict | None:
     if gateway is None:
-        name = context.target.spec.gateway_ref.name
         return Verdict("False", Why.GATEWAY_NOT_FOUND, f"waiting for VulcanGateway {name}", reconciling=True)
     ready = status.condition(gateway.status.conditions, Type.READY)
     name = f"{gateway.metadata.namespace}/{gateway.metadata.name}"
@@ -94,22 +104,6 @@ def target_refused(state: PromotionStatus, context: PromotionContext) -> Verdict
     )
 
 
-def across_systems(state: PromotionStatus, context: PromotionContext) -> Verdict | None:
-    """Two gateways are two systems."""
-    source, target = context.seen.source_gateway, context.seen.gateway
-    if context.promotion.spec.from_ is None or target is None:
-        return None
-    if source is None:
-        name = context.source.spec.gateway_ref.name
-        return Verdict(
-            "False", Why.GATEWAY_NOT_FOUND, f"waiting for VulcanGateway {name} of the source", reconciling=True
-        )
-    if source.metadata.uid == target.metadata.uid:
-        return None
-    message = "source and target are on two gateways; a promotion swaps views within one"
-    return Verdict("False", Why.ACROSS_SYSTEMS, message, stalled=True)
-
-
 def not_managed(state: PromotionStatus, context: PromotionContext) -> Verdict | None:
     """An environment with a project of its own would plan it back."""
     if context.target.spec.revision_from == "Promotion":
@@ -140,8 +134,8 @@ def queued(state: PromotionStatus, context: PromotionContext) -> Verdict | None:
 GATES: tuple[Gate, ...] = (
     environments_missing,
     gateway_missing,
+    source_gateway_missing,
     not_granted,
-    across_systems,
     not_managed,
     suspended,
     target_refused,

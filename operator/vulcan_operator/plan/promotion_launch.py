@@ -1,33 +1,55 @@
 """From a promotion's task to the actions that start its Job. Pure; the counterpart of `launch` for environments."""
 
+from collections.abc import Mapping
+
 from vulcan_contract import task as contract
 from vulcan_contract.digest import of_json
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api import names
 from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.api.promotion_status import PromotionStatus
-from vulcan_operator.plan import promotion_steps, slot, tasks
-from vulcan_operator.plan.actions import Need, TakeSlot
+from vulcan_operator.plan import access, copies, origin, promotion_steps, slot, tasks
+from vulcan_operator.plan.actions import Need, TakeSlot, WriteConfigMap
 from vulcan_operator.plan.manifest import JobParts, build_job
-from vulcan_operator.plan.promotion_context import PromotionContext
+from vulcan_operator.plan.promotion_context import ACROSS, PromotionContext, Site
 from vulcan_operator.plan.seen import Waiter
 from vulcan_operator.plan.status import Draft
 
+_COMPUTES = (TaskKind.PLAN, TaskKind.APPLY)  # across systems: from the project's files
 
-def launch(draft: Draft[PromotionStatus], context: PromotionContext, task: TaskStatus) -> Draft[PromotionStatus]:
+
+def start(
+    draft: Draft[PromotionStatus], context: PromotionContext, task: TaskStatus, site: Site
+) -> Draft[PromotionStatus]:
     """The draft with the actions that start the task; unchanged when it is not its turn to write."""
-    kind, meta = TaskKind(task.kind), context.gateway.metadata
-    if slot.needs_slot(kind, context.gateway):
-        if context.seen.slot is None:
-            return draft.needing(Need.SLOT)
+    kind, meta = TaskKind(task.kind), site.gateway.metadata
+    files = kind in _COMPUTES and draft.status.relation == ACROSS
+    copied = files and draft.status.origin is not None and draft.status.origin.kind == "ConfigMap"
+    if copied and context.seen.source_files is None:
+        return draft.needing(Need.SOURCE_FILES)
+    take = []
+    if slot.needs_slot(kind, site.gateway):
+        if site.slot is None:
+            return draft.needing(site.need)
         me = Waiter(context.key, task.priority, task.since)
-        if not slot.my_turn(me, context.seen.waiters, context.seen.slot, task.job, context.now):
+        if not slot.my_turn(me, site.waiters, site.slot, task.job, context.now):
             return draft
-        draft = draft.then(TakeSlot(meta.namespace, meta.name, task.job))
-    return draft.then(build_job(_task(draft.status, context, task, kind), _parts(context, task)))
+        take = [TakeSlot(meta.namespace, meta.name, task.job)]
+    job = build_job(_task(draft.status, context, task, site), _parts(draft.status, context, task, site))
+    if copied and context.seen.source_files is not None and context.seen.source_files.files is not None:
+        draft = draft.first(_copy(draft.status, context, site, context.seen.source_files.files))
+    return draft.then(*take, job)
 
 
-def _parts(context: PromotionContext, task: TaskStatus) -> JobParts:
+def _copy(status: PromotionStatus, context: PromotionContext, site: Site, files: Mapping[str, bytes]) -> WriteConfigMap:
+    name, install = origin.copy_name(context, status), context.seen.settings.install
+    return copies.write(context.key, context.promotion.metadata, install, site.gateway.metadata.namespace, name, files)
+
+
+def _parts(status: PromotionStatus, context: PromotionContext, task: TaskStatus, site: Site) -> JobParts:
+    found, computes = status.origin, TaskKind(task.kind) in _COMPUTES and status.relation == ACROSS
+    of_git = computes and found is not None and found.kind == "Git"
+    copied = computes and found is not None and found.kind == "ConfigMap"
     return JobParts(
         owner=context.key,
         owner_uid=context.promotion.metadata.uid,
@@ -35,28 +57,34 @@ def _parts(context: PromotionContext, task: TaskStatus) -> JobParts:
         inputs=task.inputs,
         attempt=task.attempt,
         why=task.why,
-        image=context.image,
-        gateway=context.gateway,
+        image=site.image,
+        gateway=site.gateway,
+        source_config_map=origin.copy_name(context, status) if copied else None,
+        git_secret=tasks.git_secret(site.gateway, found.url) if of_git and found is not None else None,
     )
 
 
-def _task(status: PromotionStatus, context: PromotionContext, task: TaskStatus, kind: TaskKind) -> contract.Task:
-    gateway, target = context.gateway, context.target
-    audits_source = kind is TaskKind.AUDIT and status.step == "Checks"
+def _task(status: PromotionStatus, context: PromotionContext, task: TaskStatus, site: Site) -> contract.Task:
+    gateway, target, kind = site.gateway, context.target, TaskKind(task.kind)
     approved = None
-    if kind is TaskKind.PROMOTE and status.plan is not None:
+    if kind in (TaskKind.PROMOTE, TaskKind.APPLY) and status.plan is not None:
         approved = tasks.approved_of(context.rules.plan, status.plan, by_human=bool(status.approved_by))
+    computes = kind in _COMPUTES and status.relation == ACROSS and status.origin is not None
+    at_home = site.environment.metadata.uid == target.metadata.uid
     return contract.Task(
         kind=kind,
         job=task.job,
         nonce=of_json([task.job, context.promotion.metadata.uid, task.since])[:16],
-        gateway=tasks.gateway_of(gateway, context.seen.settings, planning=kind is TaskKind.PLAN),
-        environment=context.source.sqlmesh_environment if audits_source else target.sqlmesh_environment,
-        protected=context.protected,
+        gateway=tasks.gateway_of(gateway, context.seen.settings, planning=not kind.writes),
+        environment=site.environment.sqlmesh_environment,
+        protected=context.protected and at_home,
+        source=origin.source_of(status.origin, status.source_digest or "") if computes and status.origin else None,
+        plan=tasks.options_of(target.spec.plan),
         approved=approved,
-        promotion=_promotion(status, context, kind),
+        promotion=None if computes else _promotion(status, context, kind),
+        expires=access.deletion_policy(target, context.protected) == "Expire",
         audits=False,  # Verify is a step of its own, whose no can be taken back
-        image=context.image,
+        image=site.image,
         secret_env=tasks.secret_env(gateway),
         secret_paths=tasks.secret_paths(gateway),
         checked=target.metadata.annotations.get(names.CHECKED, "")[:64],

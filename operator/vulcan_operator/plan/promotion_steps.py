@@ -1,101 +1,98 @@
-"""The steps of a promotion: what each looks at and what it makes of it. Pure; walked through by `plan.promotion`.
+"""The steps of a promotion but its gates (`promotion_trials`): what each looks at and what it makes of it. Pure; walked
+through by `plan.promotion`.
 
-A step answers with Done (judged from what is seen), with Order (a task whose result will judge it), with Hold (why it
-waits), or with needs. Nothing here remembers where it was: what is done is in `status.steps`.
+Nothing here remembers where it was: what is done is in `status.steps`.
 """
 
 import datetime as dt
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import fnmatch
 
 from vulcan_contract.digest import of_json
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api import names
 from vulcan_operator.api.conditions import Why
+from vulcan_operator.api.environment_status import AppliedStatus
 from vulcan_operator.api.fields import parse_duration
 from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.api.promotion_status import PreviousStatus, PromotionStatus, RollbackStatus, SideStatus
-from vulcan_operator.plan import approval, given
+from vulcan_operator.api.source import Origin
+from vulcan_operator.plan import approval, given, origin, promotion_trials, tasks
 from vulcan_operator.plan.actions import Need
-from vulcan_operator.plan.promotion_context import PromotionContext
+from vulcan_operator.plan.promotion_context import ACROSS, SAME, PromotionContext, Site
+from vulcan_operator.plan.promotion_moves import (
+    FAILED,
+    PASSED,
+    SKIPPED,
+    Again,
+    Done,
+    Hold,
+    Move,
+    Order,
+    Step,
+    name_of,
+)
 from vulcan_operator.plan.status import Verdict
 from vulcan_operator.plan.verdicts import short
-
-PASSED, SKIPPED, FAILED, INCONCLUSIVE = "Succeeded", "Skipped", "Failed", "Inconclusive"
-
-
-@dataclass(frozen=True)
-class Done:
-    """A step's end, and what else of the status it settles."""
-
-    state: str
-    message: str
-    evidence: dict[str, str] = field(default_factory=dict)
-    settles: dict[str, object] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Order:
-    """A task whose result judges the step."""
-
-    kind: TaskKind
-    inputs: str
-    why: str
-
-
-@dataclass(frozen=True)
-class Again:
-    """The plan must be built anew, and why."""
-
-    why: str
-
-
-@dataclass(frozen=True)
-class Hold:
-    """Why a step waits, and until when at the longest."""
-
-    verdict: Verdict
-    until: dt.datetime | None = None
-    needs: frozenset[Need] = frozenset()
-
-
-Move = Done | Order | Hold | Again
-Step = Callable[[PromotionStatus, PromotionContext], Move]
 
 
 def resolve(status: PromotionStatus, context: PromotionContext) -> Move:
     """The revision that moves, and what the target has."""
-    spec, target = context.promotion.spec, context.target
+    target = context.target
     last = given.last_given(context.seen.rivals)
     if last is not None and not given.is_taken(target.status.applied, last):
-        message = f"waiting for {_name(target)} to take up what VulcanPromotion {_name(last)} has left"
+        name = f"{last.metadata.namespace}/{last.metadata.name}"
+        message = f"waiting for {name_of(target)} to take up what VulcanPromotion {name} has left"
         return Hold(Verdict("False", Why.QUEUED, message, reconciling=True))
     had = target.status.applied
-    to = _side(context.target.sqlmesh_environment, context, had.plan_id if had else "", had.revision if had else "")
-    previous = (
-        PreviousStatus(revision=had.revision, source_digest=had.source_digest, plan_id=had.plan_id, time=had.time)
-        if had is not None
-        else None
-    )
-    if spec.rollback_to is not None:
-        return _resolve_back(context, to, previous)
+    settles: dict[str, object] = {"target": _side(context.to, had), "previous": _previous(had)}
+    if context.promotion.spec.rollback_to is not None:
+        return _resolve_back(context, settles)
     if status.source is not None:  # looked at again because the target has moved: the same revision goes on
-        revision, digest, side = status.revision or "", status.source_digest or "", status.source
-        settles: dict[str, object] = {"target": to, "previous": previous}
+        revision, digest = status.revision or "", status.source_digest or ""
         return _unless_held(context, revision, digest, Done(PASSED, f"revision {short(revision)}", settles=settles))
-    applied = context.source.status.applied
+    return _resolve_source(context, settles)
+
+
+def _resolve_source(context: PromotionContext, settles: dict[str, object]) -> Move:
+    source, wanted = context.source, context.promotion.spec.revision
+    applied, name = source.status.applied, name_of(source)
     if applied is None or not applied.plan_id:
-        message = f"waiting for VulcanEnvironment {_name(context.source)}: nothing is applied there"
+        message = f"waiting for VulcanEnvironment {name}: nothing is applied there"
         return Hold(Verdict("False", Why.SOURCE_NOT_READY, message, reconciling=True))
-    if spec.revision is not None and spec.revision != applied.revision:
-        return Done(FAILED, f"{_name(context.source)} has revision {short(applied.revision)}, not {spec.revision}")
-    side = _side(context.source.sqlmesh_environment, context, applied.plan_id, applied.revision)
-    settles = {
-        "relation": "SameSystem", "revision": applied.revision, "source_digest": applied.source_digest,
-        "source": side, "target": to, "previous": previous,
+    if wanted is not None and wanted != applied.revision:
+        return Done(FAILED, f"{name} has revision {short(applied.revision)}, not {wanted}")
+    found = _origin(context, applied)
+    if isinstance(found, Done | Hold):
+        return found
+    settles = settles | {
+        "origin": found,
+        "relation": context.relation, "revision": applied.revision, "source_digest": applied.source_digest,
+        "source": _side(context.origin, applied),
     }  # fmt: skip
     done = Done(PASSED, f"revision {short(applied.revision)}, plan {applied.plan_id}", settles=settles)
     return _unless_held(context, applied.revision, applied.source_digest, done)
+
+
+def _origin(context: PromotionContext, applied: AppliedStatus) -> Origin | Done | Hold | None:
+    """Where another system gets the files from, or why it cannot. Within one system it is only noted, if it is known."""
+    source, name = context.source, name_of(context.source)
+    if context.relation == SAME:
+        return origin.of_applied(source)
+    if applied.partial:
+        return Done(FAILED, f"{name} has only some models of it (plan.selectModels); another system would get all")
+    found = origin.of_applied(source)
+    if found is None and source.spec.project is None:
+        message = (
+            f"it is not known where the files of what {name} has are; promote from the environment with the project"
+        )
+        return Done(FAILED, message)
+    if found is None:
+        message = f"waiting for VulcanEnvironment {name}: its project has changed since it was applied"
+        return Hold(Verdict("False", Why.SOURCE_NOT_READY, message, reconciling=True))
+    allowed = context.gateway.spec.runner.allowed_images
+    if found.image and not any(fnmatch.fnmatchcase(found.image, pattern) for pattern in allowed):
+        return Done(FAILED, f"image {found.image} is not in the runner.allowedImages of the target's gateway")
+    return found
 
 
 def _unless_held(context: PromotionContext, revision: str, digest: str, done: Done) -> Done:
@@ -114,26 +111,31 @@ def _unless_held(context: PromotionContext, revision: str, digest: str, done: Do
     return Done(FAILED, message, settles=done.settles)
 
 
-def _resolve_back(context: PromotionContext, to: SideStatus, previous: PreviousStatus | None) -> Move:
+def _resolve_back(context: PromotionContext, settles: dict[str, object]) -> Move:
     wanted = context.promotion.spec.rollback_to
     assert wanted is not None
     history = context.target.status.history
     if wanted.promotion is not None:
-        undone = next((p for p in context.seen.rivals if _can_be_undone(p, context, wanted.promotion)), None)
-        if undone is None or undone.status.previous is None:
+        undone_ = next((p for p in context.seen.rivals if _can_be_undone(p, context, wanted.promotion)), None)
+        if undone_ is None or undone_.status.previous is None:
             what = "that has changed this environment, from a revision before, and is no way back itself"
             return Done(FAILED, f"there is no VulcanPromotion {wanted.promotion} in this namespace {what}")
-        revision, plan_id = undone.status.previous.revision, undone.status.previous.plan_id
-        digest = undone.status.previous.source_digest
+        before = undone_.status.previous
+        revision, plan_id, digest, files = before.revision, before.plan_id, before.source_digest, before.origin
     else:
         item = next((h for h in history if h.plan_id == wanted.plan_id), None)
         if item is None:
             known = ", ".join(h.plan_id for h in history) or "none"
             return Done(FAILED, f"plan {wanted.plan_id} is not in the environment's status.history; there are: {known}")
-        revision, plan_id, digest = item.revision, item.plan_id, item.source_digest
-    settles: dict[str, object] = {
-        "relation": "SameSystem", "revision": revision, "source_digest": digest, "target": to, "previous": previous,
-        "source": _side(context.target.sqlmesh_environment, context, plan_id, revision),
+        revision, plan_id, digest, files = item.revision, item.plan_id, item.source_digest, None
+    side = SideStatus(
+        environment=context.target.sqlmesh_environment,
+        gateway=context.to.name if context.to is not None else "",
+        plan_id=plan_id,
+        revision=revision,
+    )
+    settles = settles | {
+        "relation": SAME, "revision": revision, "source_digest": digest, "source": side, "origin": files,
     }  # fmt: skip
     done = Done(PASSED, f"back to revision {short(revision)}, plan {plan_id}", settles=settles)
     return _unless_held(context, revision, digest, done)
@@ -146,63 +148,22 @@ def _can_be_undone(promotion: VulcanPromotion, context: PromotionContext, name: 
 
 
 def plan(status: PromotionStatus, context: PromotionContext) -> Move:
-    """Built from what the state has; says what would change and what would be computed."""
-    assert status.source is not None
+    """Says what would change and what would be computed: from what the state has, or anew from the files in another
+    system."""
+    assert status.source is not None and context.to is not None
     made_of = [status.source.plan_id, context.image, context.promotion.spec.gates.virtual_only, status.plans]
-    return Order(TaskKind.PLAN, of_json(made_of)[:16], "what the promotion would change")
-
-
-def tests(status: PromotionStatus, context: PromotionContext) -> Move:
-    """Unit tests ran when the revision was planned in the source environment, or it would not be there."""
-    gate = context.promotion.spec.gates.tests
-    if gate == "Skip":
-        return Done(SKIPPED, "gates.tests: Skip")
-    applied = context.source.status.applied
-    known = applied is not None and status.source is not None and applied.plan_id == status.source.plan_id
-    count = applied.tests_run if known and applied is not None else -1
-    if count < 0:
-        return _judged(gate, f"{_name(context.source)} skips unit tests, or does not say whether they ran", {})
-    evidence = {"testsRun": str(count)}
-    if count == 0:
-        return Done(SKIPPED, "the project has no unit tests", evidence)
-    return Done(PASSED, f"{count} unit tests passed when it was planned in {_name(context.source)}", evidence)
-
-
-def _judged(gate: str, message: str, evidence: dict[str, str]) -> Done:
-    """A gate that could not be judged asks a human where it is required, and never passes."""
-    return Done(INCONCLUSIVE if gate == "Required" else SKIPPED, message, evidence)
-
-
-def diff(status: PromotionStatus, context: PromotionContext) -> Move:
-    """Refused by the CRD until something compares data."""
-    return Done(SKIPPED, "gates.dataDiff is not set")
-
-
-def checks(status: PromotionStatus, context: PromotionContext) -> Move:
-    """Audits of the source environment, over all that is computed there."""
-    if context.promotion.spec.gates.audits == "Skip":
-        return Done(SKIPPED, "gates.audits: Skip")
-    assert status.source is not None
-    return Order(TaskKind.AUDIT, of_json(["checks", status.source.plan_id, context.image])[:16], "audits of the source")
-
-
-def soak(status: PromotionStatus, context: PromotionContext) -> Move:
-    """Time and green runs in the source environment since the revision was applied there."""
-    gate = context.promotion.spec.gates.soak
-    if gate is None:
-        return Done(SKIPPED, "gates.soak is not set")
-    applied = context.source.status.applied
-    if applied is None or status.source is None or applied.plan_id != status.source.plan_id:
-        return Done(FAILED, f"{_name(context.source)} has moved on; promote what it has now")
-    ends, runs = applied.time + parse_duration(gate.duration), context.source.status.green_runs
-    evidence = {"since": applied.time.isoformat(), "greenRuns": str(runs)}
-    if ends <= context.now and runs >= gate.green_runs:
-        return Done(PASSED, f"applied since {applied.time:%Y-%m-%dT%H:%M:%SZ}, {runs} green runs", evidence)
-    missing = [f"until {ends:%Y-%m-%dT%H:%M:%SZ}"] if ends > context.now else []
-    missing += [f"{gate.green_runs - runs} more green runs"] if runs < gate.green_runs else []
-    message = f"soaking in {_name(context.source)}: {' and '.join(missing)}"
-    until = ends if ends > context.now else None
-    return Hold(Verdict("False", Why.SOAKING, message, reconciling=True), until)
+    if status.relation == ACROSS:
+        if status.origin is not None and status.origin.kind == "ConfigMap":
+            if context.seen.source_files is None:
+                return Hold(Verdict("Unknown", Why.PENDING), needs=frozenset({Need.SOURCE_FILES}))
+            if context.seen.source_files.files is None:
+                gone = f"ConfigMap {status.origin.copy_} is gone; promote from the environment that has the project"
+                return Done(FAILED, f"the files of revision {short(status.revision or '')} are not there: {gone}")
+        options = tasks.options_of(context.target.spec.plan).__dict__
+        gateway = context.gateway
+        made_of = [status.source_digest, options, context.image, gateway.sqlmesh_name, gateway.spec.variables]
+        made_of += [status.plans]
+    return Order(TaskKind.PLAN, of_json(made_of)[:16], "what the promotion would change", context.to)
 
 
 def approve(status: PromotionStatus, context: PromotionContext) -> Move:
@@ -239,36 +200,40 @@ def approve(status: PromotionStatus, context: PromotionContext) -> Move:
 def catch_up(status: PromotionStatus, context: PromotionContext) -> Move:
     """Recent intervals that the target has and the source does not; the Job that computes them changes the views then."""
     assert status.plan is not None
-    if not status.plan.summary.catch_up_intervals:
+    if status.relation == ACROSS or not status.plan.summary.catch_up_intervals:
         return Done(SKIPPED, "nothing to catch up with")
     return swap(status, context)
 
 
 def swap(status: PromotionStatus, context: PromotionContext) -> Move:
     """Changes the views; asked again before each Job, for words may have been taken back meanwhile."""
-    assert status.plan is not None
+    assert status.plan is not None and context.to is not None
     decision = approval.decide(status.plan, context.rules)
     if decision.say is approval.Say.NO:
         return Done(FAILED, f"rejected: {decision.why}")
     if decision.say is approval.Say.WAIT:
         return Hold(Verdict("False", Why.AWAITING, f"a word was taken back: {decision.why}"))
-    return Order(TaskKind.PROMOTE, status.plan.digest.removeprefix("sha256:")[:16], "the promotion was decided on")
+    kind = TaskKind.APPLY if status.relation == ACROSS else TaskKind.PROMOTE
+    return Order(kind, status.plan.digest.removeprefix("sha256:")[:16], "the promotion was decided on", context.to)
 
 
 def verify(status: PromotionStatus, context: PromotionContext) -> Move:
     """Audits of the target, with its views changed."""
+    assert context.to is not None
     if not context.target.spec.checks.audits:
         return Done(SKIPPED, "the target's checks.audits is off")
-    return Order(TaskKind.AUDIT, of_json(["verify", status.applied_plan_id])[:16], "audits of the target")
+    return Order(TaskKind.AUDIT, of_json(["verify", status.applied_plan_id])[:16], "audits of the target", context.to)
 
 
 def go_back(status: PromotionStatus, context: PromotionContext) -> Move:
     """Puts back what the target had before, by view swap."""
+    assert context.to is not None
     to = status.source if context.promotion.spec.rollback_to is not None else status.previous
     if to is None or not to.plan_id:
         message = "the target had nothing before that could be put back"
         return Done(FAILED, message, settles={"rollback": RollbackStatus(state="Unavailable", message=message)})
-    return Order(TaskKind.ROLLBACK, of_json(["rollback", to.plan_id, undone(status)])[:16], "going back")
+    inputs = of_json(["rollback", to.plan_id, undone(status)])[:16]
+    return Order(TaskKind.ROLLBACK, inputs, "going back", context.to)
 
 
 def undone(status: PromotionStatus) -> str:
@@ -276,20 +241,40 @@ def undone(status: PromotionStatus) -> str:
     return status.applied_plan_id or (status.target.plan_id if status.target is not None else "")
 
 
-def _side(environment: str, context: PromotionContext, plan_id: str, revision: str) -> SideStatus:
-    gateway = context.gateway.metadata
+def _side(site: Site | None, applied: AppliedStatus | None) -> SideStatus:
+    assert site is not None
     return SideStatus(
-        environment=environment, gateway=f"{gateway.namespace}/{gateway.name}", plan_id=plan_id, revision=revision
+        environment=site.environment.sqlmesh_environment,
+        gateway=site.name,
+        plan_id=applied.plan_id if applied is not None else "",
+        revision=applied.revision if applied is not None else "",
     )
 
 
-def _name(environment: object) -> str:
-    meta = environment.metadata  # type: ignore[attr-defined]
-    return f"{meta.namespace}/{meta.name}"
+def _previous(had: AppliedStatus | None) -> PreviousStatus | None:
+    if had is None:
+        return None
+    return PreviousStatus(
+        revision=had.revision, source_digest=had.source_digest, plan_id=had.plan_id, time=had.time, origin=had.origin
+    )
 
 
-FORWARD: tuple[tuple[str, Step], ...] = (
-    ("Resolve", resolve), ("Plan", plan), ("Tests", tests), ("Diff", diff), ("Checks", checks), ("Soak", soak),
-    ("Approval", approve), ("CatchUp", catch_up), ("Apply", swap), ("Verify", verify),
-)  # fmt: skip
-BACK: tuple[tuple[str, Step], ...] = (("Resolve", resolve), ("Rollback", go_back))
+Stage = tuple[tuple[str, Step], ...]
+"""Steps that do not need each other. The next ones wait for all of them."""
+
+FORWARD: tuple[Stage, ...] = (
+    (("Resolve", resolve),),
+    (("Plan", plan),),
+    (
+        ("Tests", promotion_trials.tests),
+        ("Audits", promotion_trials.audits),
+        ("Diff", promotion_trials.diff),
+        ("Checks", promotion_trials.checks),
+        ("Soak", promotion_trials.soak),
+    ),
+    (("Approval", approve),),
+    (("CatchUp", catch_up),),
+    (("Apply", swap),),
+    (("Verify", verify),),
+)
+BACK: tuple[Stage, ...] = ((("Resolve", resolve),), (("Rollback", go_back),))

@@ -1,18 +1,26 @@
 """Conditions of a promotion from its status: the one place where they are summed up. Pure."""
 
+from collections.abc import Mapping
+
+from vulcan_contract.reasons import Outcome
+from vulcan_contract.result import Result
 from vulcan_operator.api.conditions import Type, Why
-from vulcan_operator.api.promotion_status import PromotionStatus
-from vulcan_operator.plan import approval, schedule
+from vulcan_operator.api.promotion_status import PromotionStatus, StepStatus
+from vulcan_operator.plan import approval, ended, schedule
+from vulcan_operator.plan.actions import Note
 from vulcan_operator.plan.jobs import Progress
 from vulcan_operator.plan.promotion_context import PromotionContext
+from vulcan_operator.plan.promotion_moves import ENDED
 from vulcan_operator.plan.status import Draft, Verdict, put, summarize
-from vulcan_operator.plan.verdicts import failing, short
+from vulcan_operator.plan.verdicts import failing, short, still_refused
 
 _DOING = {
     "Plan": (Why.PLANNING, "looking at what would change"),
-    "Checks": (Why.AUDITING, "auditing the source"),
+    "Audits": (Why.AUDITING, "auditing the source"),
+    "Diff": (Why.COMPARING, "comparing data"),
+    "Checks": (Why.CHECKING, "checking the source"),
     "CatchUp": (Why.PROMOTING, "computing recent intervals, then changing the views"),
-    "Apply": (Why.PROMOTING, "changing the views"),
+    "Apply": (Why.PROMOTING, "changing the target"),
     "Verify": (Why.AUDITING, "auditing the target"),
     "Rollback": (Why.ROLLING_BACK, "putting the views back"),
 }
@@ -22,43 +30,79 @@ _OVER = {
     "Errored": ("False", Why.PROMOTION_ERRORED),
     "Inconclusive": ("False", Why.INCONCLUSIVE),
     "RolledBack": ("False", Why.ROLLED_BACK),
+    "Superseded": ("False", Why.SUPERSEDED),
+    "Cancelled": ("False", Why.CANCELLED),
 }
 
 
 def finish(
-    draft: Draft[PromotionStatus], context: PromotionContext, verdict: Verdict | None, progress: Progress | None
+    draft: Draft[PromotionStatus], context: PromotionContext, verdict: Verdict | None, going: Mapping[str, Progress]
 ) -> Draft[PromotionStatus]:
-    """The draft with every condition, next attempt and next look set."""
+    """The draft with every condition, the current step, next attempt and next look set."""
     status, meta, now = draft.status, context.promotion.metadata, context.now
-    final = verdict or _verdict(status, context, progress)
+    refused = still_refused(draft, context.promotion.status.conditions, context.seen.denied)
+    final = refused or verdict or _verdict(status, context, going)
     conditions = summarize(list(status.conditions), final, meta.generation, now)
     awaits = _awaits(status, context)
     conditions = put(
         conditions, Type.AWAITING, "True" if awaits else "False", Why.AWAITING if awaits else Why.NOT_NEEDED,
         awaits, meta.generation, now,
     )  # fmt: skip
-    failure = status.failure
-    retries = schedule.retry_time(failure, context.target.spec.retry) if failure and context.seen.target else None
-    draft = draft.having(conditions=conditions, observed_generation=meta.generation, next_attempt_time=retries)
+    failures = [s.failure for s in status.steps if s.failure is not None] if context.seen.target is not None else []
+    times = [schedule.retry_time(f, context.target.spec.retry) for f in failures]
+    retries = min((t for t in times if t is not None), default=None)
+    open_ = next((s.name for s in status.steps if s.state not in ENDED), status.step)
+    draft = draft.having(
+        conditions=conditions, observed_generation=meta.generation, next_attempt_time=retries, step=open_
+    )
     return draft.again(retries if retries is not None and retries > now else None)
 
 
-def _verdict(status: PromotionStatus, context: PromotionContext, progress: Progress | None) -> Verdict:
+def note(status: PromotionStatus, context: PromotionContext, step: StepStatus, result: Result) -> Note:
+    """Event and audit line of an ended task."""
+    task, bad = step.task, result.outcome is not Outcome.SUCCEEDED
+    assert task is not None
+    audit = {
+        "operation": task.kind,
+        "gateway": task.gateway.partition("/")[2],
+        "environment": status.target.environment if status.target else "",
+        "step": step.name,
+        "revision": status.revision or "",
+        "plan": status.plan.digest if status.plan else "",
+        "outcome": result.outcome.value,
+        "reason": result.reason.value,
+        "job": task.job,
+        "why": task.why,
+        "asked": ", ".join(status.approved_by),
+    }
+    return Note(result.reason, f"{step.name}: {ended.message_of(result) if bad else result.message}", bad, audit)
+
+
+def _verdict(status: PromotionStatus, context: PromotionContext, going: Mapping[str, Progress]) -> Verdict:
     if status.outcome is not None:
         return _over(status)
-    if status.failure is not None and status.task is None and context.seen.target is not None:
-        return failing(status.failure, schedule.retry_time(status.failure, context.target.spec.retry))
-    task = status.task
-    if task is None:
-        return Verdict("Unknown", Why.PENDING, "not looked at yet", reconciling=True)
-    if task.state == "Waiting":
-        message = f"{task.kind} waits for the writer slot of the gateway"
+    open_ = [s for s in status.steps if s.state not in ENDED]
+    kept = next((s for s in open_ if s.name in going and going[s.name].detail), None)
+    if kept is not None:
+        progress = going[kept.name]
+        return Verdict("Unknown", progress.why, f"{kept.name}: Job {kept.job}: {progress.detail}", reconciling=True)
+    working = [s for s in open_ if s.task is not None and s.task.state != "Waiting"]
+    if working:
+        reason = _DOING.get(working[0].name, (Why.PROMOTING, ""))[0]
+        return Verdict("Unknown", reason, "; ".join(map(_doing, working)), reconciling=True)
+    failed = next((s.failure for s in open_ if s.failure is not None), None)
+    if failed is not None and context.seen.target is not None:
+        return failing(failed, schedule.retry_time(failed, context.target.spec.retry))
+    queued = next((s for s in open_ if s.task is not None and s.task.state == "Waiting"), None)
+    if queued is not None and queued.task is not None:
+        message = f"{queued.name}: waits for the writer slot of gateway {queued.task.gateway}"
         return Verdict("Unknown", Why.WAITING_FOR_WRITER, message, reconciling=True)
-    if progress is not None and progress.detail:
-        return Verdict("Unknown", progress.why, f"Job {task.job}: {progress.detail}", reconciling=True)
-    reason, doing = _DOING.get(status.step or "", (Why.PROMOTING, "at work"))
-    again = f", attempt {task.attempt}" if task.attempt > 1 else ""
-    return Verdict("Unknown", reason, f"{status.step}: {doing}{again}, Job {task.job}", reconciling=True)
+    return Verdict("Unknown", Why.PENDING, "not looked at yet", reconciling=True)
+
+
+def _doing(step: StepStatus) -> str:
+    again = f", attempt {step.task.attempt}" if step.task is not None and step.task.attempt > 1 else ""
+    return f"{step.name}: {_DOING.get(step.name, (Why.PROMOTING, 'at work'))[1]}{again}, Job {step.job}"
 
 
 def _over(status: PromotionStatus) -> Verdict:
@@ -66,15 +110,24 @@ def _over(status: PromotionStatus) -> Verdict:
     bad = next((s for s in status.steps if s.state in ("Failed", "Errored", "Inconclusive")), None)
     revision = short(status.revision or "")
     message = f"revision {revision}" if bad is None else f"{bad.name}: {bad.message}"
-    if status.outcome == "RolledBack" and status.previous is not None:
-        message = f"back at revision {short(status.previous.revision)}, {revision} is held. {message}"
+    match status.outcome:
+        case "RolledBack" if status.previous is not None:
+            message = f"back at revision {short(status.previous.revision)}, {revision} is held. {message}"
+        case "Superseded":
+            return Verdict(ready, reason, f"VulcanPromotion {status.superseded_by} took its place; nothing was changed")
+        case "Cancelled":
+            done = f"the target has plan {status.applied_plan_id}" if status.applied_plan_id else "nothing was changed"
+            return Verdict(ready, reason, f"deleted under way; {done}")
+        case "Succeeded" if status.supersedes:
+            message = f"{message}, in place of {', '.join(status.supersedes)}"
     return Verdict(ready, reason, message, stalled=ready == "False")
 
 
 def _awaits(status: PromotionStatus, context: PromotionContext) -> str:
-    if status.plan is None or status.plan.state != "Pending" or status.outcome is not None or status.step != "Approval":
+    waits_at = status.find("Approval")
+    if status.plan is None or status.plan.state != "Pending" or status.outcome is not None:
         return ""
-    if context.seen.target is None:
+    if context.seen.target is None or waits_at is None or waits_at.state in ENDED:
         return ""
     decision = approval.decide(status.plan, context.rules)
     waits = decision.say is approval.Say.WAIT

@@ -114,6 +114,19 @@ class Waiter:
     since: dt.datetime
 
 
+@dataclass(frozen=True, slots=True)
+class TaskSeen:
+    """A task in hand on a gateway, of an environment or a promotion."""
+
+    key: Key
+    uid: str
+    kind: str
+    job: str
+    state: str
+    priority: int
+    since: dt.datetime
+
+
 @dataclass(frozen=True)
 class Sibling:
     """Another environment on the same gateway."""
@@ -160,7 +173,8 @@ class GatewaySeen:
     jobs: tuple[JobSeen, ...] = ()
     pods: tuple[PodSeen, ...] = ()
     environments: tuple[Sibling, ...] = ()
-    writer_pods: tuple[PodSeen, ...] = ()  # of the environment that has the writer slot, while others wait
+    tasks: tuple[TaskSeen, ...] = ()  # of its environments, and of promotions that run here
+    writer_pods: tuple[PodSeen, ...] = ()  # of those that run, while others wait for the writer slot
     slot: SlotSeen | None = None  # None: not read (Need.SLOT)
     waiters: tuple[Waiter, ...] = ()
     job_is_live: bool = False  # jobs and pods were read live (Need.JOB)
@@ -182,7 +196,7 @@ class EnvironmentSeen:
     namespace_labels: Mapping[str, str] | None = None
     config_map: ConfigMapSeen | None = None
     checks: ConfigMapSeen | None = None  # None: not read (Need.CHECKS)
-    report: ReportSeen | None = None
+    reports: Mapping[str, ReportSeen] | None = None  # of ended Jobs, by Job; None: not read (Need.REPORT)
     report_kept: bool | None = None  # None: not read (Need.KEPT)
     promotions: tuple[VulcanPromotion, ...] = ()  # all to it
     approvals_guarded: bool | None = None  # None: not judged yet
@@ -203,12 +217,15 @@ class PromotionSeen:
     rivals: tuple[VulcanPromotion, ...] = ()  # all others to the same target
     jobs: tuple[JobSeen, ...] = ()
     pods: tuple[PodSeen, ...] = ()
-    protected_environments: tuple[str, ...] = ()
-    slot: SlotSeen | None = None
-    waiters: tuple[Waiter, ...] = ()  # others only
+    slot: SlotSeen | None = None  # of the target's gateway
+    source_slot: SlotSeen | None = None  # of the source's, where that is another
+    waiters: tuple[Waiter, ...] = ()  # others only, at the target's gateway
+    source_waiters: tuple[Waiter, ...] = ()  # the same at the source's
     namespace_labels: Mapping[str, str] | None = None  # of the promotion's namespace
     checks: ConfigMapSeen | None = None  # None: not read (Need.CHECKS)
-    report: ReportSeen | None = None
+    source_files: ConfigMapSeen | None = None  # of the copy that its origin names
+    reports: Mapping[str, ReportSeen] | None = None
+    left: Mapping[str, bytes] | None = None  # reports that its steps have left, by ConfigMap; None: not read
     report_kept: bool | None = None
     approvals_guarded: bool | None = None
     job_is_live: bool = False

@@ -23,10 +23,10 @@ _NO_COPY = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}|.*@sha256:.*")  # revisions of
 
 
 def let_go_jobs(
-    jobs: tuple[JobSeen, ...], pods: tuple[PodSeen, ...], current: str, terms: Terms, now: dt.datetime
+    jobs: tuple[JobSeen, ...], pods: tuple[PodSeen, ...], current: set[str], terms: Terms, now: dt.datetime
 ) -> list[Action]:
-    """All Jobs but the one in hand: ended ones get an end, those that never start are deleted, few are kept."""
-    others = [j for j in jobs if j.name != current]
+    """All Jobs but those in hand: ended ones get an end, those that never start are deleted, few are kept."""
+    others = [j for j in jobs if j.name not in current]
     ended = [j for j in others if j.state is not JobState.UNFINISHED]
     by_task: defaultdict[str, list[JobSeen]] = defaultdict(list)
     for job in sorted(ended, key=lambda j: (j.created or now, j.name), reverse=True):

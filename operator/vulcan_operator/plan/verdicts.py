@@ -2,12 +2,13 @@
 
 import datetime as dt
 import re
+from typing import Any
 
 from vulcan_contract.reasons import Reason
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Type, Why
 from vulcan_operator.api.environment_status import EnvironmentStatus, PlanStatus
-from vulcan_operator.api.fields import FailureStatus, parse_duration
+from vulcan_operator.api.fields import Condition, FailureStatus, parse_duration
 from vulcan_operator.plan import approval, schedule
 from vulcan_operator.plan.context import Context
 from vulcan_operator.plan.jobs import Progress
@@ -56,7 +57,8 @@ def finish(
     """The draft with every condition, next attempt and next look set."""
     status = draft.status
     meta, generation, now = context.environment.metadata, context.environment.metadata.generation, context.now
-    final = _still_refused(draft, context) or verdict or _verdict(status, context, progress)
+    refused = still_refused(draft, context.environment.status.conditions, context.seen.denied)
+    final = refused or verdict or _verdict(status, context, progress)
     conditions = summarize(list(status.conditions), final, generation, now)
     for kind, (value, reason, message) in _facts(status, context).items():
         conditions = put(conditions, kind, value, reason, message, generation, now)
@@ -72,12 +74,12 @@ def finish(
     return draft.again(late if late is not None and late > now else None)
 
 
-def _still_refused(draft: Draft[EnvironmentStatus], context: Context) -> Verdict | None:
+def still_refused(draft: Draft[Any], conditions: list[Condition], denied: str | None) -> Verdict | None:
     """What was refused is tried again in this pass; Ready changes when that worked, and not to and fro."""
-    old = condition(context.environment.status.conditions, Type.READY)
-    if context.seen.denied is not None or old is None or old.reason != Why.NOT_AUTHORIZED or not draft.actions:
+    old = condition(conditions, Type.READY)
+    if denied is not None or old is None or old.reason != Why.NOT_AUTHORIZED or not draft.actions:
         return None
-    stalled = holds(context.environment.status.conditions, Type.STALLED)
+    stalled = holds(conditions, Type.STALLED)
     return Verdict(old.status, old.reason, old.message, reconciling=not stalled, stalled=stalled)
 
 

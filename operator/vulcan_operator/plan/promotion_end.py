@@ -1,0 +1,158 @@
+"""How a promotion ends before its last step: superseded, cancelled by deletion, stopped by a gate's no. Pure.
+
+Before anything is changed it may go at any time. From the first Job that may change the target on it has our finalizer,
+until its target has taken up what it left: an environment must not forget a revision because its record was deleted.
+"""
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import replace
+
+from vulcan_contract.reasons import Reason
+from vulcan_operator.api import names
+from vulcan_operator.api.conditions import Why
+from vulcan_operator.api.promotion_status import PromotionStatus
+from vulcan_operator.plan import given, origin, promotion_record, promotion_steps
+from vulcan_operator.plan.actions import DeleteConfigMap, Note, SetFinalizer, StopPods
+from vulcan_operator.plan.jobs import Progress
+from vulcan_operator.plan.promotion_context import ACROSS, PromotionContext, is_changing
+from vulcan_operator.plan.promotion_moves import ENDED, SKIPPED, Done
+from vulcan_operator.plan.status import Draft, Verdict
+
+_GIVE_UP = dt.timedelta(minutes=10)
+_UNTOUCHED = (Reason.CANCELLED, Reason.PREEMPTED)  # a task that was told to stop never does so between two views
+_CHANGES = ("CatchUp", "Apply", "Rollback")
+
+
+def keep(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[PromotionStatus] | None:
+    """Our finalizer, before the first Job that may change the target or needs a copy of a project; None: it is there."""
+    meta = context.promotion.metadata
+    if names.FINALIZER in meta.finalizers or meta.deletion_timestamp is not None:
+        return None
+    return draft.then(SetFinalizer(context.key, meta.resource_version, (*meta.finalizers, names.FINALIZER)))
+
+
+def let_go(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[PromotionStatus]:
+    """The finalizer goes once the target knows; deletion always ends."""
+    meta, ended = context.promotion.metadata, context.promotion.status.outcome is not None
+    if names.FINALIZER not in meta.finalizers:
+        return draft
+    late = meta.deletion_timestamp is not None and context.now >= meta.deletion_timestamp + _GIVE_UP
+    if not late and not (ended and _is_told(context)):
+        return draft.again(meta.deletion_timestamp + _GIVE_UP if meta.deletion_timestamp is not None else None)
+    others = tuple(name for name in meta.finalizers if name != names.FINALIZER)
+    return draft.then(SetFinalizer(context.key, meta.resource_version, others))
+
+
+def _is_told(context: PromotionContext) -> bool:
+    target, promotion = context.seen.target, context.promotion
+    if not promotion.status.applied_plan_id or target is None or target.spec.revision_from != "Promotion":
+        return True
+    return target.metadata.deletion_timestamp is not None or given.is_taken(target.status.applied, promotion)
+
+
+def superseded(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[PromotionStatus] | None:
+    """Its end, when a newer one takes its place before it has changed anything."""
+    newer = context.successor()
+    if newer is None or is_changing(draft.status) or context.promotion.spec.rollback_to is not None:
+        return None
+    name = f"{newer.metadata.namespace}/{newer.metadata.name}"
+    status = promotion_record.end(draft.status, "Superseded", context.now)
+    return replace(draft, status=status).having(superseded_by=name)
+
+
+def superseding(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[PromotionStatus]:
+    """Whose place this one took, as they say themselves."""
+    mine = str(context.key)
+    found = {f"{p.metadata.namespace}/{p.metadata.name}" for p in context.seen.rivals if p.status.superseded_by == mine}
+    known = sorted({*draft.status.supersedes, *found})[:64]
+    return draft.having(supersedes=known) if known != draft.status.supersedes else draft
+
+
+def stop(
+    draft: Draft[PromotionStatus], context: PromotionContext, going: Mapping[str, Progress]
+) -> Draft[PromotionStatus]:
+    """In the pass that ends it: what still goes on for it is told to stop, and what was copied for it goes."""
+    if draft.status.outcome is None or context.promotion.status.outcome is not None:
+        return draft
+    for step in draft.status.steps:
+        if step.task is None:
+            continue
+        if step.name in going:
+            draft = draft.then(StopPods(step.task.gateway.partition("/")[0], step.task.job))
+        stopped = Done(SKIPPED, f"not judged: the promotion is over ({draft.status.outcome})", step.evidence)
+        draft = replace(draft, status=promotion_record.put(draft.status, step.name, stopped, context.now))
+    kept = draft.status.origin
+    if draft.status.relation == ACROSS and kept is not None and kept.kind == "ConfigMap" and context.to is not None:
+        namespace = context.to.gateway.metadata.namespace
+        draft = draft.first(DeleteConfigMap(namespace, origin.copy_name(context, draft.status)))
+    return draft
+
+
+def idle(draft: Draft[PromotionStatus], going: Mapping[str, Progress]) -> Draft[PromotionStatus]:
+    """Tasks that have not begun leave the line while a gate is shut."""
+    steps = [
+        s if s.name in going or s.task is None else s.model_copy(update={"task": None}) for s in draft.status.steps
+    ]
+    return draft if steps == draft.status.steps else draft.having(steps=steps)
+
+
+def cancel(
+    draft: Draft[PromotionStatus], context: PromotionContext, going: Mapping[str, Progress]
+) -> tuple[Draft[PromotionStatus], Verdict | None, bool]:
+    """The next step towards the end of a promotion that was deleted under way. True: its last Job must be done again."""
+    deleted = context.promotion.metadata.deletion_timestamp
+    assert deleted is not None
+    if names.FINALIZER not in context.promotion.metadata.finalizers:
+        return idle(draft, {}), None, False  # others hold it; nothing was changed, and nothing will be
+    late = context.now >= deleted + _GIVE_UP
+    writer = next((name for name in _CHANGES if name in going), None)
+    if writer is not None and not late:
+        task, pod = draft.status.find(writer), going[writer].pod
+        assert task is not None and task.task is not None
+        if writer != "Rollback" and pod is not None and pod.started and not pod.deleting:
+            draft = draft.then(StopPods(task.task.gateway.partition("/")[0], task.task.job))
+        said = f"deleted: waiting for Job {task.task.job}, which may be changing views, to end"
+        return draft.again(deleted + _GIVE_UP), Verdict("False", Why.CANCELLING, said, reconciling=True), False
+    if not late and unfinished(draft.status):
+        said = "deleted: its last Job ended without a word, so what it began is brought to an end first"
+        verdict = Verdict("False", Why.CANCELLING, said, reconciling=True)
+        return draft.again(deleted + _GIVE_UP), verdict, True
+    said = _what_was_done(draft.status, late=late)
+    note = Note(Why.CANCELLED, f"deleted under way: {said}", warning=late, audit=_audit(context, said))
+    return replace(draft, status=promotion_record.end(draft.status, "Cancelled", context.now)).saying(note), None, False
+
+
+def unfinished(status: PromotionStatus) -> promotion_steps.Stage:
+    """The step whose Job may have left the views half changed; empty: there is none."""
+    steps = {name: step for stage in (*promotion_steps.FORWARD, *promotion_steps.BACK) for name, step in stage}
+    for name in _CHANGES:
+        found = status.find(name)
+        if found is None or found.state in ENDED or not found.job:
+            continue
+        known = found.failure is not None and found.failure.reason in _UNTOUCHED
+        never_began = found.task is not None and found.task.state == "Waiting" and found.failure is None
+        if not known and not never_began:
+            return ((name, steps[name]),)
+    back = status.find("Rollback")
+    if status.rollback is not None and (back is None or back.state not in ENDED):
+        return promotion_steps.BACK[1]
+    return ()
+
+
+def _what_was_done(status: PromotionStatus, *, late: bool) -> str:
+    if late and not status.applied_plan_id:
+        return (
+            f"not known within {_GIVE_UP} whether the views were changed; look at the environment's condition Drifted"
+        )
+    if status.applied_plan_id:
+        return f"the views were changed to plan {status.applied_plan_id}, and that was not verified"
+    return "nothing had been changed"
+
+
+def _audit(context: PromotionContext, said: str) -> dict[str, str]:
+    return {
+        "operation": "promotion", "outcome": "Cancelled", "reason": Why.CANCELLED, "why": said,
+        "environment": context.target.sqlmesh_environment if context.seen.target is not None else "",
+        "gateway": context.gateway.metadata.name if context.seen.gateway is not None else "",
+    }  # fmt: skip

@@ -1,0 +1,77 @@
+"""The gates of a promotion: what a revision must pass before anybody is asked. Pure; none needs another, so their tasks go
+on at the same time, as far as the gateway's writer slot allows.
+
+Each is a Step of `promotion_steps`: judged from what is seen, or by a task's result (`promotion_record`).
+"""
+
+from vulcan_contract.digest import of_json
+from vulcan_contract.task import TaskKind
+from vulcan_operator.api.conditions import Why
+from vulcan_operator.api.fields import parse_duration
+from vulcan_operator.api.promotion_status import PromotionStatus
+from vulcan_operator.plan.promotion_context import ACROSS, PromotionContext
+from vulcan_operator.plan.promotion_moves import FAILED, PASSED, SKIPPED, Done, Hold, Move, Order, judged, name_of
+from vulcan_operator.plan.status import Verdict
+
+
+def tests(status: PromotionStatus, context: PromotionContext) -> Move:
+    """Unit tests ran when the revision was planned in the source environment, or it would not be there; across systems
+    they ran again."""
+    gate = context.promotion.spec.gates.tests
+    if gate == "Skip":
+        return Done(SKIPPED, "gates.tests: Skip")
+    where, count = name_of(context.source), _source_tests(status, context)
+    if status.relation == ACROSS:
+        planned = status.find("Plan")
+        where, count = name_of(context.target), int(planned.evidence.get("testsRun", "-1")) if planned else -1
+        if context.target.spec.plan.skip_tests:
+            count = -1
+    if count < 0:
+        return judged(gate, f"{where} skips unit tests, or does not say whether they ran")
+    evidence = {"testsRun": str(count)}
+    if count == 0:
+        return Done(SKIPPED, "the project has no unit tests", evidence)
+    return Done(PASSED, f"{count} unit tests passed when it was planned in {where}", evidence)
+
+
+def _source_tests(status: PromotionStatus, context: PromotionContext) -> int:
+    applied = context.source.status.applied
+    known = applied is not None and status.source is not None and applied.plan_id == status.source.plan_id
+    return applied.tests_run if known and applied is not None else -1
+
+
+def audits(status: PromotionStatus, context: PromotionContext) -> Move:
+    """Audits of the source environment, over all that is computed there, in its own system."""
+    if context.promotion.spec.gates.audits == "Skip":
+        return Done(SKIPPED, "gates.audits: Skip")
+    assert status.source is not None and context.origin is not None
+    inputs = of_json(["checks", status.source.plan_id, context.origin.image])[:16]
+    return Order(TaskKind.AUDIT, inputs, "audits of the source", context.origin)
+
+
+def diff(status: PromotionStatus, context: PromotionContext) -> Move:
+    """Refused by the CRD until something compares data."""
+    return Done(SKIPPED, "gates.dataDiff is not set")
+
+
+def checks(status: PromotionStatus, context: PromotionContext) -> Move:
+    """Refused by the CRD until something runs them."""
+    return Done(SKIPPED, "gates.checks is not set")
+
+
+def soak(status: PromotionStatus, context: PromotionContext) -> Move:
+    """Time and green runs in the source environment since the revision was applied there."""
+    gate = context.promotion.spec.gates.soak
+    if gate is None:
+        return Done(SKIPPED, "gates.soak is not set")
+    applied, name = context.source.status.applied, name_of(context.source)
+    if applied is None or status.source is None or applied.plan_id != status.source.plan_id:
+        return Done(FAILED, f"{name} has moved on; promote what it has now")
+    ends, runs = applied.time + parse_duration(gate.duration), context.source.status.green_runs
+    evidence = {"since": applied.time.isoformat(), "greenRuns": str(runs)}
+    if ends <= context.now and runs >= gate.green_runs:
+        return Done(PASSED, f"applied since {applied.time:%Y-%m-%dT%H:%M:%SZ}, {runs} green runs", evidence)
+    missing = [f"until {ends:%Y-%m-%dT%H:%M:%SZ}"] if ends > context.now else []
+    missing += [f"{gate.green_runs - runs} more green runs"] if runs < gate.green_runs else []
+    verdict = Verdict("False", Why.SOAKING, f"soaking in {name}: {' and '.join(missing)}", reconciling=True)
+    return Hold(verdict, ends if ends > context.now else None)
