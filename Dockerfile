@@ -23,6 +23,9 @@ CMD ["run"]
 FROM base AS runner
 # git and ssh: the fetch container is this image, too.
 RUN apt-get update && apt-get install -y --no-install-recommends git openssh-client && rm -rf /var/lib/apt/lists/*
+COPY locks/soda.txt locks/
+RUN python -m venv /opt/soda && /opt/soda/bin/pip install --require-hashes -r locks/soda.txt
+ENV VULCAN_SODA_PYTHON=/opt/soda/bin/python
 COPY locks/runner.txt locks/
 RUN pip install --require-hashes -r locks/runner.txt
 COPY pyproject.toml README.md ./

@@ -12,15 +12,16 @@ export CLUSTER ENGINE KEEP QUICK
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1mmake %-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .venv/.ready ## Install everything pinned in locks/ into .venv, .venv-operator and .venv-runner
+setup: .venv/.ready ## Install everything pinned in locks/ into .venv and one environment per image
 
-.venv/.ready: locks/dev.txt locks/operator.txt locks/runner.txt pyproject.toml
+.venv/.ready: locks/dev.txt locks/operator.txt locks/runner.txt locks/soda.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
-	@for env in .venv .venv-operator .venv-runner; do [ -x $$env/bin/python ] || $(PYTHON) -m venv $$env; done
+	@for env in .venv .venv-operator .venv-runner .venv-soda; do [ -x $$env/bin/python ] || $(PYTHON) -m venv $$env; done
 	@[ -x .venv/bin/uv ] || .venv/bin/python -m pip install -q --disable-pip-version-check uv==$(UV_VERSION)
 	@for pair in dev: operator:-operator runner:-runner; do \
 	  .venv/bin/uv pip sync -q --require-hashes --python .venv$${pair#*:}/bin/python locks/$${pair%%:*}.txt && \
 	  .venv/bin/uv pip install -q --no-deps --python .venv$${pair#*:}/bin/python -e . || exit 1; done
+	@.venv/bin/uv pip sync -q --require-hashes --python .venv-soda/bin/python locks/soda.txt
 	@touch $@
 
 fmt: setup ## Format and sort
@@ -41,7 +42,8 @@ lock: setup ## Resolve the dependencies anew into locks/
 	@$(PY) -m tools.lock
 
 up: setup ## Start the local cluster (etcd, API server, controller manager, scheduler, a node)
-	@$(PY) -m tools.localcluster up --image vulcan-runner:local=$(CURDIR)/.venv-runner
+	@$(PY) -m tools.localcluster up --image vulcan-runner:local=$(CURDIR)/.venv-runner \
+	  --variable VULCAN_SODA_PYTHON=$(CURDIR)/.venv-soda/bin/python
 
 down: setup ## Stop it and leave nothing behind
 	@$(PY) -m tools.stand
@@ -56,4 +58,4 @@ bench: setup ## Measure into benchmarks/ (QUICK=1: minutes instead of an hour)
 	@$(PY) -m benchmarks
 
 clean: ## Remove the environments and the local state
-	@rm -rf .venv .venv-operator .venv-runner .local
+	@rm -rf .venv .venv-operator .venv-runner .venv-soda .local

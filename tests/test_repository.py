@@ -31,9 +31,10 @@ def test_the_source_root_does_not_shadow_the_standard_library() -> None:
 
 
 def test_images_do_not_contain_what_they_must_not() -> None:
-    locked = {name: (ROOT / "locks" / f"{name}.txt").read_text() for name in ("operator", "runner")}
+    locked = {name: (ROOT / "locks" / f"{name}.txt").read_text() for name in ("operator", "runner", "soda")}
     assert not re.search(r"^(sqlmesh|sqlglot|duckdb|psycopg2)", locked["operator"], re.MULTILINE)
     assert not re.search(r"^(kopf|kubernetes|aiohttp)==", locked["runner"], re.MULTILINE)
+    assert not re.search(r"^(sqlmesh|kopf|kubernetes)==", locked["soda"], re.MULTILINE)
     assert re.search(r"^sqlmesh==", locked["runner"], re.MULTILINE), "the check above would pass on an empty file"
 
 

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-EXTRAS = {"operator": ["operator"], "runner": ["runner"], "dev": ["operator", "runner", "cli", "dev"]}
+EXTRAS = {"operator": ["operator"], "runner": ["runner"], "soda": ["soda"], "dev": ["operator", "runner", "cli", "dev"]}
 
 
 def main() -> int:
-    """Writes the three lock files; the exit code is uv's."""
+    """Writes the lock files; the exit code is uv's."""
     for name, extras in EXTRAS.items():
         chosen = [arg for extra in extras for arg in ("--extra", extra)]
         command = [

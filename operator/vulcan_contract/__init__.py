@@ -25,6 +25,8 @@ class PodEnv:
     TASK = "VULCAN_TASK"  # JSON of Task; never a secret
     SECRETS = "VULCAN_SECRETS"  # folder: <Secret name>/<key>
     PROJECT = "VULCAN_PROJECT"  # folder of the SQLMesh project (fetched, a ConfigMap, or the image's /project)
+    CHECKS = "VULCAN_CHECKS"  # folder of the SodaCL files of a task `checks`
+    SODA_PYTHON = "VULCAN_SODA_PYTHON"  # Soda's own interpreter in the runner image, which sets it
     WORK = "VULCAN_WORK"  # writable folder shared by the containers of the pod: cache, fetch result
     RESULT = "VULCAN_RESULT"  # file: the termination message
     GIT_CREDENTIALS = "VULCAN_GIT_CREDENTIALS"  # folder with Flux's key names; init container `fetch` only

@@ -45,6 +45,8 @@ class Reason(enum.StrEnum):
     UNCATEGORIZED = "Uncategorized"
     MODEL_FAILED = "ModelFailed"
     AUDIT_FAILED = "AuditFailed"
+    CHECKS_FAILED = "ChecksFailed"
+    CHECKS_NOT_EVALUATED = "ChecksNotEvaluated"
     SIGNAL_NOT_READY = "SignalNotReady"
     PLAN_CONFLICT = "PlanConflict"
     UNFINALIZED = "EnvironmentUnfinalized"
@@ -163,6 +165,18 @@ ABOUT: dict[Reason, About] = {
         _BACK,
         "A blocking audit failed; the rows it found are written already.",
         "Correct the data or the model; it is retried meanwhile.",
+    ),
+    Reason.CHECKS_FAILED: About(
+        _NO,
+        _BACK,
+        "A Soda check failed.",
+        "Correct the data, the model or the check; it is checked again meanwhile.",
+    ),
+    Reason.CHECKS_NOT_EVALUATED: About(
+        _ERR,
+        _BACK,
+        "Soda could not judge a check, which is no pass: its YAML or SQL, or an engine that is not supported.",
+        "Correct the SodaCL files as the message says; they are tried again meanwhile.",
     ),
     Reason.SIGNAL_NOT_READY: About(_OK, _NEVER, "A signal says its data is not there yet.", "It is asked again."),
     Reason.PLAN_CONFLICT: About(

@@ -26,6 +26,7 @@ class TaskKind(enum.StrEnum):
     ROLLBACK = "rollback"
     AUDIT = "audit"
     DIFF = "diff"
+    CHECKS = "checks"
     INVALIDATE = "invalidate"
 
     @property
@@ -217,6 +218,13 @@ class Diff:
 
 
 @dataclass(frozen=True)
+class Checks:
+    """SodaCL files, which reach the pod as `$VULCAN_CHECKS`; `digest` is what the runner must find there."""
+
+    digest: str
+
+
+@dataclass(frozen=True)
 class Task:
     """What one Job does. `nonce` frames the report on stdout, because project code can print there, too."""
 
@@ -232,6 +240,7 @@ class Task:
     approved: Approved | None = None
     promotion: Promotion | None = None
     diff: Diff | None = None
+    checks: Checks | None = None
     expires: bool = False  # SQLMesh's own environment TTL applies (deletionPolicy Expire)
     audits: bool = True  # audit the environment after an apply
     image: str = ""  # runner image; part of the plan's target digest

@@ -90,7 +90,7 @@ class Collector:
         await self._clear_copies()
 
     async def _find_copies(self) -> None:
-        """Copies whose environment is not there any more, in the namespaces of all gateways."""
+        """Copies whose owner is not there any more, in the namespaces of all gateways."""
         known = {found.metadata.uid for key in self._cache.all_keys() if (found := self._cache.custom(key)) is not None}
         ours = f"{names.MANAGED}=true,{names.INSTALL}={self._install}"
         for namespace in sorted({gateway.metadata.namespace for gateway in self._cache.all_gateways()}):

@@ -17,6 +17,8 @@ class Pod:
     work: Path
     result: Path
     git_credentials: Path
+    checks: Path
+    soda_python: Path
 
     @classmethod
     def of(cls, env: Mapping[str, str] = os.environ) -> "Pod":
@@ -27,4 +29,6 @@ class Pod:
             work=Path(env.get(PodEnv.WORK, "/work")),
             result=Path(env.get(PodEnv.RESULT, "/dev/termination-log")),
             git_credentials=Path(env.get(PodEnv.GIT_CREDENTIALS, "/var/run/vulcan/git")),
+            checks=Path(env.get(PodEnv.CHECKS, "/checks")),
+            soda_python=Path(env.get(PodEnv.SODA_PYTHON, "/opt/soda/bin/python")),
         )

@@ -111,6 +111,10 @@ class State:
     def ping(self) -> None:
         self.adapter.ping()
 
+    def environment(self, name: str) -> Any:
+        """As SQLMesh keeps it; None: there is none."""
+        return self._sync.get_environment(name)
+
     def versions(self) -> Any:
         """SQLMesh's versions as recorded; all zero when the state is empty. Writes nothing."""
         return self._sync.get_versions(validate=False)

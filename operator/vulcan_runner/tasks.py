@@ -18,6 +18,7 @@ from vulcan_contract.result import PlanSummary, Result, Work
 from vulcan_contract.task import Approved, Task, TaskKind
 from vulcan_runner import (
     applying,
+    checking,
     counting,
     diffing,
     failures,
@@ -78,6 +79,8 @@ def run(shell: Shell) -> Result:
             return _audit(shell)
         case TaskKind.DIFF:
             return _diff(shell)
+        case TaskKind.CHECKS:
+            return _checks(shell)
         case TaskKind.INVALIDATE:
             return _invalidate(shell)
         case _:
@@ -232,6 +235,17 @@ def _diff(shell: Shell) -> Result:
     looked = [not m.why for m in found.counted] + [bool(m.method) for m in found.models]
     said = f"{sum(looked)} of {len(looked) + found.omitted} models {'counted' if wanted.statistics else 'compared'}."
     return Result(task.kind, Reason.SUCCEEDED, said, report_sha256=sha256, report_omitted=found.omitted)
+
+
+def _checks(shell: Shell) -> Result:
+    """Soda's, on the environment's views. The state is let go before: Soda may need the same file."""
+    task = shell.task
+    with _state(shell) as (_, state):
+        _verify(shell, state)
+        environment = state.environment(task.environment)
+        if environment is None:
+            raise Problem(Reason.ENVIRONMENT_NOT_FOUND, f"The environment {task.environment} is not in the state.")
+    return checking.check(task, shell.pod, checking.Place.of(environment), shell.lines)
 
 
 def _run(shell: Shell) -> Result:

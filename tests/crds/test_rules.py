@@ -22,6 +22,7 @@ STRICT = {
     "plan.limits": {"maxBackfillIntervals": 10, "maxRebuiltModels": 5, "maxHistory": "30d", "maxRemovedPercent": 0},
     "checks": {"audits": True},
 }
+SODA = {"checks.soda.configMapRef.name": "quality"}
 PROMOTED = {"revisionFrom": "Promotion", "project": GONE}
 NIGHTS = {"name": "nights", "kind": "Allow", "cron": "0 22 * * *", "duration": "4h"}
 WINDOWED = {**PROMOTED, "promotionWindows": [NIGHTS]}
@@ -48,6 +49,8 @@ WEAKER = [
     ("more removed", STRICT, {"plan.limits.maxRemovedPercent": 1}, "maxRemovedPercent"),
     ("no limits", STRICT, {"plan.limits": GONE}, "plan.limits"),
     ("no audits", {}, {"checks.audits": False}, "checks.audits"),
+    ("no Soda", SODA, {"checks.soda": GONE}, "checks.soda"),
+    ("no checks at all", SODA, {"checks": GONE}, "checks.soda"),
     ("no promotions", PROMOTED, {"revisionFrom": "Source", "project": SOURCE}, "revisionFrom"),
     ("another opening", WINDOWED, {"promotionWindows": [NIGHTS, {**NIGHTS, "name": "noon"}]}, "promotionWindows"),
     ("longer nights", WINDOWED, {"promotionWindows": [{**NIGHTS, "duration": "5h"}]}, "promotionWindows"),
@@ -67,6 +70,8 @@ NOT_WEAKER = [
     ("shorter history, more digits", {"plan.limits.maxHistory": "30d"}, {"plan.limits.maxHistory": "007d"}),
     ("a history at all", {}, {"plan.limits.maxHistory": "400d"}),
     ("audits by default", STRICT, {"checks": GONE}),
+    ("Soda", {}, SODA),
+    ("other files for Soda", SODA, {"checks.soda.configMapRef.name": "more"}),
     ("from promotions", {}, PROMOTED),
     ("windows at all", PROMOTED, WINDOWED),
     ("something beside windows", WINDOWED, {"suspend": True}),

@@ -181,7 +181,7 @@ BAD_ENVIRONMENTS = [
     case("category", environment({"plan.categories": {"m": "Harmless"}}), "Unsupported value"),
     case("typing error", environment({"plan.aproval": {}}), 'unknown field "spec.plan.aproval"'),
     case("no gateway", environment({"gatewayRef": GONE}), "spec.gatewayRef", "Required value"),
-    case("soda", environment({"checks.soda.configMapRef.name": "c"}), "checks.soda is not available yet"),
+    case("soda from nowhere", environment({"checks.soda": {}}), "spec.checks.soda.configMapRef", "Required value"),
     case("count", environment({"plan.approval.count": 0}), "greater than or equal to 1"),
 ]
 
@@ -208,6 +208,7 @@ GOOD_ENVIRONMENTS = [
         environment({"schedule": {"mode": "Cron", "cron": {"cron": "*/15 0-6 1,15 JAN MON", "timeZone": "Etc/GMT+2"}}}),
     ),
     case("manual", environment({"schedule": {"mode": "Manual"}})),
+    case("soda", environment({"checks.soda.configMapRef.name": "c"})),
     case("YAML's booleans as strings", environment({"plan.categories": {"y": "Breaking", "n": "NonBreaking"}})),
     case("forward-only", environment({"plan.effectiveFrom": "2026-01-01T10:00:00Z", "plan.forwardOnly": True})),
     case("only warnings off", environment({"plan.limits": {"maxHistory": "0", "maxRebuiltModels": 0}})),
@@ -417,7 +418,7 @@ BAD_PROMOTIONS = [
         "must be two environments",
     ),
     case("no target", promotion({"to": GONE}), "spec.to", "Required value"),
-    case("checks", promotion({"gates.checks": {}}), "gates.checks is not available yet"),
+    case("checks", promotion({"gates.checks.mode": "Maybe"}), "Unsupported value"),
     case("percent", promotion({"gates.dataDiff": {"maxChangedRowsPercent": 101}}), "less than or equal to 100"),
     case("gate", promotion({"gates.tests": "Maybe"}), "Unsupported value"),
     case("soak", promotion({"gates.soak": {"duration": "long"}}), "a duration is written like"),
@@ -440,6 +441,7 @@ GOOD_PROMOTIONS = [
                 "gates": {
                     "tests": "Required",
                     "audits": "Optional",
+                    "checks": {"mode": "Required", "soda": {"configMapRef": {"name": "quality"}}},
                     "soak": {"duration": "0", "greenRuns": 2},
                     "virtualOnly": "Optional",
                 },

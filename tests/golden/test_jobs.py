@@ -9,7 +9,7 @@ import yaml
 
 from tests.golden.restricted import violations
 from tests.unit.plan.seen_objects import env, gw
-from vulcan_contract.task import Approved, Diff, Operation, Promotion, Source, SourceKind, Task, TaskKind
+from vulcan_contract.task import Approved, Checks, Diff, Operation, Promotion, Source, SourceKind, Task, TaskKind
 from vulcan_operator.plan import tasks
 from vulcan_operator.plan.actions import Key, Kind
 from vulcan_operator.plan.manifest import JobParts, build_job
@@ -43,7 +43,7 @@ IMAGE = Source(SourceKind.IMAGE)
 def job(kind: TaskKind, source: Source | None = None, *, full: bool = False, **task: Any) -> dict[str, Any]:
     """The manifest of one task's Job."""
     gateway, environment = gw(**(FULL if full else {})), env()
-    planning = kind in (TaskKind.PLAN, TaskKind.RESOLVE)
+    planning = kind in (TaskKind.PLAN, TaskKind.RESOLVE, TaskKind.CHECKS)
     built = Task(
         kind, f"prod-{kind}-0123456789", "n0nce", tasks.gateway_of(gateway, SETTINGS, planning=planning),
         environment="" if kind is TaskKind.PROBE else environment.sqlmesh_environment, source=source,
@@ -54,6 +54,7 @@ def job(kind: TaskKind, source: Source | None = None, *, full: bool = False, **t
         owner, "u1", "test", "0123456789abcdef", 2, "because", gateway.spec.runner.image or "runner:1", gateway,
         source_config_map="prod-source-0123456789ab" if source is MAP else None,
         git_secret="git-credentials" if source is GIT else None,
+        checks_config_map="prod-checks-0123456789ab" if kind is TaskKind.CHECKS else None,
     )  # fmt: skip
     return dict(build_job(built, parts).manifest)
 
@@ -71,6 +72,7 @@ CASES = {
     "rollback": job(TaskKind.ROLLBACK, promotion=Promotion("prod", "q" * 32, catch_up=False, expected="p" * 32)),
     "audit": job(TaskKind.AUDIT),
     "diff": job(TaskKind.DIFF, diff=Diff("staging", "p" * 32)),
+    "checks": job(TaskKind.CHECKS, checks=Checks("sha256:" + "e" * 64)),
 }
 every_job = pytest.mark.parametrize("name", list(CASES))
 

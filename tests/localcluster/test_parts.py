@@ -127,12 +127,12 @@ def test_commands_replace_what_the_image_says(container: dict[str, list[str]], e
 
 
 def test_images_are_found_by_name_then_by_pattern(tmp_path: Path) -> None:
-    any_project = images.Image("/pattern", paths={"/project": "/p"})
+    any_project = images.Image("/pattern", paths={"/project": "/p"}, variables={"A": "b"})
     declared: images.Images = {"runner:1": "/exact", "registry/*@sha256:*": any_project}
     images.write(tmp_path / images.FILE, declared)
     exact, pattern = (images.find(tmp_path / images.FILE, name) for name in ("runner:1", "registry/a@sha256:00"))
     assert exact is not None and exact.env == "/exact"
-    assert pattern is not None and pattern.paths == {"/project": "/p"}
+    assert pattern is not None and (pattern.paths, pattern.variables) == ({"/project": "/p"}, {"A": "b"})
     assert images.find(tmp_path / images.FILE, "runner:2") is None
     assert images.find(tmp_path / "none", "runner:1") is None
 

@@ -37,6 +37,7 @@ from vulcan_contract.task import (
 
 ROOT = Path(__file__).parents[2]
 RUNNER = ROOT / ".venv-runner" / "bin" / "python"
+SODA = ROOT / ".venv-soda" / "bin" / "python"
 CANARY = "canary'p%ss/w\"rd@42"  # every character that a URL, SQL or JSON spells in another way
 NAME = "vulcan"
 _numbers = itertools.count(1)
@@ -190,7 +191,8 @@ class Pod:
             "MAX_FORK_WORKERS": "1", "HOME": str(home), "TMPDIR": str(home),
             PodEnv.TASK: task.to_json(), PodEnv.SECRETS: str(self._system.secrets),
             PodEnv.PROJECT: str(self._system.project or home / "none"), PodEnv.WORK: str(home / "work"),
-            PodEnv.RESULT: str(home / "result"),
+            PodEnv.RESULT: str(home / "result"), PodEnv.SODA_PYTHON: str(SODA),
+            PodEnv.CHECKS: str(self._system.folder / "checks"),
         }  # fmt: skip
 
     def until(self, text: str) -> None:

@@ -109,6 +109,10 @@ class SqlMesh:
                 return self._move(task, name)
             case TaskKind.AUDIT:
                 return Result("audit", Reason.SUCCEEDED, "3 audits", work=Work(audits_run=3))
+            case TaskKind.CHECKS:
+                assert task.checks is not None and task.source is None
+                self.done.append(f"checks {name}")
+                return Result("checks", Reason.SUCCEEDED, work=Work(plan_id=self.plan_ids[name], audits_run=4))
             case TaskKind.INVALIDATE:
                 self.done.append(f"invalidate {name}")
                 self.targets.pop(name, None)

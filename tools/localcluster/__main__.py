@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from tools.localcluster import adminapi, build, cluster, lifecycle, processes
+from tools.localcluster import adminapi, build, cluster, images, lifecycle, processes
 
 _CURRENT = "CLUSTER=current: your kubeconfig's current cluster is used as it is"
 
@@ -58,11 +58,20 @@ def _parser() -> argparse.ArgumentParser:
                 metavar="NAME=ENVIRONMENT",
                 help="an image and the Python environment that stands for it; replaces earlier ones",
             )
+            sub.add_argument(
+                "--variable",
+                action="append",
+                default=[],
+                metavar="NAME=TEXT",
+                help="an environment variable that the images set",
+            )
     return parser
 
 
 def _run(options: argparse.Namespace) -> int:
-    declared = dict(_image(text) for text in getattr(options, "image", [])) or None
+    variables = dict(text.split("=", 1) for text in getattr(options, "variable", []) if "=" in text)
+    found = dict(_image(text) for text in getattr(options, "image", []))
+    declared = {name: images.Image(env, variables=variables) for name, env in found.items()} or None
     subject = cluster.Cluster(options.root, options.name, images=declared, say=lambda text: print(text, flush=True))
     began = time.monotonic()
     match options.command:

@@ -2,7 +2,8 @@
 
 Written by the cluster, read by the node whenever a container starts, so images can be added to a running cluster.
 The file maps a name (or a pattern such as `registry/*:1.0`) to
-`{"env": FOLDER, "entrypoint": [...], "cmd": [...], "paths": {"/project": FOLDER}}`; all but `env` are optional.
+`{"env": FOLDER, "entrypoint": [...], "cmd": [...], "paths": {"/project": FOLDER}, "variables": {NAME: TEXT}}`; all but
+`env` are optional.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ class Image:
     cmd: tuple[str, ...] = ()
     paths: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Absolute paths inside the image, and the folders on this machine they stand for."""
+    variables: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Its own environment variables; a container's win over them."""
 
     @property
     def bin(self) -> Path:
@@ -63,6 +66,7 @@ def find(path: Path, name: str) -> Image | None:
         entrypoint=tuple(data.get("entrypoint", ())),
         cmd=tuple(data.get("cmd", ())),
         paths=data.get("paths", {}),
+        variables=data.get("variables", {}),
     )
 
 

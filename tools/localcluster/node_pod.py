@@ -218,6 +218,7 @@ class PodWorker:
             "LANG": "C.UTF-8",
             "TMPDIR": paths.get("/tmp", str(attempt.folder / "tmp")),
             "HOSTNAME": self.pod["spec"].get("hostname") or self.pod["metadata"]["name"],
+            **image.variables,
             **self._context.service_env,
             **{name: rewrite(value) for name, value in env.items()},
             processes.MARKER: str(self._context.state),

@@ -15,8 +15,10 @@ from typing import Any
 
 from tools.localcluster import processes
 from tools.localcluster.cluster import Cluster, ClusterError, current_cluster
+from tools.localcluster.images import Image
 from tools.stand import created_by, postgres
 from tools.stand.current import MINE, CurrentCluster
+from vulcan_contract import PodEnv
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNNER_IMAGE = "vulcan-runner:local"
@@ -39,7 +41,9 @@ class Stand:
             self.cluster, self.image = CurrentCluster(root), os.environ.get("RUNNER_IMAGE", "vulcan-runner:latest")
         else:
             self.image = RUNNER_IMAGE
-            self.cluster = Cluster(root, name, images={RUNNER_IMAGE: str(ROOT / ".venv-runner")}, say=say)
+            soda = {PodEnv.SODA_PYTHON: str(ROOT / ".venv-soda" / "bin" / "python")}
+            runner = Image(str(ROOT / ".venv-runner"), variables=soda)
+            self.cluster = Cluster(root, name, images={RUNNER_IMAGE: runner}, say=say)
         self._operators = 0
 
     def __enter__(self) -> "Stand":

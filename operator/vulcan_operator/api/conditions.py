@@ -149,7 +149,9 @@ REASONS: dict[str, About] = {
         "runner.image is not in the gateway's allowedImages.", "Use an allowed image or extend allowedImages."
     ),
     Why.NO_IMAGE: About("No runner image is configured.", "Set runner.image on the gateway."),
-    Why.CONFIG_MAP_MISSING: About("The project's ConfigMap does not exist.", "Create it; it goes on by itself."),
+    Why.CONFIG_MAP_MISSING: About(
+        "A ConfigMap that the spec names does not exist.", "Create it; it goes on by itself."
+    ),
     Why.INVALID: About("The object does not have the shape of its kind.", "Apply the current CRDs, correct the spec."),
     Why.NO_REVISION: About("No VulcanPromotion has given it a revision yet.", "Create a VulcanPromotion to it."),
     Why.AWAITING: About("The plan waits for approval.", "Run the command in the message."),

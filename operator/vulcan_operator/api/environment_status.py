@@ -160,6 +160,16 @@ class RunStatus(Model):
     job: Annotated[str, Field(max_length=63)] = Field("", description="Its Job.")
 
 
+class ChecksStatus(Model):
+    """Soda checks that passed."""
+
+    inputs: Annotated[str, Field(max_length=64)] = Field(description="Digest of what was checked: files and plan.")
+    plan_id: Annotated[str, Field(max_length=128)] = Field("", description="SQLMesh's plan id of what was checked.")
+    time: Timestamp = Field(description="When.")
+    checks: int = Field(0, description="How many checks there are.")
+    warned: int = Field(0, description="How many of them warned.")
+
+
 class HistoryItem(Model):
     """One earlier apply."""
 
@@ -202,6 +212,7 @@ class EnvironmentStatus(Model):
     task: TaskStatus | None = Field(None, description="The task in hand.")
     failure: FailureStatus | None = Field(None, description="The failure that waits for another attempt or somebody.")
     run_failure: FailureStatus | None = Field(None, description="The same for scheduled runs.")
+    checks: ChecksStatus | None = Field(None, description="The last Soda checks that passed.")
     last_run: RunStatus | None = Field(None, description="The last scheduled run.")
     green_runs: int = Field(0, description="Successful scheduled runs since the last apply.")
     promotion: Annotated[str, Field(max_length=320)] | None = Field(

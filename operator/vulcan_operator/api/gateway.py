@@ -152,9 +152,8 @@ class GatewaySpec(Model):
     )
     planning: PlanningConnections | None = Field(
         None,
-        description="Weaker credentials for Jobs that must not write (plan). Unset: they get the ones above, and "
-        "plans of "
-        "protected environments say so.",
+        description="Weaker credentials for Jobs that must not write (plan, Soda checks). Unset: they get the ones above, "
+        "and plans of protected environments say so.",
     )
     additional_connections: list[AdditionalConnection] = Field(
         default=[],

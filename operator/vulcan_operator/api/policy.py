@@ -128,9 +128,12 @@ class ApprovalItem(Model):
 
 
 class SodaChecks(Model):
-    """Soda checks in a ConfigMap of this namespace."""
+    """Soda checks in a ConfigMap of this namespace. PostgreSQL and DuckDB only: elsewhere they are not evaluated."""
 
-    config_map_ref: LocalRef = Field(description="ConfigMap with SodaCL files.")
+    config_map_ref: LocalRef = Field(
+        description="ConfigMap with SodaCL files: every key that ends in .yml or .yaml. They may use ${environment}, "
+        "${schema_suffix} and ${table_suffix}."
+    )
 
 
 class ChecksSpec(Model):
@@ -139,7 +142,5 @@ class ChecksSpec(Model):
     audits: bool = Field(True, description="true: audits of the environment's models run after an apply.")
     soda: SodaChecks | None = Field(
         None,
-        description="Soda checks that run after an apply. Not available yet: leave it out.",
-        # Accepted and not done would be a promise that does not hold.
-        json_schema_extra=schema(cel("false", "checks.soda is not available yet: leave it out; audits are checked")),
+        description="Soda checks of what was applied. One that fails, or cannot be evaluated, shows in Ready. Unset: none.",
     )

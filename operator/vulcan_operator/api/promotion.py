@@ -107,9 +107,7 @@ class GatesSpec(Model):
     )
     checks: PromotionChecks | None = Field(
         None,
-        description="Data quality checks. Not available yet: leave it out.",
-        # A gate that is accepted and does not hold is worse than none.
-        json_schema_extra=schema(cel("false", "gates.checks is not available yet: leave it out; audits are a gate")),
+        description="Data quality checks of the source. Unset: none.",
     )
     soak: SoakGate | None = Field(
         None, description="Time and runs in the source environment. Unset: none are asked for."

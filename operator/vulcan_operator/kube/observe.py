@@ -15,6 +15,7 @@ from vulcan_contract.result import Result
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.api.gateway import VulcanGateway
+from vulcan_operator.api.policy import SodaChecks
 from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.cache import Cache, Place, gateway_of, key_of, source_of, target_of
 from vulcan_operator.intake import Intake
@@ -47,6 +48,7 @@ class Reads:
     slot: SlotSeen | None = None
     namespace_labels: Mapping[str, str] | None = None
     config_map: ConfigMapSeen | None = None
+    checks: ConfigMapSeen | None = None
     source_slot: SlotSeen | None = None
     source_files: ConfigMapSeen | None = None
     reports: Mapping[str, ReportSeen] | None = None
@@ -100,7 +102,8 @@ class Observer:
             siblings=self.cache.crowd(place).others((me.namespace, me.name)), slot=reads.slot,
             promotions=tuple(self.cache.promotions_to((me.namespace, me.name))),
             waiters=tuple(w for w in self.cache.waiters(place) if w.key != me),
-            namespace_labels=reads.namespace_labels, config_map=reads.config_map, reports=reads.reports,
+            namespace_labels=reads.namespace_labels, config_map=reads.config_map, checks=reads.checks,
+            reports=reads.reports,
             report_kept=reads.report_kept,
             unguarded=self.unguarded(), job_is_live=Need.JOB in reads.done, denied=reads.denied,
         )  # fmt: skip
@@ -117,7 +120,7 @@ class Observer:
             jobs=self._jobs(promotion), pods=self._pods(promotion),
             slot=reads.slot, waiters=tuple(w for w in self.cache.waiters(place) if w.key != me),
             source_slot=reads.source_slot, source_waiters=tuple(w for w in self.cache.waiters(there) if w.key != me),
-            source_files=reads.source_files, namespace_labels=reads.namespace_labels,
+            source_files=reads.source_files, namespace_labels=reads.namespace_labels, checks=reads.checks,
             reports=reads.reports, left=reads.left, report_kept=reads.report_kept,
             unguarded=self.unguarded(), job_is_live=Need.JOB in reads.done, denied=reads.denied,
         )  # fmt: skip
@@ -161,6 +164,8 @@ class Observer:
                 return dataclasses.replace(reads, left=await self._left(found))
             case Need.CONFIG_MAP:
                 return dataclasses.replace(reads, config_map=await self._config_map(found))
+            case Need.CHECKS:
+                return dataclasses.replace(reads, checks=await self._checks(found))
             case Need.REPORT:
                 return dataclasses.replace(reads, reports=await self._reports(found))
             case Need.KEPT:
@@ -228,6 +233,13 @@ class Observer:
             return ConfigMapSeen(None, missing)
         return ConfigMapSeen({i.path: content[i.key] for i in source.items if paths.counts(i.path)})
 
+    async def _checks(self, found: Custom) -> ConfigMapSeen | None:
+        soda = _soda(found)
+        if soda is None:
+            return None
+        raw = await exists(self.kube, CONFIG_MAPS, found.metadata.namespace, soda.config_map_ref.name)
+        return ConfigMapSeen(_content(raw) if raw is not None else None)
+
     async def _is_report_kept(self, found: Custom) -> bool:
         plan = None if isinstance(found, VulcanGateway) else found.status.plan
         if plan is None or plan.report_ref is None:
@@ -271,6 +283,14 @@ class Observer:
         except (errors.NotFound, errors.Invalid):
             return ReportSeen(None)  # the node has forgotten the log: the planner does it again
         return ReportSeen(report.packed(lines, pod.nonce, sha256))
+
+
+def _soda(found: Custom) -> SodaChecks | None:
+    """An environment's own, or those that are a promotion's gate."""
+    if isinstance(found, VulcanEnvironment):
+        return found.spec.checks.soda
+    gate = found.spec.gates.checks if isinstance(found, VulcanPromotion) else None
+    return gate.soda if gate is not None else None
 
 
 def _tasks(found: Custom) -> list[TaskStatus]:

@@ -144,6 +144,7 @@ class Need(enum.StrEnum):
     SOURCE_SLOT = "sourceSlot"  # the same of the gateway that a promotion takes its revision from
     SOURCE_FILES = "sourceFiles"  # what the copy holds that a promotion's revision comes from
     CONFIG_MAP = "configMap"  # the project's ConfigMap
+    CHECKS = "checks"  # the ConfigMap with SodaCL files
     REPORT = "report"  # reports of the finished Jobs in hand, from their pods' logs
     LEFT = "left"  # reports that a promotion's steps have left in ConfigMaps
     KEPT = "kept"  # whether the pending plan's report is still there for people to look at

@@ -161,6 +161,8 @@ def _complete(result: Result) -> bool:
             return result.digest is not None
         case TaskKind.PLAN:
             return result.summary is not None
+        case TaskKind.CHECKS:
+            return result.work is not None
         case _:
             return True
 

@@ -3,22 +3,21 @@
 Used when a task is announced, and again when its Job turns out never to have been made.
 """
 
-import base64
-from collections.abc import Mapping
-
 from vulcan_contract import task as contract
 from vulcan_contract.digest import of_json
 from vulcan_contract.paths import escape
 from vulcan_contract.task import TaskKind
-from vulcan_operator.api import API_VERSION, names
+from vulcan_operator.api import names
 from vulcan_operator.api.environment_status import EnvironmentStatus
-from vulcan_operator.api.fields import ObjectMeta, TaskStatus
-from vulcan_operator.plan import slot, tasks, tidy
-from vulcan_operator.plan.actions import Action, CreateJob, Key, Need, ReleaseSlot, TakeSlot, WriteConfigMap
+from vulcan_operator.api.fields import TaskStatus
+from vulcan_operator.plan import checks, copies, slot, tasks, tidy
+from vulcan_operator.plan.actions import Action, CreateJob, Need, ReleaseSlot, TakeSlot
 from vulcan_operator.plan.context import Context
 from vulcan_operator.plan.manifest import JobParts, build_job
 from vulcan_operator.plan.seen import SlotSeen, Waiter
 from vulcan_operator.plan.status import Draft
+
+_WEAK = (TaskKind.PLAN, TaskKind.RESOLVE, TaskKind.CHECKS)  # with the gateway's weaker credentials
 
 
 def launch(draft: Draft[EnvironmentStatus], context: Context, task: TaskStatus) -> Draft[EnvironmentStatus] | None:
@@ -39,7 +38,7 @@ def launch(draft: Draft[EnvironmentStatus], context: Context, task: TaskStatus) 
     job = _job(draft.status, context, task)
     if job is None:
         return None
-    return draft.first(*_source_copy(draft.status, context, kind)).then(*take, job)
+    return draft.first(*_copies(draft.status, context, task)).then(*take, job)
 
 
 def _announced(context: Context, task: TaskStatus) -> bool:
@@ -75,6 +74,7 @@ def _job(status: EnvironmentStatus, context: Context, task: TaskStatus) -> Creat
             gateway=context.gateway,
             source_config_map=_copy(status, context) if with_source and project and project.config_map else None,
             git_secret=tasks.git_secret(context.gateway, git.url) if git is not None else None,
+            checks_config_map=checks.copy_name(meta, task.inputs) if built.checks is not None else None,
         ),
     )
 
@@ -82,6 +82,9 @@ def _job(status: EnvironmentStatus, context: Context, task: TaskStatus) -> Creat
 def _task(status: EnvironmentStatus, context: Context, task: TaskStatus, kind: TaskKind) -> contract.Task | None:
     environment, gateway, plan = context.environment, context.gateway, status.plan
     source, approved = None, None
+    ordered = _checks(context, task)
+    if kind is TaskKind.CHECKS and ordered is None:
+        return None
     operations = tasks.operations_of(environment, status)
     if kind in (TaskKind.RESOLVE, TaskKind.PLAN, TaskKind.APPLY):
         source = _source(status, context, kind)
@@ -96,13 +99,14 @@ def _task(status: EnvironmentStatus, context: Context, task: TaskStatus, kind: T
         kind=kind,
         job=task.job,
         nonce=of_json([task.job, environment.metadata.uid, task.since])[:16],
-        gateway=tasks.gateway_of(gateway, context.seen.settings, planning=kind in (TaskKind.PLAN, TaskKind.RESOLVE)),
+        gateway=tasks.gateway_of(gateway, context.seen.settings, planning=kind in _WEAK),
         environment=environment.sqlmesh_environment,
         protected=context.protected,
         source=source,
         plan=tasks.options_of(environment.spec.plan),
         operations=operations,
         approved=approved,
+        checks=ordered.checks if ordered is not None else None,
         expires=context.deletion_policy == "Expire",
         audits=environment.spec.checks.audits,
         image=context.image,
@@ -130,41 +134,22 @@ def _copy(status: EnvironmentStatus, context: Context) -> str:
     return tidy.copy_name(context.environment, status.revision.digest if status.revision is not None else "")
 
 
-def _source_copy(status: EnvironmentStatus, context: Context, kind: TaskKind) -> list[Action]:
-    """An immutable copy of the project's ConfigMap beside the Job, named by digest."""
+def _checks(context: Context, task: TaskStatus) -> checks.Order | None:
+    seen = context.seen.checks
+    if task.kind != TaskKind.CHECKS or seen is None or seen.files is None:
+        return None
+    meta, install = context.environment.metadata, context.seen.settings.install
+    return checks.order(context.key, meta, install, context.gateway_namespace, task.inputs, seen.files)
+
+
+def _copies(status: EnvironmentStatus, context: Context, task: TaskStatus) -> list[Action]:
+    """Of the ConfigMaps that the task's Job mounts."""
+    ordered = _checks(context, task)
+    if ordered is not None:
+        return [ordered.copy]
     seen = context.seen.config_map
-    if kind not in (TaskKind.PLAN, TaskKind.APPLY) or seen is None or seen.files is None:
+    if task.kind not in (TaskKind.PLAN, TaskKind.APPLY) or seen is None or seen.files is None:
         return []
     meta, install = context.environment.metadata, context.seen.settings.install
     files = {escape(path): content for path, content in seen.files.items()}
-    return [source_copy(context.key, meta, install, context.gateway_namespace, _copy(status, context), files)]
-
-
-def source_copy(
-    owner: Key, meta: ObjectMeta, install: str, namespace: str, name: str, files: Mapping[str, bytes]
-) -> WriteConfigMap:
-    """An immutable copy of a project's files beside the Jobs that load them; `files` by key of the ConfigMap.
-
-    Owned by its object where that is possible: an owner in another namespace is none for the garbage collector.
-    """
-    near = meta.namespace == namespace
-    reference = {"apiVersion": API_VERSION, "kind": owner.kind.value, "name": meta.name, "uid": meta.uid}
-    owners = [{**reference, "controller": False, "blockOwnerDeletion": False}]
-    manifest = {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {
-            "name": name,
-            "namespace": namespace,
-            "labels": {
-                names.MANAGED: "true",
-                names.INSTALL: install,
-                names.OWNER_UID: meta.uid,
-                names.OWNER_NAME: meta.name,
-            },
-            **({"ownerReferences": owners} if near else {}),
-        },
-        "immutable": True,
-        "binaryData": {key: base64.b64encode(content).decode() for key, content in sorted(files.items())},
-    }
-    return WriteConfigMap(manifest)
+    return [copies.write(context.key, meta, install, context.gateway_namespace, _copy(status, context), files)]

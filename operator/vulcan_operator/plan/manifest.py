@@ -48,6 +48,7 @@ class JobParts:
     gateway: VulcanGateway
     source_config_map: str | None = None
     git_secret: str | None = None
+    checks_config_map: str | None = None
 
 
 def build_job(task: Task, parts: JobParts) -> CreateJob:
@@ -184,6 +185,7 @@ def _environment(task: Task, parts: JobParts, *, fetch: bool) -> list[dict[str, 
     else:
         env |= {
             PodEnv.SECRETS: f"{_ROOT}/secrets",
+            **({PodEnv.CHECKS: f"{_ROOT}/checks"} if parts.checks_config_map is not None else {}),
             "MAX_FORK_WORKERS": "1",
             "SQLMESH_HOME": f"{_ROOT}/work/sqlmesh",
             "SQLMESH__DISABLE_ANONYMIZED_ANALYTICS": "true",
@@ -218,6 +220,8 @@ def _mounts(task: Task, parts: JobParts, *, fetch: bool) -> list[dict[str, Any]]
             *mounts,
             *([{"name": "git", "mountPath": f"{_ROOT}/git", "readOnly": True}] if parts.git_secret else []),
         ]
+    if parts.checks_config_map is not None:
+        mounts.append({"name": "checks", "mountPath": f"{_ROOT}/checks", "readOnly": True})
     secrets = [
         {"name": f"secret-{i}", "mountPath": f"{_ROOT}/secrets/{name}", "readOnly": True}
         for i, name in enumerate(_secret_names(task))
@@ -233,6 +237,8 @@ def _volumes(task: Task, parts: JobParts) -> list[dict[str, Any]]:
         volumes.append({"name": "project", "configMap": {"name": parts.source_config_map}})
     elif task.source is not None and not _in_image(task):
         volumes.append({"name": "project", "emptyDir": {}})
+    if parts.checks_config_map is not None:
+        volumes.append({"name": "checks", "configMap": {"name": parts.checks_config_map}})
     if runner.ca_bundle is not None:
         volumes.append({"name": "ca", "configMap": {"name": runner.ca_bundle.name}})
     if parts.git_secret is not None:

@@ -8,7 +8,7 @@ from vulcan_contract.task import TaskKind
 from vulcan_operator.api import names
 from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.api.promotion_status import PromotionStatus
-from vulcan_operator.plan import access, launch, origin, promotion_steps, slot, tasks
+from vulcan_operator.plan import access, copies, origin, promotion_steps, slot, tasks
 from vulcan_operator.plan.actions import Need, TakeSlot, WriteConfigMap
 from vulcan_operator.plan.manifest import JobParts, build_job
 from vulcan_operator.plan.promotion_context import ACROSS, PromotionContext, Site
@@ -43,9 +43,7 @@ def start(
 
 def _copy(status: PromotionStatus, context: PromotionContext, site: Site, files: Mapping[str, bytes]) -> WriteConfigMap:
     name, install = origin.copy_name(context, status), context.seen.settings.install
-    return launch.source_copy(
-        context.key, context.promotion.metadata, install, site.gateway.metadata.namespace, name, files
-    )
+    return copies.write(context.key, context.promotion.metadata, install, site.gateway.metadata.namespace, name, files)
 
 
 def _parts(status: PromotionStatus, context: PromotionContext, task: TaskStatus, site: Site) -> JobParts:

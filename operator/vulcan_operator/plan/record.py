@@ -7,10 +7,11 @@ may the Job go.
 from typing import Any
 
 from vulcan_contract.reasons import Outcome, Reason, Retry
-from vulcan_contract.result import PlanSummary, Result
+from vulcan_contract.result import PlanSummary, Result, Work
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.environment_status import (
     AppliedStatus,
+    ChecksStatus,
     EnvironmentStatus,
     HistoryItem,
     PlanStatus,
@@ -42,6 +43,8 @@ def _recorded(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
             return _applied(status, ended)
         case TaskKind.RUN:
             return record_run.succeeded(status, ended)
+        case TaskKind.CHECKS:
+            return _checked(status, ended)
         case TaskKind.INVALIDATE:
             gone: dict[str, Any] = {"applied": None, "plan": None, "next_run_time": None, "rollback_targets": []}
             return status.model_copy(update=gone)
@@ -195,6 +198,18 @@ def _applied(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
             "intervals_behind": work.intervals_behind if work else status.intervals_behind,
         }
     )
+
+
+def _checked(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
+    work = ended.result.work or Work()
+    done = ChecksStatus(
+        inputs=ended.task.inputs,
+        plan_id=work.plan_id,
+        time=ended.now,
+        checks=work.audits_run,
+        warned=work.audits_warned,
+    )
+    return status.model_copy(update={"checks": done})
 
 
 def _tests_run(ended: Ended, count: int) -> int:

@@ -152,7 +152,7 @@ class Sibling:
 
 @dataclass(frozen=True)
 class ConfigMapSeen:
-    """A project ConfigMap; `files` is None when it does not exist, or lacks keys that `items` name."""
+    """A ConfigMap that people write; `files` is None when it does not exist, or lacks keys that `items` name."""
 
     files: Mapping[str, bytes] | None
     missing_keys: tuple[str, ...] = ()
@@ -196,6 +196,7 @@ class EnvironmentSeen:
     waiters: tuple[Waiter, ...] = ()  # others only
     namespace_labels: Mapping[str, str] | None = None
     config_map: ConfigMapSeen | None = None
+    checks: ConfigMapSeen | None = None  # None: not read (Need.CHECKS)
     reports: Mapping[str, ReportSeen] | None = None  # of ended Jobs, by Job; None: not read (Need.REPORT)
     report_kept: bool | None = None  # None: not read (Need.KEPT)
     promotions: tuple[VulcanPromotion, ...] = ()  # all to it
@@ -222,6 +223,7 @@ class PromotionSeen:
     waiters: tuple[Waiter, ...] = ()  # others only, at the target's gateway
     source_waiters: tuple[Waiter, ...] = ()  # the same at the source's
     namespace_labels: Mapping[str, str] | None = None  # of the promotion's namespace
+    checks: ConfigMapSeen | None = None  # None: not read (Need.CHECKS)
     source_files: ConfigMapSeen | None = None  # of the copy that its origin names
     reports: Mapping[str, ReportSeen] | None = None
     left: Mapping[str, bytes] | None = None  # reports that its steps have left, by ConfigMap; None: not read

@@ -9,9 +9,10 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 
-from vulcan_contract.digest import of_json
+from vulcan_contract.task import TaskKind
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.environment_status import EnvironmentStatus
+from vulcan_operator.plan import checks, copies
 from vulcan_operator.plan.actions import Action, DeleteConfigMap, DeleteJob, KeepJob
 from vulcan_operator.plan.jobs import Terms
 from vulcan_operator.plan.seen import JobSeen, JobState, PodSeen
@@ -57,9 +58,9 @@ def let_go_reports(environment: VulcanEnvironment, after: EnvironmentStatus) -> 
 
 
 def let_go_copies(environment: VulcanEnvironment, after: EnvironmentStatus, namespace: str) -> list[Action]:
-    """The same for project copies. Before the status that forgets them is written: nothing else knows their names."""
-    copies = set(copy_names(environment, environment.status)) - set(copy_names(environment, after))
-    return [DeleteConfigMap(namespace, name) for name in sorted(copies)]
+    """The same for copies of ConfigMaps. Before the status that forgets them is written: nothing else knows their names."""
+    gone = set(copy_names(environment, environment.status)) - set(copy_names(environment, after))
+    return [DeleteConfigMap(namespace, name) for name in sorted(gone)]
 
 
 def _reports(status: EnvironmentStatus) -> set[str]:
@@ -69,12 +70,13 @@ def _reports(status: EnvironmentStatus) -> set[str]:
 
 def copy_name(environment: VulcanEnvironment, digest: str) -> str:
     """The copy of a project's ConfigMap, by the digest of its files."""
-    meta = environment.metadata
-    return f"{meta.name}-source-{of_json([meta.uid, digest])[:12]}"
+    return copies.name_of(environment.metadata, "source", digest)
 
 
 def copy_names(environment: VulcanEnvironment, status: EnvironmentStatus) -> Iterator[str]:
-    """Copies that a status refers to: of the pending and of the applied source."""
+    """Copies that a status refers to: of the pending and of the applied source, and of what is being checked."""
     sources = [(status.revision.resolved, status.revision.digest)] if status.revision is not None else []
     sources += [(p.revision, p.source_digest) for p in (status.plan, status.applied) if p is not None]
-    return (copy_name(environment, digest) for revision, digest in sources if not _NO_COPY.fullmatch(revision))
+    yield from (copy_name(environment, digest) for revision, digest in sources if not _NO_COPY.fullmatch(revision))
+    if status.task is not None and status.task.kind == TaskKind.CHECKS:
+        yield checks.copy_name(environment.metadata, status.task.inputs)

@@ -19,6 +19,7 @@ _DOING = {
     TaskKind.RESOLVE: (Why.RESOLVING, "resolving the source"),
     TaskKind.PLAN: (Why.PLANNING, "building the plan"),
     TaskKind.APPLY: (Why.APPLYING, "applying the plan"),
+    TaskKind.CHECKS: (Why.CHECKING, "running Soda checks"),
     TaskKind.INVALIDATE: (Why.INVALIDATING, "removing the environment from SQLMesh"),
 }
 _LONG = dt.timedelta(minutes=2)  # what waits shorter for the slot is not worth a word
@@ -201,8 +202,9 @@ def _applied(status: EnvironmentStatus) -> tuple[str, str, str]:
     applied, plan, task = status.applied, status.plan, status.task
     if applied is None:
         return "False", Why.NOT_APPLIED, "nothing was applied yet"
-    changing = task is not None and task.kind != TaskKind.RUN
-    if changing or status.failure is not None or (plan is not None and plan.state not in ("Applied", "NoChanges")):
+    changing = task is not None and task.kind not in (TaskKind.RUN, TaskKind.CHECKS)
+    failed = status.failure is not None and status.failure.task != TaskKind.CHECKS
+    if changing or failed or (plan is not None and plan.state not in ("Applied", "NoChanges")):
         return "False", Why.OUTDATED, f"the environment has revision {short(applied.revision)}"
     return "True", Why.UP_TO_DATE, f"revision {short(applied.revision)}"
 

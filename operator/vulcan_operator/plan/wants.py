@@ -14,7 +14,7 @@ from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import EnvironmentStatus, PlanStatus, RevisionStatus
 from vulcan_operator.api.fields import parse_duration
-from vulcan_operator.plan import approval, schedule, stop_the_line, tasks, verdicts
+from vulcan_operator.plan import approval, checks, schedule, stop_the_line, tasks, verdicts
 from vulcan_operator.plan.actions import Need
 from vulcan_operator.plan.context import Context
 from vulcan_operator.plan.status import Draft, Verdict
@@ -72,7 +72,7 @@ def _change(draft: Draft[EnvironmentStatus], context: Context) -> Outlook:
     if context.environment.spec.project is None:
         # Its changes are promotions; a plan of the project that it had before will not be applied any more.
         open_ = draft.status.plan is not None and draft.status.plan.state not in ("Applied", "NoChanges")
-        return Outlook(draft.having(plan=None, failure=None) if open_ or draft.status.failure is not None else draft)
+        return _checked(draft.having(plan=None) if open_ else draft, context)
     draft, want, verdict = _revision(draft, context)
     if draft.needs or want is not None or verdict is not None:
         return _gated(draft, context, want, verdict)
@@ -85,10 +85,35 @@ def _change(draft: Draft[EnvironmentStatus], context: Context) -> Outlook:
     if applied is not None and applied.inputs == inputs and request is None:
         if plan is not None and plan.inputs != inputs and plan.digest != applied.plan_digest:
             draft = draft.having(plan=None)
-        return Outlook(draft.having(failure=None) if draft.status.failure is not None else draft)
+        return _checked(draft, context)
     if plan is None or plan.inputs != inputs or request is not None or plan.state not in ("Pending", "Rejected"):
         return _plan(draft, context, inputs, request)
     return _decide(draft, context, plan)
+
+
+def _checked(draft: Draft[EnvironmentStatus], context: Context) -> Outlook:
+    """Nothing is to be changed any more. What was applied is checked once, and again with other files."""
+    soda, applied, failed = context.environment.spec.checks.soda, draft.status.applied, draft.status.failure
+    wanted = soda is not None and applied is not None and bool(applied.plan_id)
+    if failed is not None and not (wanted and failed.task == TaskKind.CHECKS):
+        draft = draft.having(failure=None)
+    if not wanted or soda is None or applied is None:
+        return Outlook(draft)
+    seen, done = context.seen.checks, draft.status.checks
+    if seen is None:
+        return Outlook(draft.needing(Need.CHECKS))
+    if seen.files is None:
+        return _absent(draft, context, soda.config_map_ref.name, "does not exist; create it")
+    inputs = checks.inputs(applied.plan_id, seen.files)
+    if done is not None and done.inputs == inputs:
+        return Outlook(draft.having(failure=None) if draft.status.failure is not None else draft)
+    return _gated(draft, context, Want(TaskKind.CHECKS, inputs, f"plan {applied.plan_id[:64]} is applied"), None)
+
+
+def _absent(draft: Draft[EnvironmentStatus], context: Context, name: str, what: str) -> Outlook:
+    message = f"ConfigMap {context.environment.metadata.namespace}/{name} {what}"
+    verdict = Verdict("False", Why.CONFIG_MAP_MISSING, message, reconciling=True)
+    return Outlook(draft.again(context.now + dt.timedelta(seconds=30)), verdict=verdict)
 
 
 def _plan(draft: Draft[EnvironmentStatus], context: Context, inputs: str, request: str | None) -> Outlook:
@@ -196,9 +221,8 @@ def _config_map(
     if seen.files is None:
         keys = ", ".join(seen.missing_keys[:5])
         lacks = f"has no key {keys}; add it or correct project.configMap.items" if keys else "does not exist; create it"
-        message = f"ConfigMap {context.environment.metadata.namespace}/{name} {lacks}"
-        verdict = Verdict("False", Why.CONFIG_MAP_MISSING, message, reconciling=True)
-        return draft.again(context.now + dt.timedelta(seconds=30)), None, verdict
+        outlook = _absent(draft, context, name, lacks)
+        return outlook.draft, None, outlook.verdict
     return _known(draft, RevisionStatus(resolved=name, digest=digest.of_files(seen.files), inputs=inputs)), None, None
 
 

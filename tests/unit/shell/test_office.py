@@ -7,12 +7,13 @@ import datetime as dt
 import aiohttp
 import pytest
 
-from tests.builders import config_map, environment, gateway
+from tests.builders import config_map, environment, gateway, promotion
 from tests.fakes import FakeClock, FakeKube
 from tests.integration.shell import stub
 from tests.stories.lives import fresh
 from tests.world import World
 from vulcan_operator import cli
+from vulcan_operator.api.fields import ObjectMeta
 from vulcan_operator.collect import Collector
 from vulcan_operator.config import Config
 from vulcan_operator.guard import Guard
@@ -24,6 +25,9 @@ from vulcan_operator.kube.resources import CONFIG_MAPS, ENVIRONMENTS, LEASES, NA
 from vulcan_operator.kube.transport import Transport
 from vulcan_operator.leader import Elector, Terms
 from vulcan_operator.loop import Operator
+from vulcan_operator.plan import checks
+from vulcan_operator.plan.actions import Key, Kind
+from vulcan_operator.plan.seen import JobState
 from vulcan_operator.reconcile import Planners
 
 
@@ -163,6 +167,29 @@ async def test_copies_in_the_gateways_namespace_go_with_an_environment_of_anothe
     w.finish_job("plan", None)
     await collector.sweep()
     assert ("configmaps", "data", copies[0]) not in w.kube.objects
+
+
+async def test_at_start_copies_of_those_that_are_gone_are_cleared_away_and_no_others() -> None:
+    w = fresh(environment(), promotion()).world
+    names = {}
+    for owner in (
+        w.environment("venv/prod").metadata,
+        w.raw("vpromo/to-prod")["metadata"],
+        {"uid": "gone", "name": "x"},
+    ):
+        meta = owner if isinstance(owner, dict) else {"uid": owner.uid, "name": owner.name}
+        key = Key(Kind.ENVIRONMENT, "data", meta["name"])
+        made = ObjectMeta.model_validate({"name": meta["name"], "namespace": "far", "uid": meta["uid"]})
+        copy = checks.order(key, made, "test", "data", "0" * 16, {"a.yml": b"x"}).copy.manifest
+        w.kube.put(CONFIG_MAPS, dict(copy))
+        names[meta["uid"]] = copy["metadata"]["name"]
+    collector = Collector(w.kube, w.cache, w.clock, lambda: w.intake, "test")
+    await collector._find_copies()
+    for job in w.jobs(state=JobState.UNFINISHED):
+        w.finish_job(job.name, None)
+    await collector.sweep()
+    left = {uid for uid, name in names.items() if ("configmaps", "data", name) in w.kube.objects}
+    assert "gone" in names and left == set(names) - {"gone"} and len(left) == 2
 
 
 async def test_health_says_what_is_wrong() -> None:

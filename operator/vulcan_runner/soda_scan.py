@@ -1,0 +1,120 @@
+"""One Soda scan. A program of Soda's own environment, started by `checking`; must import nothing but Soda and the standard
+library, and nothing of ours.
+
+Reads what to check as JSON from stdin (a password reaches no argument, variable or file that way) and answers with JSON
+on stdout: each check's name, table and outcome, and Soda's complaints. No value of any metric is in the answer.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+_SOURCE = "warehouse"
+
+
+def main() -> None:
+    """The answer is all that stdout gets: whatever else is printed goes to stderr, which nobody keeps."""
+    answer = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    _silence()
+    try:
+        found = _scan(json.load(sys.stdin))
+    except Exception as error:  # noqa: BLE001  the process edge
+        found = {"checks": [], "errors": [f"{type(error).__name__}: {error}"]}
+    with answer:
+        json.dump(found, answer)
+
+
+def _silence() -> None:
+    """Soda sends usage statistics to its maker unless this file, read at import, says no."""
+    config = Path.home() / ".soda" / "config.yml"
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text("send_anonymous_usage_stats: false\nuser_cookie_id: none\n")
+
+
+def _scan(what: dict[str, Any]) -> dict[str, Any]:
+    from soda.sampler.sampler import Sampler
+    from soda.scan import Scan, soda_telemetry
+
+    class Nowhere(Sampler):  # type: ignore[misc]  # Soda has no types
+        def store_sample(self, sample_context: Any) -> None:
+            """Rows that a check has found are kept nowhere."""
+
+    if soda_telemetry.soda_config.send_anonymous_usage_stats:
+        raise RuntimeError("Soda's usage statistics are not off")
+    _name_only_what_was_given()
+    unknown = [error for name, text in what["files"].items() for error in _unknown(name, text, what["variables"])]
+    if unknown:  # Soda's own words for it are about something else
+        return {"checks": [], "errors": unknown}
+    scan = Scan()
+    scan.sampler = Nowhere()
+    scan.set_data_source_name(_SOURCE)
+    # Not as YAML: in that, Soda would take `${…}` in a password for a variable.
+    scan._configuration.data_source_properties_by_name[_SOURCE] = what["source"]
+    scan._configuration.samples_limit = 0
+    scan.add_variables(what["variables"])
+    for name, text in what["files"].items():
+        scan.add_sodacl_yaml_str(text, name)
+    if _connected(scan):
+        scan.execute()
+    return {
+        "checks": [
+            {"name": str(c.name), "table": _table(c), "outcome": c.outcome.value if c.outcome else None}
+            for c in scan._checks
+        ],
+        "errors": [" ".join(filter(None, (e.message, str(e.exception or "")))) for e in scan.get_error_logs()],
+    }
+
+
+def _name_only_what_was_given() -> None:
+    """`${…}` means the scan's variables: by default the process's environment, too, and nothing for a typing error,
+    which could make another environment's tables of it."""
+    from jinja2 import StrictUndefined
+    from jinja2.runtime import Context
+    from soda.common.jinja import Jinja
+
+    Jinja.environment.context_class = Context
+    Jinja.environment.undefined = StrictUndefined
+
+
+def _unknown(name: str, text: str, variables: dict[str, str]) -> list[str]:
+    from jinja2 import TemplateSyntaxError, meta
+    from soda.common.jinja import Jinja
+
+    try:
+        named = meta.find_undeclared_variables(Jinja.environment.parse(text))
+    except TemplateSyntaxError:
+        return []  # Soda reads it piece by piece, and tells which is wrong
+    unknown = sorted(named - set(variables) - {"NOW"})
+    return [f"{name}: there is no variable {v}, but {', '.join(sorted(variables))}" for v in unknown]
+
+
+def _connected(scan: Any) -> bool:
+    """Whether the warehouse answers. Without a schema of the data source, tables are named with theirs; Soda's look at
+    columns must split that."""
+    source = scan._data_source_manager.get_data_source(_SOURCE)
+    if source is None:
+        return False
+    original: Callable[..., str] = source.sql_get_table_columns
+
+    def of_table(table_name: str, *args: Any, **named: Any) -> str:
+        source.schema, _, table = table_name.rpartition(".")
+        try:
+            return original(table, *args, **named)
+        finally:
+            source.schema = None
+
+    source.sql_get_table_columns = of_table
+    return True
+
+
+def _table(check: Any) -> str:
+    partition = getattr(check, "partition", None)
+    return str(partition.table.table_name) if partition is not None else ""
+
+
+if __name__ == "__main__":
+    main()
