@@ -10,6 +10,9 @@ import itertools
 from dataclasses import dataclass, field
 
 from tests.world import World
+from vulcan_contract import report
+from vulcan_contract.codec import encode
+from vulcan_contract.diff_report import DiffReport, ModelDiff, ModelStatistics
 from vulcan_contract.digest import of_json
 from vulcan_contract.reasons import Reason
 from vulcan_contract.result import ModelChange, PlanSummary, Probe, Result, RollbackOption, Work
@@ -35,6 +38,10 @@ class SqlMesh:
     past: dict[str, list[tuple[str, dt.datetime]]] = field(default_factory=dict)  # what each had, and since when
     ttl: dt.timedelta = dt.timedelta(days=7)  # SQLMesh's snapshot_ttl
     fails: dict[str, list[Result]] = field(default_factory=dict)  # task -> results of its next Jobs
+    models: dict[str, ModelStatistics | ModelDiff] = field(
+        default_factory=dict
+    )  # what a diff finds, by gateway or model
+    asked: list[Task] = field(default_factory=list)  # diffs, in order
 
     def task(self, job: JobSeen) -> Task:
         """What a Job was told to do."""
@@ -74,8 +81,11 @@ class SqlMesh:
         self.world.settle()
         self.world.clock.advance(dt.timedelta(seconds=1))
         task = self.task(found)
-        result = self._looked(task, self.answer(task))
-        self.world.finish_job(found.name, result)
+        result, log = self._looked(task, self.answer(task)), ""
+        if task.kind is TaskKind.DIFF and result.reason is Reason.SUCCEEDED:
+            lines, sha256, _ = report.frames(encode(self._diff(task)), task.nonce)
+            result, log = dataclasses.replace(result, report_sha256=sha256), "\n".join(lines)
+        self.world.finish_job(found.name, result, log=log)
         self.world.settle()
         return result
 
@@ -109,6 +119,9 @@ class SqlMesh:
                 return self._move(task, name)
             case TaskKind.AUDIT:
                 return Result("audit", Reason.SUCCEEDED, "3 audits", work=Work(audits_run=3))
+            case TaskKind.DIFF:
+                self.asked.append(task)
+                return Result("diff", Reason.SUCCEEDED, "compared")
             case TaskKind.CHECKS:
                 assert task.checks is not None and task.source is None
                 self.done.append(f"checks {name}")
@@ -117,6 +130,16 @@ class SqlMesh:
                 self.done.append(f"invalidate {name}")
                 self.targets.pop(name, None)
                 return Result("invalidate", Reason.SUCCEEDED)
+
+    def _diff(self, task: Task) -> DiffReport:
+        """Of one model; where an end is asked for, up to that."""
+        assert task.diff is not None
+        found = self.models.get(task.gateway.sqlmesh_name, ModelDiff("s.a", before=10, after=10, joined=10, equal=10))
+        plan_id = self.plan_ids.get(f"{task.gateway.sqlmesh_name}/{task.environment}", "")
+        if isinstance(found, ModelStatistics):
+            found = dataclasses.replace(found, end=task.diff.ends.get(found.name, found.end))
+            return DiffReport(True, task.environment, plan_id, counted=(found,))
+        return DiffReport(False, task.environment, plan_id, models=(found,))
 
     def _plan(self, task: Task, name: str) -> Result:
         target, base = self._target(task), of_json(self.plan_ids.get(name, ""))

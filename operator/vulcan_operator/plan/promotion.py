@@ -14,9 +14,11 @@ from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.api.promotion_status import PromotionStatus, StepStatus
 from vulcan_operator.plan import (
     approval,
+    checks,
     evidence,
     hand,
     jobs,
+    promotion_diff,
     promotion_end,
     promotion_gates,
     promotion_launch,
@@ -29,7 +31,7 @@ from vulcan_operator.plan import (
     tidy,
     verdicts,
 )
-from vulcan_operator.plan.actions import Need, Plan, ReleaseSlot, WriteConfigMap
+from vulcan_operator.plan.actions import DeleteConfigMap, Need, Plan, ReleaseSlot, WriteConfigMap
 from vulcan_operator.plan.jobs import Progress, Stage
 from vulcan_operator.plan.promotion_context import ACROSS, PromotionContext
 from vulcan_operator.plan.promotion_moves import ENDED, Again, Done, Hold, Order
@@ -97,6 +99,8 @@ def _in_hand(draft: Draft[PromotionStatus], context: PromotionContext) -> tuple[
                 draft = replace(draft, status=_with_task(draft.status, step.name, noticed))
         elif found.ended is not None:
             draft = _record(draft, context, step, found.ended, found.packed)
+            if task.kind == TaskKind.DIFF:  # what it left is read by what status says of it: in the next pass
+                going[step.name] = found.ended
     return draft, {name: progress for name, progress in going.items() if draft.status.find(name) is not None}
 
 
@@ -116,10 +120,23 @@ def _record(
     if task.kind == TaskKind.PLAN and packed is not None and plan is not None and plan.report_ref is not None:
         draft = draft.first(WriteConfigMap(reports.report_manifest(context.promotion, plan.report_ref.name, packed)))
     site = context.site(task.gateway)
+    if task.kind == TaskKind.DIFF and packed is not None and draft.status.relation == ACROSS:
+        name = promotion_diff.report_name(context, result.report_sha256 or "")
+        draft = draft.first(WriteConfigMap(reports.report_manifest(context.promotion, name, packed)))
+        draft = _let_go(draft, context, promotion_diff.reports(context.promotion.status))
+    if task.kind == TaskKind.CHECKS:
+        copy = checks.copy_name(context.promotion.metadata, task.inputs)
+        draft = draft.first(DeleteConfigMap(task.gateway.partition("/")[0], copy))
     if site is not None and slot.needs_slot(TaskKind(task.kind), site.gateway) and progress.stage is Stage.ENDED:
         meta = site.gateway.metadata
         return draft.then(ReleaseSlot(meta.namespace, meta.name, task.job))
     return draft
+
+
+def _let_go(draft: Draft[PromotionStatus], context: PromotionContext, known: list[str]) -> Draft[PromotionStatus]:
+    """Reports that the status does not name any more. Before that is written: nothing else knows their names."""
+    gone = [name for name in known if name not in promotion_diff.reports(draft.status)]
+    return draft.first(*(DeleteConfigMap(context.key.namespace, name) for name in gone))
 
 
 def _advance(draft: Draft[PromotionStatus], context: PromotionContext, going: Going) -> Walk:
@@ -197,7 +214,9 @@ def _way(status: PromotionStatus, context: PromotionContext) -> tuple[promotion_
 
 
 def _judge(draft: Draft[PromotionStatus], context: PromotionContext, name: str, done: Done) -> Draft[PromotionStatus]:
+    known = promotion_diff.reports(draft.status)
     status = promotion_record.put(draft.status.model_copy(update=done.settles), name, done, context.now)
+    draft = _let_go(replace(draft, status=status), context, known)
     if done.state in _BAD:
         status = promotion_record.end(status, done.state, context.now)
     return replace(draft, status=status)

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from vulcan_contract.reasons import Reason
+from vulcan_contract.task import TaskKind
 from vulcan_operator.api import names
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.promotion_status import PromotionStatus
-from vulcan_operator.plan import given, origin, promotion_history, promotion_record, promotion_steps
+from vulcan_operator.plan import checks, given, origin, promotion_history, promotion_record, promotion_steps
 from vulcan_operator.plan.actions import DeleteConfigMap, Note, SetFinalizer, StopPods
 from vulcan_operator.plan.jobs import Progress
 from vulcan_operator.plan.promotion_context import ACROSS, PromotionContext, is_changing
@@ -84,6 +85,9 @@ def stop(
             continue
         if step.name in going:
             draft = draft.then(StopPods(step.task.gateway.partition("/")[0], step.task.job))
+        if step.task.kind == TaskKind.CHECKS:
+            copy = checks.copy_name(context.promotion.metadata, step.task.inputs)
+            draft = draft.first(DeleteConfigMap(step.task.gateway.partition("/")[0], copy))
         stopped = Done(SKIPPED, f"not judged: the promotion is over ({draft.status.outcome})", step.evidence)
         draft = replace(draft, status=promotion_record.put(draft.status, step.name, stopped, context.now))
     kept = draft.status.origin

@@ -8,7 +8,7 @@ from vulcan_contract.task import TaskKind
 from vulcan_operator.api import names
 from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.api.promotion_status import PromotionStatus
-from vulcan_operator.plan import access, copies, origin, promotion_steps, slot, tasks
+from vulcan_operator.plan import access, checks, copies, origin, promotion_diff, promotion_steps, slot, tasks
 from vulcan_operator.plan.actions import Need, TakeSlot, WriteConfigMap
 from vulcan_operator.plan.manifest import JobParts, build_job
 from vulcan_operator.plan.promotion_context import ACROSS, PromotionContext, Site
@@ -27,6 +27,10 @@ def start(
     copied = files and draft.status.origin is not None and draft.status.origin.kind == "ConfigMap"
     if copied and context.seen.source_files is None:
         return draft.needing(Need.SOURCE_FILES)
+    if kind is TaskKind.CHECKS and context.seen.checks is None:
+        return draft.needing(Need.CHECKS)
+    if kind is TaskKind.DIFF and promotion_diff.reports(draft.status) and context.seen.left is None:
+        return draft.needing(Need.LEFT)
     take = []
     if slot.needs_slot(kind, site.gateway):
         if site.slot is None:
@@ -38,12 +42,22 @@ def start(
     job = build_job(_task(draft.status, context, task, site), _parts(draft.status, context, task, site))
     if copied and context.seen.source_files is not None and context.seen.source_files.files is not None:
         draft = draft.first(_copy(draft.status, context, site, context.seen.source_files.files))
+    ordered = _checks(context, task, site)
+    draft = draft.first(ordered.copy) if ordered is not None else draft
     return draft.then(*take, job)
 
 
 def _copy(status: PromotionStatus, context: PromotionContext, site: Site, files: Mapping[str, bytes]) -> WriteConfigMap:
     name, install = origin.copy_name(context, status), context.seen.settings.install
     return copies.write(context.key, context.promotion.metadata, install, site.gateway.metadata.namespace, name, files)
+
+
+def _checks(context: PromotionContext, task: TaskStatus, site: Site) -> checks.Order | None:
+    seen, install = context.seen.checks, context.seen.settings.install
+    if task.kind != TaskKind.CHECKS or seen is None or seen.files is None:
+        return None
+    namespace = site.gateway.metadata.namespace
+    return checks.order(context.key, context.promotion.metadata, install, namespace, task.inputs, seen.files)
 
 
 def _parts(status: PromotionStatus, context: PromotionContext, task: TaskStatus, site: Site) -> JobParts:
@@ -60,6 +74,9 @@ def _parts(status: PromotionStatus, context: PromotionContext, task: TaskStatus,
         image=site.image,
         gateway=site.gateway,
         source_config_map=origin.copy_name(context, status) if copied else None,
+        checks_config_map=checks.copy_name(context.promotion.metadata, task.inputs)
+        if task.kind == TaskKind.CHECKS
+        else None,
         git_secret=tasks.git_secret(site.gateway, found.url) if of_git and found is not None else None,
     )
 
@@ -82,6 +99,8 @@ def _task(status: PromotionStatus, context: PromotionContext, task: TaskStatus, 
         plan=tasks.options_of(target.spec.plan),
         approved=approved,
         promotion=None if computes else _promotion(status, context, kind),
+        diff=promotion_diff.asked(status, context, site) if kind is TaskKind.DIFF else None,
+        checks=ordered.checks if (ordered := _checks(context, task, site)) is not None else None,
         expires=access.deletion_policy(target, context.protected) == "Expire",
         audits=False,  # Verify is a step of its own, whose no can be taken back
         image=site.image,

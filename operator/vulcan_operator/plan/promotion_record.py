@@ -1,6 +1,7 @@
 """Folds the result of an ended task into a promotion's status: its step is judged, or waits for another attempt. Pure."""
 
 import datetime as dt
+from dataclasses import replace
 from typing import Any
 
 from vulcan_contract.reasons import Outcome, Reason, Retry
@@ -9,12 +10,13 @@ from vulcan_contract.task import TaskKind
 from vulcan_operator.api.environment_status import PlanStatus, ReportRef
 from vulcan_operator.api.promotion import GatesSpec
 from vulcan_operator.api.promotion_status import PromotionStatus, RollbackStatus, StepStatus
-from vulcan_operator.plan import approval, ended, promotion_plan, reports, schedule
-from vulcan_operator.plan.promotion_context import PromotionContext
-from vulcan_operator.plan.promotion_moves import ERRORED, FAILED, PASSED, Done, judged
+from vulcan_operator.plan import approval, ended, promotion_diff, promotion_plan, reports, schedule
+from vulcan_operator.plan.promotion_context import ACROSS, PromotionContext
+from vulcan_operator.plan.promotion_moves import ERRORED, FAILED, INCONCLUSIVE, PASSED, Done, judged
 
 _REPLANS = 3
-_JUDGED_AT_ONCE = (Reason.AUDIT_FAILED,)  # a verdict of a gate; trying again would only make it pass by chance
+_NO = (Reason.AUDIT_FAILED, Reason.CHECKS_FAILED)  # what gates say; trying again would only make it pass by chance
+_JUDGED_AT_ONCE = (*_NO, Reason.CHECKS_NOT_EVALUATED)
 
 
 def record(
@@ -50,7 +52,7 @@ def put(status: PromotionStatus, name: str, done: Done | None, now: dt.datetime,
 
 def planned_again(status: PromotionStatus) -> PromotionStatus:
     """The target has moved since: what comes from the plan on is looked at again."""
-    kept = ("Tests", "Audits", "Diff", "Checks", "Soak")  # of the revision, which stays the same
+    kept = ("Tests", "Audits", "Checks", "Soak")  # of the revision, which stays the same
     steps = [s for s in status.steps if s.name in kept]
     update = {"plan": None, "plans": status.plans + 1, "steps": steps, "step": "Resolve", "approved_by": []}
     return status.model_copy(update=update)
@@ -83,6 +85,12 @@ def _succeeded(
                 message = f"audited plan {work.plan_id}, not {wanted}: somebody else has changed the environment"
                 return end(put(status, step.name, Done(FAILED, message, evidence), now), "Failed", now)
             return put(status, step.name, Done(PASSED, result.message, evidence), now)
+        case TaskKind.CHECKS:
+            work = result.work
+            evidence |= {"checks": str(work.audits_run), "warnings": str(work.audits_warned)} if work else {}
+            return put(status, step.name, Done(PASSED, result.message, evidence), now)
+        case TaskKind.DIFF:
+            return _compared(status, context, step, result, packed)
         case TaskKind.PROMOTE | TaskKind.APPLY:
             plan_id = _plan_id(result)
             batches = str(result.work.batches) if result.work else "0"
@@ -95,6 +103,20 @@ def _succeeded(
             )
         case _:
             return _gone_back(status, context, step, result)
+
+
+def _compared(
+    status: PromotionStatus, context: PromotionContext, step: StepStatus, result: Result, packed: bytes | None
+) -> PromotionStatus:
+    assert step.task is not None
+    if status.relation == ACROSS:
+        name = promotion_diff.report_name(context, result.report_sha256 or "")
+        fields = promotion_diff.left_behind(status, context, step.task.gateway, name)
+        return put(status, step.name, None, context.now, **fields)
+    done = promotion_diff.judged(context, packed)
+    done = replace(done, evidence={"job": step.job, **done.evidence})
+    status = put(status, step.name, done, context.now)
+    return end(status, done.state, context.now) if done.state in (FAILED, INCONCLUSIVE) else status
 
 
 def _plan_id(result: Result) -> str:
@@ -159,7 +181,7 @@ def _failed(status: PromotionStatus, context: PromotionContext, step: StepStatus
     evidence = {"job": step.job, "reason": result.reason.value}
     gate = _gate(step.name, context.promotion.spec.gates)
     if gate is not None:
-        no = result.reason in _JUDGED_AT_ONCE
+        no = result.reason in _NO
         if no and gate == "Required":
             return end(put(status, step.name, Done(FAILED, message, evidence), context.now), "Failed", context.now)
         done = judged(gate, message if gate == "Required" else f"optional, and not passed: {message}", evidence)

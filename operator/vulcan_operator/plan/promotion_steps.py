@@ -16,7 +16,16 @@ from vulcan_operator.api.fields import parse_duration
 from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.api.promotion_status import PreviousStatus, PromotionStatus, RollbackStatus, SideStatus
 from vulcan_operator.api.source import Origin
-from vulcan_operator.plan import approval, given, origin, promotion_trials, stop_the_line, tasks, verdicts
+from vulcan_operator.plan import (
+    approval,
+    given,
+    origin,
+    promotion_diff,
+    promotion_trials,
+    stop_the_line,
+    tasks,
+    verdicts,
+)
 from vulcan_operator.plan.actions import Need
 from vulcan_operator.plan.promotion_context import ACROSS, SAME, PromotionContext, Site
 from vulcan_operator.plan.promotion_moves import (
@@ -272,7 +281,7 @@ FORWARD: tuple[Stage, ...] = (
     (
         ("Tests", promotion_trials.tests),
         ("Audits", promotion_trials.audits),
-        ("Diff", promotion_trials.diff),
+        ("Diff", promotion_diff.step),
         ("Checks", promotion_trials.checks),
         ("Soak", promotion_trials.soak),
     ),

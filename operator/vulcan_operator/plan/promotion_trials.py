@@ -4,11 +4,15 @@ on at the same time, as far as the gateway's writer slot allows.
 Each is a Step of `promotion_steps`: judged from what is seen, or by a task's result (`promotion_record`).
 """
 
+import datetime as dt
+
 from vulcan_contract.digest import of_json
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.fields import parse_duration
 from vulcan_operator.api.promotion_status import PromotionStatus
+from vulcan_operator.plan import checks as soda
+from vulcan_operator.plan.actions import Need
 from vulcan_operator.plan.promotion_context import ACROSS, PromotionContext
 from vulcan_operator.plan.promotion_moves import FAILED, PASSED, SKIPPED, Done, Hold, Move, Order, judged, name_of
 from vulcan_operator.plan.status import Verdict
@@ -49,14 +53,26 @@ def audits(status: PromotionStatus, context: PromotionContext) -> Move:
     return Order(TaskKind.AUDIT, inputs, "audits of the source", context.origin)
 
 
-def diff(status: PromotionStatus, context: PromotionContext) -> Move:
-    """Refused by the CRD until something compares data."""
-    return Done(SKIPPED, "gates.dataDiff is not set")
-
-
 def checks(status: PromotionStatus, context: PromotionContext) -> Move:
-    """Refused by the CRD until something runs them."""
-    return Done(SKIPPED, "gates.checks is not set")
+    """Soda checks of the source environment, in its own system."""
+    gate = context.promotion.spec.gates.checks
+    if gate is None or gate.mode == "Skip" or gate.soda is None:
+        return Done(
+            SKIPPED, "gates.checks: Skip" if gate is not None and gate.mode == "Skip" else "gates.checks is not set"
+        )
+    assert status.source is not None and context.origin is not None
+    seen = context.seen.checks
+    if seen is None:
+        return Hold(Verdict("Unknown", Why.CHECKING), needs=frozenset({Need.CHECKS}))
+    if seen.files is None:
+        name = f"{context.key.namespace}/{gate.soda.config_map_ref.name}"
+        missing = Verdict(
+            "False", Why.CONFIG_MAP_MISSING, f"ConfigMap {name} does not exist; create it", reconciling=True
+        )
+        return Hold(missing, context.now + dt.timedelta(seconds=30))
+    return Order(
+        TaskKind.CHECKS, soda.inputs(status.source.plan_id, seen.files), "Soda checks of the source", context.origin
+    )
 
 
 def soak(status: PromotionStatus, context: PromotionContext) -> Move:

@@ -1,0 +1,109 @@
+"""The step Diff of a promotion: which Jobs count or compare data, and when their reports are judged (`data_diff`). Pure.
+
+Within one system one Job compares. Across systems the target's side is counted first, then the source's up to the same
+ends, and the target's once more where it is ahead; each report is left in a ConfigMap until both are there. No row and no
+report leaves its system but these counts.
+"""
+
+from typing import Any
+
+from vulcan_contract import task as contract
+from vulcan_contract.diff_report import DiffReport
+from vulcan_contract.digest import of_json
+from vulcan_contract.task import TaskKind
+from vulcan_operator.api.conditions import Why
+from vulcan_operator.api.promotion_status import PromotionStatus
+from vulcan_operator.plan import data_diff
+from vulcan_operator.plan.actions import Need
+from vulcan_operator.plan.promotion_context import ACROSS, PromotionContext, Site
+from vulcan_operator.plan.promotion_moves import SKIPPED, Done, Hold, Move, Order
+from vulcan_operator.plan.status import Verdict
+
+STEP = "Diff"
+_SOURCE, _TARGET, _AGAIN = "sourceReport", "targetReport", "countedAgain"
+
+
+def step(status: PromotionStatus, context: PromotionContext) -> Move:
+    """What is to be counted next, or the verdict."""
+    gate = context.promotion.spec.gates.data_diff
+    if gate is None or gate.mode == "Skip":
+        return Done(SKIPPED, "gates.dataDiff is not set" if gate is None else "gates.dataDiff.mode: Skip")
+    assert status.source is not None and context.to is not None and context.origin is not None
+    target_plan = status.target.plan_id if status.target is not None else ""
+    made_of = [status.source.plan_id, target_plan, gate.models, context.image]
+    if status.relation != ACROSS:
+        return Order(TaskKind.DIFF, _inputs("rows", made_of), "comparing data", context.to)
+    left, there = evidence(status), context.seen.left
+    if there is None and reports(status):
+        return Hold(Verdict("Unknown", Why.COMPARING), needs=frozenset({Need.LEFT}))
+    # One that is gone is counted again.
+    if left.get(_TARGET) not in (there or {}):
+        return Order(TaskKind.DIFF, _inputs("target", made_of), "counting the target", context.to)
+    if left.get(_SOURCE) not in (there or {}):
+        return Order(TaskKind.DIFF, _inputs("source", [*made_of, left[_TARGET]]), "counting the source", context.origin)
+    source, target = _report(context, left[_SOURCE]), _report(context, left[_TARGET])
+    if data_diff.ends_to_ask(source, target) and _AGAIN not in left:
+        again = _inputs("again", [*made_of, left[_SOURCE]])
+        return Order(TaskKind.DIFF, again, "counting the target up to where the source is", context.to)
+    verdict = data_diff.compare(gate, source, target)
+    return Done(verdict.state, verdict.message, verdict.evidence)
+
+
+def asked(status: PromotionStatus, context: PromotionContext, site: Site) -> contract.Diff:
+    """What a Job looks at."""
+    gate, source = context.promotion.spec.gates.data_diff, status.source
+    assert gate is not None and source is not None
+    if status.relation != ACROSS:
+        return contract.Diff(source.environment, source.plan_id, gate.models)
+    return contract.Diff(models=gate.models, statistics=True, ends=_ends(status, context, site))
+
+
+def judged(context: PromotionContext, packed: bytes | None) -> Done:
+    """Of one report, within one system."""
+    gate = context.promotion.spec.gates.data_diff
+    assert gate is not None
+    verdict = data_diff.judge(gate, data_diff.read(packed))
+    return Done(verdict.state, verdict.message, verdict.evidence)
+
+
+def left_behind(status: PromotionStatus, context: PromotionContext, gateway: str, report: str) -> dict[str, Any]:
+    """Fields of the step once one side is counted."""
+    known = evidence(status)
+    is_target = context.to is not None and context.to.name == gateway
+    more = {_TARGET if is_target else _SOURCE: report}
+    more |= {_AGAIN: "true"} if is_target and _TARGET in known else {}
+    return {"state": "Pending", "message": "one side is counted", "evidence": {**known, **more}}
+
+
+def report_name(context: PromotionContext, sha256: str) -> str:
+    """The ConfigMap of one side's report."""
+    return f"{context.key.name}-diff-{sha256[:12]}"
+
+
+def evidence(status: PromotionStatus) -> dict[str, str]:
+    """What the step has left so far."""
+    known = status.find(STEP)
+    return dict(known.evidence) if known is not None else {}
+
+
+def reports(status: PromotionStatus) -> list[str]:
+    """ConfigMaps that are of no use once it is judged."""
+    return [name for key, name in evidence(status).items() if key in (_SOURCE, _TARGET)]
+
+
+def _ends(status: PromotionStatus, context: PromotionContext, site: Site) -> dict[str, str]:
+    """How far the other side has counted."""
+    left = evidence(status)
+    target = _report(context, left.get(_TARGET, ""))
+    if context.origin is not None and site.name == context.origin.name:
+        counted = target.counted if target is not None else ()
+        return {m.name: m.end for m in counted if m.restricted and m.end and not m.why}
+    return data_diff.ends_to_ask(_report(context, left.get(_SOURCE, "")), target)
+
+
+def _report(context: PromotionContext, name: str) -> DiffReport | None:
+    return data_diff.read((context.seen.left or {}).get(name)) if name else None
+
+
+def _inputs(what: str, made_of: list[Any]) -> str:
+    return of_json([what, *made_of])[:16]
