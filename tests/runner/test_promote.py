@@ -70,6 +70,7 @@ def test_promoted_and_back_from_the_state_alone(anywhere: System) -> None:
     ended = anywhere.pod(order(anywhere, promotion, plan))
     assert ended.result.reason is Reason.SUCCEEDED, ended.result.message
     assert ended.result.work is not None and ended.result.work.batches == 0
+    assert ended.result.seconds.keys() >= {"plan", "apply", "audit"}
     assert anywhere.query("select sum(n) from t.days") == [(6,)]
     undone = back(anywhere, before)
     assert undone.result.reason is Reason.SUCCEEDED, undone.result.message
