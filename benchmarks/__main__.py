@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from benchmarks import diff, figures, operator, runner, schedule
+from benchmarks import diff, figures, operator, promotions, runner, schedule
 from benchmarks.figures import Figure
 
 GROUPS: dict[str, Callable[[], list[Figure]]] = {
@@ -13,6 +13,7 @@ GROUPS: dict[str, Callable[[], list[Figure]]] = {
     "operator": operator.measure,
     "schedule": schedule.measure,
     "diff": diff.measure,
+    "promotions": promotions.measure,
 }
 
 

@@ -94,6 +94,33 @@ GOALS: dict[str, Goal] = {
         " of the same two tables; two processes, pairs in alternating order, median of five pairs' ratios. Quick: a million"
         " rows, one pair.",
     ),
+    "promotion_switch_ratio": Goal(
+        "ratio", "<=", 1.5,
+        "100 views of one system on PostgreSQL go from one revision to another and back: the promote task from the moment"
+        " when it begins to apply to its end, over bare SQLMesh applying the same plan, each built from the state in a"
+        " process of its own; in turn, in alternating order; ratio of the medians.",
+    ),
+    "promotion_total_s": Goal(
+        "s", "<=", 15,
+        "Promotion of 100 views on the local cluster, everything real, nobody asked and no soak: from creating it until a"
+        " watch says outcome Succeeded, all gates, the audits before and after included; median of three.",
+    ),
+    "rollback_s": Goal(
+        "s", "<=", 8,
+        "Each of these undone with rollbackTo, once the run that follows a promotion has ended: from creating it until the"
+        " last of the views has its former revision, seen by reading them; median.",
+    ),
+    "failed_reads": Goal(
+        "reads", "<=", 0,
+        "Ten more promotions and rollbacks to and fro while a process reads the views at 1,100 per second: errors, changes"
+        " of a view beyond one per promotion or rollback (or short of one), and polls that are missing to 1,000 per second.",
+    ),
+    "promotion_step_p95_ms": Goal(
+        "ms", "<=", 500,
+        "500 promotions in flight at once on one operator, each on a gateway of its own, Jobs end after 40 to 80 seconds by"
+        " the bench's hand: from when a watch sees the end of a step's Job until it sees the next step's Job; 95th"
+        " percentile.",
+    ),
 }  # fmt: skip
 
 

@@ -1,26 +1,27 @@
 """Jobs' ends, written by the bench in place of controllers and nodes, and the lives of environments that follow from them.
 
-Used by `operator`. The bench only watches Jobs: an environment's life is over when its run's Job was marked as recorded,
-which the operator does right after writing the status.
+Used by `operator` and `promotions_steps`. The bench only watches Jobs: an environment's life is over when its run's Job was
+marked as recorded, which the operator does right after writing the status.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from benchmarks import objects
 from benchmarks.api import Api
 from vulcan_operator.api import names
-from vulcan_operator.kube.resources import ENVIRONMENTS, GATEWAYS, JOBS, PODS, Raw
+from vulcan_operator.kube.resources import CUSTOM, JOBS, PODS, Raw
+from vulcan_operator.plan.actions import Kind
 
 _ENDERS = 8
 """Together with the operator's workers: the concurrency of the bare loop."""
 
 
 class Lives:
-    """Watches the Jobs of a namespace and ends them as they come."""
+    """Watches the Jobs of a namespace and ends them as they come, or after the seconds that `lasting` says."""
 
-    def __init__(self, api: Api, namespace: str) -> None:
-        self._api, self._namespace = api, namespace
+    def __init__(self, api: Api, namespace: str, lasting: Callable[[], float] = lambda: 0) -> None:
+        self._api, self._namespace, self._lasting = api, namespace, lasting
         self._queue: asyncio.Queue[Raw] = asyncio.Queue()
         self._recorded: dict[str, set[str]] = {}
         self._news = asyncio.Event()
@@ -49,11 +50,18 @@ class Lives:
         async for kind, job in self._api.watch(JOBS, self._namespace, version):
             if kind == "ADDED":
                 self.first_job = self.first_job or asyncio.get_running_loop().time()
-                self._queue.put_nowait(job)
+                self._later(job)
             elif kind == "MODIFIED" and job["spec"].get("ttlSecondsAfterFinished"):
                 labels = job["metadata"]["labels"]
                 self._recorded.setdefault(labels[names.TASK], set()).add(labels[names.OWNER_NAME])
                 self._news.set()
+
+    def _later(self, job: Raw) -> None:
+        seconds = self._lasting()
+        if seconds:
+            asyncio.get_running_loop().call_later(seconds, self._queue.put_nowait, job)
+        else:
+            self._queue.put_nowait(job)
 
     async def _end(self) -> None:
         while True:
@@ -72,21 +80,21 @@ async def end_job(api: Api, job: Raw) -> None:
 
 async def create_gateways(api: Api, namespace: str, count: int) -> None:
     """g0, g1, … at concurrency 16."""
-    await _create(api, [objects.gateway(f"g{i}", namespace) for i in range(count)])
+    await create(api, [objects.gateway(f"g{i}", namespace) for i in range(count)])
 
 
 async def create_environments(api: Api, namespace: str, count: int, gateways: int) -> None:
     """e0, e1, … spread over the gateways."""
-    await _create(api, [objects.environment(f"e{i}", namespace, f"g{i % gateways}") for i in range(count)])
+    await create(api, [objects.environment(f"e{i}", namespace, f"g{i % gateways}") for i in range(count)])
 
 
-async def _create(api: Api, bodies: Iterable[Raw]) -> None:
+async def create(api: Api, bodies: Iterable[Raw]) -> None:
+    """Objects of ours, at concurrency 16."""
     waiting = iter(bodies)
 
     async def work() -> None:
         for body in waiting:
-            resource = GATEWAYS if body["kind"] == "VulcanGateway" else ENVIRONMENTS
-            await api.create(resource, body["metadata"]["namespace"], body)
+            await api.create(CUSTOM[Kind(body["kind"])], body["metadata"]["namespace"], body)
 
     await asyncio.gather(*(work() for _ in range(16)))
 

@@ -54,6 +54,10 @@ def result(task: str, about: str) -> Result:
                 rebuilt_models=10, tests_run=4, models=models,
             )  # fmt: skip
             return Result(task, Reason.SUCCEEDED, "10 added; 10 intervals to compute.", summary=summary)
+        case "promote":
+            return Result(task, Reason.SUCCEEDED, "Applied.", work=Work(plan_id="p" * 32))
+        case "audit":
+            return Result(task, Reason.SUCCEEDED, "10 audits.", work=Work(plan_id="p" * 32, audits_run=10))
         case "apply":
             return Result(task, Reason.SUCCEEDED, "Applied.", work=Work(plan_id="p" * 32, models=10, batches=10))
         case _:

@@ -1,14 +1,16 @@
 """The SQLMesh project of the runner's bench: ten models with unit tests, audits and three months of days.
 
-Written into a folder by `runner` and `schedule`; a model of the latter is due every five minutes.
+Written into a folder by `runner` and `schedule`; a model of the latter is due every five minutes. `promotions_switch` has
+other models with the same connections.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from vulcan_contract import digest
 
 MODELS = 10
-_CONFIG = """
+CONFIG = """
 gateways:
   bench:
     connection: &connection
@@ -82,11 +84,16 @@ WHERE s BETWEEN @start_dt AND @end_dt;
 
 def write(folder: Path) -> None:
     """Ten models: one of events, four of days, four of totals, a view; four unit tests."""
-    files = {"config.yaml": _CONFIG, "models/events.sql": _EVENTS, "models/best.sql": _VIEW}
+    files = {"config.yaml": CONFIG, "models/events.sql": _EVENTS, "models/best.sql": _VIEW}
     for i in range(4):
         files[f"models/daily_{i}.sql"] = _DAILY.format(i=i)
         files[f"models/total_{i}.sql"] = _FULL.format(i=i)
         files[f"tests/test_total_{i}.yaml"] = _TEST.format(i=i)
+    lay_out(files, folder)
+
+
+def lay_out(files: Mapping[str, str], folder: Path) -> None:
+    """Files into a folder."""
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

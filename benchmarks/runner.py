@@ -42,14 +42,16 @@ class Spent:
 class System:
     """Two new databases with initialised state, a copy of the project, and pods' folders."""
 
-    def __init__(self, server: postgres.Server, folder: Path, compiled: Path) -> None:
+    def __init__(
+        self, server: postgres.Server, folder: Path, compiled: Path, write: Callable[[Path], None] = project.write
+    ) -> None:
         self.name = f"b{next(_numbers)}"
         self._server, self._compiled = server, compiled
         self.home = folder / self.name
         self.project = self.home / "project"
         (self.home / "secrets" / "db").mkdir(parents=True)
         (self.home / "secrets" / "db" / "password").write_text(PASSWORD)
-        project.write(self.project)
+        write(self.project)
         for role in ("warehouse", "state"):
             server.create_database(f"{self.name}_{role}", f"{self.name}_{role}", PASSWORD)
 
@@ -86,12 +88,13 @@ class System:
             raise RuntimeError(f"{' '.join(argv)} ended with {process.returncode}:\n{text[-3000:]}")
         return Spent(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
-    def bare(self, step: str) -> Spent:
-        """A step of `bare_sqlmesh`: init, plan or apply. Without SQLMesh's cache, like a pod: neither side has one."""
+    def bare(self, *arguments: str) -> Spent:
+        """A step of `bare_sqlmesh`: init, plan, apply or promote. Without SQLMesh's cache, like a pod: neither side has
+        one."""
         shutil.rmtree(self.project / ".cache", ignore_errors=True)
         script = str(Path(__file__).with_name("bare_sqlmesh.py"))
         # -P: the script's folder has an operator.py, which must not be found in place of Python's own.
-        return self.process([str(ENVIRONMENT / "python"), "-P", script, step], MAX_FORK_WORKERS="1")
+        return self.process([str(ENVIRONMENT / "python"), "-P", script, *arguments], MAX_FORK_WORKERS="1")
 
     def command_line(self, *arguments: str) -> Spent:
         """A SQLMesh command as people type it, with SQLMesh's own number of workers."""
@@ -111,52 +114,50 @@ class Pods:
 
     def probe(self) -> Spent:
         """Initialises the state."""
-        spent, result = self._run(TaskKind.PROBE)
+        spent, result = self.task(TaskKind.PROBE)
         assert result.probe is not None
         self._gateway = dataclasses.replace(self._gateway, state_identity=result.probe.state_identity)
         return spent
 
     def plan(self) -> tuple[Spent, Approved]:
         """With lint, unit tests and report; and the decision to apply it."""
-        spent, result = self._run(TaskKind.PLAN)
-        summary = result.summary
-        assert summary is not None and summary.added == project.MODELS, result
-        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        token = digest.of_json([summary.target, summary.base])
-        return spent, Approved(
-            token, summary.target, summary.base, now, summary.backfill_intervals, summary.destructive
-        )
+        spent, result = self.task(TaskKind.PLAN)
+        assert result.summary is not None and result.summary.added == project.MODELS, result
+        return spent, decided(result)
 
     def apply(self, approved: Approved) -> Spent:
         """With audits."""
-        return self._run(TaskKind.APPLY, approved=approved)[0]
+        return self.task(TaskKind.APPLY, approved=approved)[0]
 
     def run(self) -> Spent:
         """What is due by now: nothing."""
-        return self._run(TaskKind.RUN)[0]
+        return self.task(TaskKind.RUN)[0]
 
-    def _run(self, kind: TaskKind, **fields: Any) -> tuple[Spent, Result]:
+    def task(self, kind: TaskKind, environment: str = "prod", **fields: Any) -> tuple[Spent, Result]:
+        """Any task; of the project unless it has another source, or None."""
         system, number = self._system, next(_numbers)
         home = system.home / f"pod{number}"
         home.mkdir()
-        source = None if kind is TaskKind.PROBE else Source(SourceKind.IMAGE, digest=project.digest_of(system.project))
-        name = "" if kind is TaskKind.PROBE else "prod"
-        task = Task(
-            kind,
-            f"{kind.value}-{number}",
-            f"nonce{number}",
-            self._gateway,
-            name,
-            protected=True,
-            source=source,
-            **fields,
-        )
+        known: dict[str, Any] = {"environment": environment, "protected": environment == "prod"}
+        known |= {"source": Source(SourceKind.IMAGE, digest=project.digest_of(system.project))}
+        if kind is TaskKind.PROBE:
+            known = {"protected": True}
+        task = Task(kind, f"{kind.value}-{number}", f"nonce{number}", self._gateway, **(known | fields))
         env = {
             PodEnv.TASK: task.to_json(), PodEnv.SECRETS: str(system.home / "secrets"), PodEnv.WORK: str(home / "work"),
             PodEnv.PROJECT: str(system.project), PodEnv.RESULT: str(home / "result"), "MAX_FORK_WORKERS": "1",
         }  # fmt: skip
         spent = system.process([str(ENVIRONMENT / "python"), "-m", "vulcan_runner"], **env)
         return spent, Result.from_message((home / "result").read_text())
+
+
+def decided(planned: Result) -> Approved:
+    """The decision to apply a plan as it is."""
+    summary = planned.summary
+    assert summary is not None, planned
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    token = digest.of_json([summary.target, summary.base])
+    return Approved(token, summary.target, summary.base, now, summary.backfill_intervals, summary.destructive)
 
 
 def measure() -> list[Figure]:

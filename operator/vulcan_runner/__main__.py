@@ -56,6 +56,7 @@ def main(arguments: list[str]) -> int:
     result = _guarded(work, task, pod, lines, scrub)
     lines.enter("end")
     if result is not None:
+        result = dataclasses.replace(result, seconds=dict(lines.seconds))  # the last stage's included
         _write(pod, result, scrub)
         for failure in result.failures:
             lines.say(failure.message, model=failure.model, reason=failure.reason.value, interval=failure.interval)
@@ -113,11 +114,11 @@ def _guarded(work: Callable[..., Result | None], task: Task, pod: Pod, lines: Li
         _ignore_signals()
     except Stopped as stopped:
         _ignore_signals()
-        return _result(task, stopped.problem, lines)
+        return _result(task, stopped.problem)
     except BaseException as error:  # noqa: BLE001  the process edge
         _ignore_signals()
-        return _result(task, _problem(error, lines), lines)
-    return result and dataclasses.replace(result, seconds=dict(lines.seconds))
+        return _result(task, _problem(error, lines))
+    return result
 
 
 def _ignore_signals() -> None:
@@ -142,10 +143,10 @@ def _problem(error: BaseException, lines: Lines) -> Problem:
     return problem
 
 
-def _result(task: Task, problem: Problem, lines: Lines) -> Result:
+def _result(task: Task, problem: Problem) -> Result:
     return Result(
         task.kind, problem.reason, problem.message, retry=problem.retry, failures=problem.failures,
-        probe=problem.probe, work=problem.work, seconds=lines.seconds,
+        probe=problem.probe, work=problem.work,
     )  # fmt: skip
 
 

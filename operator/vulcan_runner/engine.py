@@ -29,6 +29,7 @@ from sqlmesh.core.snapshot.definition import (
     SnapshotChangeCategory,
     SnapshotId,
     missing_intervals,
+    parent_snapshots_by_name,
 )
 from sqlmesh.utils import CompletionStatus, columns_to_types_all_known
 from sqlmesh.utils.date import now, to_datetime
@@ -218,14 +219,17 @@ class Engine:
     def audit(self, environment: Any, names: Iterable[str]) -> tuple[int, int, tuple[Failure, ...]]:
         """Audits models over what is computed of them: audits run, warnings, blocking failures."""
         snapshots = self.snapshots(environment)
+        by_id = {s.snapshot_id: s for s in snapshots.values()}
         index, count, warned, failed = deployability(environment.name, snapshots), 0, 0, []
         for snapshot in (snapshots[n] for n in sorted(names) if n in snapshots):
             deployable = index.is_deployable(snapshot)
             done = snapshot.intervals if deployable else snapshot.dev_intervals
             if not (snapshot.is_model and snapshot.node.audits_with_args and done):
                 continue
+            # With its parents, as SQLMesh's scheduler does: each audit looks for the tables of all that it is given.
+            upstream = parent_snapshots_by_name(snapshot, by_id)
             for result in self.context.snapshot_evaluator.audit(
-                snapshot=snapshot, snapshots=snapshots, start=done[0][0], end=done[-1][1], execution_time=now(),
+                snapshot=snapshot, snapshots=upstream, start=done[0][0], end=done[-1][1], execution_time=now(),
                 deployability_index=index,
             ):  # fmt: skip
                 count += 1

@@ -32,8 +32,11 @@ class Side:
         return exp.to_table(snapshot.table_name(is_deployable=self.index.is_deployable(snapshot)))
 
     def place(self, name: str) -> tuple[exp.Table, str | None]:
-        """Its table and what is in it; where prod has one table for all versions, the first alone would not tell."""
-        return self.table(name), self.snapshots[name].version
+        """Its table and the version in it. Where prod has one table for all versions (`dev_only`), SQLMesh gives them one
+        version as well: there the code and what it reads tell them apart."""
+        snapshot = self.snapshots[name]
+        full = snapshot.virtual_environment_mode.is_full
+        return self.table(name), snapshot.version if full else snapshot.fingerprint.to_version()
 
     def end(self, name: str) -> int | None:
         """Milliseconds up to which it is computed; None: nothing is."""

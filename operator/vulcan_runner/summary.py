@@ -71,7 +71,10 @@ def destructive(built: Built, engine: Engine) -> tuple[str, ...]:
 
 def full_report(task: Task, built: Built, engine: Engine, summary: PlanSummary) -> tuple[dict[str, Any], int]:
     """The report and how many models were left out of it."""
-    models = [_detail(built, engine, change) for change in summary.models]
+    plan = built.plan
+    snapshots = {names.display(s.name, engine.catalog): s for s in plan.snapshots.values()}
+    missing = _missing(built)
+    models = [_detail(plan, engine, change, snapshots.get(change.name), missing) for change in summary.models]
     whole: dict[str, Any] = {
         "environment": task.environment,
         "source": {"url": task.source.url, "commit": task.source.commit, "digest": built.source} if task.source else {},
@@ -111,11 +114,11 @@ def is_whole(snapshot: Any) -> bool:
 
 def _changes(built: Built, engine: Engine) -> dict[str, ModelChange]:
     plan, diff = built.plan, built.plan.context_diff
-    missing = {i.snapshot_id: i.intervals for i in plan.missing_intervals} if plan.requires_backfill else {}
+    missing = _missing(built)
     found = {}
     for snapshot_id, snapshot in plan.snapshots.items():
         change = _change(plan, snapshot_id)
-        intervals = intervals_of(snapshot, missing.get(snapshot_id, ()))
+        intervals = intervals_of(snapshot, missing[snapshot_id].intervals if snapshot_id in missing else ())
         if not change and not intervals:
             continue
         found[snapshot.name] = ModelChange(
@@ -179,14 +182,16 @@ def _effective(task: Task, engine: Engine) -> dict[str, str]:
     return {name: f"{str(value)[:100]} ({'spec' if ours else 'project'})" for name, (value, ours) in said.items()}
 
 
-def _detail(built: Built, engine: Engine, change: ModelChange) -> dict[str, Any]:
+def _missing(built: Built) -> dict[Any, Any]:
+    """By snapshot id. Once for all models: SQLMesh reckons it anew whenever it is asked, for the whole plan."""
+    return {i.snapshot_id: i for i in built.plan.missing_intervals} if built.plan.requires_backfill else {}
+
+
+def _detail(plan: Any, engine: Engine, change: ModelChange, snapshot: Any, missing: dict[Any, Any]) -> dict[str, Any]:
     detail: dict[str, Any] = {
         "name": change.name, "change": change.change, "category": change.category, "kind": change.kind,
         "intervals": change.intervals, "destructive": change.destructive,
     }  # fmt: skip
-    snapshot = next(
-        (s for s in built.plan.snapshots.values() if names.display(s.name, engine.catalog) == change.name), None
-    )
     if snapshot is None or not snapshot.is_model:
         return detail
     model = snapshot.model
@@ -194,17 +199,14 @@ def _detail(built: Built, engine: Engine, change: ModelChange) -> dict[str, Any]
         "version": snapshot.version or "", "cron": model.cron, "owner": model.owner or "",
         "dependsOn": sorted(names.display(d, engine.catalog) for d in model.depends_on or ()),
         "audits": sorted(audit.name for audit, _ in model.audits_with_args),
-        "missing": _spans(built, snapshot),
+        "missing": _spans(missing.get(snapshot.snapshot_id)),
     }  # fmt: skip
     if change.change in ("DirectlyModified", "MetadataModified"):
-        detail["diff"] = built.plan.context_diff.text_diff(snapshot.name)[:_MAX_DIFF]
+        detail["diff"] = plan.context_diff.text_diff(snapshot.name)[:_MAX_DIFF]
     return detail
 
 
-def _spans(built: Built, snapshot: Any) -> list[str]:
-    if not built.plan.requires_backfill:
-        return []
-    missing = next((i for i in built.plan.missing_intervals if i.snapshot_id == snapshot.snapshot_id), None)
+def _spans(missing: Any) -> list[str]:
     pairs = missing.merged_intervals if missing else []
     return ["/".join(to_datetime(t).isoformat().replace("+00:00", "Z") for t in pair) for pair in pairs[:20]]
 

@@ -4,6 +4,7 @@ import dataclasses
 import gzip
 import json
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import psycopg2
@@ -14,9 +15,11 @@ from tests.runner.conftest import Points
 from tests.runner.system import Ended, System
 from tests.runner.test_promote import plan_id
 from vulcan_contract import report
-from vulcan_contract.diff_report import ColumnStatistics, DiffReport, ModelDiff, ModelStatistics
+from vulcan_contract.codec import encode
+from vulcan_contract.diff_report import MAX_UNPACKED, ColumnStatistics, DiffReport, ModelStatistics
 from vulcan_contract.reasons import Reason
 from vulcan_contract.task import Connection, Diff, SecretRef, Task, TaskKind
+from vulcan_runner.diffing import fitted
 
 BASE = """
 MODEL (name t.base, kind INCREMENTAL_BY_TIME_RANGE (time_column day), grain (day, id));
@@ -186,7 +189,7 @@ def test_versions_that_share_a_table_are_not_the_same(local: System) -> None:
     config = projects.CONFIG + "virtual_environment_mode: dev_only\n"
     wanted = deployed(local, FILES | {"config.yaml": config}, {"models/base.sql": CHANGED})
     found = looked(local, wanted)
-    assert found.identical == 1  # what does not depend on the change
+    assert (found.identical, found.left_alone) == (3, 1)  # three do not depend on the change
     assert {(m.method, m.why) for m in found.models} == {("", "its new version has no table of its own to look at")}
 
 
@@ -282,14 +285,13 @@ def plain(models: dict[str, ModelStatistics]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_more_models_than_a_report_has_are_counted(local: System, monkeypatch: pytest.MonkeyPatch) -> None:
-    files = {f"models/m{i:03}.sql": full(f"m{i:03}", "", "SELECT n FROM t.base") for i in range(305)}
-    base = full("base", "", "SELECT 1 AS n")
-    wanted = deployed(
-        local, {"config.yaml": projects.CONFIG, "models/base.sql": base, **files},
-        {"models/base.sql": base.replace("1 AS n", "2 AS n")},
-    )  # fmt: skip
-    found = looked(local, wanted)
-    assert (len(found.models), found.omitted, len(found.omitted_models)) == (300, 5, 5)
-    assert isinstance(found.models[0], ModelDiff) and found.models[0].method == "RowCounts"
-    assert found.omitted_models == tuple(f"t.m{i:03}" for i in range(300, 305))
+def test_more_than_a_report_holds_is_counted_and_some_of_it_named() -> None:
+    random = Random(1)
+    columns = {f"{random.random()}" * 3: ColumnStatistics(random.randrange(2**60), 0, "7" * 900) for _ in range(256)}
+    whole = DiffReport(True, "prod", counted=tuple(ModelStatistics(f"m{i:03}", columns=columns) for i in range(40)))
+    cut = fitted(whole, [f"n{i:03}" for i in range(60)])
+    assert 0 < len(cut.counted) < 40 and cut.omitted == 100 - len(cut.counted)
+    out = [*(m.name for m in whole.counted[len(cut.counted) :]), *(f"n{i:03}" for i in range(60))]
+    assert cut.omitted_models == tuple(out[:50])
+    assert len(json.dumps(encode(cut))) <= MAX_UNPACKED
+    assert fitted(DiffReport(True, "prod"), ["z"]) == DiffReport(True, "prod", omitted=1, omitted_models=("z",))

@@ -6,6 +6,7 @@ import json
 import threading
 from typing import Any
 
+import duckdb
 import psycopg2
 import pytest
 
@@ -69,6 +70,7 @@ def test_promoted_and_back_from_the_state_alone(anywhere: System) -> None:
     ended = anywhere.pod(order(anywhere, promotion, plan))
     assert ended.result.reason is Reason.SUCCEEDED, ended.result.message
     assert ended.result.work is not None and ended.result.work.batches == 0
+    assert ended.result.seconds.keys() >= {"plan", "apply", "audit"}
     assert anywhere.query("select sum(n) from t.days") == [(6,)]
     undone = back(anywhere, before)
     assert undone.result.reason is Reason.SUCCEEDED, undone.result.message
@@ -99,6 +101,77 @@ def test_naming_catalogs_and_materialisations_come_along(anywhere: System) -> No
     anywhere.query_state("delete from sqlmesh._intervals")
     assert anywhere.run(source=None).result.reason is Reason.SUCCEEDED
     assert anywhere.query("select word from t.worded") == [("new",)]
+
+
+SHARED = "RATE = 2\n\n\ndef worth(number: int) -> int:\n    return number * RATE\n"
+PYTHON = """
+import typing as t
+from datetime import datetime
+import pandas as pd
+from shared.money import worth
+from sqlmesh import ExecutionContext, model
+
+
+@model("t.worth", kind=dict(name="FULL"), columns={"n": "int"})
+def execute(context: ExecutionContext, start: datetime, end: datetime, **kwargs: t.Any) -> pd.DataFrame:
+    return pd.DataFrame({"n": [worth(FACTOR)]})
+
+
+FACTOR = 1
+"""
+
+
+def test_a_python_model_with_imports_comes_along(anywhere: System) -> None:
+    files = projects.SMALL | {"shared/__init__.py": "", "shared/money.py": SHARED, "models/worth.py": PYTHON}
+    promotion = staged(anywhere, files, {"models/worth.py": PYTHON.replace("FACTOR = 1", "FACTOR = 21")})
+    anywhere.project = None
+    ended = promoted(anywhere, promotion)
+    assert ended.result.reason is Reason.SUCCEEDED, ended.result.message
+    assert anywhere.query("select n from t.worth") == [(42,)]
+    anywhere.query_state("delete from sqlmesh._intervals")
+    assert anywhere.run(source=None).result.reason is Reason.SUCCEEDED  # its code is in the state
+    assert anywhere.query("select n from t.worth") == [(42,)]
+
+
+def test_catalogs_by_environment_come_along(local: System) -> None:
+    """Views of staging are in a catalog of their own; those of prod stay where they are."""
+    options = dict(local.gateway.connection.options)
+    catalogs = {"a_main": options.pop("database"), "b_aside": str(local.folder / "aside.duckdb")}
+    connection = dataclasses.replace(local.gateway.connection, options={**options, "catalogs": catalogs})
+    local.gateway = dataclasses.replace(local.gateway, connection=connection)
+    mapping = "environment_catalog_mapping: {'^staging$': b_aside, '.*': a_main}\n"
+    promotion = staged(local, projects.SMALL | {"config.yaml": projects.CONFIG + mapping}, {"models/days.sql": CHANGED})
+    local.project = None
+    assert promoted(local, promotion).result.reason is Reason.SUCCEEDED
+    assert local.query("select sum(n) from t.days") == [(6,)]
+    with duckdb.connect(str(local.folder / "aside.duckdb")) as session:
+        views = {row[0] for row in session.execute("select table_schema from information_schema.tables").fetchall()}
+    assert views == {"t"}
+
+
+def behind(system: System, plan: str) -> None:
+    """As if what an environment had at a plan lacked the last day."""
+    ((snapshots,),) = system.query_state(f"select snapshots from sqlmesh._vulcan_history where plan_id = '{plan}'")
+    identifier = next(i for name, i in json.loads(snapshots) if "days" in name)
+    ((version,),) = system.query_state(f"select version from sqlmesh._snapshots where identifier = '{identifier}'")
+    where = f"where version = '{version}' and not is_removed"
+    ((last,),) = system.query_state(f"select max(end_ts) from sqlmesh._intervals {where}")
+    system.query_state(f"update sqlmesh._intervals set end_ts = {last - 86_400_000} {where} and end_ts = {last}")
+
+
+@pytest.mark.parametrize("catch_up", [True, False])
+def test_the_way_back_catches_up_first_where_it_is_told_to(local: System, catch_up: bool) -> None:
+    promotion = staged(local, projects.SMALL, {"models/days.sql": CHANGED})
+    before = plan_id(local, "prod")
+    assert promoted(local, promotion).result.reason is Reason.SUCCEEDED
+    behind(local, before)
+    local.project = None
+    ended = back(local, before, catch_up=catch_up)
+    assert ended.result.reason is Reason.SUCCEEDED, ended.result.message
+    work = ended.result.work
+    assert work is not None and (work.batches > 0) is catch_up
+    assert (work.intervals_behind == 0) is catch_up
+    assert local.run(source=None).result.reason is (Reason.NOTHING_TO_DO if catch_up else Reason.SUCCEEDED)
 
 
 def test_recent_intervals_are_caught_up_with_before_the_views_change(local: System) -> None:
@@ -200,7 +273,13 @@ def test_no_reader_ever_meets_a_missing_or_a_mixed_view(remote: System) -> None:
     remote.deploy()
     remote.write({"models/days.sql": CHANGED})
     remote.deploy("staging")
-    promotion, errors, seen, done = Promotion("staging", plan_id(remote, "staging")), [], [], threading.Event()
+    promotion, done = Promotion("staging", plan_id(remote, "staging")), threading.Event()
+    errors: list[str] = []
+    seen: dict[str, list[Any]] = {
+        "select sum(n), count(*) from t.days": [],
+        "select n from t.total": [],
+        "select * from t.shown": [],
+    }
 
     def poll() -> None:
         options = remote.gateway.connection.options
@@ -215,11 +294,12 @@ def test_no_reader_ever_meets_a_missing_or_a_mixed_view(remote: System) -> None:
         session.autocommit = True  # a transaction would hold its lock on the view
         with session.cursor() as cursor:
             while not done.is_set():
-                try:
-                    cursor.execute("select sum(n), count(*) from t.days")
-                    seen.append(cursor.fetchone())
-                except psycopg2.Error as error:
-                    errors.append(str(error))
+                for view, rows in seen.items():
+                    try:
+                        cursor.execute(view)
+                        rows.append(cursor.fetchone())
+                    except psycopg2.Error as error:
+                        errors.append(str(error))
         session.close()
 
     reader = threading.Thread(target=poll)
@@ -232,10 +312,10 @@ def test_no_reader_ever_meets_a_missing_or_a_mixed_view(remote: System) -> None:
     finally:
         done.set()
         reader.join()
-    assert errors == [] and len(seen) > 1000
-    assert set(seen) == {(3, 3), (6, 3)}
-    versions = [seen[0], *(b for a, b in itertools.pairwise(seen) if a != b)]
-    assert versions == [(3, 3), (6, 3)] * 3 + [(3, 3)]  # each switch once: nothing jumps back and forth
+    assert errors == [] and sum(map(len, seen.values())) > 1000
+    days, total, shown = ([a for a, _ in itertools.groupby(rows)] for rows in seen.values())
+    assert days == [(3, 3), (6, 3)] * 3 + [(3, 3)]  # each switch once: nothing jumps back and forth
+    assert total == [(3,), (6,)] * 3 + [(3,)] and shown == [(3,)]
 
 
 def test_the_audits_of_an_environment(local: System) -> None:

@@ -59,7 +59,7 @@ class WordStatus(Model):
     plan: Digest = Field(description="The plan it is on.")
     by: Annotated[str, Field(max_length=512)] = Field(description="Who said it.")
     decision: Annotated[str, Field(max_length=16)] = Field(description="Approve or Reject.")
-    comment: Message = Field("", description="Why.")
+    comment: Message = Field("", description="Why, in their own words.")
     time: Timestamp = Field(description="When the operator first saw it.")
 
 

@@ -70,7 +70,7 @@ def next_attempt(jobs: tuple[JobSeen, ...], kind: str, inputs: str, known: int) 
 def classify(
     task: TaskStatus, jobs: tuple[JobSeen, ...], pods: tuple[PodSeen, ...], terms: Terms, now: dt.datetime
 ) -> Progress:
-    """What became of the task in hand. A Job counts as ended only when its last pod has ended, or is given up with its
+    """What became of the task in hand. It has ended when its pod has, with a word or without; or is given up with its
     node."""
     job = next((j for j in jobs if j.name == task.job), None)
     mine = [p for p in pods if p.job == task.job]
@@ -84,9 +84,10 @@ def classify(
         if pod is not None and pod.termination:
             return Progress(Stage.ENDED, result=_result(task, job, pod), pod=pod)
         return Progress(Stage.ABSENT, pod=pod)
-    # A stopped pod goes away with its result once the Job controller has counted it: its word is taken before that.
-    stopped = pod is not None and pod.deleting and pod.ended and bool(pod.termination)
-    if job.state is not JobState.UNFINISHED or stopped:
+    # The Job controller counts an ended pod a second later, and a stopped one goes away with its result then: its word is
+    # taken before that. It is the only one a Job ever has.
+    spoke = pod is not None and bool(pod.termination) and all(p.ended for p in mine)
+    if job.state is not JobState.UNFINISHED or spoke:
         return Progress(Stage.ENDED, result=_result(task, job, pod), job=job, pod=pod)
     if pod is not None and pod.started:
         return Progress(Stage.RUNNING, job=job, pod=pod)
