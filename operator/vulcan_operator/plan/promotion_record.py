@@ -77,17 +77,13 @@ def _succeeded(
     match TaskKind(task.kind):
         case TaskKind.PLAN:
             return _planned(status, context, step, result)
-        case TaskKind.AUDIT:
-            work = result.work
-            evidence |= {"audits": str(work.audits_run), "warnings": str(work.audits_warned)} if work else {}
+        case TaskKind.AUDIT | TaskKind.CHECKS:
+            work, what = result.work, "audits" if task.kind == TaskKind.AUDIT else "checks"
+            evidence |= {what: str(work.audits_run), "warnings": str(work.audits_warned)} if work else {}
             wanted = status.applied_plan_id if step.name == "Verify" else status.source.plan_id if status.source else ""
             if work is not None and work.plan_id and work.plan_id != wanted:
-                message = f"audited plan {work.plan_id}, not {wanted}: somebody else has changed the environment"
+                message = f"looked at plan {work.plan_id}, not {wanted}: somebody else has changed the environment"
                 return end(put(status, step.name, Done(FAILED, message, evidence), now), "Failed", now)
-            return put(status, step.name, Done(PASSED, result.message, evidence), now)
-        case TaskKind.CHECKS:
-            work = result.work
-            evidence |= {"checks": str(work.audits_run), "warnings": str(work.audits_warned)} if work else {}
             return put(status, step.name, Done(PASSED, result.message, evidence), now)
         case TaskKind.DIFF:
             return _compared(status, context, step, result, packed)
