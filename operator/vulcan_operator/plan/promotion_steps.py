@@ -131,15 +131,14 @@ def _resolve_back(context: PromotionContext, settles: dict[str, object]) -> Move
         before = undone_.status.previous
         revision, plan_id, digest, files = before.revision, before.plan_id, before.source_digest, before.origin
     else:
-        had = {
-            h.plan_id: (h.revision, h.source_digest)
-            for h in (*context.target.status.rollback_targets, *context.target.status.history)
-        }
-        if wanted.plan_id not in had:
+        status = context.target.status
+        had = {h.plan_id: (h.revision, h.source_digest) for h in status.rollback_targets}
+        had |= {h.plan_id: (h.revision, h.source_digest) for h in status.history}
+        plan_id, files = wanted.plan_id or "", None
+        if plan_id not in had:
             known = ", ".join(sorted(had)) or "none"
-            return Done(FAILED, f"plan {wanted.plan_id} is not in the environment's status.history; there are: {known}")
-        plan_id, files = wanted.plan_id, None
-        revision, digest = had[wanted.plan_id]
+            return Done(FAILED, f"plan {plan_id} is not in the environment's status.history; there are: {known}")
+        revision, digest = had[plan_id]
     side = SideStatus(
         environment=context.target.sqlmesh_environment,
         gateway=context.to.name if context.to is not None else "",
