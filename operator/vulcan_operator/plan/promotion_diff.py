@@ -13,7 +13,7 @@ from vulcan_contract.digest import of_json
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.promotion_status import PromotionStatus
-from vulcan_operator.plan import data_diff
+from vulcan_operator.plan import data_diff, promotion_trials
 from vulcan_operator.plan.actions import Need
 from vulcan_operator.plan.promotion_context import ACROSS, PromotionContext, Site
 from vulcan_operator.plan.promotion_moves import FAILED, SKIPPED, Done, Hold, Move, Order, name_of
@@ -28,6 +28,8 @@ def step(status: PromotionStatus, context: PromotionContext) -> Move:
     gate = context.promotion.spec.gates.data_diff
     if gate is None or gate.mode == "Skip":
         return Done(SKIPPED, "gates.dataDiff is not set" if gate is None else "gates.dataDiff.mode: Skip")
+    if promotion_trials.too_early(status, context):
+        return promotion_trials.AFTER_PLAN
     assert status.source is not None and context.to is not None and context.origin is not None
     target_plan = status.target.plan_id if status.target is not None else ""
     made_of = [status.source.plan_id, target_plan, gate.models, context.image]

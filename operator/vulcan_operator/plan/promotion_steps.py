@@ -279,8 +279,8 @@ Stage = tuple[tuple[str, Step], ...]
 
 FORWARD: tuple[Stage, ...] = (
     (("Resolve", resolve),),
-    (("Plan", plan),),
     (
+        ("Plan", plan),
         ("Tests", promotion_trials.tests),
         ("Audits", promotion_trials.audits),
         ("Diff", promotion_diff.step),
