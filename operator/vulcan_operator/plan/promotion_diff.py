@@ -16,7 +16,7 @@ from vulcan_operator.api.promotion_status import PromotionStatus
 from vulcan_operator.plan import data_diff
 from vulcan_operator.plan.actions import Need
 from vulcan_operator.plan.promotion_context import ACROSS, PromotionContext, Site
-from vulcan_operator.plan.promotion_moves import SKIPPED, Done, Hold, Move, Order
+from vulcan_operator.plan.promotion_moves import SKIPPED, Done, Hold, Move, Order, moved_on
 from vulcan_operator.plan.status import Verdict
 
 STEP = "Diff"
@@ -45,6 +45,8 @@ def step(status: PromotionStatus, context: PromotionContext) -> Move:
     if data_diff.ends_to_ask(source, target) and _AGAIN not in left:
         again = _inputs("again", [*made_of, left[_SOURCE]])
         return Order(TaskKind.DIFF, again, "counting the target up to where the source is", context.to)
+    if source is not None and source.plan_id and source.plan_id != status.source.plan_id:
+        return moved_on(gate.mode, source.plan_id, status.source.plan_id)
     verdict = data_diff.compare(gate, source, target)
     return Done(verdict.state, verdict.message, verdict.evidence)
 
