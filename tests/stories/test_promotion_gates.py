@@ -195,4 +195,4 @@ def test_a_source_that_moves_on_while_it_is_counted_is_another_revision() -> Non
     sqlmesh.plan_ids["warehouse/staging"] = "somebody-elses"
     sqlmesh.work()
     assert (outcome(sqlmesh), steps(sqlmesh)["Diff"]) == ("Failed", "Failed")
-    assert "has moved on" in found(sqlmesh, "Diff")["message"]
+    assert "somebody else has changed" in found(sqlmesh, "Diff")["message"]

@@ -14,6 +14,7 @@ from vulcan_operator.api import names
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import ReportRef
 from vulcan_operator.api.promotion_status import MOST_IMAGES, MOST_WORDS, PromotionStatus, WordStatus
+from vulcan_operator.plan import promotion_end
 from vulcan_operator.plan.actions import Note, WriteConfigMap
 from vulcan_operator.plan.promotion_context import PromotionContext
 from vulcan_operator.plan.status import Draft
@@ -32,8 +33,8 @@ def leave(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[Pro
     """The draft with what is to be remembered noted, and with the ConfigMap in the pass after the promotion's end."""
     if context.promotion.status.outcome is None:
         return draft.having(**_heard(draft.status, context), **_ran(draft.status, context))
-    if draft.status.evidence_ref is not None:
-        return draft
+    if draft.status.evidence_ref is not None or promotion_end.is_late(context):
+        return draft  # where evidence is refused, deletion still ends
     text = _text(draft.status, context)
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     reference = ReportRef(name=f"{context.key.name}-evidence-{sha256[:12]}", sha256=sha256)
@@ -49,7 +50,13 @@ def _heard(status: PromotionStatus, context: PromotionContext) -> dict[str, Any]
         for a in context.promotion.spec.approvals
         if (a.plan, a.by, a.decision) not in known
     ]
-    return {"approvals": [*status.approvals, *new][-MOST_WORDS:]} if new else {}
+    if not new:
+        return {}
+    # Those that still stand are never dropped: they would be heard anew in each pass.
+    words, standing = [*status.approvals, *new], {(a.plan, a.by, a.decision) for a in context.promotion.spec.approvals}
+    past = [w for w in words if (w.plan, w.by, w.decision) not in standing]
+    dropped = past[: max(len(words) - MOST_WORDS, 0)]
+    return {"approvals": [word for word in words if word not in dropped]}
 
 
 def _ran(status: PromotionStatus, context: PromotionContext) -> dict[str, Any]:

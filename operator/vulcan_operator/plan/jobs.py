@@ -162,7 +162,7 @@ def _complete(result: Result) -> bool:
             return result.digest is not None
         case TaskKind.PLAN:
             return result.summary is not None
-        case TaskKind.CHECKS:
+        case TaskKind.CHECKS | TaskKind.AUDIT:
             return result.work is not None
         case _:
             return True

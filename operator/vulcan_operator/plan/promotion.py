@@ -198,11 +198,23 @@ def _under_rules_of_today(draft: Draft[PromotionStatus], context: PromotionConte
     if plan is None or plan.state != "Pending" or draft.status.applied_plan_id:
         return draft
     token = approval.retoken(plan, context.rules)
-    changing = any(task.kind in (TaskKind.PROMOTE, TaskKind.APPLY) for task in draft.status.tasks)
+    begun = [task for task in draft.status.tasks if task.state != "Waiting"]
+    changing = any(task.kind in (TaskKind.PROMOTE, TaskKind.APPLY) for task in begun)
     if token == plan.digest or changing:
         return draft
-    kept = [s for s in draft.status.steps if s.name not in ("Approval", "CatchUp", "Apply")]
-    return draft.having(plan=plan.model_copy(update={"digest": token}), steps=kept, approved_by=[])
+    steps = [_asked_again(step) for step in draft.status.steps]
+    return draft.having(plan=plan.model_copy(update={"digest": token}), steps=steps, approved_by=[])
+
+
+def _asked_again(step: StepStatus) -> StepStatus:
+    """Jobs that have failed are not forgotten: they may have begun to change the target."""
+    match step.name:
+        case "Approval":
+            return StepStatus(name=step.name, started_at=step.started_at)
+        case "CatchUp" | "Apply":
+            return step.model_copy(update={"task": None})
+        case _:
+            return step
 
 
 def _way(status: PromotionStatus, context: PromotionContext) -> tuple[promotion_steps.Stage, ...]:
@@ -267,8 +279,10 @@ def _order(draft: Draft[PromotionStatus], context: PromotionContext, name: str, 
     if ready.actions != begun.actions:
         risen = task.model_copy(update={"priority": slot.aged(rank, task.since, context.now)})
         return replace(ready, status=_with_task(ready.status, name, risen)), None
-    waiting = task.model_copy(update={"state": "Waiting"})
-    return replace(begun, status=_with_task(begun.status, name, waiting)).again(context.now + _SLOT_CHECK), None
+    # The Job is none yet: whoever asks later whether it may have changed anything must not take it for one.
+    waiting, last = task.model_copy(update={"state": "Waiting"}), step.job if failed is not None else ""
+    status = promotion_record.put(begun.status, name, None, context.now, job=last, task=waiting)
+    return replace(begun, status=status).again(context.now + _SLOT_CHECK), None
 
 
 def _holds_or_waits(status: PromotionStatus, name: str, gateway: str, context: PromotionContext) -> bool:

@@ -16,7 +16,7 @@ from vulcan_operator.api.promotion_status import PromotionStatus
 from vulcan_operator.plan import data_diff, promotion_trials
 from vulcan_operator.plan.actions import Need
 from vulcan_operator.plan.promotion_context import ACROSS, PromotionContext, Site
-from vulcan_operator.plan.promotion_moves import FAILED, SKIPPED, Done, Hold, Move, Order, name_of
+from vulcan_operator.plan.promotion_moves import SKIPPED, Done, Hold, Move, Order, moved_on
 from vulcan_operator.plan.status import Verdict
 
 STEP = "Diff"
@@ -44,11 +44,11 @@ def step(status: PromotionStatus, context: PromotionContext) -> Move:
     if left.get(_SOURCE) not in (there or {}):
         return Order(TaskKind.DIFF, _inputs("source", [*made_of, left[_TARGET]]), "counting the source", context.origin)
     source, target = _report(context, left[_SOURCE]), _report(context, left[_TARGET])
-    if source is not None and source.plan_id != status.source.plan_id:  # a target that moves changes the plan
-        return Done(FAILED, f"{name_of(context.source)} has moved on; promote what it has now")
     if data_diff.ends_to_ask(source, target) and _AGAIN not in left:
         again = _inputs("again", [*made_of, left[_SOURCE]])
         return Order(TaskKind.DIFF, again, "counting the target up to where the source is", context.to)
+    if source is not None and source.plan_id and source.plan_id != status.source.plan_id:
+        return moved_on(gate.mode, source.plan_id, status.source.plan_id)
     verdict = data_diff.compare(gate, source, target)
     return Done(verdict.state, verdict.message, verdict.evidence)
 

@@ -5,7 +5,7 @@ until its target has taken up what it left: an environment must not forget a rev
 """
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from vulcan_contract.reasons import Reason
@@ -14,10 +14,11 @@ from vulcan_operator.api import names
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.promotion_status import PromotionStatus
 from vulcan_operator.plan import checks, given, origin, promotion_history, promotion_record, promotion_steps
-from vulcan_operator.plan.actions import DeleteConfigMap, Note, SetFinalizer, StopPods
+from vulcan_operator.plan.actions import CreateJob, DeleteConfigMap, Note, SetFinalizer, StopPods, TakeSlot
 from vulcan_operator.plan.jobs import Progress
 from vulcan_operator.plan.promotion_context import ACROSS, PromotionContext, is_changing
 from vulcan_operator.plan.promotion_moves import ENDED, SKIPPED, Done
+from vulcan_operator.plan.seen import JobState
 from vulcan_operator.plan.status import Draft, Verdict
 
 _GIVE_UP = dt.timedelta(minutes=10)
@@ -38,11 +39,16 @@ def let_go(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[Pr
     meta, ended = context.promotion.metadata, context.promotion.status.outcome is not None
     if names.FINALIZER not in meta.finalizers:
         return draft
-    late = meta.deletion_timestamp is not None and context.now >= meta.deletion_timestamp + _GIVE_UP
-    if not late and not (ended and _is_told(context)):
+    if not is_late(context) and not (ended and _is_told(context)):
         return draft.again(meta.deletion_timestamp + _GIVE_UP if meta.deletion_timestamp is not None else None)
     others = tuple(name for name in meta.finalizers if name != names.FINALIZER)
     return draft.then(SetFinalizer(context.key, meta.resource_version, others))
+
+
+def is_late(context: PromotionContext) -> bool:
+    """Whether it was deleted so long ago that it is let go whatever is missing."""
+    deleted = context.promotion.metadata.deletion_timestamp
+    return deleted is not None and context.now >= deleted + _GIVE_UP
 
 
 def _is_told(context: PromotionContext) -> bool:
@@ -77,9 +83,13 @@ def superseding(draft: Draft[PromotionStatus], context: PromotionContext) -> Dra
 def stop(
     draft: Draft[PromotionStatus], context: PromotionContext, going: Mapping[str, Progress]
 ) -> Draft[PromotionStatus]:
-    """In the pass that ends it: what still goes on for it is told to stop, and what was copied for it goes."""
-    if draft.status.outcome is None or context.promotion.status.outcome is not None:
+    """In the pass that ends it: what still goes on for it is told to stop, what was ordered is not begun, and what was
+    copied for it goes. Later: what has not heard it is told again."""
+    if draft.status.outcome is None:
         return draft
+    if context.promotion.status.outcome is not None:
+        return draft.then(*_unheard(context))
+    draft = replace(draft, actions=tuple(a for a in draft.actions if not isinstance(a, CreateJob | TakeSlot)))
     for step in draft.status.steps:
         if step.task is None:
             continue
@@ -95,6 +105,13 @@ def stop(
         namespace = context.to.gateway.metadata.namespace
         draft = draft.first(DeleteConfigMap(namespace, origin.copy_name(context, draft.status)))
     return draft
+
+
+def _unheard(context: PromotionContext) -> Iterator[StopPods]:
+    """Jobs of a promotion that is over: whoever ended it may have died before they were told."""
+    going = {(j.namespace, j.name) for j in context.seen.jobs if j.state is JobState.UNFINISHED}
+    deaf = (p for p in context.seen.pods if p.started and not p.ended and not p.deleting)
+    yield from (StopPods(p.namespace, p.job) for p in deaf if (p.namespace, p.job) in going)
 
 
 def idle(draft: Draft[PromotionStatus], going: Mapping[str, Progress]) -> Draft[PromotionStatus]:
@@ -113,19 +130,20 @@ def cancel(
     assert deleted is not None
     if names.FINALIZER not in context.promotion.metadata.finalizers:
         return idle(draft, {}), None, False  # others hold it; nothing was changed, and nothing will be
-    late = context.now >= deleted + _GIVE_UP
+    late = is_late(context)
     writer = next((name for name in _CHANGES if name in going), None)
     if writer is not None and not late:
         task, pod = draft.status.find(writer), going[writer].pod
         assert task is not None and task.task is not None
-        if writer != "Rollback" and pod is not None and pod.started and not pod.deleting:
+        half_done = task.failure is not None and task.failure.reason not in _UNTOUCHED  # which this one mends
+        if writer != "Rollback" and not half_done and pod is not None and pod.started and not pod.deleting:
             draft = draft.then(StopPods(task.task.gateway.partition("/")[0], task.task.job))
         said = f"deleted: waiting for Job {task.task.job}, which may be changing views, to end"
         return draft.again(deleted + _GIVE_UP), Verdict("False", Why.CANCELLING, said, reconciling=True), False
     if not late and unfinished(draft.status):
         said = "deleted: its last Job ended without a word, so what it began is brought to an end first"
         verdict = Verdict("False", Why.CANCELLING, said, reconciling=True)
-        return draft.again(deleted + _GIVE_UP), verdict, True
+        return draft.again(deleted + _GIVE_UP), verdict, context.to is not None
     said = _what_was_done(draft.status, late=late)
     note = Note(Why.CANCELLED, f"deleted under way: {said}", warning=late, audit=_audit(context, said))
     return replace(draft, status=promotion_record.end(draft.status, "Cancelled", context.now)).saying(note), None, False

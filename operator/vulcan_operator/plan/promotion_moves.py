@@ -60,6 +60,12 @@ def judged(gate: str, message: str, evidence: dict[str, str] | None = None) -> D
     return Done(INCONCLUSIVE if gate == "Required" else SKIPPED, message, evidence or {})
 
 
+def moved_on(gate: str, looked_at: str, wanted: str, evidence: dict[str, str] | None = None) -> Done:
+    """A gate that has judged another plan than the one that moves has not judged this one."""
+    message = f"looked at plan {looked_at}, not {wanted}: somebody else has changed the environment"
+    return Done(SKIPPED if gate == "Optional" else FAILED, message, evidence or {})
+
+
 def name_of(environment: VulcanEnvironment) -> str:
     """For people."""
     return f"{environment.metadata.namespace}/{environment.metadata.name}"

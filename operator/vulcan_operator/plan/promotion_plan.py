@@ -10,8 +10,11 @@ _MOST = 900  # characters of evidence
 
 def beside(summary: PlanSummaryStatus, status: PromotionStatus, context: PromotionContext) -> PlanSummaryStatus:
     """The summary with each model's category in the source's system, as far as its last plan is still known."""
-    plan, applied = context.source.status.plan, context.source.status.applied
-    if status.relation != ACROSS or plan is None or applied is None or plan.digest != applied.plan_digest:
+    source = context.seen.source  # which may be gone since the plan was ordered
+    if status.relation != ACROSS or source is None:
+        return summary
+    plan, applied = source.status.plan, source.status.applied
+    if plan is None or applied is None or plan.digest != applied.plan_digest:
         return summary
     theirs = {model.name: model.category for model in plan.summary.models}
     models = [m.model_copy(update={"source_category": theirs.get(m.name, "")}) for m in summary.models]

@@ -12,7 +12,7 @@ from vulcan_operator.api.promotion import GatesSpec
 from vulcan_operator.api.promotion_status import PromotionStatus, RollbackStatus, StepStatus
 from vulcan_operator.plan import approval, ended, promotion_diff, promotion_plan, reports, schedule
 from vulcan_operator.plan.promotion_context import ACROSS, PromotionContext
-from vulcan_operator.plan.promotion_moves import ERRORED, FAILED, INCONCLUSIVE, PASSED, Done, judged
+from vulcan_operator.plan.promotion_moves import ERRORED, FAILED, INCONCLUSIVE, PASSED, Done, judged, moved_on
 
 _REPLANS = 3
 _NO = (Reason.AUDIT_FAILED, Reason.CHECKS_FAILED)  # what gates say; trying again would only make it pass by chance
@@ -75,16 +75,14 @@ def _succeeded(
     assert task is not None
     evidence = {"job": task.job}
     match TaskKind(task.kind):
+        case TaskKind.PLAN if context.seen.target is None:
+            return status  # nobody knows its rules: planned again when it is there
         case TaskKind.PLAN:
             return _planned(status, context, step, result)
         case TaskKind.AUDIT | TaskKind.CHECKS:
             work, what = result.work, "audits" if task.kind == TaskKind.AUDIT else "checks"
             evidence |= {what: str(work.audits_run), "warnings": str(work.audits_warned)} if work else {}
-            wanted = status.applied_plan_id if step.name == "Verify" else status.source.plan_id if status.source else ""
-            if work is not None and work.plan_id and work.plan_id != wanted:
-                message = f"looked at plan {work.plan_id}, not {wanted}: somebody else has changed the environment"
-                return end(put(status, step.name, Done(FAILED, message, evidence), now), "Failed", now)
-            return put(status, step.name, Done(PASSED, result.message, evidence), now)
+            return _judged(status, context, step, result, evidence)
         case TaskKind.DIFF:
             return _compared(status, context, step, result, packed)
         case TaskKind.PROMOTE | TaskKind.APPLY:
@@ -99,6 +97,19 @@ def _succeeded(
             )
         case _:
             return _gone_back(status, context, step, result)
+
+
+def _judged(
+    status: PromotionStatus, context: PromotionContext, step: StepStatus, result: Result, evidence: dict[str, str]
+) -> PromotionStatus:
+    """What passed, if it was the plan that moves (or has moved)."""
+    found = result.work.plan_id if result.work is not None else ""
+    wanted = status.applied_plan_id if step.name == "Verify" else status.source.plan_id if status.source else ""
+    done = Done(PASSED, result.message, evidence)
+    if found and found != wanted:
+        done = moved_on(_gate(step.name, context.promotion.spec.gates) or "Required", found, wanted, evidence)
+    status = put(status, step.name, done, context.now)
+    return end(status, "Failed", context.now) if done.state == FAILED else status
 
 
 def _compared(

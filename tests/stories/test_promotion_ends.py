@@ -1,0 +1,184 @@
+"""Promotions whose ends go away, that are deleted at a bad moment, or whose gates looked at something else."""
+
+import datetime as dt
+from typing import Any
+
+from tests import builders
+from tests.stories.lives import ALWAYS, MINUTE, edit, managed
+from tests.stories.sqlmesh import SqlMesh
+from tests.stories.test_promotion import outcome, promote, steps
+from tests.stories.test_promotion_gates import DIFF, FILES, SODA, counted, found, moved
+from tests.stories.test_promotion_ways import ACROSS, in_the_swap, two
+from vulcan_contract.reasons import Reason
+from vulcan_operator.kube import errors
+from vulcan_operator.plan.seen import JobSeen, JobState
+
+SOAK = {"duration": "2d"}
+
+
+def mine(sqlmesh: SqlMesh, *tasks: str) -> list[JobSeen]:
+    """Unfinished Jobs of the promotion."""
+    going = [j for j in sqlmesh.world.jobs(state=JobState.UNFINISHED) if j.owner_name == "to-prod"]
+    return [j for j in going if not tasks or j.task in tasks]
+
+
+def moves_on(sqlmesh: SqlMesh, text: str) -> None:
+    """staging gets another revision while the promotion's Jobs rest."""
+    edit(sqlmesh.world, text)
+    for _ in range(9):
+        others = [j for j in sqlmesh.world.jobs(state=JobState.UNFINISHED) if j.owner_name != "to-prod"]
+        if not others:
+            return
+        sqlmesh.do(others[0])
+    raise AssertionError("never rests")
+
+
+# --- ends that go away
+
+
+def test_a_source_that_goes_while_it_is_planned_is_waited_for() -> None:
+    sqlmesh = managed()
+    sqlmesh.world.apply(builders.promotion()).settle()
+    sqlmesh.world.delete("venv/staging").settle()
+    sqlmesh.work()
+    assert sqlmesh.world.says("vpromo/to-prod", "Ready") == {"Ready": "False/EnvironmentObjectNotFound"}
+
+
+def test_a_target_that_goes_while_it_is_planned_is_waited_for() -> None:
+    sqlmesh = two()
+    sqlmesh.world.apply(builders.promotion(**ACROSS)).settle()
+    sqlmesh.world.delete("venv/live/prod").settle()
+    sqlmesh.do(mine(sqlmesh, "plan")[0])
+    assert sqlmesh.world.says("vpromo/to-prod", "Ready") == {"Ready": "False/EnvironmentObjectNotFound"}
+
+
+# --- deleted at a bad moment
+
+
+def test_deleted_after_it_waited_for_the_slot_in_vain_it_changes_nothing() -> None:
+    """Its Job was announced, and never made."""
+    sqlmesh = managed()
+    sqlmesh.world.apply(builders.promotion()).settle()
+    sqlmesh.work("plan")
+    edit(sqlmesh.world, "three")
+    while not sqlmesh.world.jobs("apply", JobState.UNFINISHED):
+        sqlmesh.do(next(j for j in sqlmesh.world.jobs(state=JobState.UNFINISHED) if j.owner_name != "to-prod"))
+    sqlmesh.do(mine(sqlmesh, "audit")[0])
+    assert found(sqlmesh, "Apply")["task"]["state"] == "Waiting"
+    sqlmesh.world.change("venv/prod", suspend=True).settle()
+    sqlmesh.work()
+    sqlmesh.world.delete("vpromo/to-prod").settle()
+    sqlmesh.live(5 * MINUTE)
+    assert not sqlmesh.world.exists("vpromo/to-prod")
+    assert "promote warehouse/prod" not in sqlmesh.done
+
+
+def test_the_job_that_brings_a_half_changed_target_to_an_end_is_not_stopped() -> None:
+    sqlmesh = managed()
+    job = in_the_swap(sqlmesh)
+    sqlmesh.world.delete("vpromo/to-prod").settle()
+    sqlmesh.world.lose_job(job)
+    sqlmesh.world.resync().settle()
+    sqlmesh.world.advance(2 * MINUTE)
+    stopped = sqlmesh.world.kube.writes.count("delete-pods")
+    sqlmesh.world.start_job(mine(sqlmesh, "promote")[0].name)
+    sqlmesh.world.settle()
+    assert sqlmesh.world.kube.writes.count("delete-pods") == stopped
+
+
+def test_a_lost_swap_is_not_forgotten_when_the_rules_change() -> None:
+    sqlmesh = managed()
+    job = in_the_swap(sqlmesh)
+    sqlmesh.world.lose_job(job)
+    sqlmesh.world.resync().settle()
+    sqlmesh.world.change("venv/prod", plan=ALWAYS).settle()
+    assert (steps(sqlmesh)["Approval"], found(sqlmesh, "Apply")["job"]) == ("Waiting", job)
+    sqlmesh.world.delete("vpromo/to-prod").settle()
+    sqlmesh.world.advance(MINUTE)
+    assert sqlmesh.world.says("vpromo/to-prod", "Ready")["Ready"] != "False/Cancelled"
+    assert not any("nothing had been changed" in note.message for _, note in sqlmesh.world.notes)
+
+
+def test_deletion_ends_where_evidence_cannot_be_left() -> None:
+    sqlmesh = managed()
+    job = in_the_swap(sqlmesh)
+    really = sqlmesh.world.kube.create
+
+    async def create(resource: Any, namespace: str, body: Any) -> Any:
+        if resource.plural == "configmaps":
+            raise errors.Forbidden("exceeded quota: configmaps", status=403)
+        return await really(resource, namespace, body)
+
+    sqlmesh.world.kube.create = create  # type: ignore[method-assign]
+    sqlmesh.world.delete("vpromo/to-prod").settle()
+    sqlmesh.world.finish_job(job, builders.failed("promote", Reason.CANCELLED)).settle()
+    sqlmesh.world.advance(dt.timedelta(minutes=45))
+    assert not sqlmesh.world.exists("vpromo/to-prod")
+
+
+# --- over
+
+
+def test_what_was_ordered_in_the_pass_that_ends_it_is_not_begun() -> None:
+    sqlmesh = managed()
+    sqlmesh.world.apply(builders.promotion(gates={"tests": "Skip", "soak": SOAK})).settle()
+    moves_on(sqlmesh, "three")
+    sqlmesh.do(mine(sqlmesh, "plan")[0])  # then the audits are ordered, and Soak says no
+    assert (outcome(sqlmesh), steps(sqlmesh)["Soak"], mine(sqlmesh)) == ("Failed", "Failed", [])
+
+
+def test_jobs_are_stopped_also_when_the_operator_died_before_it_could_tell_them() -> None:
+    sqlmesh = managed()
+    sqlmesh.world.apply(builders.promotion(gates={"soak": SOAK})).settle()
+    sqlmesh.work("plan")
+    sqlmesh.world.start_job(mine(sqlmesh, "audit")[0].name)
+    sqlmesh.world.kube.crash_at("delete-pods", "before", 1)
+    edit(sqlmesh.world, "three")
+    sqlmesh.work("plan", "apply")
+    assert outcome(sqlmesh) == "Failed"
+    assert sqlmesh.world.kube.writes.count("delete-pods") == 2  # once in vain
+
+
+# --- gates that looked at something else
+
+
+def test_checks_of_another_revision_do_not_pass_this_one() -> None:
+    sqlmesh = managed()
+    sqlmesh.world.apply(FILES)
+    sqlmesh.world.apply(builders.promotion(gates=SODA)).settle()
+    sqlmesh.work("plan")
+    moves_on(sqlmesh, "three")
+    sqlmesh.do(mine(sqlmesh, "checks")[0])
+    assert (outcome(sqlmesh), found(sqlmesh, "Checks")["state"]) == ("Failed", "Failed")
+    assert "looked at plan" in found(sqlmesh, "Checks")["message"]
+
+
+def test_across_systems_a_count_of_another_revision_does_not_pass_this_one() -> None:
+    sqlmesh = promote(two(), "first", **ACROSS)
+    sqlmesh.models |= {"warehouse": counted(100), "production": counted(100)}
+    moved(sqlmesh)
+    sqlmesh.world.apply(builders.promotion(gates=DIFF, **ACROSS)).settle()
+    sqlmesh.work("plan")
+    sqlmesh.do(mine(sqlmesh, "audit")[0])
+    sqlmesh.do(mine(sqlmesh, "diff")[0])  # the target's side
+    moves_on(sqlmesh, "four")
+    sqlmesh.do(mine(sqlmesh, "diff")[0])
+    assert (outcome(sqlmesh), found(sqlmesh, "Diff")["state"]) == ("Failed", "Failed")
+
+
+# --- words
+
+
+def test_words_that_stand_are_not_heard_anew_when_there_are_many() -> None:
+    sqlmesh = managed(plan=ALWAYS)
+    promote(sqlmesh)
+    words = [{"plan": f"sha256:{'0' * 64}", "by": f"u{i}", "decision": "Approve"} for i in range(64)]
+    sqlmesh.world.change("vpromo/to-prod", approvals=words).settle()
+    first = sqlmesh.world.raw("vpromo/to-prod")["status"]["approvals"][0]
+    sqlmesh.world.clock.advance(MINUTE)
+    sqlmesh.world.kube.writes.clear()
+    words[-1] = {"plan": f"sha256:{'1' * 64}", "by": "u63", "decision": "Approve"}
+    sqlmesh.world.change("vpromo/to-prod", approvals=words).settle()
+    heard = sqlmesh.world.raw("vpromo/to-prod")["status"]["approvals"]
+    assert (len(heard), heard[0]) == (64, first)
+    assert sqlmesh.world.kube.writes.count("apply-vulcanpromotions/status") == 1
