@@ -84,7 +84,7 @@ def _applied(promotion: VulcanPromotion) -> AppliedStatus:
         plan_digest=status.plan.digest if status.plan is not None and back is None else "",
         time=status.finished_at,
         origin=back.origin if back is not None else status.origin,
-        tests_run=int(tests) if back is None and tests.isdecimal() else -1,
+        tests_run=back.tests_run if back is not None else int(tests) if tests.isdecimal() else -1,
         approved_by=[] if back is not None else status.approved_by,
     )
 
