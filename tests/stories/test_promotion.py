@@ -266,6 +266,7 @@ def test_audits_that_fail_after_the_swap_take_it_back_and_the_revision_is_held()
     assert "a.b: 3 rows" in sqlmesh.world.conditions("vpromo/to-prod")["Ready"].message
     held = sqlmesh.world.environment().status.held
     assert [h.promotion for h in held] == ["data/to-prod"]
+    assert "a.b: 3 rows" in held[0].message
     promote(sqlmesh, "another-name")
     assert outcome(sqlmesh, "another-name") == "Failed"
     message = sqlmesh.world.conditions("vpromo/another-name")["Ready"].message

@@ -99,13 +99,14 @@ def _held(promotion: VulcanPromotion) -> HeldStatus | None:
     undone = status.previous if promotion.spec.rollback_to is not None else None
     revision = undone.revision if undone is not None else status.revision
     digest = undone.source_digest if undone is not None else status.source_digest
+    verified = status.find("Verify")
     return HeldStatus(
         id=of_json([promotion.metadata.uid, status.rollback.plan_id])[:12],
         revision=revision or "",
         source_digest=digest or "",
         promotion=_name(promotion),
         time=status.rollback.time,
-        message=status.rollback.message,
+        message=verified.message if verified is not None and verified.state == "Failed" else "taken back by hand",
     )
 
 
