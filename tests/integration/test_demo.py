@@ -15,9 +15,9 @@ from tools.localcluster import processes
 SHOWN = (
     "7. A schedule of its own", "needs verb approve", "Everything is cleaned up", "division by zero",
     "bob: ", "alice: patched", "shop.best_day went from 1 row to 3",
-    "differ by more than allowed: shop.daily_sales", "Outcome: Failed",
+    "compared models differ by more than allowed", "shop.daily_sales (", "Outcome: Failed",
     "Outcome: RolledBack", "hold-lifted=",
-    "analytics-prod: apply, audit, plan", "12. What is kept",
+    "analytics-nonprod: audit; analytics-prod: apply, audit, plan", "12. What is kept",
 )  # fmt: skip
 
 

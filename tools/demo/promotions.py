@@ -159,7 +159,9 @@ class Promotions(Scene):
             tasks[meta["namespace"]].append(meta["labels"]["vulcan.dev/task"])
         require({"plan", "apply"} <= set(tasks[PROD]), f"Jobs in {PROD}: {tasks[PROD]}")
         require(set(tasks[NONPROD]) == {"audit"}, f"Jobs in {NONPROD}: {tasks[NONPROD]}")
-        self.tell.say("Its Jobs: " + "; ".join(f"{where}: {', '.join(what)}" for where, what in sorted(tasks.items())))
+        self.tell.say(
+            "Its Jobs: " + "; ".join(f"{where}: {', '.join(sorted(set(what)))}" for where, what in tasks.items())
+        )
 
     def kept(self) -> None:
         """Evidence, history, ways back."""
@@ -177,7 +179,9 @@ class Promotions(Scene):
         self.tell.table(["promotion", "outcome", "evidence", "sha256"], rows)
         name = status["promotions"][-1]["evidence"]["name"]
         require(self.stand.get("configmap", NONPROD, name) is not None, f"ConfigMap {name} is not there")
-        targets = [(t["state"], t["planId"], t.get("revision", "")[:12]) for t in status.get("rollbackTargets", [])]
+        targets = [
+            (t["state"], t["planId"], t.get("revision", "")[:12] or "-") for t in status.get("rollbackTargets", [])
+        ]
         require(bool(targets), "prod has no status.rollbackTargets")
         self.tell.say("status.rollbackTargets: earlier revisions, and whether a swap of views leads back to them:")
         self.tell.table(["state", "plan", "revision"], targets)
@@ -187,10 +191,9 @@ class Promotions(Scene):
     def _promote(self, name: str, namespace: str, source: str, source_namespace: str = "", **spec: Any) -> None:
         """bob creates a VulcanPromotion."""
         ref = {"name": source, **({"namespace": source_namespace} if source_namespace else {})}
-        made = systems.promotion(name, namespace, {"from": {"environmentRef": ref}, **spec})
+        made = systems.promotion(name, namespace, ref, **spec)
         self.tell.command("kubectl apply -f -   # as bob")
-        self.tell.show(yaml.safe_dump({"kind": made["kind"], "metadata": made["metadata"]}, default_flow_style=None))
-        self.tell.show(yaml.safe_dump({"spec": made["spec"]}, sort_keys=False, default_flow_style=None))
+        self.tell.show(yaml.safe_dump(made, sort_keys=False, default_flow_style=None))
         self.stand.apply(made, user="bob")
 
     def _approve(self, name: str, namespace: str, *, categories: bool = False) -> None:
@@ -200,7 +203,7 @@ class Promotions(Scene):
             found = self.stand.get("vulcanpromotion", namespace, name) or {}
             return condition(found, "Ready").get("reason") == "AwaitingApproval" or self._outcome(name, namespace) != ""
 
-        self.watch("vulcanpromotions", waits, f"{name} waits for approval")
+        self.watch(f"vulcanpromotion {name}", waits, f"{name} waits for approval", where=f"-n {namespace}")
         if categories:
             self._categories(name, namespace)
         summary, _, command = self._ready_message(name, namespace).partition("To approve: ")
@@ -223,11 +226,16 @@ class Promotions(Scene):
 
     def _over(self, name: str, namespace: str, outcome: str, *, table: bool = True) -> dict[str, dict[str, Any]]:
         """Wait for its end, which must be this; its steps."""
-        self.watch("vulcanpromotions", lambda: self._outcome(name, namespace) != "", f"{name} is over", 180)
+        self.watch(
+            f"vulcanpromotion {name}", lambda: self._outcome(name, namespace) != "", f"{name} is over", 180,
+            where=f"-n {namespace}",
+        )  # fmt: skip
         steps = self.status(namespace, name, "vulcanpromotion").get("steps", [])
         if table:
-            cells = [(s["name"], s["state"], s.get("message", "")[:110]) for s in steps if s["state"] != "Pending"]
+            cells = [(s["name"], s["state"], s.get("message", "")[:90]) for s in steps if s["state"] != "Pending"]
             self.tell.table(["step", "state", "message"], cells)
+            for step in (s for s in steps if s["state"] == "Failed"):
+                self.tell.show(f"{step['name']}: {step['message']}", "red")
         ended = self._outcome(name, namespace)
         require(ended == outcome, f"VulcanPromotion {name} is {ended}: {self._ready_message(name, namespace)}")
         self.tell.say(f"Outcome: [bold]{ended}[/]")
@@ -243,12 +251,13 @@ class Promotions(Scene):
             self.project.change("dev", path, functools.partial(_edited, changes=changes), message)
         self.request(NONPROD, "dev", "plan")
         self.watch(
-            "vulcanenvironments",
+            "vulcanenvironment dev",
             lambda: (
                 self.status(NONPROD, "dev")["applied"]["planId"] != before
                 and self.ready("vulcanenvironment", NONPROD, "dev")
             ),
             "dev has the commit",
+            where=f"-n {NONPROD}",
         )
 
     def _outcome(self, name: str, namespace: str) -> str:

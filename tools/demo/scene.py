@@ -19,10 +19,13 @@ class Scene:
     def __init__(self, stand: Stand, narrator: Narrator) -> None:
         self.stand, self.tell = stand, narrator
 
-    def watch(self, kinds: str, until: Callable[[], bool], what: str, seconds: float = 120) -> None:
+    def watch(
+        self, what: str, until: Callable[[], bool], awaited: str, seconds: float = 120, where: str = "-A"
+    ) -> None:
         """Show `kubectl get` until something holds."""
-        self.tell.command(f"kubectl get {kinds} -A")
-        self.tell.watch(lambda: self.stand.kubectl("get", kinds, "-A"), until, what, seconds)
+        command = ["get", *what.split(), *where.split()]
+        self.tell.command(f"kubectl {' '.join(command)}")
+        self.tell.watch(lambda: self.stand.kubectl(*command), until, awaited, seconds)
 
     def command(self, text: str, *, may_fail: bool = False) -> str:
         """Type it, run it, show what it says."""

@@ -126,8 +126,8 @@ def environment(name: str, namespace: str, system: str, project: dict[str, Any],
     return {"apiVersion": API, "kind": "VulcanEnvironment", "metadata": meta, "spec": spec}
 
 
-def promotion(name: str, namespace: str, whence: dict[str, Any]) -> dict[str, Any]:
-    """To the system's prod: from another environment, or back."""
-    spec = {**whence, "to": {"environmentRef": {"name": "prod"}}}
+def promotion(name: str, namespace: str, source: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """From an environment to prod of this namespace."""
+    spec = {"from": {"environmentRef": source}, "to": {"environmentRef": {"name": "prod"}}, **more}
     meta = {"name": name, "namespace": namespace}
     return {"apiVersion": API, "kind": "VulcanPromotion", "metadata": meta, "spec": spec}
