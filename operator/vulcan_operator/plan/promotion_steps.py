@@ -270,8 +270,9 @@ def _previous(had: AppliedStatus | None) -> PreviousStatus | None:
     if had is None:
         return None
     return PreviousStatus(
-        revision=had.revision, source_digest=had.source_digest, plan_id=had.plan_id, time=had.time, origin=had.origin
-    )
+        revision=had.revision, source_digest=had.source_digest, plan_id=had.plan_id, time=had.time,
+        tests_run=had.tests_run, origin=had.origin,
+    )  # fmt: skip
 
 
 Stage = tuple[tuple[str, Step], ...]
