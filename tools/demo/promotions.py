@@ -113,7 +113,11 @@ class Promotions(Scene):
 
     def _held(self) -> None:
         """Nobody tries it again, under any name."""
-        self.command(f"kubectl get vulcanenvironment prod -n {NONPROD} -o jsonpath='{{.status.held}}'")
+        where = f"-n {NONPROD}"
+        self.watch(
+            "vulcanenvironment prod", lambda: bool(self.status(NONPROD, "prod").get("held")), "held", where=where
+        )
+        self.command(f"kubectl get vulcanenvironment prod {where} -o jsonpath='{{.status.held}}'")
         held = self.status(NONPROD, "prod").get("held", [])
         require([h["promotion"] for h in held] == [f"{NONPROD}/drafts"], f"held: {held}")
         self.tell.say("bob tries again under another name:")
