@@ -14,8 +14,8 @@ from vulcan_operator.api import names
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.promotion_status import PromotionStatus
 from vulcan_operator.plan import checks, given, origin, promotion_history, promotion_record, promotion_steps
-from vulcan_operator.plan.actions import CreateJob, DeleteConfigMap, Note, SetFinalizer, StopPods, TakeSlot
-from vulcan_operator.plan.jobs import Progress
+from vulcan_operator.plan.actions import CreateJob, DeleteConfigMap, DeleteJob, Note, SetFinalizer, StopPods, TakeSlot
+from vulcan_operator.plan.jobs import Progress, Stage
 from vulcan_operator.plan.promotion_context import ACROSS, PromotionContext, is_changing
 from vulcan_operator.plan.promotion_moves import ENDED, SKIPPED, Done
 from vulcan_operator.plan.seen import JobState
@@ -94,7 +94,9 @@ def stop(
         if step.task is None:
             continue
         if step.name in going:
-            draft = draft.then(StopPods(step.task.gateway.partition("/")[0], step.task.job))
+            # Without a pod there is nobody to tell: its Job must not begin later, when nobody looks at it any more.
+            begun, where = going[step.name].stage is Stage.RUNNING, step.task.gateway.partition("/")[0]
+            draft = draft.then(StopPods(where, step.task.job) if begun else DeleteJob(where, step.task.job))
         if step.task.kind == TaskKind.CHECKS:
             copy = checks.copy_name(context.promotion.metadata, step.task.inputs)
             draft = draft.first(DeleteConfigMap(step.task.gateway.partition("/")[0], copy))
