@@ -58,7 +58,7 @@ class System:
             now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
             approved = Approved(token, summary.target, summary.base, now, summary.backfill_intervals)
             work = self.pod(TaskKind.APPLY, environment, approved=approved)[1].work
-            assert work is not None
+        assert work is not None
         return work.plan_id
 
     def pod(self, kind: TaskKind, environment: str = "", **fields: Any) -> tuple[float, Result, str]:

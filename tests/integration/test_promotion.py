@@ -94,7 +94,7 @@ def test_there_and_back_without_a_reader_noticing(company: System) -> None:
     assert errors == []
     assert [a for a, _ in itertools.groupby(seen)] == [(1,), (2,), (1,)]
     states = {s["name"]: s["state"] for s in status["steps"]}
-    assert (states["Checks"], states["CatchUp"], states["Apply"], states["Verify"]) == (
+    assert (states["Audits"], states["CatchUp"], states["Apply"], states["Verify"]) == (
         "Succeeded", "Skipped", "Succeeded", "Succeeded",
     )  # fmt: skip
     assert [h["promotion"] for h in prod.status()["held"]] == [f"{company.namespace}/back"]
@@ -105,9 +105,14 @@ def test_what_is_kept_of_them_outlives_them(company: System) -> None:
     prod, there = company.existing("prod"), Thing(company, "vulcanpromotions", "there")
     noted = prod.wait(lambda s: len(s.get("promotions", [])) == 2, "it has noted both", 30)["promotions"]
     assert [(item["name"], item["outcome"]) for item in noted] == [("back", "Succeeded"), ("there", "Succeeded")]
-    target = prod.wait(lambda s: s.get("rollbackTargets"), "a run has looked", 60)["rollbackTargets"][0]
     promoted = there.status()
-    assert (target["planId"], target["state"]) == (promoted["appliedPlanId"], "Held")
+
+    def looked(status: dict[str, Any]) -> bool:
+        first = next(iter(status.get("rollbackTargets", [])), {})
+        return bool(first.get("planId") == promoted["appliedPlanId"])
+
+    target = prod.wait(looked, "the run after the way back has looked", 60)["rollbackTargets"][0]
+    assert target["state"] == "Held"
     assert (target["revision"], "expires" in target) == (promoted["revision"], False)  # staging has it, too
     there.delete(wait=True)
     labels = f"vulcan.dev/evidence=true,vulcan.dev/target=prod,vulcan.dev/target-namespace={company.namespace}"

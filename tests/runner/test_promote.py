@@ -55,7 +55,8 @@ def order(system: System, promotion: Promotion, plan: Ended, environment: str = 
 
 def back(system: System, to: str, environment: str = "prod", **fields: Any) -> Ended:
     """From what it has now to an earlier plan of its own."""
-    way = Promotion(environment, to, catch_up=False, **({"expected": plan_id(system, environment)} | fields))
+    known: dict[str, Any] = {"expected": plan_id(system, environment), "catch_up": False}
+    way = Promotion(environment, to, **(known | fields))
     return system.pod(system.task(TaskKind.ROLLBACK, environment, source=None, promotion=way))
 
 
@@ -110,9 +111,10 @@ from datetime import datetime
 import pandas as pd
 from shared.money import worth
 from sqlmesh import ExecutionContext, model
+from sqlmesh.core.model.kind import ModelKindName
 
 
-@model("t.worth", kind=dict(name="FULL"), columns={"n": "int"})
+@model("t.worth", kind=dict(name=ModelKindName.FULL), columns={"n": "int"})
 def execute(context: ExecutionContext, start: datetime, end: datetime, **kwargs: t.Any) -> pd.DataFrame:
     return pd.DataFrame({"n": [worth(FACTOR)]})
 
@@ -143,10 +145,12 @@ def test_catalogs_by_environment_come_along(local: System) -> None:
     promotion = staged(local, projects.SMALL | {"config.yaml": projects.CONFIG + mapping}, {"models/days.sql": CHANGED})
     local.project = None
     assert promoted(local, promotion).result.reason is Reason.SUCCEEDED
-    assert local.query("select sum(n) from t.days") == [(6,)]
-    with duckdb.connect(str(local.folder / "aside.duckdb")) as session:
-        views = {row[0] for row in session.execute("select table_schema from information_schema.tables").fetchall()}
-    assert views == {"t"}
+    with duckdb.connect() as session:
+        for name, path in catalogs.items():
+            session.execute(f"attach '{path}' as {name} (read_only)")
+        assert session.execute("select sum(n) from a_main.t.days").fetchall() == [(6,)]
+        views = session.execute("select distinct table_catalog from information_schema.views where table_name = 'days'")
+        assert {name for (name,) in views.fetchall()} == {"a_main", "b_aside"}
 
 
 def behind(system: System, plan: str) -> None:

@@ -247,16 +247,26 @@ def verified_badly(sqlmesh: SqlMesh, **spec: Any) -> SqlMesh:
     return sqlmesh.work()
 
 
+def applied_tests(sqlmesh: SqlMesh) -> int:
+    """How many unit tests the target's revision is known to have passed."""
+    applied = sqlmesh.world.environment().status.applied
+    assert applied is not None
+    return applied.tests_run
+
+
 def test_audits_that_fail_after_the_swap_take_it_back_and_the_revision_is_held() -> None:
     sqlmesh = managed()
     before = revisions(sqlmesh)[1]
+    tests = applied_tests(sqlmesh)
     verified_badly(sqlmesh)
     assert outcome(sqlmesh) == "RolledBack"
+    assert tests == applied_tests(sqlmesh) >= 0, "what it has again was tested: it may go on from here"
     assert sqlmesh.done[-3:] == ["promote warehouse/prod", "rollback warehouse/prod", "run warehouse/prod"]
     assert revisions(sqlmesh)[1] == before
     assert "a.b: 3 rows" in sqlmesh.world.conditions("vpromo/to-prod")["Ready"].message
     held = sqlmesh.world.environment().status.held
     assert [h.promotion for h in held] == ["data/to-prod"]
+    assert "a.b: 3 rows" in held[0].message
     promote(sqlmesh, "another-name")
     assert outcome(sqlmesh, "another-name") == "Failed"
     message = sqlmesh.world.conditions("vpromo/another-name")["Ready"].message

@@ -49,6 +49,7 @@ def test_a_target_that_goes_while_it_is_planned_is_waited_for() -> None:
     sqlmesh.world.apply(builders.promotion(**ACROSS)).settle()
     sqlmesh.world.delete("venv/live/prod").settle()
     sqlmesh.do(mine(sqlmesh, "plan")[0])
+    sqlmesh.do(mine(sqlmesh, "audit")[0])
     assert sqlmesh.world.says("vpromo/to-prod", "Ready") == {"Ready": "False/EnvironmentObjectNotFound"}
 
 
@@ -121,9 +122,18 @@ def test_deletion_ends_where_evidence_cannot_be_left() -> None:
 
 def test_what_was_ordered_in_the_pass_that_ends_it_is_not_begun() -> None:
     sqlmesh = managed()
+    sqlmesh.world.change("venv/staging", plan={"approval": {"mode": "Never"}, "skipTests": True}).settle()
+    sqlmesh.work()
+    sqlmesh.world.apply(builders.promotion()).settle()  # the plan is ordered, and Tests say that nobody knows
+    assert (outcome(sqlmesh), steps(sqlmesh)["Tests"]) == ("Inconclusive", "Inconclusive")
+    assert [j for j in sqlmesh.world.jobs() if j.owner_name == "to-prod"] == []
+
+
+def test_jobs_that_have_not_begun_when_it_ends_never_do() -> None:
+    sqlmesh = managed()
     sqlmesh.world.apply(builders.promotion(gates={"tests": "Skip", "soak": SOAK})).settle()
+    assert {j.task for j in mine(sqlmesh)} == {"plan", "audit"}
     moves_on(sqlmesh, "three")
-    sqlmesh.do(mine(sqlmesh, "plan")[0])  # then the audits are ordered, and Soak says no
     assert (outcome(sqlmesh), steps(sqlmesh)["Soak"], mine(sqlmesh)) == ("Failed", "Failed", [])
 
 

@@ -183,3 +183,16 @@ def test_across_systems_soda_runs_in_the_sources_system() -> None:
     promote(sqlmesh, gates=SODA, **ACROSS)
     assert outcome(sqlmesh) == "Succeeded"
     assert [j.namespace for j in sqlmesh.world.jobs("checks")] == ["data"]
+
+
+def test_a_source_that_moves_on_while_it_is_counted_is_another_revision() -> None:
+    sqlmesh = promote(two(), "first", **ACROSS)
+    sqlmesh.models |= {"warehouse": counted(100), "production": counted(100)}
+    moved(sqlmesh)
+    sqlmesh.world.apply(builders.promotion(gates={**DIFF, "audits": "Skip"}, **ACROSS)).settle()
+    sqlmesh.work("plan")
+    sqlmesh.do("diff")
+    sqlmesh.plan_ids["warehouse/staging"] = "somebody-elses"
+    sqlmesh.work()
+    assert (outcome(sqlmesh), steps(sqlmesh)["Diff"]) == ("Failed", "Failed")
+    assert "somebody else has changed" in found(sqlmesh, "Diff")["message"]

@@ -94,6 +94,7 @@ def test_what_has_begun_in_its_window_is_not_called_back() -> None:
     sqlmesh = windowed(NIGHTS)
     sqlmesh.world.clock.advance(TONIGHT + 3 * HOUR + 59 * MINUTE - sqlmesh.world.clock.now())
     sqlmesh.world.apply(builders.promotion()).settle()
+    sqlmesh.world.change("venv/staging", suspend=True)  # nobody who waits for so long that this makes way
     sqlmesh.work("plan", "audit", "run")
     sqlmesh.world.start_job("promote")
     sqlmesh.world.settle()
@@ -226,5 +227,19 @@ def test_a_window_that_cannot_be_kept_is_told_and_holds() -> None:
     sqlmesh.live(DAY)
     assert not swapped(sqlmesh)
     sqlmesh.world.change("venv/prod", promotionWindows=[])
+    sqlmesh.work()
+    assert outcome(sqlmesh) == "Succeeded"
+
+
+def test_what_made_way_for_more_urgent_work_goes_on_although_its_window_is_over() -> None:
+    sqlmesh = windowed(NIGHTS)
+    sqlmesh.world.clock.advance(TONIGHT + 3 * HOUR + 59 * MINUTE - sqlmesh.world.clock.now())
+    sqlmesh.fails["promote"] = [builders.failed("promote", Reason.CANCELLED)]
+    sqlmesh.world.apply(builders.promotion()).settle()
+    sqlmesh.work("plan", "audit", "run")
+    job = sqlmesh.world.job("promote").name
+    sqlmesh.world.start_job(job)
+    sqlmesh.world.clock.advance(HOUR)
+    sqlmesh.world.finish_job(job, sqlmesh.answer(sqlmesh.task(sqlmesh.world.job(job)))).settle()
     sqlmesh.work()
     assert outcome(sqlmesh) == "Succeeded"

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from tools.demo.narrator import DemoError, Narrator
-from tools.demo.story import ENGINES, NONPROD, PROD, Story
+from tools.demo.scene import NONPROD, PROD
+from tools.demo.story import ENGINES, Story
 from tools.localcluster import build, lifecycle, processes
 from tools.localcluster.cluster import Cluster, ClusterError, current_cluster
 from tools.stand.postgres import PostgresError
@@ -82,7 +83,7 @@ def _next(narrator: Narrator, stand: Stand) -> None:
         path = f"export KUBECONFIG=$PWD/.local/kubeconfig PATH={stand.cluster.kubectl_path.parent}:$PATH\n"
     narrator.show(
         f"{path}"
-        "kubectl get vulcangateways,vulcanenvironments -A -o wide\n"
+        "kubectl get vulcangateways,vulcanenvironments,vulcanpromotions -A -o wide\n"
         f"kubectl describe vulcanenvironment prod -n {PROD}\n"
         f"kubectl get events -n {NONPROD} --sort-by=.metadata.creationTimestamp\n"
         f"kubectl logs -n {NONPROD} -l vulcan.dev/task=apply --tail=50\n"

@@ -1,5 +1,6 @@
 """The two isolated systems of the demo: where their databases are, their Secrets, and the objects people apply."""
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +18,9 @@ API = "vulcan.dev/v1alpha1"
 class Databases(Protocol):
     """Warehouse and state of one system."""
 
+    columns: str
+    """The view that lists all columns, as SQLMesh must name it."""
+
     def connection(self, role: str) -> dict[str, Any]:
         """`spec.connection` (role warehouse) or `spec.stateConnection` (role state)."""
 
@@ -30,6 +34,7 @@ class PostgresSystem:
 
     name: str
     server: Server | PodServer
+    columns: str = "information_schema.columns"
 
     @classmethod
     def create(cls, stand: Stand, name: str, namespace: str) -> "PostgresSystem":
@@ -57,6 +62,7 @@ class DuckDBSystem:
     """Two files: one writer at a time, which is why every Job of such a gateway takes the writer slot."""
 
     folder: Path
+    columns: str = "system.information_schema.columns"
 
     @classmethod
     def create(cls, cluster: Cluster, name: str) -> "DuckDBSystem":
@@ -68,8 +74,15 @@ class DuckDBSystem:
         return {"type": "duckdb", "options": {"database": str(self.folder / f"{role}.duckdb")}}
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        with duckdb.connect(str(self.folder / "warehouse.duckdb"), read_only=True) as session:
-            return list(session.execute(sql).fetchall())
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                with duckdb.connect(str(self.folder / "warehouse.duckdb"), read_only=True) as session:
+                    return list(session.execute(sql).fetchall())
+            except duckdb.IOException:  # a Job has the file, as after a promotion the run that follows
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
 
 
 def password(system: str, role: str) -> str:
@@ -113,8 +126,8 @@ def environment(name: str, namespace: str, system: str, project: dict[str, Any],
     return {"apiVersion": API, "kind": "VulcanEnvironment", "metadata": meta, "spec": spec}
 
 
-def promotion(name: str, namespace: str, whence: dict[str, Any]) -> dict[str, Any]:
-    """To the system's prod: from another environment, or back."""
-    spec = {**whence, "to": {"environmentRef": {"name": "prod"}}}
+def promotion(name: str, namespace: str, source: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """From an environment to prod of this namespace."""
+    spec = {"from": {"environmentRef": source}, "to": {"environmentRef": {"name": "prod"}}, **more}
     meta = {"name": name, "namespace": namespace}
     return {"apiVersion": API, "kind": "VulcanPromotion", "metadata": meta, "spec": spec}

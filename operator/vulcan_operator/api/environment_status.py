@@ -165,7 +165,7 @@ class ChecksStatus(Model):
 
     inputs: Annotated[str, Field(max_length=64)] = Field(description="Digest of what was checked: files and plan.")
     plan_id: Annotated[str, Field(max_length=128)] = Field("", description="SQLMesh's plan id of what was checked.")
-    time: Timestamp = Field(description="When.")
+    time: Timestamp = Field(description="When they ended.")
     checks: int = Field(0, description="How many checks there are.")
     warned: int = Field(0, description="How many of them warned.")
 

@@ -81,6 +81,7 @@ class PreviousStatus(Model):
     snapshots: Digest = Field("", description="Digest of its snapshots; the ids are kept in the state.")
     snapshot_count: int = Field(0, description="How many snapshots.")
     time: Timestamp | None = Field(None, description="When it had been applied.")
+    tests_run: int = Field(-1, description="Unit tests that ran when it was planned; -1: unknown, or skipped.")
     origin: Origin | None = Field(None, description="Where its files are, if a promotion gave it.")
 
 

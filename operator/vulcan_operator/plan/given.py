@@ -84,7 +84,7 @@ def _applied(promotion: VulcanPromotion) -> AppliedStatus:
         plan_digest=status.plan.digest if status.plan is not None and back is None else "",
         time=status.finished_at,
         origin=back.origin if back is not None else status.origin,
-        tests_run=int(tests) if back is None and tests.isdecimal() else -1,
+        tests_run=back.tests_run if back is not None else int(tests) if tests.isdecimal() else -1,
         approved_by=[] if back is not None else status.approved_by,
     )
 
@@ -99,13 +99,14 @@ def _held(promotion: VulcanPromotion) -> HeldStatus | None:
     undone = status.previous if promotion.spec.rollback_to is not None else None
     revision = undone.revision if undone is not None else status.revision
     digest = undone.source_digest if undone is not None else status.source_digest
+    verified = status.find("Verify")
     return HeldStatus(
         id=of_json([promotion.metadata.uid, status.rollback.plan_id])[:12],
         revision=revision or "",
         source_digest=digest or "",
         promotion=_name(promotion),
         time=status.rollback.time,
-        message=status.rollback.message,
+        message=verified.message if verified is not None and verified.state == "Failed" else "taken back by hand",
     )
 
 

@@ -14,7 +14,7 @@ from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.api.promotion_status import PromotionStatus
-from vulcan_operator.plan import data_diff
+from vulcan_operator.plan import data_diff, promotion_trials
 from vulcan_operator.plan.actions import Need
 from vulcan_operator.plan.promotion_context import ACROSS, PromotionContext, Site
 from vulcan_operator.plan.promotion_moves import SKIPPED, Done, Hold, Move, Order, moved_on
@@ -29,6 +29,8 @@ def step(status: PromotionStatus, context: PromotionContext) -> Move:
     gate = context.promotion.spec.gates.data_diff
     if gate is None or gate.mode == "Skip":
         return Done(SKIPPED, "gates.dataDiff is not set" if gate is None else "gates.dataDiff.mode: Skip")
+    if promotion_trials.too_early(status, context):
+        return promotion_trials.AFTER_PLAN
     assert status.source is not None and context.to is not None and context.origin is not None
     made_of = _made_of(status, context)
     if status.relation != ACROSS:

@@ -12,10 +12,11 @@ from vulcan_contract.reasons import Reason
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api import names
 from vulcan_operator.api.conditions import Why
+from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.api.promotion_status import PromotionStatus
 from vulcan_operator.plan import checks, given, origin, promotion_history, promotion_record, promotion_steps
 from vulcan_operator.plan.actions import CreateJob, DeleteConfigMap, DeleteJob, Note, SetFinalizer, StopPods, TakeSlot
-from vulcan_operator.plan.jobs import Progress, Stage
+from vulcan_operator.plan.jobs import Progress
 from vulcan_operator.plan.promotion_context import ACROSS, PromotionContext, is_changing
 from vulcan_operator.plan.promotion_moves import ENDED, SKIPPED, Done
 from vulcan_operator.plan.seen import JobState
@@ -94,9 +95,7 @@ def stop(
         if step.task is None:
             continue
         if step.name in going:
-            # Without a pod there is nobody to tell: its Job must not begin later, when nobody looks at it any more.
-            begun, where = going[step.name].stage is Stage.RUNNING, step.task.gateway.partition("/")[0]
-            draft = draft.then(StopPods(where, step.task.job) if begun else DeleteJob(where, step.task.job))
+            draft = draft.then(_ended(step.task, going[step.name]))
         if step.task.kind == TaskKind.CHECKS:
             copy = checks.copy_name(context.promotion.metadata, step.task.inputs)
             draft = draft.first(DeleteConfigMap(step.task.gateway.partition("/")[0], copy))
@@ -107,6 +106,13 @@ def stop(
         namespace = context.to.gateway.metadata.namespace
         draft = draft.first(DeleteConfigMap(namespace, origin.copy_name(context, draft.status)))
     return draft
+
+
+def _ended(task: TaskStatus, progress: Progress) -> StopPods | DeleteJob:
+    """What has not begun goes with its Job, or it would begin yet."""
+    namespace = task.gateway.partition("/")[0]
+    unbegun = progress.pod is None and not TaskKind(task.kind).writes
+    return DeleteJob(namespace, task.job) if unbegun else StopPods(namespace, task.job)
 
 
 def _unheard(context: PromotionContext) -> Iterator[StopPods]:

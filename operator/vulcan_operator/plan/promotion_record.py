@@ -79,13 +79,9 @@ def _succeeded(
             return status  # nobody knows its rules: planned again when it is there
         case TaskKind.PLAN:
             return _planned(status, context, step, result)
-        case TaskKind.AUDIT:
-            work = result.work
-            evidence |= {"audits": str(work.audits_run), "warnings": str(work.audits_warned)} if work else {}
-            return _judged(status, context, step, result, evidence)
-        case TaskKind.CHECKS:
-            work = result.work
-            evidence |= {"checks": str(work.audits_run), "warnings": str(work.audits_warned)} if work else {}
+        case TaskKind.AUDIT | TaskKind.CHECKS:
+            work, what = result.work, "audits" if task.kind == TaskKind.AUDIT else "checks"
+            evidence |= {what: str(work.audits_run), "warnings": str(work.audits_warned)} if work else {}
             return _judged(status, context, step, result, evidence)
         case TaskKind.DIFF:
             return _compared(status, context, step, result, packed)

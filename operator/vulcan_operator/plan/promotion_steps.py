@@ -123,7 +123,6 @@ def _unless_held(context: PromotionContext, revision: str, digest: str, done: Do
 def _resolve_back(context: PromotionContext, settles: dict[str, object]) -> Move:
     wanted = context.promotion.spec.rollback_to
     assert wanted is not None
-    history = context.target.status.history
     if wanted.promotion is not None:
         undone_ = next((p for p in context.seen.rivals if _can_be_undone(p, context, wanted.promotion)), None)
         if undone_ is None or undone_.status.previous is None:
@@ -132,11 +131,14 @@ def _resolve_back(context: PromotionContext, settles: dict[str, object]) -> Move
         before = undone_.status.previous
         revision, plan_id, digest, files = before.revision, before.plan_id, before.source_digest, before.origin
     else:
-        item = next((h for h in history if h.plan_id == wanted.plan_id), None)
-        if item is None:
-            known = ", ".join(h.plan_id for h in history) or "none"
-            return Done(FAILED, f"plan {wanted.plan_id} is not in the environment's status.history; there are: {known}")
-        revision, plan_id, digest, files = item.revision, item.plan_id, item.source_digest, None
+        status = context.target.status
+        had = {h.plan_id: (h.revision, h.source_digest) for h in status.rollback_targets}
+        had |= {h.plan_id: (h.revision, h.source_digest) for h in status.history}
+        plan_id, files = wanted.plan_id or "", None
+        if plan_id not in had:
+            known = ", ".join(sorted(had)) or "none"
+            return Done(FAILED, f"plan {plan_id} is not in the environment's status.history; there are: {known}")
+        revision, digest = had[plan_id]
     side = SideStatus(
         environment=context.target.sqlmesh_environment,
         gateway=context.to.name if context.to is not None else "",
@@ -268,8 +270,9 @@ def _previous(had: AppliedStatus | None) -> PreviousStatus | None:
     if had is None:
         return None
     return PreviousStatus(
-        revision=had.revision, source_digest=had.source_digest, plan_id=had.plan_id, time=had.time, origin=had.origin
-    )
+        revision=had.revision, source_digest=had.source_digest, plan_id=had.plan_id, time=had.time,
+        tests_run=had.tests_run, origin=had.origin,
+    )  # fmt: skip
 
 
 Stage = tuple[tuple[str, Step], ...]
@@ -277,8 +280,8 @@ Stage = tuple[tuple[str, Step], ...]
 
 FORWARD: tuple[Stage, ...] = (
     (("Resolve", resolve),),
-    (("Plan", plan),),
     (
+        ("Plan", plan),
         ("Tests", promotion_trials.tests),
         ("Audits", promotion_trials.audits),
         ("Diff", promotion_diff.step),

@@ -17,6 +17,8 @@ from vulcan_operator.plan.promotion_context import ACROSS, PromotionContext
 from vulcan_operator.plan.promotion_moves import FAILED, PASSED, SKIPPED, Done, Hold, Move, Order, judged, name_of
 from vulcan_operator.plan.status import Verdict
 
+AFTER_PLAN = Hold(Verdict("Unknown", Why.PLANNING, "waiting for the plan", reconciling=True))
+
 
 def tests(status: PromotionStatus, context: PromotionContext) -> Move:
     """Unit tests ran when the revision was planned in the source environment, or it would not be there; across systems
@@ -27,6 +29,8 @@ def tests(status: PromotionStatus, context: PromotionContext) -> Move:
     where, count = name_of(context.source), _source_tests(status, context)
     if status.relation == ACROSS:
         planned = status.find("Plan")
+        if status.plan is None:
+            return AFTER_PLAN
         where, count = name_of(context.target), int(planned.evidence.get("testsRun", "-1")) if planned else -1
         if context.target.spec.plan.skip_tests:
             count = -1
@@ -44,10 +48,18 @@ def _source_tests(status: PromotionStatus, context: PromotionContext) -> int:
     return applied.tests_run if known and applied is not None else -1
 
 
+def too_early(status: PromotionStatus, context: PromotionContext) -> bool:
+    """Whether the plan may still say that there is nothing to do: then no Job is to have looked at anything."""
+    applied = context.target.status.applied
+    return status.plan is None and applied is not None and applied.source_digest == status.source_digest
+
+
 def audits(status: PromotionStatus, context: PromotionContext) -> Move:
     """Audits of the source environment, over all that is computed there, in its own system."""
     if context.promotion.spec.gates.audits == "Skip":
         return Done(SKIPPED, "gates.audits: Skip")
+    if too_early(status, context):
+        return AFTER_PLAN
     assert status.source is not None and context.origin is not None
     inputs = of_json(["checks", status.source.plan_id, context.origin.image])[:16]
     return Order(TaskKind.AUDIT, inputs, "audits of the source", context.origin)
@@ -60,6 +72,8 @@ def checks(status: PromotionStatus, context: PromotionContext) -> Move:
         return Done(
             SKIPPED, "gates.checks: Skip" if gate is not None and gate.mode == "Skip" else "gates.checks is not set"
         )
+    if too_early(status, context):
+        return AFTER_PLAN
     assert status.source is not None and context.origin is not None
     seen = context.seen.checks
     if seen is None:

@@ -76,12 +76,7 @@ def _line(summary: PlanSummary) -> str:
 
 
 def report_manifest(of: VulcanEnvironment | VulcanPromotion, name: str, packed: bytes) -> dict[str, Any]:
-    """The report's ConfigMap (gzipped JSON)."""
-    return kept_for(of, name, binaryData={REPORT_KEY: base64.b64encode(packed).decode()})
-
-
-def kept_for(of: VulcanEnvironment | VulcanPromotion, name: str, **content: dict[str, str]) -> dict[str, Any]:
-    """An immutable ConfigMap that belongs to the object it tells of; `content` is its data or binaryData."""
+    """A report (gzipped JSON) as an immutable ConfigMap that belongs to the object it tells of."""
     meta, kind = of.metadata, "VulcanPromotion" if isinstance(of, VulcanPromotion) else "VulcanEnvironment"
     owner = {"apiVersion": API_VERSION, "kind": kind, "name": meta.name, "uid": meta.uid}
     return {
@@ -94,5 +89,5 @@ def kept_for(of: VulcanEnvironment | VulcanPromotion, name: str, **content: dict
             "ownerReferences": [{**owner, "controller": False, "blockOwnerDeletion": False}],
         },
         "immutable": True,
-        **content,
+        "binaryData": {REPORT_KEY: base64.b64encode(packed).decode()},
     }

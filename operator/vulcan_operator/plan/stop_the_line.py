@@ -16,8 +16,11 @@ from vulcan_operator.api.gateway import VulcanGateway
 from vulcan_operator.plan import status, windows
 from vulcan_operator.plan.status import Verdict
 
-# Attempts that may have ended between two views: finishing them is better than leaving readers with a mixture.
-_HALF_DONE = (Reason.UNFINALIZED, Reason.LOST, Reason.RUNNER_CRASHED, Reason.DEADLINE_EXCEEDED)
+# Attempts that may have ended between two views: finishing them is better than leaving readers with a mixture. And those
+# that made way for more urgent work: they had begun in time.
+_HALF_DONE = (
+    Reason.UNFINALIZED, Reason.LOST, Reason.RUNNER_CRASHED, Reason.DEADLINE_EXCEEDED, Reason.CANCELLED, Reason.PREEMPTED,
+)  # fmt: skip
 
 _A_DAY = dt.timedelta(days=1)  # what is not in sight comes into sight
 

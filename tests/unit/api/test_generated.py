@@ -1,5 +1,6 @@
 """Generated files are up to date, and readable by every YAML reader."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -57,10 +58,24 @@ def test_texts_survive() -> None:
     assert yaml.safe_load(yamlout.dump(value)) == value
 
 
-def test_every_reason_has_its_line() -> None:
+def test_every_reason_has_its_line_and_its_page() -> None:
     from vulcan_contract.reasons import Reason
     from vulcan_operator.api.conditions import CONDITION_TYPES, REASONS
 
     text = (ROOT / "docs" / "reference" / "reasons.md").read_text()
-    for name in (*CONDITION_TYPES, *REASONS, *Reason):
+    for name in CONDITION_TYPES:
         assert f"| `{name}` |" in text
+    reasons = {*map(str, REASONS), *map(str, Reason)}
+    for name in reasons:
+        assert f"| [`{name}`](reasons/{name}.md) |" in text
+    pages = {page.stem: page.read_text() for page in (ROOT / "docs" / "reference" / "reasons").iterdir()}
+    assert set(pages) == reasons
+    assert [name for name, page in pages.items() if f"# {name}\n" not in page] == []
+
+
+def test_what_is_written_by_hand_of_a_reason_says_what_is_seen_why_and_what_to_do() -> None:
+    parts = {part.stem: part.read_text() for part in (ROOT / "docs" / "reference" / "reasons.d").iterdir()}
+    headings = {name: re.findall("^## .*", text, re.MULTILINE) for name, text in parts.items()}
+    wanted = ["## What you see", "## Why", "## What to do"]
+    assert len(parts) > 20
+    assert {name: found for name, found in headings.items() if found != wanted} == {}
