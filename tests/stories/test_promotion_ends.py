@@ -7,7 +7,7 @@ from tests import builders
 from tests.stories.lives import ALWAYS, MINUTE, edit, managed
 from tests.stories.sqlmesh import SqlMesh
 from tests.stories.test_promotion import outcome, promote, steps
-from tests.stories.test_promotion_gates import DIFF, FILES, SODA, counted, found, moved
+from tests.stories.test_promotion_gates import DIFF, EARLY, FILES, LATE, SODA, behind, counted, found, moved
 from tests.stories.test_promotion_ways import ACROSS, in_the_swap, two
 from vulcan_contract.reasons import Reason
 from vulcan_operator.kube import errors
@@ -192,3 +192,35 @@ def test_words_that_stand_are_not_heard_anew_when_there_are_many() -> None:
     heard = sqlmesh.world.raw("vpromo/to-prod")["status"]["approvals"]
     assert (len(heard), heard[0]) == (64, first)
     assert sqlmesh.world.kube.writes.count("apply-vulcanpromotions/status") == 1
+
+
+# --- Jobs and reports
+
+
+def test_deleted_when_no_pod_ever_starts_it_leaves_no_job_that_would_begin_later() -> None:
+    sqlmesh = managed()
+    sqlmesh.world.apply(builders.promotion()).settle()
+    sqlmesh.work("plan", "audit")
+    sqlmesh.world.delete("vpromo/to-prod").settle()
+    sqlmesh.world.advance(11 * MINUTE)
+    assert not sqlmesh.world.exists("vpromo/to-prod")
+    assert sqlmesh.world.jobs("promote", JobState.UNFINISHED) == []
+
+
+def test_reports_that_went_before_their_verdict_was_written_are_made_again_in_the_same_order() -> None:
+    sqlmesh = promote(two(), "first", **ACROSS)
+    sqlmesh.models |= {"warehouse": counted(100, EARLY), "production": counted(100, LATE)}
+    moved(sqlmesh)
+    behind(sqlmesh)
+    really, refused = sqlmesh.world.kube.apply, list[str]()
+
+    async def apply(resource: Any, namespace: str, name: str, body: Any, *args: Any, **more: Any) -> Any:
+        written = {s["name"]: s["state"] for s in body.get("status", {}).get("steps", [])}
+        if name == "to-prod" and written.get("Diff") == "Succeeded" and not refused:
+            refused.append(name)
+            raise errors.Conflict("somebody said a word meanwhile", status=409)
+        return await really(resource, namespace, name, body, *args, **more)
+
+    sqlmesh.world.kube.apply = apply  # type: ignore[method-assign]
+    promote(sqlmesh, gates=DIFF, **ACROSS)
+    assert (refused, outcome(sqlmesh), found(sqlmesh, "Diff")["state"]) == (["to-prod"], "Succeeded", "Succeeded")

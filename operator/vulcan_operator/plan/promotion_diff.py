@@ -12,6 +12,7 @@ from vulcan_contract.diff_report import DiffReport
 from vulcan_contract.digest import of_json
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Why
+from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.api.promotion_status import PromotionStatus
 from vulcan_operator.plan import data_diff, promotion_trials
 from vulcan_operator.plan.actions import Need
@@ -31,8 +32,7 @@ def step(status: PromotionStatus, context: PromotionContext) -> Move:
     if promotion_trials.too_early(status, context):
         return promotion_trials.AFTER_PLAN
     assert status.source is not None and context.to is not None and context.origin is not None
-    target_plan = status.target.plan_id if status.target is not None else ""
-    made_of = [status.source.plan_id, target_plan, gate.models, context.image]
+    made_of = _made_of(status, context)
     if status.relation != ACROSS:
         return Order(TaskKind.DIFF, _inputs("rows", made_of), "comparing data", context.to)
     left, there = evidence(status), context.seen.left
@@ -70,13 +70,16 @@ def judged(context: PromotionContext, packed: bytes | None) -> Done:
     return Done(verdict.state, verdict.message, verdict.evidence)
 
 
-def left_behind(status: PromotionStatus, context: PromotionContext, gateway: str, report: str) -> dict[str, Any]:
+def left_behind(status: PromotionStatus, context: PromotionContext, task: TaskStatus, report: str) -> dict[str, Any]:
     """Fields of the step once one side is counted."""
     known = evidence(status)
-    is_target = context.to is not None and context.to.name == gateway
-    more = {_TARGET if is_target else _SOURCE: report}
-    more |= {_AGAIN: "true"} if is_target and _TARGET in known else {}
-    return {"state": "Pending", "message": "one side is counted", "evidence": {**known, **more}}
+    if context.to is None or context.to.name != task.gateway:
+        left = {**known, _SOURCE: report}
+    elif _SOURCE in known and task.inputs == _inputs("again", [*_made_of(status, context), known[_SOURCE]]):
+        left = {**known, _TARGET: report, _AGAIN: "true"}
+    else:
+        left = {_TARGET: report}  # the first, or one instead of a report that is gone: all begins with it
+    return {"state": "Pending", "message": "one side is counted", "evidence": left}
 
 
 def report_name(context: PromotionContext, sha256: str) -> str:
@@ -107,6 +110,12 @@ def _ends(status: PromotionStatus, context: PromotionContext, site: Site) -> dic
 
 def _report(context: PromotionContext, name: str) -> DiffReport | None:
     return data_diff.read((context.seen.left or {}).get(name)) if name else None
+
+
+def _made_of(status: PromotionStatus, context: PromotionContext) -> list[Any]:
+    gate = context.promotion.spec.gates.data_diff
+    plans = [side.plan_id if side is not None else "" for side in (status.source, status.target)]
+    return [*plans, gate.models if gate is not None else "", context.image]
 
 
 def _inputs(what: str, made_of: list[Any]) -> str:

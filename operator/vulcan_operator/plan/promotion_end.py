@@ -111,7 +111,7 @@ def stop(
 def _ended(task: TaskStatus, progress: Progress) -> StopPods | DeleteJob:
     """What has not begun goes with its Job, or it would begin yet."""
     namespace = task.gateway.partition("/")[0]
-    unbegun = progress.pod is None and not TaskKind(task.kind).writes
+    unbegun = progress.pod is None or not (progress.pod.started or progress.pod.ended)
     return DeleteJob(namespace, task.job) if unbegun else StopPods(namespace, task.job)
 
 

@@ -118,7 +118,7 @@ def _compared(
     assert step.task is not None
     if status.relation == ACROSS:
         name = promotion_diff.report_name(context, result.report_sha256 or "")
-        fields = promotion_diff.left_behind(status, context, step.task.gateway, name)
+        fields = promotion_diff.left_behind(status, context, step.task, name)
         return put(status, step.name, None, context.now, **fields)
     done = promotion_diff.judged(context, packed)
     done = replace(done, evidence={"job": step.job, **done.evidence})
