@@ -65,6 +65,8 @@ def compare(gate: DataDiffGate, source: DiffReport | None, target: DiffReport | 
         return _by_mode(gate, Judged(INCONCLUSIVE, f"{source.environment} is not in the state of the source's system"))
     after, before = _by_name(source), _by_name(target)
     both = sorted(after.keys() & before.keys())
+    if after and before and not both:
+        return _by_mode(gate, Judged(INCONCLUSIVE, "no model is there on both sides"))
     alone = {n for n in both if gate.models != "All" and _is_other_code(before[n], after[n])}
     looked = [models.statistics(gate, before[n], after[n]) for n in both if n not in alone]
     counts = {"leftAlone": len(alone), "added": len(after) - len(both), "removed": len(before) - len(both)}

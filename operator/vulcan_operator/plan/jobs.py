@@ -164,6 +164,8 @@ def _complete(result: Result) -> bool:
             return result.summary is not None
         case TaskKind.CHECKS | TaskKind.AUDIT:
             return result.work is not None
+        case TaskKind.DIFF:
+            return result.report_sha256 is not None
         case _:
             return True
 

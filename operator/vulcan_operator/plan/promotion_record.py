@@ -184,7 +184,8 @@ def _failed(status: PromotionStatus, context: PromotionContext, step: StepStatus
     """A no for reasons of content ends it as Failed, machinery as Errored; a gate that could not be judged asks a human;
     after the swap it may go back instead."""
     content = result.outcome is Outcome.FAILED
-    message = ended.message_of(result)
+    # What people are told to do elsewhere ("it is retried meanwhile") does not hold here: a verdict is not asked for twice.
+    message = result.message if result.message and result.reason in _JUDGED_AT_ONCE else ended.message_of(result)
     evidence = {"job": step.job, "reason": result.reason.value}
     gate = _gate(step.name, context.promotion.spec.gates)
     if gate is not None:

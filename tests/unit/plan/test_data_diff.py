@@ -288,3 +288,8 @@ def test_the_earlier_end_is_asked_for() -> None:
     whole = counted({"s.a": model(end=DAY)})
     unknown = counted({"s.a": dataclasses.replace(model(end=NEXT), why="no right")})
     assert ends_to_ask(whole, unknown) == {}
+
+
+def test_sides_without_a_model_in_common_are_not_the_same() -> None:
+    sides = [DiffReport(True, "e", "p", counted=(ModelStatistics(name, rows=1),)) for name in ("s.a", "s.b")]
+    assert compare(DataDiffGate(), *sides).state == "Inconclusive"
