@@ -182,6 +182,21 @@ def in_hand(thing: Thing, task: str, state: str = "Running", seconds: float = 12
     return str(found)
 
 
+def wait_begun(promotion: Thing, step: str, seconds: float = 120) -> None:
+    """Until a step of a promotion has a Job, whatever became of that since."""
+
+    def begun(status: Raw) -> bool:
+        return any(s["name"] == step and s.get("job") for s in status.get("steps", ()))
+
+    promotion.wait(begun, f"{step} has begun", seconds)
+
+
+def kill_operator(system: System) -> None:
+    """SIGKILL, and another one."""
+    system.stage.operators[-1].kill()
+    system.stage.start_operator()
+
+
 def kill_pod(thing: Thing, job: str) -> None:
     """SIGKILL the main process of a Job's pod, as the kernel does when memory runs out."""
     system = thing.system

@@ -566,3 +566,14 @@ def test_the_way_back_of_a_way_back_is_no_way() -> None:
     sqlmesh.work()
     assert outcome(sqlmesh, "redo") == "Failed"
     assert "no VulcanPromotion undo" in sqlmesh.world.conditions("vpromo/redo")["Ready"].message
+
+
+def test_unit_tests_of_what_was_gone_back_to_by_hand_are_still_known() -> None:
+    sqlmesh = managed()
+    before = sqlmesh.world.environment().status.applied
+    promote(sqlmesh)
+    sqlmesh.world.apply(builders.promotion("undo", rollbackTo={"promotion": "to-prod"}, **{"from": None})).settle()
+    sqlmesh.work()
+    after = sqlmesh.world.environment().status.applied
+    assert before is not None and after is not None
+    assert before.tests_run == after.tests_run == 0

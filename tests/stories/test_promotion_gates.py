@@ -196,3 +196,8 @@ def test_a_source_that_moves_on_while_it_is_counted_is_another_revision() -> Non
     sqlmesh.work()
     assert (outcome(sqlmesh), steps(sqlmesh)["Diff"]) == ("Failed", "Failed")
     assert "somebody else has changed" in found(sqlmesh, "Diff")["message"]
+
+
+def test_optional_checks_that_are_not_there_are_not_waited_for() -> None:
+    sqlmesh = promote(managed(), gates={"checks": {"mode": "Optional", **SODA["checks"]}})
+    assert (outcome(sqlmesh), steps(sqlmesh)["Checks"]) == ("Succeeded", "Skipped")

@@ -119,7 +119,11 @@ class GatesSpec(Model):
         "target may compute, which forward-only changes need.",
     )
     max_catch_up_intervals: int = Field(
-        1000, ge=0, le=100000000, description="Most intervals the catch-up may compute before the swap; more is a no."
+        1000,
+        ge=0,
+        le=100000000,
+        description="Most intervals the catch-up may compute before the swap; more is a no. Only with virtualOnly: "
+        "Required.",
     )
 
 

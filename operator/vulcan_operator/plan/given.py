@@ -75,7 +75,10 @@ def _applied(promotion: VulcanPromotion) -> AppliedStatus:
     status = promotion.status
     back = status.previous if status.outcome == "RolledBack" else None
     assert status.finished_at is not None
-    tests = next((s.evidence.get("testsRun", "-1") for s in status.steps if s.name == "Tests"), "-1")
+    found = [
+        s.evidence["testsRun"] for s in status.steps if s.name in ("Resolve", "Tests") and "testsRun" in s.evidence
+    ]
+    tests = found[-1] if found else "-1"
     return AppliedStatus(
         revision=(back.revision if back is not None else status.revision) or "",
         source_digest=(back.source_digest if back is not None else status.source_digest) or "",

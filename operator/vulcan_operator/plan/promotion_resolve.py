@@ -104,6 +104,7 @@ def _resolve_back(context: PromotionContext, settles: dict[str, object]) -> Move
             return Done(FAILED, f"there is no VulcanPromotion {wanted.promotion} in this namespace {what}")
         before = undone_.status.previous
         revision, plan_id, digest, files = before.revision, before.plan_id, before.source_digest, before.origin
+        tests = before.tests_run
     else:
         status = context.target.status
         had = {h.plan_id: (h.revision, h.source_digest) for h in status.rollback_targets}
@@ -113,6 +114,7 @@ def _resolve_back(context: PromotionContext, settles: dict[str, object]) -> Move
             known = ", ".join(sorted(had)) or "none"
             return Done(FAILED, f"plan {plan_id} is not in the environment's status.history; there are: {known}")
         revision, digest = had[plan_id]
+        tests = -1
     side = SideStatus(
         environment=context.target.sqlmesh_environment,
         gateway=context.to.name if context.to is not None else "",
@@ -122,7 +124,7 @@ def _resolve_back(context: PromotionContext, settles: dict[str, object]) -> Move
     settles = settles | {
         "relation": SAME, "revision": revision, "source_digest": digest, "source": side, "origin": files,
     }  # fmt: skip
-    done = Done(PASSED, f"back to revision {short(revision)}, plan {plan_id}", settles=settles)
+    done = Done(PASSED, f"back to revision {short(revision)}, plan {plan_id}", {"testsRun": str(tests)}, settles)
     return _unless_held(context, revision, digest, done)
 
 

@@ -1,5 +1,5 @@
-"""The steps of a promotion but its gates (`promotion_trials`) and the first (`promotion_resolve`): what each looks at and what it makes of it. Pure; walked
-through by `plan.promotion`.
+"""The steps of a promotion but the first (`promotion_resolve`) and its gates (`promotion_trials`): what each looks at and
+what it makes of it. Pure; walked through by `plan.promotion`.
 
 Nothing here remembers where it was: what is done is in `status.steps`.
 """

@@ -80,6 +80,8 @@ def checks(status: PromotionStatus, context: PromotionContext) -> Move:
         return Hold(Verdict("Unknown", Why.CHECKING), needs=frozenset({Need.CHECKS}))
     if seen.files is None:
         name = f"{context.key.namespace}/{gate.soda.config_map_ref.name}"
+        if gate.mode == "Optional":
+            return judged(gate.mode, f"optional, and not judged: ConfigMap {name} does not exist")
         missing = Verdict(
             "False", Why.CONFIG_MAP_MISSING, f"ConfigMap {name} does not exist; create it", reconciling=True
         )
