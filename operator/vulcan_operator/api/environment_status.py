@@ -214,7 +214,7 @@ class EnvironmentStatus(Model):
     run_failure: FailureStatus | None = Field(None, description="The same for scheduled runs.")
     checks: ChecksStatus | None = Field(None, description="The last Soda checks that passed.")
     last_run: RunStatus | None = Field(None, description="The last scheduled run.")
-    green_runs: int = Field(0, description="Successful scheduled runs since the last apply.")
+    green_runs: int = Field(0, description="Successful scheduled runs since the last apply that computed something.")
     promotion: Annotated[str, Field(max_length=320)] | None = Field(
         None, description="VulcanPromotion that gave it its revision, as namespace/name."
     )

@@ -39,7 +39,8 @@ class StatusSchema:
                     self._schemas[kind["kind"]] = schema["properties"]["status"]
 
     def prune(self, kind: str, status: dict[str, Any]) -> dict[str, Any]:
-        """The status without fields the server does not know and without nulls."""
+        """The status without fields the server does not know, without nulls and without empty maps: one that had entries of
+        ours is null for server-side apply when it comes back empty, which no schema allows."""
         schema = self._schemas.get(kind)
         pruned = _prune(status, schema, f"{kind}.status", self._report)
         assert isinstance(pruned, dict)
@@ -61,7 +62,7 @@ def _prune(value: Any, schema: Any, path: str, report: Any) -> Any:
     open_ = not schema or schema.get("x-kubernetes-preserve-unknown-fields") or (known is None and others is None)
     out = {}
     for name, item in value.items():
-        if item is None:
+        if item is None or item == {}:
             continue
         if known is not None and name in known:
             out[name] = _prune(item, known[name], f"{path}.{name}", report)

@@ -43,6 +43,7 @@ def take(draft: Draft[EnvironmentStatus], context: Context) -> Draft[Environment
         plan=None,
         next_run_time=context.now,  # every change of views is followed at once by a run
         observed_plan_id=applied.plan_id,
+        rollback_targets=[],  # the run that follows looks anew; until then nobody knows
     )
 
 

@@ -34,13 +34,12 @@ from vulcan_operator.plan import (
 from vulcan_operator.plan.actions import DeleteConfigMap, Need, Plan, ReleaseSlot, WriteConfigMap
 from vulcan_operator.plan.jobs import Progress, Stage
 from vulcan_operator.plan.promotion_context import ACROSS, PromotionContext
-from vulcan_operator.plan.promotion_moves import ENDED, Again, Done, Hold, Order
+from vulcan_operator.plan.promotion_moves import BAD, ENDED, Again, Done, Hold, Order
 from vulcan_operator.plan.seen import PromotionSeen
 from vulcan_operator.plan.status import Draft, Verdict
 
 _SLOT_CHECK = dt.timedelta(seconds=20)
 _MINUTE = dt.timedelta(minutes=1)
-_BAD = ("Failed", "Errored", "Inconclusive")
 Going = Mapping[str, Progress]  # steps whose task goes on
 Walk = tuple[Draft[PromotionStatus], Verdict | None]
 
@@ -229,7 +228,7 @@ def _judge(draft: Draft[PromotionStatus], context: PromotionContext, name: str, 
     known = promotion_diff.reports(draft.status)
     status = promotion_record.put(draft.status.model_copy(update=done.settles), name, done, context.now)
     draft = _let_go(replace(draft, status=status), context, known)
-    if done.state in _BAD:
+    if done.state in BAD:
         status = promotion_record.end(status, done.state, context.now)
     return replace(draft, status=status)
 

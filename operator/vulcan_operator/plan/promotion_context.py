@@ -202,7 +202,8 @@ def is_changing(status: PromotionStatus) -> bool:
 
 def _goes_nowhere(promotion: VulcanPromotion) -> bool:
     never_began = promotion.status.started_at is None and _reason(promotion) == Why.ENVIRONMENT_NOT_FOUND
-    return never_began or holds(promotion.status.conditions, Type.STALLED)
+    lacks_checks = _reason(promotion) == Why.CONFIG_MAP_MISSING
+    return never_began or lacks_checks or holds(promotion.status.conditions, Type.STALLED)
 
 
 def _reason(promotion: VulcanPromotion) -> str:

@@ -92,14 +92,16 @@ def stop(
         return draft.then(*_unheard(context))
     draft = replace(draft, actions=tuple(a for a in draft.actions if not isinstance(a, CreateJob | TakeSlot)))
     for step in draft.status.steps:
-        if step.task is None:
+        if step.state in ENDED:
             continue
-        if step.name in going:
+        if step.task is not None and step.name in going:
             draft = draft.then(_ended(step.task, going[step.name]))
-        if step.task.kind == TaskKind.CHECKS:
+        if step.task is not None and step.task.kind == TaskKind.CHECKS:
             copy = checks.copy_name(context.promotion.metadata, step.task.inputs)
             draft = draft.first(DeleteConfigMap(step.task.gateway.partition("/")[0], copy))
-        stopped = Done(SKIPPED, f"not judged: the promotion is over ({draft.status.outcome})", step.evidence)
+        idle_ = draft.status.plan is not None and draft.status.plan.state == "NoChanges"
+        why = "nothing would change" if idle_ else f"the promotion is over ({draft.status.outcome})"
+        stopped = Done(SKIPPED, f"not judged: {why}", step.evidence)
         draft = replace(draft, status=promotion_record.put(draft.status, step.name, stopped, context.now))
     kept = draft.status.origin
     if draft.status.relation == ACROSS and kept is not None and kept.kind == "ConfigMap" and context.to is not None:

@@ -83,7 +83,11 @@ def not_granted(state: PromotionStatus, context: PromotionContext) -> Verdict | 
         if not access.promotion_allowed(gateway, environment, mine, seen.namespace_labels):
             meta = environment.metadata
             name = f"{meta.namespace}/{meta.name}"
-            message = f"no grant with promotions: true of its gateway lets namespace {mine} promote {name}"
+            where = f"VulcanGateway {gateway.metadata.namespace}/{gateway.metadata.name}"
+            message = (
+                f"namespace {mine} may not promote {name}: add a grant with promotions: true for it to spec.grants of"
+                f" {where}, or create the promotion in namespace {meta.namespace}"
+            )
             return Verdict("False", Why.PROMOTION_NOT_GRANTED, message, stalled=True)
     return None
 

@@ -12,7 +12,8 @@ from vulcan_operator.plan.promotion_context import PromotionContext, Site
 from vulcan_operator.plan.status import Verdict
 
 PASSED, SKIPPED, FAILED, ERRORED, INCONCLUSIVE = "Succeeded", "Skipped", "Failed", "Errored", "Inconclusive"
-ENDED = (PASSED, SKIPPED, FAILED, ERRORED, INCONCLUSIVE)
+BAD = (FAILED, ERRORED, INCONCLUSIVE)
+ENDED = (PASSED, SKIPPED, *BAD)
 
 
 @dataclass(frozen=True)

@@ -184,8 +184,11 @@ def _failed(status: PromotionStatus, context: PromotionContext, step: StepStatus
     """A no for reasons of content ends it as Failed, machinery as Errored; a gate that could not be judged asks a human;
     after the swap it may go back instead."""
     content = result.outcome is Outcome.FAILED
-    # What people are told to do elsewhere ("it is retried meanwhile") does not hold here: a verdict is not asked for twice.
-    message = result.message if result.message and result.reason in _JUDGED_AT_ONCE else ended.message_of(result)
+    # What is done elsewhere ("it is retried meanwhile", "it is planned again") is over here.
+    message = ended.message_of(result) if result.retries is Retry.NEVER or not result.message else result.message
+    if step.name == "Verify" and context.promotion.spec.on_failure == "Hold":
+        way = f"a VulcanPromotion with rollbackTo: {{promotion: {context.key.name}}}"
+        message = f"{message[:700]} The views are changed and stay so (onFailure: Hold); {way} takes them back."
     evidence = {"job": step.job, "reason": result.reason.value}
     gate = _gate(step.name, context.promotion.spec.gates)
     if gate is not None:

@@ -39,6 +39,8 @@ def resolve(status: PromotionStatus, context: PromotionContext) -> Move:
 def _resolve_source(context: PromotionContext, settles: dict[str, object]) -> Move:
     source, wanted = context.source, context.promotion.spec.revision
     applied, name = source.status.applied, name_of(source)
+    if source.metadata.uid == context.target.metadata.uid:
+        return Done(FAILED, f"from and to are the same environment, {name}")
     if applied is None or not applied.plan_id:
         message = f"waiting for VulcanEnvironment {name}: nothing is applied there"
         return Hold(Verdict("False", Why.SOURCE_NOT_READY, message, reconciling=True))
@@ -100,8 +102,8 @@ def _resolve_back(context: PromotionContext, settles: dict[str, object]) -> Move
     if wanted.promotion is not None:
         undone_ = next((p for p in context.seen.rivals if _can_be_undone(p, context, wanted.promotion)), None)
         if undone_ is None or undone_.status.previous is None:
-            what = "that has changed this environment, from a revision before, and is no way back itself"
-            return Done(FAILED, f"there is no VulcanPromotion {wanted.promotion} in this namespace {what}")
+            what = "is not there, has not ended, has not changed this environment, or is a way back itself"
+            return Done(FAILED, f"VulcanPromotion {wanted.promotion} in this namespace {what}")
         before = undone_.status.previous
         revision, plan_id, digest, files = before.revision, before.plan_id, before.source_digest, before.origin
         tests = before.tests_run

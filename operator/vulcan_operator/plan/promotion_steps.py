@@ -53,6 +53,12 @@ def approve(status: PromotionStatus, context: PromotionContext) -> Move:
     decision = approval.decide(plan_, context.rules, context.author)
     if decision.say is approval.Say.NO:
         return Done(FAILED, f"rejected: {decision.why}")
+    had = context.target.status.applied
+    if status.target is not None and (had.plan_id if had is not None else "") != status.target.plan_id:
+        return Again("the target has moved")  # nobody is asked for what will not hold
+    expires = plan_.time + parse_duration(context.policy.expire_after)
+    if expires <= context.now and (decision.by or decision.say is approval.Say.WAIT):
+        return Again("the plan waited too long")
     if decision.say is approval.Say.WAIT:
         meta, first = context.promotion.metadata, "approvals" not in context.promotion.spec.model_fields_set
         command = approval.approve_command(
@@ -60,10 +66,7 @@ def approve(status: PromotionStatus, context: PromotionContext) -> Move:
         )
         message = f"{plan_.summary.text} — {decision.why}"
         if decision.reason is Why.AWAITING:
-            message = f"{message}. To approve: {command}"
-        expires = plan_.time + parse_duration(context.policy.expire_after)
-        if expires <= context.now:
-            return Again("the plan waited too long")
+            message = f"{message} until {expires:%Y-%m-%dT%H:%M:%SZ}. To approve: {command}"
         return Hold(Verdict("False", decision.reason, message), expires)
     unguarded = verdicts.unguarded(context.seen.unguarded) if context.protected else None
     if unguarded is not None:

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from vulcan_contract.reasons import Outcome
 from vulcan_contract.result import Result
 from vulcan_operator.api.conditions import Type, Why
-from vulcan_operator.api.promotion_status import PromotionStatus, StepStatus
+from vulcan_operator.api.promotion_status import STEPS, PromotionStatus, StepStatus
 from vulcan_operator.plan import approval, ended, schedule, stop_the_line
 from vulcan_operator.plan.actions import Note
 from vulcan_operator.plan.jobs import Progress
 from vulcan_operator.plan.promotion_context import PromotionContext
-from vulcan_operator.plan.promotion_moves import ENDED
+from vulcan_operator.plan.promotion_moves import BAD, ENDED
 from vulcan_operator.plan.status import Draft, Verdict, put, summarize
 from vulcan_operator.plan.verdicts import failing, short, still_refused
 
@@ -53,13 +53,15 @@ def finish(
     failures = [s.failure for s in status.steps if s.failure is not None] if context.seen.target is not None else []
     times = [schedule.retry_time(f, context.target.spec.retry) for f in failures]
     retries = min((t for t in times if t is not None), default=None)
-    open_ = next((s.name for s in status.steps if s.state not in ENDED), status.step)
+    bad = next((s.name for s in status.steps if s.state in BAD), None)
+    open_ = bad or next((s.name for s in status.steps if s.state not in ENDED), status.step)
     draft = draft.having(
         conditions=conditions,
         observed_generation=meta.generation,
         next_attempt_time=retries,
         next_opening_time=line.opens if line is not None else None,
         step=open_,
+        steps=sorted(status.steps, key=lambda s: STEPS.index(s.name)),
     )
     return draft.again(retries if retries is not None and retries > now else None)
 
@@ -113,7 +115,7 @@ def _doing(step: StepStatus) -> str:
 
 def _over(status: PromotionStatus) -> Verdict:
     ready, reason = _OVER[status.outcome or "Failed"]
-    bad = next((s for s in status.steps if s.state in ("Failed", "Errored", "Inconclusive")), None)
+    bad = next((s for s in status.steps if s.state in BAD), None)
     revision = short(status.revision or "")
     message = f"revision {revision}" if bad is None else f"{bad.name}: {bad.message}"
     match status.outcome:
@@ -124,6 +126,8 @@ def _over(status: PromotionStatus) -> Verdict:
         case "Cancelled":
             done = f"the target has plan {status.applied_plan_id}" if status.applied_plan_id else "nothing was changed"
             return Verdict(ready, reason, f"deleted under way; {done}")
+        case "Succeeded" if status.plan is not None and status.plan.state == "NoChanges":
+            message = f"{message} was there already; nothing was changed"
         case "Succeeded" if status.supersedes:
             message = f"{message}, in place of {', '.join(status.supersedes)}"
     return Verdict(ready, reason, message, stalled=ready == "False")

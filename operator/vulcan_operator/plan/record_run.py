@@ -68,7 +68,8 @@ def succeeded(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
                 rows=work.rows if work else 0,
                 job=ended.task.job,
             ),
-            "green_runs": status.green_runs + 1,
+            # One that had nothing to compute proves nothing.
+            "green_runs": status.green_runs + (ended.result.reason is Reason.SUCCEEDED),
             "next_run_time": following,
             "observed_plan_id": work.plan_id if work and work.plan_id else status.observed_plan_id,
             "intervals_behind": work.intervals_behind if work else None,

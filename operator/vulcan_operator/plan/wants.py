@@ -147,6 +147,8 @@ def _decide(draft: Draft[EnvironmentStatus], context: Context, plan: PlanStatus)
             if expires <= context.now:
                 return _gated(draft, context, Want(TaskKind.PLAN, plan.inputs, "the plan waited too long"), None)
             return Outlook(draft.again(expires), verdict=verdicts.awaiting(plan, context))
+    if _is_too_late(draft, context, plan, decision):
+        return _gated(draft, context, Want(TaskKind.PLAN, plan.inputs, "the plan waited too long"), None)
     unguarded = verdicts.unguarded(context.seen.unguarded) if context.protected else None
     if unguarded is not None:
         return Outlook(draft.again(context.now + dt.timedelta(seconds=30)), verdict=unguarded)
@@ -160,6 +162,16 @@ def _decide(draft: Draft[EnvironmentStatus], context: Context, plan: PlanStatus)
             return _gated(draft, context, Want(TaskKind.PLAN, plan.inputs, "the plan's report is gone"), None)
     want = Want(TaskKind.APPLY, plan.digest.removeprefix("sha256:")[:16], decision.why[:256])
     return _gated(draft, context, want, None)
+
+
+def _is_too_late(
+    draft: Draft[EnvironmentStatus], context: Context, plan: PlanStatus, decision: approval.Decision
+) -> bool:
+    """Whether people approved a plan that had waited too long by then; one whose apply was begun goes on."""
+    task, failed = context.environment.status.task, draft.status.failure
+    begun = (task is not None and task.kind == TaskKind.APPLY) or (failed is not None and failed.task == TaskKind.APPLY)
+    expires = plan.time + parse_duration(context.environment.spec.plan.approval.expire_after)
+    return bool(decision.by) and not begun and expires <= context.now
 
 
 def _approved_unseen(

@@ -35,3 +35,8 @@ async def test_it_is_read_from_the_server() -> None:
     schema = StatusSchema()
     await schema.read(FakeKube())
     assert schema.prune("VulcanEnvironment", {"observedGeneration": 1, "nonsense": 1}) == {"observedGeneration": 1}
+
+
+def test_empty_maps_are_left_out_everywhere() -> None:
+    status = {"steps": [{"name": "Plan", "evidence": {}}], "versions": {}}
+    assert StatusSchema().prune("VulcanPromotion", status) == {"steps": [{"name": "Plan"}]}
