@@ -88,7 +88,9 @@ class SoakGate(Model):
     """How long the revision must have been well in the source environment."""
 
     duration: Duration = Field("1h", description="Shortest time since it was applied there; 0: none.")
-    green_runs: int = Field(0, ge=0, le=1000, description="Successful scheduled runs there since then that computed something.")
+    green_runs: int = Field(
+        0, ge=0, le=1000, description="Successful scheduled runs there since then that computed something."
+    )
 
 
 class GatesSpec(Model):
