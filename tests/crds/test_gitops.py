@@ -22,7 +22,7 @@ KINDS = [pytest.param(environment, id="environment"), pytest.param(promotion, id
 Kubectl = Callable[..., str]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def sync(server: Any, account: Any) -> User:
     """The account of Argo CD or Flux: edits and promotes."""
     server.kubectl("create", "serviceaccount", "sync", "-n", NAMESPACE)
@@ -32,7 +32,7 @@ def sync(server: Any, account: Any) -> User:
     return user
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def kubectl(server: Any, sync: User, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
     """kubectl as that account; fails with the server's complaint."""
     path = server.service_account_kubeconfig(NAMESPACE, "sync", tmp_path_factory.mktemp("sync") / "config")
