@@ -324,9 +324,8 @@ def hands_of(promotion: Promotion | None) -> dict[Place, tuple[TaskSeen, ...]]:
         return {}
     found: dict[Place, tuple[TaskSeen, ...]] = {}
     for t in promotion.status.tasks:
-        namespace, _, name = t.gateway.partition("/")
         seen = TaskSeen(key_of(promotion), promotion.metadata.uid, t.kind, t.job, t.state, t.priority, t.since)
-        found[namespace, name] = (*found.get((namespace, name), ()), seen)
+        found[t.place] = (*found.get(t.place, ()), seen)
     return found
 
 

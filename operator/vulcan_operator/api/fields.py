@@ -252,6 +252,12 @@ class TaskStatus(Model):
     due: Timestamp | None = Field(None, description="The due time that a run answers.")
     why: Annotated[str, _cut(256), Field(max_length=256)] = Field("", description="Why it was started.")
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """Namespace and name of the gateway it runs on; empty: the object's own."""
+        namespace, _, name = self.gateway.partition("/")
+        return namespace, name
+
 
 class FailureStatus(Model):
     """The failure that waits for another attempt, or for somebody."""

@@ -190,7 +190,7 @@ class Observer:
         if isinstance(found, VulcanPromotion):
             source = self._environment(source_of(found))
             places |= {gateway_of(source)[0]} if source is not None else set()
-            places |= {task.gateway.partition("/")[0] for task in found.status.tasks}
+            places |= {task.place[0] for task in found.status.tasks}
         return places
 
     def _writer_pods(self, place: Place) -> tuple[PodSeen, ...]:
@@ -202,7 +202,7 @@ class Observer:
 
     async def _read_job(self, found: Custom) -> None:
         for task in _tasks(found):
-            namespace = task.gateway.partition("/")[0] or home(found, self.cache)[0]
+            namespace = task.place[0] or home(found, self.cache)[0]
             raw = await exists(self.kube, JOBS, namespace, task.job)
             if raw is None:
                 self.intake.missing(JOBS, [(namespace, task.job)])

@@ -6,6 +6,7 @@ server's business (deploy/policies.yaml): `by` is the user who wrote it, with ve
 the object.
 """
 
+import datetime as dt
 import enum
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment import EnvironmentSpec
 from vulcan_operator.api.environment_status import PlanStatus, PlanSummaryStatus
 from vulcan_operator.api.fields import ObjectMeta, parse_duration
-from vulcan_operator.api.policy import ApprovalItem
+from vulcan_operator.api.policy import ApprovalItem, ApprovalPolicy
 
 _SHA = "sha256:"
 _UNKNOWN = (
@@ -58,6 +59,11 @@ def retoken(plan: PlanStatus, spec: EnvironmentSpec) -> str:
 def author(metadata: ObjectMeta) -> str | None:
     """Who created an object; None when nobody knows."""
     return metadata.annotations.get(names.CREATED_BY) or None
+
+
+def expires_at(plan: PlanStatus, policy: ApprovalPolicy) -> dt.datetime:
+    """When words on a plan come too late: it is planned again then."""
+    return plan.time + parse_duration(policy.expire_after)
 
 
 def decide(plan: PlanStatus, spec: EnvironmentSpec, author: str | None) -> Decision:

@@ -1,15 +1,16 @@
 """Immutable copies of ConfigMaps beside the Jobs that mount them, named by what is in them. Pure.
 
 A user's ConfigMap may lie in another namespace than its Job and may change while the Job starts. Used by `launch` (an
-environment's project), `checks` (SodaCL files) and `tidy`, which lets go of them.
+environment's project), `origin` (a promotion's), `checks` (SodaCL files) and `tidy`, which lets go of them.
 """
 
 import base64
 from collections.abc import Mapping
 
 from vulcan_contract.digest import of_json
-from vulcan_operator.api import API_VERSION, names
+from vulcan_operator.api import names
 from vulcan_operator.api.fields import ObjectMeta
+from vulcan_operator.plan import config_maps
 from vulcan_operator.plan.actions import Key, WriteConfigMap
 
 
@@ -23,28 +24,7 @@ def write(
 ) -> WriteConfigMap:
     """`files` by key of the ConfigMap. Owned by the object where that is possible: an owner in another namespace is none
     for the garbage collector."""
-    reference = {"apiVersion": API_VERSION, "kind": owner.kind.value, "name": meta.name, "uid": meta.uid}
-    near = meta.namespace == namespace
-    return WriteConfigMap(
-        {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {
-                "name": name,
-                "namespace": namespace,
-                "labels": {
-                    names.MANAGED: "true",
-                    names.INSTALL: install,
-                    names.OWNER_UID: meta.uid,
-                    names.OWNER_NAME: meta.name,
-                },
-                **(
-                    {"ownerReferences": [{**reference, "controller": False, "blockOwnerDeletion": False}]}
-                    if near
-                    else {}
-                ),
-            },
-            "immutable": True,
-            "binaryData": {key: base64.b64encode(content).decode() for key, content in sorted(files.items())},
-        }
-    )
+    binary = {key: base64.b64encode(content).decode() for key, content in sorted(files.items())}
+    kind = owner.kind.value if meta.namespace == namespace else None
+    labels = {names.INSTALL: install}
+    return WriteConfigMap(config_maps.immutable(meta, namespace, name, owner=kind, labels=labels, binaryData=binary))

@@ -8,7 +8,6 @@ both reports. A model that could not be compared is never taken for equal: where
 import zlib
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from vulcan_contract.codec import ContractError
@@ -16,22 +15,13 @@ from vulcan_contract.diff_report import MAX_UNPACKED, DiffReport, ModelStatistic
 from vulcan_operator.api.promotion import DataDiffGate
 from vulcan_operator.plan import data_diff_models as models
 from vulcan_operator.plan.data_diff_models import Looked, Say
+from vulcan_operator.plan.promotion_moves import FAILED, INCONCLUSIVE, PASSED, SKIPPED, Done
 
-SUCCEEDED, SKIPPED, FAILED, INCONCLUSIVE = "Succeeded", "Skipped", "Failed", "Inconclusive"
 _MOST_EVIDENCE = 32
 _SHOWN = 3
 _LONGEST = 900
 _GZIP = 31  # zlib's word for it
 _UNREADABLE = "the report of the data diff is missing or cannot be read"
-
-
-@dataclass(frozen=True)
-class Judged:
-    """The gate's verdict; the fields are those of a promotion's step."""
-
-    state: str
-    message: str
-    evidence: dict[str, str] = field(default_factory=dict)
 
 
 def read(packed: bytes | None) -> DiffReport | None:
@@ -46,10 +36,10 @@ def read(packed: bytes | None) -> DiffReport | None:
         return None
 
 
-def judge(gate: DataDiffGate, report: DiffReport | None) -> Judged:
+def judge(gate: DataDiffGate, report: DiffReport | None) -> Done:
     """Within one system."""
     if report is None or report.statistics:
-        return _by_mode(gate, Judged(INCONCLUSIVE, _UNREADABLE))
+        return _by_mode(gate, Done(INCONCLUSIVE, _UNREADABLE))
     looked = [models.rows(gate, model) for model in report.models]
     counts = {
         "identical": report.identical, "leftAlone": report.left_alone, "added": report.added, "removed": report.removed,
@@ -57,16 +47,16 @@ def judge(gate: DataDiffGate, report: DiffReport | None) -> Judged:
     return _by_mode(gate, _verdict(looked, counts, report.omitted))
 
 
-def compare(gate: DataDiffGate, source: DiffReport | None, target: DiffReport | None) -> Judged:
+def compare(gate: DataDiffGate, source: DiffReport | None, target: DiffReport | None) -> Done:
     """Across systems."""
     if source is None or target is None or not (source.statistics and target.statistics):
-        return _by_mode(gate, Judged(INCONCLUSIVE, _UNREADABLE))
+        return _by_mode(gate, Done(INCONCLUSIVE, _UNREADABLE))
     if not source.plan_id:
-        return _by_mode(gate, Judged(INCONCLUSIVE, f"{source.environment} is not in the state of the source's system"))
+        return _by_mode(gate, Done(INCONCLUSIVE, f"{source.environment} is not in the state of the source's system"))
     after, before = _by_name(source), _by_name(target)
     both = sorted(after.keys() & before.keys())
     if after and before and not both:
-        return _by_mode(gate, Judged(INCONCLUSIVE, "no model is there on both sides"))
+        return _by_mode(gate, Done(INCONCLUSIVE, "no model is there on both sides"))
     alone = {n for n in both if gate.models != "All" and _is_other_code(before[n], after[n])}
     looked = [models.statistics(gate, before[n], after[n]) for n in both if n not in alone]
     counts = {"leftAlone": len(alone), "added": len(after) - len(both), "removed": len(before) - len(both)}
@@ -94,16 +84,16 @@ def _is_other_code(before: ModelStatistics, after: ModelStatistics) -> bool:
     return bool(before.code and after.code) and before.code != after.code
 
 
-def _by_mode(gate: DataDiffGate, judged: Judged) -> Judged:
+def _by_mode(gate: DataDiffGate, judged: Done) -> Done:
     """Where the gate is Optional, a no is shown only."""
     if gate.mode == "Skip":
-        return Judged(SKIPPED, "gates.dataDiff.mode: Skip")
+        return Done(SKIPPED, "gates.dataDiff.mode: Skip")
     if gate.mode == "Required" or judged.state not in (FAILED, INCONCLUSIVE):
         return judged
-    return Judged(SKIPPED, f"gates.dataDiff is Optional: {judged.message}", judged.evidence)
+    return Done(SKIPPED, f"gates.dataDiff is Optional: {judged.message}", judged.evidence)
 
 
-def _verdict(looked: list[Looked], counts: dict[str, int], omitted: int) -> Judged:
+def _verdict(looked: list[Looked], counts: dict[str, int], omitted: int) -> Done:
     said = Counter(model.say for model in looked)
     counts = {
         "compared": said[Say.EQUAL] + said[Say.WITHIN] + said[Say.ABOVE], "equal": said[Say.EQUAL],
@@ -115,7 +105,7 @@ def _verdict(looked: list[Looked], counts: dict[str, int], omitted: int) -> Judg
     shown = [m for m in sorted(looked, key=_worst_first) if m.words][: _MOST_EVIDENCE - len(evidence)]
     evidence |= {f"model {m.name}": f"{m.say.value}: {m.words}"[:_LONGEST] for m in shown}
     state, words = _words(looked, said, counts, omitted)
-    return Judged(state, words[:_LONGEST], evidence)
+    return Done(state, words[:_LONGEST], evidence)
 
 
 def _words(looked: list[Looked], said: Counter[Say], counts: dict[str, int], omitted: int) -> tuple[str, str]:
@@ -131,12 +121,12 @@ def _words(looked: list[Looked], said: Counter[Say], counts: dict[str, int], omi
     if compared:
         largest = _named((m for m in looked if m.say is Say.WITHIN), most=1)
         most = f", the largest difference: {largest}" if largest else ""
-        return SUCCEEDED, f"{compared} models compared, {said[Say.EQUAL]} of them the same{most}"
+        return PASSED, f"{compared} models compared, {said[Say.EQUAL]} of them the same{most}"
     if said[Say.SKIPPED]:
         return SKIPPED, f"no model was to be compared but {said[Say.SKIPPED]} without a grain (onMissingGrain: Skip)"
     if said[Say.EXPECTED]:
-        return SUCCEEDED, f"only expected changes: {_named(m for m in looked if m.say is Say.EXPECTED)}"
-    return SUCCEEDED, "no model's data was to be compared"
+        return PASSED, f"only expected changes: {_named(m for m in looked if m.say is Say.EXPECTED)}"
+    return PASSED, "no model's data was to be compared"
 
 
 def _worst_first(model: Looked) -> tuple[int, float, str]:

@@ -14,7 +14,7 @@ from vulcan_operator.api import names
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import ReportRef
 from vulcan_operator.api.promotion_status import MOST_IMAGES, MOST_WORDS, PromotionStatus, WordStatus
-from vulcan_operator.plan import promotion_end
+from vulcan_operator.plan import config_maps, promotion_end
 from vulcan_operator.plan.actions import Note, WriteConfigMap
 from vulcan_operator.plan.promotion_context import PromotionContext
 from vulcan_operator.plan.status import Draft
@@ -102,24 +102,12 @@ def _cut(value: Any, most: int) -> Any:
 def _manifest(context: PromotionContext, name: str, text: str) -> dict[str, Any]:
     """Without the install's label: that is for what goes with an object (`collect`)."""
     meta, target = context.promotion.metadata, context.promotion.spec.to.environment_ref
-    return {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {
-            "name": name,
-            "namespace": meta.namespace,
-            "labels": {
-                names.MANAGED: "true",
-                names.EVIDENCE: "true",
-                names.OWNER_NAME: meta.name,
-                names.OWNER_UID: meta.uid,
-                names.TARGET: target.name[:63],
-                names.TARGET_NAMESPACE: target.namespace or meta.namespace,
-            },
-        },
-        "immutable": True,
-        "data": {KEY: text},
+    labels = {
+        names.EVIDENCE: "true",
+        names.TARGET: target.name[:63],
+        names.TARGET_NAMESPACE: target.namespace or meta.namespace,
     }
+    return config_maps.immutable(meta, meta.namespace, name, labels=labels, data={KEY: text})
 
 
 def _note(status: PromotionStatus, context: PromotionContext, reference: ReportRef) -> Note:

@@ -5,11 +5,10 @@ is fetched with the credentials of the target's gateway, a ConfigMap's copy is c
 """
 
 from vulcan_contract import task as contract
-from vulcan_contract.digest import of_json
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.promotion_status import PromotionStatus
 from vulcan_operator.api.source import Origin
-from vulcan_operator.plan import tasks, tidy
+from vulcan_operator.plan import copies, tasks, tidy
 from vulcan_operator.plan.promotion_context import PromotionContext
 
 
@@ -44,5 +43,4 @@ def source_of(origin: Origin, digest: str) -> contract.Source:
 
 def copy_name(context: PromotionContext, status: PromotionStatus) -> str:
     """The copy of the source's copy, beside the target's Jobs."""
-    meta = context.promotion.metadata
-    return f"{meta.name}-source-{of_json([meta.uid, status.source_digest])[:12]}"
+    return copies.name_of(context.promotion.metadata, "source", status.source_digest or "")

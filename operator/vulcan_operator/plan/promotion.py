@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from vulcan_contract.task import TaskKind
-from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.api.promotion_status import PromotionStatus, StepStatus
 from vulcan_operator.plan import (
     approval,
@@ -95,17 +94,12 @@ def _in_hand(draft: Draft[PromotionStatus], context: PromotionContext) -> tuple[
             draft = draft.again(jobs.next_look(found.goes, terms, now))
             noticed = hand.noticed(task)
             if noticed is not task:
-                draft = replace(draft, status=_with_task(draft.status, step.name, noticed))
+                draft = replace(draft, status=promotion_record.change(draft.status, step.name, task=noticed))
         elif found.ended is not None:
             draft = _record(draft, context, step, found.ended, found.packed)
             if task.kind == TaskKind.DIFF:  # what it left is read by what status says of it: in the next pass
                 going[step.name] = found.ended
     return draft, {name: progress for name, progress in going.items() if draft.status.find(name) is not None}
-
-
-def _with_task(status: PromotionStatus, name: str, task: TaskStatus | None) -> PromotionStatus:
-    steps = [s.model_copy(update={"task": task}) if s.name == name else s for s in status.steps]
-    return status.model_copy(update={"steps": steps})
 
 
 def _record(
@@ -125,7 +119,7 @@ def _record(
         draft = _let_go(draft, context, promotion_diff.reports(context.promotion.status))
     if task.kind == TaskKind.CHECKS:
         copy = checks.copy_name(context.promotion.metadata, task.inputs)
-        draft = draft.first(DeleteConfigMap(task.gateway.partition("/")[0], copy))
+        draft = draft.first(DeleteConfigMap(task.place[0], copy))
     if site is not None and slot.needs_slot(TaskKind(task.kind), site.gateway) and progress.stage is Stage.ENDED:
         meta = site.gateway.metadata
         return draft.then(ReleaseSlot(meta.namespace, meta.name, task.job))
@@ -247,7 +241,7 @@ def _order(draft: Draft[PromotionStatus], context: PromotionContext, name: str, 
     if failed is not None and (failed.task, failed.inputs) == (order.kind, order.inputs):
         again = schedule.retry_time(failed, context.target.spec.retry)
         if again is not None and again > context.now:
-            status = _with_task(draft.status, name, None)
+            status = promotion_record.change(draft.status, name, task=None)
             return replace(draft, status=status).again(again), verdicts.failing(failed, again)
     if order.kind.writes or (draft.status.relation == ACROSS and order.kind is TaskKind.PLAN):  # which leaves a copy
         kept = promotion_end.keep(draft, context)
@@ -277,7 +271,7 @@ def _order(draft: Draft[PromotionStatus], context: PromotionContext, name: str, 
         return ready, None
     if ready.actions != begun.actions:
         risen = task.model_copy(update={"priority": slot.aged(rank, task.since, context.now)})
-        return replace(ready, status=_with_task(ready.status, name, risen)), None
+        return replace(ready, status=promotion_record.change(ready.status, name, task=risen)), None
     # The Job is none yet: whoever asks later whether it may have changed anything must not take it for one.
     waiting, last = task.model_copy(update={"state": "Waiting"}), step.job if failed is not None else ""
     status = promotion_record.put(begun.status, name, None, context.now, job=last, task=waiting)

@@ -19,6 +19,7 @@ from vulcan_operator.plan.status import condition, holds
 
 _STRICT = ("Never", "OnRisk", "Always")
 ACROSS, SAME = "AcrossSystems", "SameSystem"
+CHANGES = ("CatchUp", "Apply", "Rollback")  # steps whose Job may change the target
 
 
 @dataclass(frozen=True)
@@ -195,9 +196,12 @@ class PromotionContext:
 
 def is_changing(status: PromotionStatus) -> bool:
     """Whether its Job may have begun to change the target, or has: from then on it must come to an end."""
-    if status.applied_plan_id or status.rollback is not None:
-        return True
-    return any((step := status.find(name)) is not None and step.job for name in ("CatchUp", "Apply", "Rollback"))
+    return has_changed(status) or any((step := status.find(name)) is not None and step.job for name in CHANGES)
+
+
+def has_changed(status: PromotionStatus) -> bool:
+    """Whether views were changed, or are being put back."""
+    return bool(status.applied_plan_id) or status.rollback is not None
 
 
 def _goes_nowhere(promotion: VulcanPromotion) -> bool:

@@ -49,8 +49,7 @@ def step(status: PromotionStatus, context: PromotionContext) -> Move:
         return Order(TaskKind.DIFF, again, "counting the target up to where the source is", context.to)
     if source is not None and source.plan_id and source.plan_id != status.source.plan_id:
         return moved_on(gate.mode, source.plan_id, status.source.plan_id)
-    verdict = data_diff.compare(gate, source, target)
-    return Done(verdict.state, verdict.message, verdict.evidence)
+    return data_diff.compare(gate, source, target)
 
 
 def asked(status: PromotionStatus, context: PromotionContext, site: Site) -> contract.Diff:
@@ -66,8 +65,7 @@ def judged(context: PromotionContext, packed: bytes | None) -> Done:
     """Of one report, within one system."""
     gate = context.promotion.spec.gates.data_diff
     assert gate is not None
-    verdict = data_diff.judge(gate, data_diff.read(packed))
-    return Done(verdict.state, verdict.message, verdict.evidence)
+    return data_diff.judge(gate, data_diff.read(packed))
 
 
 def left_behind(status: PromotionStatus, context: PromotionContext, task: TaskStatus, report: str) -> dict[str, Any]:

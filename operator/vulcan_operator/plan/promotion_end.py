@@ -17,14 +17,13 @@ from vulcan_operator.api.promotion_status import PromotionStatus
 from vulcan_operator.plan import checks, given, origin, promotion_history, promotion_record, promotion_steps
 from vulcan_operator.plan.actions import CreateJob, DeleteConfigMap, DeleteJob, Note, SetFinalizer, StopPods, TakeSlot
 from vulcan_operator.plan.jobs import Progress
-from vulcan_operator.plan.promotion_context import ACROSS, PromotionContext, is_changing
+from vulcan_operator.plan.promotion_context import ACROSS, CHANGES, PromotionContext, is_changing
 from vulcan_operator.plan.promotion_moves import ENDED, SKIPPED, Done
 from vulcan_operator.plan.seen import JobState
 from vulcan_operator.plan.status import Draft, Verdict
 
 _GIVE_UP = dt.timedelta(minutes=10)
 _UNTOUCHED = (Reason.CANCELLED, Reason.PREEMPTED)  # a task that was told to stop never does so between two views
-_CHANGES = ("CatchUp", "Apply", "Rollback")
 
 
 def keep(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[PromotionStatus] | None:
@@ -91,6 +90,8 @@ def stop(
     if context.promotion.status.outcome is not None:
         return draft.then(*_unheard(context))
     draft = replace(draft, actions=tuple(a for a in draft.actions if not isinstance(a, CreateJob | TakeSlot)))
+    idle_ = draft.status.plan is not None and draft.status.plan.state == "NoChanges"
+    why = "nothing would change" if idle_ else f"the promotion is over ({draft.status.outcome})"
     for step in draft.status.steps:
         if step.state in ENDED:
             continue
@@ -98,9 +99,7 @@ def stop(
             draft = draft.then(_ended(step.task, going[step.name]))
         if step.task is not None and step.task.kind == TaskKind.CHECKS:
             copy = checks.copy_name(context.promotion.metadata, step.task.inputs)
-            draft = draft.first(DeleteConfigMap(step.task.gateway.partition("/")[0], copy))
-        idle_ = draft.status.plan is not None and draft.status.plan.state == "NoChanges"
-        why = "nothing would change" if idle_ else f"the promotion is over ({draft.status.outcome})"
+            draft = draft.first(DeleteConfigMap(step.task.place[0], copy))
         stopped = Done(SKIPPED, f"not judged: {why}", step.evidence)
         draft = replace(draft, status=promotion_record.put(draft.status, step.name, stopped, context.now))
     kept = draft.status.origin
@@ -112,7 +111,7 @@ def stop(
 
 def _ended(task: TaskStatus, progress: Progress) -> StopPods | DeleteJob:
     """What has not begun goes with its Job, or it would begin yet."""
-    namespace = task.gateway.partition("/")[0]
+    namespace = task.place[0]
     unbegun = progress.pod is None or not (progress.pod.started or progress.pod.ended)
     return DeleteJob(namespace, task.job) if unbegun else StopPods(namespace, task.job)
 
@@ -141,13 +140,13 @@ def cancel(
     if names.FINALIZER not in context.promotion.metadata.finalizers:
         return idle(draft, {}), None, False  # others hold it; nothing was changed, and nothing will be
     late = is_late(context)
-    writer = next((name for name in _CHANGES if name in going), None)
+    writer = next((name for name in CHANGES if name in going), None)
     if writer is not None and not late:
         task, pod = draft.status.find(writer), going[writer].pod
         assert task is not None and task.task is not None
         half_done = task.failure is not None and task.failure.reason not in _UNTOUCHED  # which this one mends
         if writer != "Rollback" and not half_done and pod is not None and pod.started and not pod.deleting:
-            draft = draft.then(StopPods(task.task.gateway.partition("/")[0], task.task.job))
+            draft = draft.then(StopPods(task.task.place[0], task.task.job))
         said = f"deleted: waiting for Job {task.task.job}, which may be changing views, to end"
         return draft.again(deleted + _GIVE_UP), Verdict("False", Why.CANCELLING, said, reconciling=True), False
     if not late and unfinished(draft.status):
@@ -162,7 +161,7 @@ def cancel(
 def unfinished(status: PromotionStatus) -> promotion_steps.Stage:
     """The step whose Job may have left the views half changed; empty: there is none."""
     steps = {name: step for stage in (*promotion_steps.FORWARD, *promotion_steps.BACK) for name, step in stage}
-    for name in _CHANGES:
+    for name in CHANGES:
         found = status.find(name)
         if found is None or found.state in ENDED or not found.job:
             continue

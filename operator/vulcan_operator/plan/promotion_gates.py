@@ -6,7 +6,7 @@ from vulcan_operator.api.conditions import Type, Why
 from vulcan_operator.api.gateway import VulcanGateway
 from vulcan_operator.api.promotion_status import PromotionStatus
 from vulcan_operator.plan import access, status
-from vulcan_operator.plan.promotion_context import PromotionContext
+from vulcan_operator.plan.promotion_context import PromotionContext, has_changed
 from vulcan_operator.plan.status import Verdict
 
 _REFUSALS = {
@@ -18,13 +18,8 @@ Gate = Callable[[PromotionStatus, PromotionContext], Verdict | None]
 
 def first(state: PromotionStatus, context: PromotionContext) -> Verdict | None:
     """The first gate that is shut. Once views were changed only what a Job needs is asked for: it must come to an end."""
-    gates = LATE if _is_late(state) else GATES
+    gates = LATE if has_changed(state) else GATES
     return next((v for gate in gates if (v := gate(state, context)) is not None), None)
-
-
-def _is_late(state: PromotionStatus) -> bool:
-    """Whether views were changed, or are being put back."""
-    return bool(state.applied_plan_id) or state.rollback is not None
 
 
 def needs_labels(context: PromotionContext) -> bool:
@@ -40,7 +35,7 @@ def environments_missing(state: PromotionStatus, context: PromotionContext) -> V
     """Both environments must be there."""
     spec, seen = context.promotion.spec, context.seen
     sides = [("to", spec.to, seen.target)]
-    sides += [("from", spec.from_, seen.source)] if spec.from_ is not None and not _is_late(state) else []
+    sides += [("from", spec.from_, seen.source)] if spec.from_ is not None and not has_changed(state) else []
     for name, side, found in sides:
         if found is None or found.metadata.deletion_timestamp is not None:
             where = side.environment_ref.namespace or context.key.namespace

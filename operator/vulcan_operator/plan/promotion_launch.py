@@ -8,6 +8,7 @@ from vulcan_contract.task import TaskKind
 from vulcan_operator.api import names
 from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.api.promotion_status import PromotionStatus
+from vulcan_operator.api.source import Origin
 from vulcan_operator.plan import access, checks, copies, origin, promotion_diff, promotion_steps, slot, tasks
 from vulcan_operator.plan.actions import Need, TakeSlot, WriteConfigMap
 from vulcan_operator.plan.manifest import JobParts, build_job
@@ -23,8 +24,8 @@ def start(
 ) -> Draft[PromotionStatus]:
     """The draft with the actions that start the task; unchanged when it is not its turn to write."""
     kind, meta = TaskKind(task.kind), site.gateway.metadata
-    files = kind in _COMPUTES and draft.status.relation == ACROSS
-    copied = files and draft.status.origin is not None and draft.status.origin.kind == "ConfigMap"
+    files = _files(draft.status, kind)
+    copied = files is not None and files.kind == "ConfigMap"
     if copied and context.seen.source_files is None:
         return draft.needing(Need.SOURCE_FILES)
     if kind is TaskKind.CHECKS and context.seen.checks is None:
@@ -47,6 +48,11 @@ def start(
     return draft.then(*take, job)
 
 
+def _files(status: PromotionStatus, kind: TaskKind) -> Origin | None:
+    """Where the files are that the task computes from; None: it computes from the state, or nothing."""
+    return status.origin if kind in _COMPUTES and status.relation == ACROSS else None
+
+
 def _copy(status: PromotionStatus, context: PromotionContext, site: Site, files: Mapping[str, bytes]) -> WriteConfigMap:
     name, install = origin.copy_name(context, status), context.seen.settings.install
     return copies.write(context.key, context.promotion.metadata, install, site.gateway.metadata.namespace, name, files)
@@ -61,9 +67,7 @@ def _checks(context: PromotionContext, task: TaskStatus, site: Site) -> checks.O
 
 
 def _parts(status: PromotionStatus, context: PromotionContext, task: TaskStatus, site: Site) -> JobParts:
-    found, computes = status.origin, TaskKind(task.kind) in _COMPUTES and status.relation == ACROSS
-    of_git = computes and found is not None and found.kind == "Git"
-    copied = computes and found is not None and found.kind == "ConfigMap"
+    files = _files(status, TaskKind(task.kind))
     return JobParts(
         owner=context.key,
         owner_uid=context.promotion.metadata.uid,
@@ -73,11 +77,13 @@ def _parts(status: PromotionStatus, context: PromotionContext, task: TaskStatus,
         why=task.why,
         image=site.image,
         gateway=site.gateway,
-        source_config_map=origin.copy_name(context, status) if copied else None,
+        source_config_map=origin.copy_name(context, status)
+        if files is not None and files.kind == "ConfigMap"
+        else None,
         checks_config_map=checks.copy_name(context.promotion.metadata, task.inputs)
         if task.kind == TaskKind.CHECKS
         else None,
-        git_secret=tasks.git_secret(site.gateway, found.url) if of_git and found is not None else None,
+        git_secret=tasks.git_secret(site.gateway, files.url) if files is not None and files.kind == "Git" else None,
     )
 
 
@@ -86,7 +92,7 @@ def _task(status: PromotionStatus, context: PromotionContext, task: TaskStatus, 
     approved = None
     if kind in (TaskKind.PROMOTE, TaskKind.APPLY) and status.plan is not None:
         approved = tasks.approved_of(context.rules.plan, status.plan, by_human=bool(status.approved_by))
-    computes = kind in _COMPUTES and status.relation == ACROSS and status.origin is not None
+    files = _files(status, kind)
     at_home = site.environment.metadata.uid == target.metadata.uid
     return contract.Task(
         kind=kind,
@@ -95,10 +101,10 @@ def _task(status: PromotionStatus, context: PromotionContext, task: TaskStatus, 
         gateway=tasks.gateway_of(gateway, context.seen.settings, planning=not kind.writes),
         environment=site.environment.sqlmesh_environment,
         protected=context.protected and at_home,
-        source=origin.source_of(status.origin, status.source_digest or "") if computes and status.origin else None,
+        source=origin.source_of(files, status.source_digest or "") if files is not None else None,
         plan=tasks.options_of(target.spec.plan),
         approved=approved,
-        promotion=None if computes else _promotion(status, context, kind),
+        promotion=None if files is not None else _promotion(status, context, kind),
         diff=promotion_diff.asked(status, context, site) if kind is TaskKind.DIFF else None,
         checks=ordered.checks if (ordered := _checks(context, task, site)) is not None else None,
         expires=access.deletion_policy(target, context.protected) == "Expire",

@@ -63,9 +63,14 @@ def end(status: PromotionStatus, outcome: str, now: dt.datetime) -> PromotionSta
     return status.model_copy(update={"outcome": outcome, "finished_at": now})
 
 
-def _hand_empty(status: PromotionStatus, name: str) -> PromotionStatus:
-    steps = [s.model_copy(update={"task": None, "failure": None}) if s.name == name else s for s in status.steps]
+def change(status: PromotionStatus, name: str, **fields: Any) -> PromotionStatus:
+    """The status with fields of one step changed, if it was begun."""
+    steps = [s.model_copy(update=fields) if s.name == name else s for s in status.steps]
     return status.model_copy(update={"steps": steps})
+
+
+def _hand_empty(status: PromotionStatus, name: str) -> PromotionStatus:
+    return change(status, name, task=None, failure=None)
 
 
 def _succeeded(

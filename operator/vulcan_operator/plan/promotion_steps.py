@@ -9,7 +9,6 @@ import datetime as dt
 from vulcan_contract.digest import of_json
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Why
-from vulcan_operator.api.fields import parse_duration
 from vulcan_operator.api.promotion_status import PromotionStatus, RollbackStatus
 from vulcan_operator.plan import (
     approval,
@@ -56,7 +55,7 @@ def approve(status: PromotionStatus, context: PromotionContext) -> Move:
     had = context.target.status.applied
     if status.target is not None and (had.plan_id if had is not None else "") != status.target.plan_id:
         return Again("the target has moved")  # nobody is asked for what will not hold
-    expires = plan_.time + parse_duration(context.policy.expire_after)
+    expires = approval.expires_at(plan_, context.policy)
     if expires <= context.now and (decision.by or decision.say is approval.Say.WAIT):
         return Again("the plan waited too long")
     if decision.say is approval.Say.WAIT:

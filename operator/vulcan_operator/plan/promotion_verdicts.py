@@ -72,7 +72,7 @@ def note(status: PromotionStatus, context: PromotionContext, step: StepStatus, r
     assert task is not None
     audit = {
         "operation": task.kind,
-        "gateway": task.gateway.partition("/")[2],
+        "gateway": task.place[1],
         "environment": status.target.environment if status.target else "",
         "step": step.name,
         "revision": status.revision or "",

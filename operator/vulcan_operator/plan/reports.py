@@ -4,10 +4,10 @@ import base64
 from typing import Any
 
 from vulcan_contract.result import ModelChange, PlanSummary
-from vulcan_operator.api import API_VERSION, names
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.environment_status import PlanModelStatus, PlanSummaryStatus
 from vulcan_operator.api.promotion import VulcanPromotion
+from vulcan_operator.plan import config_maps
 
 REPORT_KEY = "report.json.gz"
 
@@ -77,17 +77,6 @@ def _line(summary: PlanSummary) -> str:
 
 def report_manifest(of: VulcanEnvironment | VulcanPromotion, name: str, packed: bytes) -> dict[str, Any]:
     """A report (gzipped JSON) as an immutable ConfigMap that belongs to the object it tells of."""
-    meta, kind = of.metadata, "VulcanPromotion" if isinstance(of, VulcanPromotion) else "VulcanEnvironment"
-    owner = {"apiVersion": API_VERSION, "kind": kind, "name": meta.name, "uid": meta.uid}
-    return {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {
-            "name": name,
-            "namespace": meta.namespace,
-            "labels": {names.MANAGED: "true", names.OWNER_NAME: meta.name, names.OWNER_UID: meta.uid},
-            "ownerReferences": [{**owner, "controller": False, "blockOwnerDeletion": False}],
-        },
-        "immutable": True,
-        "binaryData": {REPORT_KEY: base64.b64encode(packed).decode()},
-    }
+    kind = "VulcanPromotion" if isinstance(of, VulcanPromotion) else "VulcanEnvironment"
+    binary = {REPORT_KEY: base64.b64encode(packed).decode()}
+    return config_maps.immutable(of.metadata, of.metadata.namespace, name, owner=kind, binaryData=binary)

@@ -143,7 +143,7 @@ def _decide(draft: Draft[EnvironmentStatus], context: Context, plan: PlanStatus)
         case approval.Say.NO:
             return Outlook(draft, verdict=verdicts.rejected(plan))
         case approval.Say.WAIT:
-            expires = plan.time + parse_duration(spec.plan.approval.expire_after)
+            expires = approval.expires_at(plan, spec.plan.approval)
             if expires <= context.now:
                 return _gated(draft, context, Want(TaskKind.PLAN, plan.inputs, "the plan waited too long"), None)
             return Outlook(draft.again(expires), verdict=verdicts.awaiting(plan, context))
@@ -170,7 +170,7 @@ def _is_too_late(
     """Whether people approved a plan that had waited too long by then; one whose apply was begun goes on."""
     task, failed = context.environment.status.task, draft.status.failure
     begun = (task is not None and task.kind == TaskKind.APPLY) or (failed is not None and failed.task == TaskKind.APPLY)
-    expires = plan.time + parse_duration(context.environment.spec.plan.approval.expire_after)
+    expires = approval.expires_at(plan, context.environment.spec.plan.approval)
     return bool(decision.by) and not begun and expires <= context.now
 
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from vulcan_contract.codec import encode
 from vulcan_contract.diff_report import MAX_UNPACKED, ColumnStatistics, DiffReport, ModelDiff, ModelStatistics
 from vulcan_operator.api.promotion import DataDiffGate
-from vulcan_operator.plan.data_diff import Judged, compare, ends_to_ask, judge, read
+from vulcan_operator.plan.data_diff import compare, ends_to_ask, judge, read
+from vulcan_operator.plan.promotion_moves import Done
 
 DAY, NEXT = "2026-11-22T00:00:00Z", "2026-11-23T00:00:00Z"
 EQUAL = ModelDiff("s.same", before=10, after=10, joined=10, equal=10)
@@ -115,7 +116,7 @@ def test_whatever_is_counted_the_verdict_fits_and_an_unknown_never_passes(models
         assert judged.state in ("Failed", "Inconclusive")
 
 
-def fits(judged: Judged) -> None:
+def fits(judged: Done) -> None:
     """Into a step of the status."""
     assert judged.state in ("Succeeded", "Skipped", "Failed", "Inconclusive")
     assert len(judged.message) <= 1024 and len(judged.evidence) <= 32
