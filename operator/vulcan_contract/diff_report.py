@@ -1,6 +1,6 @@
 """What a task of kind `diff` found, from the runner to the operator: JSON of a DiffReport, on its way as `report` says.
 
-Written by `vulcan_runner.diffing` and `vulcan_runner.counting`, judged by `vulcan_operator.plan.data_diff`. Numbers of rows
+Written by `vulcan_runner.diffing` and `vulcan_runner.counting`, judged by `plan.promotions.data_diff`. Numbers of rows
 and shares of them; sums of numeric columns are the one thing that is made of values, for across systems nothing else could
 tell whether they are the same. Never a row, a smallest or largest value, or a sample.
 """

@@ -1,7 +1,7 @@
 """Task: what one Job is to do, from the operator to the runner.
 
-Built by `plan.launch` and `plan.gateway`, read by `vulcan_runner`. It holds no secret: credentials are named (Secret, key)
-and reach the pod as files. All times are RFC 3339 strings in UTC.
+Built by the planners of `vulcan_operator.plan`, read by `vulcan_runner`. It holds no secret: credentials are named
+(Secret, key) and reach the pod as files. All times are RFC 3339 strings in UTC.
 """
 
 import enum

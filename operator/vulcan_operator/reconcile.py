@@ -27,7 +27,7 @@ from vulcan_operator.kube.resources import CUSTOM
 from vulcan_operator.kube.schema import StatusSchema
 from vulcan_operator.kube.views import Unparsable
 from vulcan_operator.plan.actions import Key, Note, Plan, SetFinalizer
-from vulcan_operator.plan.promotion import plan_promotion
+from vulcan_operator.plan.promotions.planner import plan_promotion
 from vulcan_operator.plan.seen import EnvironmentSeen, GatewaySeen, PromotionSeen
 
 PlanGateway = Callable[[GatewaySeen, dt.datetime], Plan[GatewayStatus]]

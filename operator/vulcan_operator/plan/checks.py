@@ -1,6 +1,6 @@
 """Soda checks: what their Job is made from, for environments and promotions alike. Pure.
 
-Used by `wants` and `launch`, and by whoever makes a gate of them: read the ConfigMap (`Need.CHECKS`), announce a task with
+Used by `environments`, and by whoever makes a gate of them: read the ConfigMap (`Need.CHECKS`), announce a task with
 `inputs`, start its Job with what `order` gives, and let the copy go (`copy_name`) when the task has ended.
 """
 

@@ -1,7 +1,8 @@
 """Immutable copies of ConfigMaps beside the Jobs that mount them, named by what is in them. Pure.
 
-A user's ConfigMap may lie in another namespace than its Job and may change while the Job starts. Used by `launch` (an
-environment's project), `origin` (a promotion's), `checks` (SodaCL files) and `tidy`, which lets go of them.
+A user's ConfigMap may lie in another namespace than its Job and may change while the Job starts. Used by
+`environments.launch` (its project), `promotions.origin` (likewise), `checks` (SodaCL files) and `tidy`, which
+lets go of them.
 """
 
 import base64

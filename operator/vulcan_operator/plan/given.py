@@ -1,31 +1,36 @@
 """What promotions gave an environment with revisionFrom: Promotion, and which revisions are held. Pure.
 
 Its revision is what the last promotion that changed its views has left, so it can be told from the objects alone, also after
-its status was wiped. Used by `environment`, and by promotions that look at what others have left; promotions never write
+its status was wiped. Used by `environments`, and by promotions that look at what others have left; promotions never write
 an environment's status.
 """
 
-from collections.abc import Iterable
+import datetime as dt
+from collections.abc import Iterable, Sequence
 
 from vulcan_contract.digest import of_json
 from vulcan_operator.api import names
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.environment_status import AppliedStatus, EnvironmentStatus, HeldStatus, HistoryItem
 from vulcan_operator.api.promotion import VulcanPromotion
-from vulcan_operator.plan.context import Context
 from vulcan_operator.plan.status import Draft
 
 _HISTORY = 10
 _HELD = 16
 
 
-def take(draft: Draft[EnvironmentStatus], context: Context) -> Draft[EnvironmentStatus]:
+def take(
+    draft: Draft[EnvironmentStatus],
+    environment: VulcanEnvironment,
+    promotions: Sequence[VulcanPromotion],
+    now: dt.datetime,
+) -> Draft[EnvironmentStatus]:
     """The draft with what the last promotion left, and with the holds of today."""
-    if context.environment.spec.revision_from != "Promotion":
+    if environment.spec.revision_from != "Promotion":
         return draft
-    held = holds(context.environment, context.seen.promotions)
+    held = holds(environment, promotions)
     draft = draft.having(held=held) if held != draft.status.held else draft
-    last = last_given(context.seen.promotions)
+    last = last_given(promotions)
     if last is None or is_taken(draft.status.applied, last):
         return draft
     applied = _applied(last)
@@ -41,7 +46,7 @@ def take(draft: Draft[EnvironmentStatus], context: Context) -> Draft[Environment
         failure=None,
         run_failure=None,
         plan=None,
-        next_run_time=context.now,  # every change of views is followed at once by a run
+        next_run_time=now,  # every change of views is followed at once by a run
         observed_plan_id=applied.plan_id,
         rollback_targets=[],  # the run that follows looks anew; until then nobody knows
     )

@@ -5,7 +5,7 @@ has no place for any more loses its evidence. A promotion's finalizer asks `is_n
 """
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.environment_history import EvidenceRef, PromotionItem
@@ -13,15 +13,19 @@ from vulcan_operator.api.environment_status import EnvironmentStatus
 from vulcan_operator.api.fields import parse_duration
 from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.plan.actions import DeleteConfigMap
-from vulcan_operator.plan.context import Context
 from vulcan_operator.plan.status import Draft
 
 
-def keep(draft: Draft[EnvironmentStatus], context: Context) -> Draft[EnvironmentStatus]:
+def keep(
+    draft: Draft[EnvironmentStatus],
+    environment: VulcanEnvironment,
+    promotions: Sequence[VulcanPromotion],
+    now: dt.datetime,
+) -> Draft[EnvironmentStatus]:
     """The draft with the promotions of today noted, and what falls out let go: before the status that forgets it is
     written, for nothing else knows its name."""
-    environment, before = context.environment, draft.status.promotions
-    items = _kept(environment, before, context.seen.promotions, context.now)
+    before = draft.status.promotions
+    items = _kept(environment, before, promotions, now)
     if items:
         oldest = min(item.finished_at for item in items)
         draft = draft.again(oldest + parse_duration(environment.spec.promotion_history.max_age))

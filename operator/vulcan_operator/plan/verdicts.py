@@ -1,4 +1,4 @@
-"""Conditions of an environment from its status: the one place where they are summed up. Pure."""
+"""What is said in the same words of more than one kind: rights that are missing, suspension, failures, revisions. Pure."""
 
 import datetime as dt
 import re
@@ -7,29 +7,11 @@ from typing import Any
 from vulcan_contract.reasons import Reason
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Type, Why
-from vulcan_operator.api.environment_status import EnvironmentStatus, PlanStatus
-from vulcan_operator.api.fields import Condition, FailureStatus, parse_duration
-from vulcan_operator.plan import approval, schedule, stop_the_line
-from vulcan_operator.plan.context import Context
-from vulcan_operator.plan.jobs import Progress
-from vulcan_operator.plan.status import Draft, Verdict, condition, holds, put, summarize
+from vulcan_operator.api.fields import Condition, FailureStatus
+from vulcan_operator.plan.status import Draft, Verdict, condition, holds
 
 _WHERE = re.compile(r'in the namespace "([^"]+)"')  # the API server's words
-_DOING = {
-    TaskKind.RESOLVE: (Why.RESOLVING, "resolving the source"),
-    TaskKind.PLAN: (Why.PLANNING, "building the plan"),
-    TaskKind.APPLY: (Why.APPLYING, "applying the plan"),
-    TaskKind.CHECKS: (Why.CHECKING, "running Soda checks"),
-    TaskKind.INVALIDATE: (Why.INVALIDATING, "removing the environment from SQLMesh"),
-}
-_LONG = dt.timedelta(minutes=2)  # what waits shorter for the slot is not worth a word
-# Why a change waits that cannot be told from status alone; it is looked at again when the run has ended.
-_STANDS = (Why.CONFIG_MAP_MISSING, Why.UNPROTECTED, Why.NOT_DETERMINISTIC, Why.FROZEN)
-
-
-def denied(context: Context) -> Verdict:
-    """The API server refused an action of ours."""
-    return refusal(context.seen.denied or "", context.seen.settings.operator_account, context.gateway_namespace)
+_SINCE = re.compile(r"suspended since ([0-9T:-]+Z)")
 
 
 def refusal(answer: str, operator_account: str, namespace: str) -> Verdict:
@@ -51,33 +33,6 @@ def refusal(answer: str, operator_account: str, namespace: str) -> Verdict:
     return Verdict("False", Why.NOT_AUTHORIZED, message, stalled=rights, reconciling=not rights)
 
 
-def finish(
-    draft: Draft[EnvironmentStatus], context: Context, verdict: Verdict | None, progress: Progress | None
-) -> Draft[EnvironmentStatus]:
-    """The draft with every condition, next attempt and next look set."""
-    status = draft.status
-    meta, generation, now = context.environment.metadata, context.environment.metadata.generation, context.now
-    refused = still_refused(draft, context.environment.status.conditions, context.seen.denied)
-    final = refused or verdict or _verdict(status, context, progress)
-    conditions = summarize(list(status.conditions), final, generation, now)
-    for kind, (value, reason, message) in _facts(status, context).items():
-        conditions = put(conditions, kind, value, reason, message, generation, now)
-    line = stop_the_line.of_promotions(context.environment, context.seen.gateway, now)
-    is_set = bool(context.environment.spec.promotion_windows) or stop_the_line.is_frozen(context.seen.gateway)
-    conditions = stop_the_line.told(conditions, line, generation, now, is_set=is_set)
-    draft = draft.again(line.look_again).having(
-        conditions=conditions,
-        next_opening_time=line.opens,
-        environment=context.environment.sqlmesh_environment,
-        observed_generation=meta.generation,
-        next_attempt_time=_next_attempt(status, context),
-    )
-    if final.reason == Why.NOT_AUTHORIZED:
-        draft = draft.again(now + dt.timedelta(seconds=30))
-    late = _late(status, context)
-    return draft.again(late if late is not None and late > now else None)
-
-
 def still_refused(draft: Draft[Any], conditions: list[Condition], denied: str | None) -> Verdict | None:
     """What was refused is tried again in this pass; Ready changes when that worked, and not to and fro."""
     old = condition(conditions, Type.READY)
@@ -87,61 +42,12 @@ def still_refused(draft: Draft[Any], conditions: list[Condition], denied: str | 
     return Verdict(old.status, old.reason, old.message, reconciling=not stalled, stalled=stalled)
 
 
-def _verdict(status: EnvironmentStatus, context: Context, progress: Progress | None) -> Verdict:
-    task = status.task
-    if task is None:
-        return _settled(status)
-    if task.kind == TaskKind.RUN:
-        standing = _standing(status, context)
-        if task.state == "Waiting" and context.now - task.since >= _LONG:
-            message = f"run, {task.why}, has waited since {task.since:%Y-%m-%dT%H:%MZ} for {_slot(context)}"
-            return Verdict(standing.ready, Why.WAITING_FOR_WRITER, message, reconciling=True)
-        if progress is None or not progress.detail:
-            return standing
-        return Verdict(standing.ready, progress.why, f"Job {task.job}: {progress.detail}", reconciling=True)
-    ready = "Unknown" if status.applied is not None else "False"
-    if task.state == "Waiting":
-        return Verdict(ready, Why.WAITING_FOR_WRITER, f"{task.kind} waits for {_slot(context)}", reconciling=True)
-    if progress is not None and progress.detail:
-        return Verdict(ready, progress.why, f"Job {task.job}: {progress.detail}", reconciling=True)
-    reason, doing = _DOING[TaskKind(task.kind)]
-    again = f", attempt {task.attempt}" if task.attempt > 1 else ""
-    return Verdict(ready, reason, f"{doing}{again} ({task.why}), Job {task.job}", reconciling=True)
-
-
-def _slot(context: Context) -> str:
-    slot = context.seen.slot
-    why = f", {slot.detail}" if slot is not None and slot.detail else ""
-    holder = f" ({slot.holder} holds it{why})" if slot is not None and slot.holder and slot.live else ""
-    return f"the writer slot of gateway {context.environment.spec.gateway_ref.name}{holder}"
-
-
-def _standing(status: EnvironmentStatus, context: Context) -> Verdict:
-    """What is to be said while a run goes on: of a change that waits or failed, else of the run before."""
-    plan, said = status.plan, condition(context.environment.status.conditions, Type.READY)
-    if said is not None and said.reason in _STANDS:
-        flags = {kind: holds(context.environment.status.conditions, kind) for kind in (Type.RECONCILING, Type.STALLED)}
-        return Verdict(said.status, said.reason, said.message, flags[Type.RECONCILING], flags[Type.STALLED])
-    if status.failure is not None:
-        return failing(status.failure, context.retry_at(status.failure))
-    if plan is not None and plan.state == "Rejected":
-        return rejected(plan)
-    if _is_awaiting(plan, context) and plan is not None:
-        return awaiting(plan, context)
-    if status.run_failure is not None:
-        return Verdict("False", status.run_failure.reason, status.run_failure.message, reconciling=True)
-    return _settled(status)
-
-
-def awaiting(plan: PlanStatus, context: Context) -> Verdict:
-    """A plan waits for people; with the complete command, where one can help."""
-    reason = approval.decide(plan, context.environment.spec, context.author).reason
-    if reason is not Why.AWAITING:
-        return Verdict("False", reason, f"{plan.summary.text} — {plan.why}")
-    meta = context.environment.metadata
-    is_first = "approvals" not in context.environment.spec.model_fields_set
-    command = approval.approve_command(meta.namespace, meta.name, plan.digest, is_first=is_first)
-    return Verdict("False", Why.AWAITING, f"{plan.summary.text} — {plan.why}. To approve: {command}")
+def suspension(reason: str | None, until: dt.datetime | None, ready: Condition | None, now: dt.datetime) -> str:
+    """Since when (as the last look said, if it was suspended then), until when and why."""
+    known = _SINCE.match(ready.message) if ready is not None and ready.reason == Why.SUSPENDED else None
+    since = known.group(1) if known is not None else f"{now:%Y-%m-%dT%H:%MZ}"
+    ends = f" until {until:%Y-%m-%dT%H:%MZ}" if until else ""
+    return f"suspended since {since}{ends}" + (f": {reason}" if reason else "")
 
 
 def unguarded(missing: tuple[str, ...] | None) -> Verdict | None:
@@ -154,11 +60,6 @@ def unguarded(missing: tuple[str, ...] | None) -> Verdict | None:
     return Verdict("False", Why.UNPROTECTED, message, reconciling=True) if missing else None
 
 
-def rejected(plan: PlanStatus) -> Verdict:
-    """Somebody said no."""
-    return Verdict("False", Why.REJECTED, plan.why)
-
-
 def failing(failure: FailureStatus, again: dt.datetime | None) -> Verdict:
     """How a failure shows in Ready; a run that is given up is neither reconciling nor stalled: the next due time is."""
     if again is not None:
@@ -169,108 +70,6 @@ def failing(failure: FailureStatus, again: dt.datetime | None) -> Verdict:
     return Verdict("False", failure.reason, failure.message, stalled=True)
 
 
-def _settled(status: EnvironmentStatus) -> Verdict:
-    if status.applied is None:
-        return Verdict("Unknown", Why.PENDING, "not looked at yet", reconciling=True)
-    return Verdict("True", Why.READY, f"revision {short(status.applied.revision)} is applied")
-
-
 def short(revision: str) -> str:
     """A commit's first twelve digits; other revisions as they are."""
     return revision[:12] if len(revision) in (40, 64) and revision.isalnum() else revision
-
-
-def _facts(status: EnvironmentStatus, context: Context) -> dict[str, tuple[str, str, str]]:
-    facts = {
-        Type.APPLIED: _applied(status),
-        Type.AWAITING: _awaiting(status, context),
-        Type.RUN: _run(status),
-        Type.FRESH: _fresh(status, context),
-        Type.DRIFTED: _drifted(status, context),
-    }
-    if context.protected:
-        planning = context.gateway.spec.planning is not None
-        facts[Type.PLAN_READ_ONLY] = (
-            ("True", Why.PLAN_READS, "")
-            if planning
-            else ("False", Why.PLAN_WRITES, "give the gateway spec.planning with read-only credentials")
-        )
-    return {str(k): v for k, v in facts.items()}
-
-
-def _applied(status: EnvironmentStatus) -> tuple[str, str, str]:
-    applied, plan, task = status.applied, status.plan, status.task
-    if applied is None:
-        return "False", Why.NOT_APPLIED, "nothing was applied yet"
-    changing = task is not None and task.kind not in (TaskKind.RUN, TaskKind.CHECKS)
-    failed = status.failure is not None and status.failure.task != TaskKind.CHECKS
-    if changing or failed or (plan is not None and plan.state not in ("Applied", "NoChanges")):
-        return "False", Why.OUTDATED, f"the environment has revision {short(applied.revision)}"
-    return "True", Why.UP_TO_DATE, f"revision {short(applied.revision)}"
-
-
-def _awaiting(status: EnvironmentStatus, context: Context) -> tuple[str, str, str]:
-    plan, task = status.plan, status.task
-    if plan is None or not _is_awaiting(plan, context) or (task is not None and task.kind != TaskKind.RUN):
-        return "False", Why.NOT_NEEDED, ""
-    return "True", Why.AWAITING, f"{plan.summary.text} — {plan.why}; plan {plan.digest}"
-
-
-def _is_awaiting(plan: PlanStatus | None, context: Context) -> bool:
-    if plan is None or plan.state != "Pending":
-        return False
-    return approval.decide(plan, context.environment.spec, context.author).say is approval.Say.WAIT
-
-
-def _run(status: EnvironmentStatus) -> tuple[str, str, str]:
-    run = status.last_run
-    if run is None:
-        return "Unknown", Why.NEVER_RAN, ""
-    return "True" if run.succeeded else "False", run.reason, run.message
-
-
-def _fresh(status: EnvironmentStatus, context: Context) -> tuple[str, str, str]:
-    if status.applied is None:
-        return "Unknown", Why.NOT_APPLIED, ""
-    late = _late(status, context)
-    if late is not None and late <= context.now:
-        return "False", Why.OVERDUE, f"a run has been due since {late - _lag(context):%Y-%m-%dT%H:%M:%SZ}"
-    if status.last_run is None:
-        return "Unknown", Why.NEVER_RAN, ""
-    if status.last_run.succeeded and status.intervals_behind:
-        return "False", Why.BEHIND, f"{status.intervals_behind} intervals missing after the last run"
-    old = condition(context.environment.status.conditions, Type.FRESH)
-    if not status.last_run.succeeded and old is not None:
-        return old.status, old.reason, old.message
-    return "True", Why.UP_TO_DATE, ""
-
-
-def _lag(context: Context) -> dt.timedelta:
-    return parse_duration(context.environment.spec.freshness.max_lag)
-
-
-def _late(status: EnvironmentStatus, context: Context) -> dt.datetime | None:
-    """When the oldest run that is owed becomes too late."""
-    run = status.last_run
-    owed = [status.next_run_time] if status.next_run_time is not None and status.applied is not None else []
-    if run is not None and not run.succeeded and run.due is not None:
-        owed.append(run.due)
-    return min(owed) + _lag(context) if owed else None
-
-
-def _drifted(status: EnvironmentStatus, context: Context) -> tuple[str, str, str]:
-    """A promotion that has changed the views and is still verified is no stranger."""
-    applied, seen = status.applied, status.observed_plan_id
-    ours = {p.status.applied_plan_id for p in context.seen.promotions}
-    if applied is None or seen is None or not applied.plan_id or seen == applied.plan_id or seen in ours:
-        return "False", Why.IN_SYNC, ""
-    return "True", Why.APPLIED_ELSEWHERE, f"SQLMesh has plan {seen or 'none'}, the operator applied {applied.plan_id}"
-
-
-def _next_attempt(status: EnvironmentStatus, context: Context) -> dt.datetime | None:
-    task = status.task
-    running, changing = task is not None and task.kind == TaskKind.RUN, task is not None and task.kind != TaskKind.RUN
-    waiting = (None if changing else status.failure, None if running else status.run_failure)
-    failures = [f for f in waiting if f is not None]
-    times = [schedule.retry_time(f, context.environment.spec.retry) for f in failures]
-    return min((t for t in times if t is not None), default=None)

@@ -6,8 +6,8 @@ import pytest
 
 from tests.builders import NOW
 from tests.unit.plan.seen_objects import SETTINGS, env, gw, seen, sibling
-from vulcan_operator.plan import gates
-from vulcan_operator.plan.context import Context
+from vulcan_operator.plan.environments import gates
+from vulcan_operator.plan.environments.context import Context
 from vulcan_operator.plan.seen import EnvironmentSeen
 
 

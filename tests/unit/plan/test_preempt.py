@@ -8,7 +8,7 @@ import pytest
 from tests.builders import NOW
 from tests.unit.plan.seen_objects import SETTINGS, gw, pod
 from vulcan_operator.plan.actions import Key, Kind, StopPods
-from vulcan_operator.plan.preempt import preempt
+from vulcan_operator.plan.gateways.preempt import preempt
 from vulcan_operator.plan.seen import GatewaySeen, TaskSeen, Waiter
 from vulcan_operator.plan.slot import Priority
 from vulcan_operator.plan.status import Draft

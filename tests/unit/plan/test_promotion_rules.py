@@ -10,8 +10,8 @@ from tests.builders import NOW
 from tests.unit.plan.seen_objects import SETTINGS, env, gw
 from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.plan import given
-from vulcan_operator.plan.context import Context
-from vulcan_operator.plan.promotion_context import PromotionContext
+from vulcan_operator.plan.environments.context import Context
+from vulcan_operator.plan.promotions.context import PromotionContext
 from vulcan_operator.plan.seen import EnvironmentSeen, PromotionSeen
 from vulcan_operator.plan.status import Draft
 

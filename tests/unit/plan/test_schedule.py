@@ -14,7 +14,7 @@ from vulcan_operator.api.environment import RetrySpec
 from vulcan_operator.api.fields import parse_duration
 from vulcan_operator.api.gateway import ProbeStatus
 from vulcan_operator.plan import schedule
-from vulcan_operator.plan.context import Context
+from vulcan_operator.plan.environments.context import Context
 
 
 def utc(text: str) -> dt.datetime:

@@ -10,8 +10,8 @@ from tests.builders import NOW
 from tests.unit.plan import seen_objects
 from vulcan_contract.result import RollbackOption, Work
 from vulcan_operator.api.environment_status import EnvironmentStatus
-from vulcan_operator.plan import ways_back
-from vulcan_operator.plan.context import Context
+from vulcan_operator.plan.environments import ways_back
+from vulcan_operator.plan.environments.context import Context
 from vulcan_operator.plan.status import Draft, condition
 
 DAY = dt.timedelta(days=1)

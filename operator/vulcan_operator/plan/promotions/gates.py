@@ -6,7 +6,7 @@ from vulcan_operator.api.conditions import Type, Why
 from vulcan_operator.api.gateway import VulcanGateway
 from vulcan_operator.api.promotion_status import PromotionStatus
 from vulcan_operator.plan import access, status
-from vulcan_operator.plan.promotion_context import PromotionContext, has_changed
+from vulcan_operator.plan.promotions.context import PromotionContext, has_changed
 from vulcan_operator.plan.status import Verdict
 
 _REFUSALS = {

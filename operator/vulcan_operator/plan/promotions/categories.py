@@ -3,7 +3,7 @@ each system classifies changes for itself, because what it has already may diffe
 
 from vulcan_operator.api.environment_status import PlanSummaryStatus
 from vulcan_operator.api.promotion_status import PromotionStatus
-from vulcan_operator.plan.promotion_context import ACROSS, PromotionContext
+from vulcan_operator.plan.promotions.context import ACROSS, PromotionContext
 
 _MOST = 900  # characters of evidence
 

@@ -14,8 +14,9 @@ from vulcan_contract.task import TaskKind
 from vulcan_operator.api import names
 from vulcan_operator.api.fields import TaskStatus, parse_duration
 from vulcan_operator.api.gateway import GatewayStatus, ProbeStatus
-from vulcan_operator.plan import ended, gateway_status, hand, jobs, preempt, schedule, slot, tasks, tidy
+from vulcan_operator.plan import ended, hand, jobs, schedule, slot, tasks, tidy
 from vulcan_operator.plan.actions import Key, Kind, Need, Note, Plan, ReleaseSlot, TakeSlot
+from vulcan_operator.plan.gateways import conditions, preempt
 from vulcan_operator.plan.jobs import Progress, Stage
 from vulcan_operator.plan.manifest import JobParts, build_job
 from vulcan_operator.plan.seen import GatewaySeen, Waiter
@@ -37,7 +38,7 @@ def plan_gateway(seen: GatewaySeen, now: dt.datetime) -> Plan[GatewayStatus]:
     """The Plan for one gateway."""
     draft = Draft(seen.gateway.status)
     if seen.denied is not None:
-        return gateway_status.finish(draft, seen, now, None, probe_inputs(seen)).plan()
+        return conditions.finish(draft, seen, now, None, probe_inputs(seen)).plan()
     if seen.gateway.metadata.deletion_timestamp is not None:
         return draft.plan()
     draft, progress = _in_hand(draft, seen, now)
@@ -48,7 +49,7 @@ def plan_gateway(seen: GatewaySeen, now: dt.datetime) -> Plan[GatewayStatus]:
     if draft.needs:
         return draft.plan()
     draft = preempt.preempt(_tidy(draft, seen, now), seen, now)
-    return gateway_status.finish(draft, seen, now, progress, probe_inputs(seen)).plan()
+    return conditions.finish(draft, seen, now, progress, probe_inputs(seen)).plan()
 
 
 def _tidy(draft: Draft[GatewayStatus], seen: GatewaySeen, now: dt.datetime) -> Draft[GatewayStatus]:
@@ -129,7 +130,7 @@ def _record(
 
 def _advance(draft: Draft[GatewayStatus], seen: GatewaySeen, now: dt.datetime) -> Draft[GatewayStatus]:
     """Starts a probe if one of the triggers fires."""
-    if gateway_status.suspended(seen, now):
+    if conditions.suspended(seen, now):
         return draft.having(task=None).again(seen.gateway.spec.suspend_until)
     inputs = probe_inputs(seen)
     if draft.status.failure is not None and draft.status.failure.inputs != inputs:
@@ -161,7 +162,7 @@ def _trigger(
         return "requested", asked, None
     failure = state.failure
     if failure is not None:
-        at = schedule.retry_time(failure.model_copy(update={"counted": 0}), gateway_status.RETRY)
+        at = schedule.retry_time(failure.model_copy(update={"counted": 0}), conditions.RETRY)
         return ("the last probe failed", None, None) if at is not None and at <= now else (None, None, at)
     if state.probe is None or state.probe.inputs != inputs:
         return ("never probed" if state.probe is None else "the connections changed"), None, None

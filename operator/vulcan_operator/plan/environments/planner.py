@@ -10,24 +10,11 @@ import datetime as dt
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import EnvironmentStatus
-from vulcan_operator.plan import (
-    access,
-    deletion,
-    gates,
-    given,
-    hand,
-    launch,
-    promotion_history,
-    schedule,
-    slot,
-    tidy,
-    verdicts,
-    wants,
-    ways_back,
-)
+from vulcan_operator.plan import access, given, hand, promotion_history, schedule, slot, tidy
 from vulcan_operator.plan.actions import DeleteObject, Need, Plan
-from vulcan_operator.plan.context import Context
-from vulcan_operator.plan.environment_hand import in_hand
+from vulcan_operator.plan.environments import conditions, deletion, gates, launch, wants, ways_back
+from vulcan_operator.plan.environments.context import Context
+from vulcan_operator.plan.environments.in_hand import in_hand
 from vulcan_operator.plan.seen import EnvironmentSeen
 from vulcan_operator.plan.status import Draft, Verdict
 
@@ -43,7 +30,7 @@ def plan_environment(seen: EnvironmentSeen, now: dt.datetime) -> Plan[Environmen
     context = Context(seen, now)
     draft = Draft(seen.environment.status)
     if seen.denied is not None:
-        return verdicts.finish(draft, context, verdicts.denied(context), None).plan()
+        return conditions.finish(draft, context, conditions.denied(context), None).plan()
     if (
         seen.gateway is not None
         and seen.namespace_labels is None
@@ -59,13 +46,14 @@ def plan_environment(seen: EnvironmentSeen, now: dt.datetime) -> Plan[Environmen
     verdict = None
     if progress is None:
         draft, verdict = _advance(draft, context)
-    return draft.plan() if draft.needs else verdicts.finish(_tidy(draft, context), context, verdict, progress).plan()
+    return draft.plan() if draft.needs else conditions.finish(_tidy(draft, context), context, verdict, progress).plan()
 
 
 def _tidy(draft: Draft[EnvironmentStatus], context: Context) -> Draft[EnvironmentStatus]:
     """Notes what promotions left and what can be had again; lets go of what nothing refers to any more."""
-    draft = ways_back.watch(promotion_history.keep(draft, context), context)
     seen, task = context.seen, draft.status.task
+    draft = promotion_history.keep(draft, context.environment, seen.promotions, context.now)
+    draft = ways_back.watch(draft, context)
     current, terms = {task.job} if task is not None else set(), context.terms()
     waits = [tidy.stuck_at(j, seen.pods, terms) for j in seen.jobs if j.name not in current]
     draft = draft.again(*(at for at in waits if at is not None and at > context.now))
@@ -78,7 +66,9 @@ def _tidy(draft: Draft[EnvironmentStatus], context: Context) -> Draft[Environmen
 def _advance(draft: Draft[EnvironmentStatus], context: Context) -> tuple[Draft[EnvironmentStatus], Verdict | None]:
     """Starts what is wanted next, unless a gate is shut."""
     spec, meta = context.environment.spec, context.environment.metadata
-    draft = given.take(draft, context)  # whatever is shut: what has happened is known
+    draft = given.take(
+        draft, context.environment, context.seen.promotions, context.now
+    )  # whatever is shut: what has happened is known
     shut = gates.first(context)
     if shut is not None:
         soon = _SOON.get(shut.reason)

@@ -12,7 +12,7 @@ from vulcan_operator.api.environment_status import EnvironmentStatus
 from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.plan import checks, copies, slot, tasks, tidy
 from vulcan_operator.plan.actions import Action, CreateJob, Need, ReleaseSlot, TakeSlot
-from vulcan_operator.plan.context import Context
+from vulcan_operator.plan.environments.context import Context
 from vulcan_operator.plan.manifest import JobParts, build_job
 from vulcan_operator.plan.seen import SlotSeen, Waiter
 from vulcan_operator.plan.status import Draft

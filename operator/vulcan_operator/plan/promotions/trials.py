@@ -1,7 +1,7 @@
 """The gates of a promotion: what a revision must pass before anybody is asked. Pure; none needs another, so their tasks go
 on at the same time, as far as the gateway's writer slot allows.
 
-Each is a Step of `promotion_steps`: judged from what is seen, or by a task's result (`promotion_record`).
+Each is a Step of `stages`: judged from what is seen, or by a task's result (`record`).
 """
 
 import datetime as dt
@@ -13,8 +13,8 @@ from vulcan_operator.api.fields import parse_duration
 from vulcan_operator.api.promotion_status import PromotionStatus
 from vulcan_operator.plan import checks as soda
 from vulcan_operator.plan.actions import Need
-from vulcan_operator.plan.promotion_context import ACROSS, PromotionContext
-from vulcan_operator.plan.promotion_moves import FAILED, PASSED, SKIPPED, Done, Hold, Move, Order, judged, name_of
+from vulcan_operator.plan.promotions.context import ACROSS, PromotionContext
+from vulcan_operator.plan.promotions.moves import FAILED, PASSED, SKIPPED, Done, Hold, Move, Order, judged, name_of
 from vulcan_operator.plan.status import Verdict
 
 AFTER_PLAN = Hold(Verdict("Unknown", Why.PLANNING, "waiting for the plan", reconciling=True))

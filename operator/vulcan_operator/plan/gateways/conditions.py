@@ -1,4 +1,4 @@
-"""Conditions and the writers of a gateway from its status and its environments. Pure; used by `plan.gateway`."""
+"""Conditions and the writers of a gateway from its status and its environments. Pure; used by `planner`."""
 
 import datetime as dt
 
@@ -7,7 +7,7 @@ from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Type, Why
 from vulcan_operator.api.environment import RetrySpec
 from vulcan_operator.api.gateway import ActiveWriter, GatewayStatus, WaitingWriter
-from vulcan_operator.plan import gates, schedule, slot, status, stop_the_line, verdicts
+from vulcan_operator.plan import schedule, slot, status, stop_the_line, verdicts
 from vulcan_operator.plan.actions import Key
 from vulcan_operator.plan.jobs import Progress
 from vulcan_operator.plan.seen import GatewaySeen, Waiter
@@ -71,7 +71,7 @@ def _verdict(
     spec, failure, probed = seen.gateway.spec, state.failure, state.probe is not None
     if suspended(seen, now):
         ready = status.condition(seen.gateway.status.conditions, Type.READY)
-        message = gates.suspension(spec.suspend_reason, spec.suspend_until, ready, now)
+        message = verdicts.suspension(spec.suspend_reason, spec.suspend_until, ready, now)
         return Verdict("True" if probed and failure is None else "Unknown", Why.SUSPENDED, message)
     task = state.task
     if progress is not None and progress.detail and task is not None:

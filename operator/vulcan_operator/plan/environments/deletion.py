@@ -11,9 +11,10 @@ from vulcan_contract.task import TaskKind
 from vulcan_operator.api import names
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import EnvironmentStatus
-from vulcan_operator.plan import gates, hand, launch, schedule, slot, verdicts
+from vulcan_operator.plan import hand, schedule, slot
 from vulcan_operator.plan.actions import Note, SetFinalizer, StopPods
-from vulcan_operator.plan.context import Context
+from vulcan_operator.plan.environments import conditions, gates, launch
+from vulcan_operator.plan.environments.context import Context
 from vulcan_operator.plan.jobs import Progress
 from vulcan_operator.plan.status import Draft, Verdict
 
@@ -109,11 +110,11 @@ def _start(draft: Draft[EnvironmentStatus], context: Context, deleted: dt.dateti
         return ready or draft
     if ready.actions == draft.actions:
         ready = draft.having(task=task.model_copy(update={"state": "Waiting"})).again(context.now + _SLOT_CHECK)
-    return verdicts.finish(ready, context, None, None)
+    return conditions.finish(ready, context, None, None)
 
 
 def _say(draft: Draft[EnvironmentStatus], context: Context, message: str) -> Draft[EnvironmentStatus]:
-    return verdicts.finish(draft, context, Verdict("False", Why.INVALIDATING, message, reconciling=True), None)
+    return conditions.finish(draft, context, Verdict("False", Why.INVALIDATING, message, reconciling=True), None)
 
 
 def _audit(context: Context, why: str) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Where the files of a promoted revision are: across systems it is computed anew from them. Pure.
 
-Used by a promotion's steps and by `promotion_launch`. Nothing is read from the other system's warehouse or state: a commit
+Used by a promotion's steps and by `launch`. Nothing is read from the other system's warehouse or state: a commit
 is fetched with the credentials of the target's gateway, a ConfigMap's copy is copied, an image is pulled.
 """
 
@@ -9,7 +9,7 @@ from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.promotion_status import PromotionStatus
 from vulcan_operator.api.source import Origin
 from vulcan_operator.plan import copies, tasks, tidy
-from vulcan_operator.plan.promotion_context import PromotionContext
+from vulcan_operator.plan.promotions.context import PromotionContext
 
 
 def of_applied(environment: VulcanEnvironment) -> Origin | None:

@@ -9,8 +9,8 @@ from vulcan_operator.api.promotion_status import STEPS, PromotionStatus, StepSta
 from vulcan_operator.plan import approval, ended, schedule, stop_the_line
 from vulcan_operator.plan.actions import Note
 from vulcan_operator.plan.jobs import Progress
-from vulcan_operator.plan.promotion_context import PromotionContext
-from vulcan_operator.plan.promotion_moves import BAD, ENDED
+from vulcan_operator.plan.promotions.context import PromotionContext
+from vulcan_operator.plan.promotions.moves import BAD, ENDED
 from vulcan_operator.plan.status import Draft, Verdict, put, summarize
 from vulcan_operator.plan.verdicts import failing, short, still_refused
 

@@ -1,20 +1,16 @@
 """Why an environment must wait or stop: an ordered chain of small checks, each a Verdict or nothing. Pure."""
 
-import datetime as dt
-import re
 from collections.abc import Callable
 
 from vulcan_contract.reasons import ABOUT, Reason
 from vulcan_operator.api.conditions import Type, Why
-from vulcan_operator.api.fields import Condition
-from vulcan_operator.plan import access, status
-from vulcan_operator.plan.context import Context
+from vulcan_operator.plan import access, status, verdicts
+from vulcan_operator.plan.environments.context import Context
 from vulcan_operator.plan.status import Verdict
 
 Gate = Callable[[Context], Verdict | None]
 REFERENCE_MISSING = str(Reason.REFERENCE_MISSING)
 _REFERENCE = "prod"
-_SINCE = re.compile(r"suspended since ([0-9T:-]+Z)")
 
 
 def first(context: Context) -> Verdict | None:
@@ -28,16 +24,8 @@ def suspended(context: Context) -> Verdict | None:
     if not spec.suspend or (spec.suspend_until is not None and spec.suspend_until <= context.now):
         return None
     ready = status.condition(context.environment.status.conditions, Type.READY)
-    message = suspension(spec.suspend_reason, spec.suspend_until, ready, context.now)
+    message = verdicts.suspension(spec.suspend_reason, spec.suspend_until, ready, context.now)
     return Verdict(ready.status if ready else "Unknown", Why.SUSPENDED, message)
-
-
-def suspension(reason: str | None, until: dt.datetime | None, ready: Condition | None, now: dt.datetime) -> str:
-    """Since when (as the last look said, if it was suspended then), until when and why."""
-    known = _SINCE.match(ready.message) if ready is not None and ready.reason == Why.SUSPENDED else None
-    since = known.group(1) if known is not None else f"{now:%Y-%m-%dT%H:%MZ}"
-    ends = f" until {until:%Y-%m-%dT%H:%MZ}" if until else ""
-    return f"suspended since {since}{ends}" + (f": {reason}" if reason else "")
 
 
 def gateway_missing(context: Context) -> Verdict | None:

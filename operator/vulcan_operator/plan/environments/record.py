@@ -1,6 +1,6 @@
 """Folds the result of an ended task into an environment's status. Pure.
 
-Called once per task, by `environment`, in the same pass that decides what comes next; only after the status is written
+Called once per task, by `in_hand`, in the same pass that decides what comes next; only after the status is written
 may the Job go.
 """
 
@@ -18,8 +18,9 @@ from vulcan_operator.api.environment_status import (
     ReportRef,
     RevisionStatus,
 )
-from vulcan_operator.plan import approval, record_run, reports, tasks, ways_back
+from vulcan_operator.plan import approval, reports, tasks
 from vulcan_operator.plan.ended import Ended, failure
+from vulcan_operator.plan.environments import record_run, ways_back
 
 _HISTORY = 10
 

@@ -10,9 +10,10 @@ from vulcan_contract.task import TaskKind
 from vulcan_operator.api.environment_status import PlanStatus, ReportRef
 from vulcan_operator.api.promotion import GatesSpec
 from vulcan_operator.api.promotion_status import PromotionStatus, RollbackStatus, StepStatus
-from vulcan_operator.plan import approval, ended, promotion_diff, promotion_plan, reports, schedule
-from vulcan_operator.plan.promotion_context import ACROSS, PromotionContext
-from vulcan_operator.plan.promotion_moves import ERRORED, FAILED, INCONCLUSIVE, PASSED, Done, judged, moved_on
+from vulcan_operator.plan import approval, ended, reports, schedule
+from vulcan_operator.plan.promotions import categories, diff_step
+from vulcan_operator.plan.promotions.context import ACROSS, PromotionContext
+from vulcan_operator.plan.promotions.moves import ERRORED, FAILED, INCONCLUSIVE, PASSED, Done, judged, moved_on
 
 _REPLANS = 3
 _NO = (Reason.AUDIT_FAILED, Reason.CHECKS_FAILED)  # what gates say; trying again would only make it pass by chance
@@ -122,10 +123,10 @@ def _compared(
 ) -> PromotionStatus:
     assert step.task is not None
     if status.relation == ACROSS:
-        name = promotion_diff.report_name(context, result.report_sha256 or "")
-        fields = promotion_diff.left_behind(status, context, step.task, name)
+        name = diff_step.report_name(context, result.report_sha256 or "")
+        fields = diff_step.left_behind(status, context, step.task, name)
         return put(status, step.name, None, context.now, **fields)
-    done = promotion_diff.judged(context, packed)
+    done = diff_step.judged(context, packed)
     done = replace(done, evidence={"job": step.job, **done.evidence})
     status = put(status, step.name, done, context.now)
     return end(status, done.state, context.now) if done.state in (FAILED, INCONCLUSIVE) else status
@@ -155,10 +156,10 @@ def _planned(status: PromotionStatus, context: PromotionContext, step: StepStatu
         time=context.now,
         adopted=summary.adopted,
         operations=list(operations),
-        summary=promotion_plan.beside(reports.summary_status(summary), status, context),
+        summary=categories.beside(reports.summary_status(summary), status, context),
         report_ref=ReportRef(name=reports.report_name(context.promotion, digest, sha), sha256=sha) if sha else None,
     )
-    evidence = _plan_evidence(task.job, summary) | promotion_plan.disagreements(plan.summary, status)
+    evidence = _plan_evidence(task.job, summary) | categories.disagreements(plan.summary, status)
     update: dict[str, Any] = {"plan": plan}
     if not summary.has_changes:
         # GitOps creates objects again: what is there already is a success without an effect.

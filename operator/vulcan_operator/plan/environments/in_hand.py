@@ -1,14 +1,15 @@
-"""The task in hand of an environment: an ended one is recorded. Pure; the first thing `environment` does."""
+"""The task in hand of an environment: an ended one is recorded. Pure; the first thing `planner` does."""
 
 from dataclasses import dataclass, replace
 
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.environment_status import EnvironmentStatus
 from vulcan_operator.api.fields import TaskStatus
-from vulcan_operator.plan import hand, jobs, record, reports, slot, tasks
+from vulcan_operator.plan import hand, jobs, reports, slot, tasks
 from vulcan_operator.plan.actions import ReleaseSlot, WriteConfigMap
-from vulcan_operator.plan.context import Context
 from vulcan_operator.plan.ended import Ended, audit_note
+from vulcan_operator.plan.environments import record
+from vulcan_operator.plan.environments.context import Context
 from vulcan_operator.plan.jobs import Progress, Stage
 from vulcan_operator.plan.status import Draft
 

@@ -11,29 +11,12 @@ from dataclasses import replace
 
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.promotion_status import PromotionStatus, StepStatus
-from vulcan_operator.plan import (
-    approval,
-    checks,
-    evidence,
-    hand,
-    jobs,
-    promotion_diff,
-    promotion_end,
-    promotion_gates,
-    promotion_launch,
-    promotion_record,
-    promotion_steps,
-    promotion_verdicts,
-    reports,
-    schedule,
-    slot,
-    tidy,
-    verdicts,
-)
+from vulcan_operator.plan import approval, checks, hand, jobs, reports, schedule, slot, tidy, verdicts
 from vulcan_operator.plan.actions import DeleteConfigMap, Need, Plan, ReleaseSlot, WriteConfigMap
 from vulcan_operator.plan.jobs import Progress, Stage
-from vulcan_operator.plan.promotion_context import ACROSS, PromotionContext
-from vulcan_operator.plan.promotion_moves import BAD, ENDED, Again, Done, Hold, Order
+from vulcan_operator.plan.promotions import conditions, diff_step, ending, evidence, gates, launch, record, stages
+from vulcan_operator.plan.promotions.context import ACROSS, PromotionContext
+from vulcan_operator.plan.promotions.moves import BAD, ENDED, Again, Done, Hold, Order
 from vulcan_operator.plan.seen import PromotionSeen
 from vulcan_operator.plan.status import Draft, Verdict
 
@@ -47,27 +30,27 @@ def plan_promotion(seen: PromotionSeen, now: dt.datetime) -> Plan[PromotionStatu
     """The Plan for one promotion."""
     context = PromotionContext(seen, now)
     draft = Draft(seen.promotion.status)
-    if seen.namespace_labels is None and promotion_gates.needs_labels(context):
+    if seen.namespace_labels is None and gates.needs_labels(context):
         return draft.needing(Need.NAMESPACE).plan()
     if seen.denied is not None:
         namespace = seen.gateway.metadata.namespace if seen.gateway is not None else context.key.namespace
         refused = verdicts.refusal(seen.denied, seen.settings.operator_account, namespace)
-        return promotion_verdicts.finish(draft, context, refused, {}).plan()
+        return conditions.finish(draft, context, refused, {}).plan()
     draft, going = _in_hand(draft, context)
     if draft.needs:
         return draft.plan()
     deleted = seen.promotion.metadata.deletion_timestamp is not None
     verdict: Verdict | None = None
     if deleted and draft.status.outcome is None:
-        draft, verdict, onward = promotion_end.cancel(draft, context, going)
+        draft, verdict, onward = ending.cancel(draft, context, going)
         if onward:  # its Job may have died in the middle of the views: they are not left like that
-            draft, verdict = _stage(draft, context, going, promotion_end.unfinished(draft.status))
+            draft, verdict = _stage(draft, context, going, ending.unfinished(draft.status))
     elif draft.status.outcome is None:
         draft, verdict = _advance(draft, context, going)
     if draft.needs:
         return draft.plan()
-    draft = promotion_end.let_go(_tidy(promotion_end.stop(draft, context, going), context), context)
-    return evidence.leave(promotion_verdicts.finish(draft, context, verdict, going), context).plan()
+    draft = ending.let_go(_tidy(ending.stop(draft, context, going), context), context)
+    return evidence.leave(conditions.finish(draft, context, verdict, going), context).plan()
 
 
 def _tidy(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[PromotionStatus]:
@@ -94,7 +77,7 @@ def _in_hand(draft: Draft[PromotionStatus], context: PromotionContext) -> tuple[
             draft = draft.again(jobs.next_look(found.goes, terms, now))
             noticed = hand.noticed(task)
             if noticed is not task:
-                draft = replace(draft, status=promotion_record.change(draft.status, step.name, task=noticed))
+                draft = replace(draft, status=record.change(draft.status, step.name, task=noticed))
         elif found.ended is not None:
             draft = _record(draft, context, step, found.ended, found.packed)
             if task.kind == TaskKind.DIFF:  # what it left is read by what status says of it: in the next pass
@@ -107,16 +90,16 @@ def _record(
 ) -> Draft[PromotionStatus]:
     result, task = progress.result, step.task
     assert result is not None and task is not None
-    draft = replace(draft, status=promotion_record.record(draft.status, context, step, result, packed))
-    draft = draft.saying(promotion_verdicts.note(draft.status, context, step, result))
+    draft = replace(draft, status=record.record(draft.status, context, step, result, packed))
+    draft = draft.saying(conditions.note(draft.status, context, step, result))
     plan = draft.status.plan
     if task.kind == TaskKind.PLAN and packed is not None and plan is not None and plan.report_ref is not None:
         draft = draft.first(WriteConfigMap(reports.report_manifest(context.promotion, plan.report_ref.name, packed)))
     site = context.site(task.gateway)
     if task.kind == TaskKind.DIFF and packed is not None and draft.status.relation == ACROSS:
-        name = promotion_diff.report_name(context, result.report_sha256 or "")
+        name = diff_step.report_name(context, result.report_sha256 or "")
         draft = draft.first(WriteConfigMap(reports.report_manifest(context.promotion, name, packed)))
-        draft = _let_go(draft, context, promotion_diff.reports(context.promotion.status))
+        draft = _let_go(draft, context, diff_step.reports(context.promotion.status))
     if task.kind == TaskKind.CHECKS:
         copy = checks.copy_name(context.promotion.metadata, task.inputs)
         draft = draft.first(DeleteConfigMap(task.place[0], copy))
@@ -128,22 +111,22 @@ def _record(
 
 def _let_go(draft: Draft[PromotionStatus], context: PromotionContext, known: list[str]) -> Draft[PromotionStatus]:
     """Reports that the status does not name any more. Before that is written: nothing else knows their names."""
-    gone = [name for name in known if name not in promotion_diff.reports(draft.status)]
+    gone = [name for name in known if name not in diff_step.reports(draft.status)]
     return draft.first(*(DeleteConfigMap(context.key.namespace, name) for name in gone))
 
 
 def _advance(draft: Draft[PromotionStatus], context: PromotionContext, going: Going) -> Walk:
     """Walks on until tasks are started, something is waited for, or it is over."""
-    shut = promotion_gates.first(draft.status, context)
-    superseded = promotion_end.superseded(draft, context)
+    shut = gates.first(draft.status, context)
+    superseded = ending.superseded(draft, context)
     if superseded is not None:
         return superseded, None
     if shut is not None:
         soon = _MINUTE if shut.reconciling else 10 * _MINUTE  # changes of what is seen wake it; labels are not watched
-        return promotion_end.idle(draft, going).again(context.now + soon), None if going else shut
+        return ending.idle(draft, going).again(context.now + soon), None if going else shut
     if draft.status.started_at is None:
         draft = draft.having(started_at=context.now)
-    draft = _under_rules_of_today(promotion_end.superseding(draft, context), context)
+    draft = _under_rules_of_today(ending.superseding(draft, context), context)
     verdict: Verdict | None = None
     for stage in _way(draft.status, context):
         draft, verdict = _stage(draft, context, going, stage)
@@ -152,16 +135,14 @@ def _advance(draft: Draft[PromotionStatus], context: PromotionContext, going: Go
         if draft.status.relation == ACROSS and context.promotion.status.relation is None:
             return draft, None  # what is read for the next step is read by what status says of this one
         context = context.having(draft.status)
-    return replace(draft, status=promotion_record.end(draft.status, "Succeeded", context.now)), None
+    return replace(draft, status=record.end(draft.status, "Succeeded", context.now)), None
 
 
-def _is_over(status: PromotionStatus, stage: promotion_steps.Stage) -> bool:
+def _is_over(status: PromotionStatus, stage: stages.Stage) -> bool:
     return all((step := status.find(name)) is not None and step.state in ENDED for name, _ in stage)
 
 
-def _stage(
-    draft: Draft[PromotionStatus], context: PromotionContext, going: Going, stage: promotion_steps.Stage
-) -> Walk:
+def _stage(draft: Draft[PromotionStatus], context: PromotionContext, going: Going, stage: stages.Stage) -> Walk:
     """Every step of a stage that has not ended and has nothing in hand; the verdict is that of the first that waits."""
     first: Verdict | None = None
     for name, step in stage:
@@ -177,7 +158,7 @@ def _stage(
             case Hold() as hold:
                 draft, verdict = _hold(draft, context, name, hold)
             case Again():
-                again = promotion_record.planned_again(draft.status)
+                again = record.planned_again(draft.status)
                 return _advance(replace(draft, status=again), context.having(again), going)
             case Order() as order:
                 draft, verdict = _order(draft, context, name, order)
@@ -210,20 +191,20 @@ def _asked_again(step: StepStatus) -> StepStatus:
             return step
 
 
-def _way(status: PromotionStatus, context: PromotionContext) -> tuple[promotion_steps.Stage, ...]:
+def _way(status: PromotionStatus, context: PromotionContext) -> tuple[stages.Stage, ...]:
     if context.promotion.spec.rollback_to is not None:
-        return promotion_steps.BACK
+        return stages.BACK
     if status.rollback is not None:
-        return promotion_steps.BACK[1:]
-    return promotion_steps.FORWARD
+        return stages.BACK[1:]
+    return stages.FORWARD
 
 
 def _judge(draft: Draft[PromotionStatus], context: PromotionContext, name: str, done: Done) -> Draft[PromotionStatus]:
-    known = promotion_diff.reports(draft.status)
-    status = promotion_record.put(draft.status.model_copy(update=done.settles), name, done, context.now)
+    known = diff_step.reports(draft.status)
+    status = record.put(draft.status.model_copy(update=done.settles), name, done, context.now)
     draft = _let_go(replace(draft, status=status), context, known)
     if done.state in BAD:
-        status = promotion_record.end(status, done.state, context.now)
+        status = record.end(status, done.state, context.now)
     return replace(draft, status=status)
 
 
@@ -231,7 +212,7 @@ def _hold(draft: Draft[PromotionStatus], context: PromotionContext, name: str, h
     if hold.needs:
         return draft.needing(*hold.needs), None
     words = {"state": "Waiting", "message": hold.verdict.message[:1024], "task": None}
-    status = promotion_record.put(draft.status, name, None, context.now, **words)
+    status = record.put(draft.status, name, None, context.now, **words)
     return replace(draft, status=status).again(hold.until), hold.verdict
 
 
@@ -241,15 +222,15 @@ def _order(draft: Draft[PromotionStatus], context: PromotionContext, name: str, 
     if failed is not None and (failed.task, failed.inputs) == (order.kind, order.inputs):
         again = schedule.retry_time(failed, context.target.spec.retry)
         if again is not None and again > context.now:
-            status = promotion_record.change(draft.status, name, task=None)
+            status = record.change(draft.status, name, task=None)
             return replace(draft, status=status).again(again), verdicts.failing(failed, again)
     if order.kind.writes or (draft.status.relation == ACROSS and order.kind is TaskKind.PLAN):  # which leaves a copy
-        kept = promotion_end.keep(draft, context)
+        kept = ending.keep(draft, context)
         if kept is not None:
             return kept, None
     if slot.needs_slot(order.kind, site.gateway) and _holds_or_waits(draft.status, name, site.name, context):
         words = {"state": "Pending", "message": "another step is at work on this gateway, which lets one in at a time"}
-        return replace(draft, status=promotion_record.put(draft.status, name, None, context.now, **words)), None
+        return replace(draft, status=record.put(draft.status, name, None, context.now, **words)), None
     rank = slot.Priority.ROLLBACK if order.kind is TaskKind.ROLLBACK else slot.Priority.PROMOTION
     task = hand.announce(
         context.promotion.metadata,
@@ -262,19 +243,19 @@ def _order(draft: Draft[PromotionStatus], context: PromotionContext, name: str, 
         why=order.why,
         gateway=site.name,
     )
-    status = promotion_record.put(
+    status = record.put(
         draft.status, name, None, context.now, state="Running", message=order.why, job=task.job, task=task
     )
     begun = replace(draft, status=status)
-    ready = promotion_launch.start(begun, context, task, site)
+    ready = launch.start(begun, context, task, site)
     if ready.needs:
         return ready, None
     if ready.actions != begun.actions:
         risen = task.model_copy(update={"priority": slot.aged(rank, task.since, context.now)})
-        return replace(ready, status=promotion_record.change(ready.status, name, task=risen)), None
+        return replace(ready, status=record.change(ready.status, name, task=risen)), None
     # The Job is none yet: whoever asks later whether it may have changed anything must not take it for one.
     waiting, last = task.model_copy(update={"state": "Waiting"}), step.job if failed is not None else ""
-    status = promotion_record.put(begun.status, name, None, context.now, job=last, task=waiting)
+    status = record.put(begun.status, name, None, context.now, job=last, task=waiting)
     return replace(begun, status=status).again(context.now + _SLOT_CHECK), None
 
 

@@ -1,4 +1,4 @@
-"""From a promotion's task to the actions that start its Job. Pure; the counterpart of `launch` for environments."""
+"""From a promotion's task to the actions that start its Job. Pure; the counterpart of `environments.launch`."""
 
 from collections.abc import Mapping
 
@@ -9,10 +9,11 @@ from vulcan_operator.api import names
 from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.api.promotion_status import PromotionStatus
 from vulcan_operator.api.source import Origin
-from vulcan_operator.plan import access, checks, copies, origin, promotion_diff, promotion_steps, slot, tasks
+from vulcan_operator.plan import access, checks, copies, slot, tasks
 from vulcan_operator.plan.actions import Need, TakeSlot, WriteConfigMap
 from vulcan_operator.plan.manifest import JobParts, build_job
-from vulcan_operator.plan.promotion_context import ACROSS, PromotionContext, Site
+from vulcan_operator.plan.promotions import diff_step, origin, stages
+from vulcan_operator.plan.promotions.context import ACROSS, PromotionContext, Site
 from vulcan_operator.plan.seen import Waiter
 from vulcan_operator.plan.status import Draft
 
@@ -30,7 +31,7 @@ def start(
         return draft.needing(Need.SOURCE_FILES)
     if kind is TaskKind.CHECKS and context.seen.checks is None:
         return draft.needing(Need.CHECKS)
-    if kind is TaskKind.DIFF and promotion_diff.reports(draft.status) and context.seen.left is None:
+    if kind is TaskKind.DIFF and diff_step.reports(draft.status) and context.seen.left is None:
         return draft.needing(Need.LEFT)
     take = []
     if slot.needs_slot(kind, site.gateway):
@@ -105,7 +106,7 @@ def _task(status: PromotionStatus, context: PromotionContext, task: TaskStatus, 
         plan=tasks.options_of(target.spec.plan),
         approved=approved,
         promotion=None if files is not None else _promotion(status, context, kind),
-        diff=promotion_diff.asked(status, context, site) if kind is TaskKind.DIFF else None,
+        diff=diff_step.asked(status, context, site) if kind is TaskKind.DIFF else None,
         checks=ordered.checks if (ordered := _checks(context, task, site)) is not None else None,
         expires=access.deletion_policy(target, context.protected) == "Expire",
         audits=False,  # Verify is a step of its own, whose no can be taken back
@@ -132,7 +133,7 @@ def _promotion(status: PromotionStatus, context: PromotionContext, kind: TaskKin
                 virtual_only=False,
                 catch_up=spec.rollback.data == "CatchUpThenSwap",
                 max_catch_up=gates.max_catch_up_intervals,
-                expected=promotion_steps.undone(status),
+                expected=stages.undone(status),
             )
         case _:
             return None

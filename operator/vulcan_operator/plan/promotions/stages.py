@@ -1,5 +1,5 @@
-"""The steps of a promotion but the first (`promotion_resolve`) and its gates (`promotion_trials`): what each looks at and
-what it makes of it. Pure; walked through by `plan.promotion`.
+"""The steps of a promotion but the first (`resolve`) and its gates (`trials`): what each looks at and
+what it makes of it. Pure; walked through by `planner`.
 
 Nothing here remembers where it was: what is done is in `status.steps`.
 """
@@ -10,18 +10,11 @@ from vulcan_contract.digest import of_json
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.promotion_status import PromotionStatus, RollbackStatus
-from vulcan_operator.plan import (
-    approval,
-    promotion_diff,
-    promotion_resolve,
-    promotion_trials,
-    stop_the_line,
-    tasks,
-    verdicts,
-)
+from vulcan_operator.plan import approval, stop_the_line, tasks, verdicts
 from vulcan_operator.plan.actions import Need
-from vulcan_operator.plan.promotion_context import ACROSS, PromotionContext
-from vulcan_operator.plan.promotion_moves import FAILED, PASSED, SKIPPED, Again, Done, Hold, Move, Order, Step
+from vulcan_operator.plan.promotions import diff_step, resolve, trials
+from vulcan_operator.plan.promotions.context import ACROSS, PromotionContext
+from vulcan_operator.plan.promotions.moves import FAILED, PASSED, SKIPPED, Again, Done, Hold, Move, Order, Step
 from vulcan_operator.plan.status import Verdict
 from vulcan_operator.plan.verdicts import short
 
@@ -131,18 +124,18 @@ Stage = tuple[tuple[str, Step], ...]
 """Steps that do not need each other. The next ones wait for all of them."""
 
 FORWARD: tuple[Stage, ...] = (
-    (("Resolve", promotion_resolve.resolve),),
+    (("Resolve", resolve.resolve),),
     (
         ("Plan", plan),
-        ("Tests", promotion_trials.tests),
-        ("Audits", promotion_trials.audits),
-        ("Diff", promotion_diff.step),
-        ("Checks", promotion_trials.checks),
-        ("Soak", promotion_trials.soak),
+        ("Tests", trials.tests),
+        ("Audits", trials.audits),
+        ("Diff", diff_step.step),
+        ("Checks", trials.checks),
+        ("Soak", trials.soak),
     ),
     (("Approval", approve),),
     (("CatchUp", catch_up),),
     (("Apply", swap),),
     (("Verify", verify),),
 )
-BACK: tuple[Stage, ...] = ((("Resolve", promotion_resolve.resolve),), (("Rollback", go_back),))
+BACK: tuple[Stage, ...] = ((("Resolve", resolve.resolve),), (("Rollback", go_back),))

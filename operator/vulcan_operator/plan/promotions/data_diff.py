@@ -13,9 +13,9 @@ from datetime import datetime
 from vulcan_contract.codec import ContractError
 from vulcan_contract.diff_report import MAX_UNPACKED, DiffReport, ModelStatistics
 from vulcan_operator.api.promotion import DataDiffGate
-from vulcan_operator.plan import data_diff_models as models
-from vulcan_operator.plan.data_diff_models import Looked, Say
-from vulcan_operator.plan.promotion_moves import FAILED, INCONCLUSIVE, PASSED, SKIPPED, Done
+from vulcan_operator.plan.promotions import data_diff_models as models
+from vulcan_operator.plan.promotions.data_diff_models import Looked, Say
+from vulcan_operator.plan.promotions.moves import FAILED, INCONCLUSIVE, PASSED, SKIPPED, Done
 
 _MOST_EVIDENCE = 32
 _SHOWN = 3

@@ -1,6 +1,6 @@
 """Earlier revisions that an environment could have again: what a Job has found of them, and the warning before one is lost.
 
-Pure. Only a Job can look into the state: `record` folds in what each has told, `environment` says what follows as time
+Pure. Only a Job can look into the state: `record` folds in what each has told, `planner` says what follows as time
 passes. Nothing here decides whether a rollback goes ahead: its own Job looks again.
 """
 
@@ -13,7 +13,7 @@ from vulcan_operator.api.environment import EnvironmentSpec
 from vulcan_operator.api.environment_history import MOST_TARGETS, RollbackTargetStatus
 from vulcan_operator.api.environment_status import AppliedStatus, EnvironmentStatus, HistoryItem
 from vulcan_operator.api.fields import parse_duration, short_revision
-from vulcan_operator.plan.context import Context
+from vulcan_operator.plan.environments.context import Context
 from vulcan_operator.plan.status import Draft, put
 
 # A project's snapshot_ttl counts from the moment the views changed, the window from the end of the apply's Job: the default

@@ -14,11 +14,12 @@ from vulcan_operator.api import names
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.api.promotion_status import PromotionStatus
-from vulcan_operator.plan import checks, given, origin, promotion_history, promotion_record, promotion_steps
+from vulcan_operator.plan import checks, given, promotion_history
 from vulcan_operator.plan.actions import CreateJob, DeleteConfigMap, DeleteJob, Note, SetFinalizer, StopPods, TakeSlot
 from vulcan_operator.plan.jobs import Progress
-from vulcan_operator.plan.promotion_context import ACROSS, CHANGES, PromotionContext, is_changing
-from vulcan_operator.plan.promotion_moves import ENDED, SKIPPED, Done
+from vulcan_operator.plan.promotions import origin, record, stages
+from vulcan_operator.plan.promotions.context import ACROSS, CHANGES, PromotionContext, is_changing
+from vulcan_operator.plan.promotions.moves import ENDED, SKIPPED, Done
 from vulcan_operator.plan.seen import JobState
 from vulcan_operator.plan.status import Draft, Verdict
 
@@ -68,7 +69,7 @@ def superseded(draft: Draft[PromotionStatus], context: PromotionContext) -> Draf
     if newer is None or is_changing(draft.status) or context.promotion.spec.rollback_to is not None:
         return None
     name = f"{newer.metadata.namespace}/{newer.metadata.name}"
-    status = promotion_record.end(draft.status, "Superseded", context.now)
+    status = record.end(draft.status, "Superseded", context.now)
     return replace(draft, status=status).having(superseded_by=name)
 
 
@@ -101,7 +102,7 @@ def stop(
             copy = checks.copy_name(context.promotion.metadata, step.task.inputs)
             draft = draft.first(DeleteConfigMap(step.task.place[0], copy))
         stopped = Done(SKIPPED, f"not judged: {why}", step.evidence)
-        draft = replace(draft, status=promotion_record.put(draft.status, step.name, stopped, context.now))
+        draft = replace(draft, status=record.put(draft.status, step.name, stopped, context.now))
     kept = draft.status.origin
     if draft.status.relation == ACROSS and kept is not None and kept.kind == "ConfigMap" and context.to is not None:
         namespace = context.to.gateway.metadata.namespace
@@ -155,12 +156,12 @@ def cancel(
         return draft.again(deleted + _GIVE_UP), verdict, context.to is not None
     said = _what_was_done(draft.status, late=late)
     note = Note(Why.CANCELLED, f"deleted under way: {said}", warning=late, audit=_audit(context, said))
-    return replace(draft, status=promotion_record.end(draft.status, "Cancelled", context.now)).saying(note), None, False
+    return replace(draft, status=record.end(draft.status, "Cancelled", context.now)).saying(note), None, False
 
 
-def unfinished(status: PromotionStatus) -> promotion_steps.Stage:
+def unfinished(status: PromotionStatus) -> stages.Stage:
     """The step whose Job may have left the views half changed; empty: there is none."""
-    steps = {name: step for stage in (*promotion_steps.FORWARD, *promotion_steps.BACK) for name, step in stage}
+    steps = {name: step for stage in (*stages.FORWARD, *stages.BACK) for name, step in stage}
     for name in CHANGES:
         found = status.find(name)
         if found is None or found.state in ENDED or not found.job:
@@ -171,7 +172,7 @@ def unfinished(status: PromotionStatus) -> promotion_steps.Stage:
             return ((name, steps[name]),)
     back = status.find("Rollback")
     if status.rollback is not None and (back is None or back.state not in ENDED):
-        return promotion_steps.BACK[1]
+        return stages.BACK[1]
     return ()
 
 

@@ -16,7 +16,8 @@ from vulcan_operator.api.environment_status import EnvironmentStatus, PlanStatus
 from vulcan_operator.api.fields import parse_duration
 from vulcan_operator.plan import approval, checks, schedule, stop_the_line, tasks, verdicts
 from vulcan_operator.plan.actions import Need
-from vulcan_operator.plan.context import Context
+from vulcan_operator.plan.environments import conditions
+from vulcan_operator.plan.environments.context import Context
 from vulcan_operator.plan.status import Draft, Verdict
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -141,12 +142,12 @@ def _decide(draft: Draft[EnvironmentStatus], context: Context, plan: PlanStatus)
     draft = draft.having(plan=plan)
     match decision.say:
         case approval.Say.NO:
-            return Outlook(draft, verdict=verdicts.rejected(plan))
+            return Outlook(draft, verdict=conditions.rejected(plan))
         case approval.Say.WAIT:
             expires = approval.expires_at(plan, spec.plan.approval)
             if expires <= context.now:
                 return _gated(draft, context, Want(TaskKind.PLAN, plan.inputs, "the plan waited too long"), None)
-            return Outlook(draft.again(expires), verdict=verdicts.awaiting(plan, context))
+            return Outlook(draft.again(expires), verdict=conditions.awaiting(plan, context))
     if _is_too_late(draft, context, plan, decision):
         return _gated(draft, context, Want(TaskKind.PLAN, plan.inputs, "the plan waited too long"), None)
     unguarded = verdicts.unguarded(context.seen.unguarded) if context.protected else None

@@ -1,4 +1,4 @@
-"""What a step of a promotion can answer with. Pure data; made by the steps, carried out by `plan.promotion`."""
+"""What a step of a promotion can answer with. Pure data; made by the steps, carried out by `planner`."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from vulcan_contract.task import TaskKind
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.promotion_status import PromotionStatus
 from vulcan_operator.plan.actions import Need
-from vulcan_operator.plan.promotion_context import PromotionContext, Site
+from vulcan_operator.plan.promotions.context import PromotionContext, Site
 from vulcan_operator.plan.status import Verdict
 
 PASSED, SKIPPED, FAILED, ERRORED, INCONCLUSIVE = "Succeeded", "Skipped", "Failed", "Errored", "Inconclusive"

@@ -14,10 +14,10 @@ from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.api.promotion_status import PromotionStatus
-from vulcan_operator.plan import data_diff, promotion_trials
 from vulcan_operator.plan.actions import Need
-from vulcan_operator.plan.promotion_context import ACROSS, PromotionContext, Site
-from vulcan_operator.plan.promotion_moves import SKIPPED, Done, Hold, Move, Order, moved_on
+from vulcan_operator.plan.promotions import data_diff, trials
+from vulcan_operator.plan.promotions.context import ACROSS, PromotionContext, Site
+from vulcan_operator.plan.promotions.moves import SKIPPED, Done, Hold, Move, Order, moved_on
 from vulcan_operator.plan.status import Verdict
 
 STEP = "Diff"
@@ -29,8 +29,8 @@ def step(status: PromotionStatus, context: PromotionContext) -> Move:
     gate = context.promotion.spec.gates.data_diff
     if gate is None or gate.mode == "Skip":
         return Done(SKIPPED, "gates.dataDiff is not set" if gate is None else "gates.dataDiff.mode: Skip")
-    if promotion_trials.too_early(status, context):
-        return promotion_trials.AFTER_PLAN
+    if trials.too_early(status, context):
+        return trials.AFTER_PLAN
     assert status.source is not None and context.to is not None and context.origin is not None
     made_of = _made_of(status, context)
     if status.relation != ACROSS:

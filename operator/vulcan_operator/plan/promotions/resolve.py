@@ -1,6 +1,6 @@
 """The first step of a promotion: which revision moves, where its files are, and what the target has. Pure.
 
-Used by `promotion_steps`. For a way back it is an earlier revision of the target itself.
+Used by `stages`. For a way back it is an earlier revision of the target itself.
 """
 
 import fnmatch
@@ -11,9 +11,10 @@ from vulcan_operator.api.environment_status import AppliedStatus
 from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.api.promotion_status import PreviousStatus, PromotionStatus, SideStatus
 from vulcan_operator.api.source import Origin
-from vulcan_operator.plan import given, origin
-from vulcan_operator.plan.promotion_context import SAME, PromotionContext, Site
-from vulcan_operator.plan.promotion_moves import FAILED, PASSED, Done, Hold, Move, name_of
+from vulcan_operator.plan import given
+from vulcan_operator.plan.promotions import origin
+from vulcan_operator.plan.promotions.context import SAME, PromotionContext, Site
+from vulcan_operator.plan.promotions.moves import FAILED, PASSED, Done, Hold, Move, name_of
 from vulcan_operator.plan.status import Verdict
 from vulcan_operator.plan.verdicts import short
 
