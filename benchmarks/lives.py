@@ -20,8 +20,14 @@ _ENDERS = 8
 class Lives:
     """Watches the Jobs of a namespace and ends them as they come, or after the seconds that `lasting` says."""
 
-    def __init__(self, api: Api, namespace: str, lasting: Callable[[], float] = lambda: 0) -> None:
-        self._api, self._namespace, self._lasting = api, namespace, lasting
+    def __init__(
+        self,
+        api: Api,
+        namespace: str,
+        lasting: Callable[[], float] = lambda: 0,
+        ending: Callable[[Raw], None] = lambda job: None,
+    ) -> None:
+        self._api, self._namespace, self._lasting, self._ending = api, namespace, lasting, ending
         self._queue: asyncio.Queue[Raw] = asyncio.Queue()
         self._recorded: dict[str, set[str]] = {}
         self._news = asyncio.Event()
@@ -66,14 +72,15 @@ class Lives:
     async def _end(self) -> None:
         while True:
             job = await self._queue.get()
-            await end_job(self._api, job)
+            await end_job(self._api, job, self._ending)
             self.writes += 3
 
 
-async def end_job(api: Api, job: Raw) -> None:
-    """The three writes of an ended Job: its pod, the pod's end, its own."""
+async def end_job(api: Api, job: Raw, ending: Callable[[Raw], None] = lambda job: None) -> None:
+    """The three writes of an ended Job: its pod, the pod's end, its own. `ending` is called right before the second."""
     namespace, pod = job["metadata"]["namespace"], objects.pod(job)
     await api.create(PODS, namespace, pod)
+    ending(job)
     await api.status(PODS, namespace, pod["metadata"]["name"], objects.pod_status(job))
     await api.status(JOBS, namespace, job["metadata"]["name"], objects.job_status())
 

@@ -70,18 +70,18 @@ async def _measure(cluster: Cluster, meter: Meter, scale: Scale) -> list[float]:
             await ended.recorded("run", count, _PATIENCE)
         await lives.create(api, [_target(i) for i in range(count)])
         await asyncio.to_thread(meter.settled)
-        watch = Steps(api)
+        steps = Steps(api)
         cpu, began = meter.cpu_seconds(), time.monotonic()
-        ended = Lives(api, NAMESPACE, lambda: chance.uniform(*scale.lasting))
+        ended = Lives(api, NAMESPACE, lambda: chance.uniform(*scale.lasting), steps.ending)
         version = (await api.list(JOBS, NAMESPACE))["metadata"]["resourceVersion"]
-        async with background(ended.run(), watch.run(version)):
+        async with background(ended.run(), steps.run(version)):
             await lives.create(api, [_promotion(i) for i in range(count)])
             await _all_over(api, count)
         busy = (meter.cpu_seconds() - cpu) / (time.monotonic() - began)
     print(
         f"   {count} promotions in {time.monotonic() - began:.0f} s, the operator took {busy:.2f} of a core", flush=True
     )
-    return watch.waits
+    return steps.waits
 
 
 async def _all_over(api: Api, count: int) -> None:
@@ -98,26 +98,31 @@ async def _all_over(api: Api, count: int) -> None:
 
 
 class Steps:
-    """What a watch of Jobs sees of promotions' steps."""
+    """From the end of a promotion's Job until a watch sees its next one. The end is the moment before its pod's end is sent
+    to the API server: the operator waits for the pod, not for the Job's own status, which comes later."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
         self._ended: dict[str, float] = {}
-        self._over = set[str]()
         self.waits: list[float] = []
 
     async def run(self, version: str) -> None:
         """For ever. A promotion's Job is the next step of the Job of it that ended last before."""
         async for kind, job in self._api.watch(JOBS, NAMESPACE, version):
-            now, labels = time.monotonic(), job["metadata"]["labels"]
-            if labels[names.OWNER_KIND] != PROMOTIONS.kind:
-                continue
-            owner, name = labels[names.OWNER_NAME], job["metadata"]["name"]
+            owner = _promotion_of(job)
             if kind == "ADDED" and owner in self._ended:
-                self.waits.append(now - self._ended[owner])
-            elif kind == "MODIFIED" and "completionTime" in job.get("status", {}) and name not in self._over:
-                self._over.add(name)
-                self._ended[owner] = now
+                self.waits.append(time.monotonic() - self._ended[owner])
+
+    def ending(self, job: Raw) -> None:
+        """Its pod is about to end."""
+        owner = _promotion_of(job)
+        if owner is not None:
+            self._ended[owner] = time.monotonic()
+
+
+def _promotion_of(job: Raw) -> str | None:
+    labels = job["metadata"]["labels"]
+    return str(labels[names.OWNER_NAME]) if labels[names.OWNER_KIND] == PROMOTIONS.kind else None
 
 
 def _target(index: int) -> Raw:

@@ -101,7 +101,7 @@ class RollbackOption:
 
 @dataclass(frozen=True)
 class Work:
-    """What an apply or a run did. `next_run` and `intervals_behind` hold for the environment as a whole afterwards."""
+    """What an apply or a run did. Intervals and `next_run` are those of the environment afterwards."""
 
     plan_id: str = ""
     models: int = 0
@@ -112,6 +112,7 @@ class Work:
     resumed: bool = False
     next_run: str | None = None  # RFC 3339; None: no model is ever due
     intervals_behind: int = 0
+    complete_until: str | None = None  # RFC 3339: where the oldest missing interval begins; None: none is missing
     blocked: int = 0  # missing intervals that a signal holds back; asked again after 5 min
     rollback: tuple[RollbackOption, ...] | None = None  # newest first; the oldest are cut first. None: nobody looked
 

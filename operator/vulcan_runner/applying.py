@@ -258,13 +258,7 @@ def _finish(
     state.record_apply(dataclasses.replace(row, phase="done", at=now(), ended=row.token))
     state.forget_projects()
     seen = horizon.look(task, engine, environment, computed=True, signals=engine.recorder.counts.blocked)
-    work = dataclasses.replace(
-        work,
-        next_run=seen.next_run,
-        intervals_behind=seen.behind,
-        blocked=seen.blocked,
-        rollback=rollback.options(engine, state, environment),
-    )
+    work = dataclasses.replace(seen.on(work), rollback=rollback.options(engine, state, environment))
     return Result(task.kind, reason, f"Applied as plan {work.plan_id}; {work.batches} batches computed.", work=work)
 
 

@@ -4,12 +4,14 @@ Called by `applying` and `running`. An unprotected environment leaves the tables
 that one: it neither computes them nor is due because of them.
 """
 
+import dataclasses
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlmesh.utils.date import now
 
+from vulcan_contract.result import Work
 from vulcan_contract.task import Task
 from vulcan_runner import engine as engines
 from vulcan_runner import summary
@@ -29,11 +31,16 @@ class Share:
 
 @dataclass(frozen=True)
 class Horizon:
-    """For `Work`: RFC 3339 or None, missing intervals, and how many of those nothing here can compute now."""
+    """Times are RFC 3339. `blocked`: how many of the missing intervals nothing here can compute now."""
 
     next_run: str | None
-    behind: int
+    intervals_behind: int
     blocked: int
+    complete_until: str | None
+
+    def on(self, work: Work) -> Work:
+        """What was done, with what is missing afterwards."""
+        return dataclasses.replace(work, **dataclasses.asdict(self))
 
 
 def share(task: Task, engine: Engine, environment: Any, snapshots: dict[str, Any]) -> Share:
@@ -69,7 +76,13 @@ def look(task: Task, engine: Engine, environment: Any, *, computed: bool, signal
         moments.append(now() + SIGNAL_RETRY)
     due = engines.next_due((snapshots[n] for n in mine.own), restates=task.environment == "prod")
     moments += [due] if due else []
-    return Horizon(_text(min(moments)) if moments else None, sum(behind.values()), waiting + signals)
+    since = min((intervals[0][0] for intervals in missing.values()), default=None)
+    return Horizon(
+        next_run=_text(min(moments)) if moments else None,
+        intervals_behind=sum(behind.values()),
+        blocked=waiting + signals,
+        complete_until=_text(datetime.fromtimestamp(since / 1000, UTC)) if since is not None else None,
+    )
 
 
 def _is_read(name: str, own: frozenset[str], snapshots: dict[str, Any]) -> bool:

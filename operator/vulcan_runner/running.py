@@ -60,11 +60,5 @@ def _work(task: Task, engine: Engine, state: State, plan_id: str, failed: bool) 
     environment = engine.environment(task.environment)
     computed = counts.batches > 0 and not failed
     seen = horizon.look(task, engine, environment, computed=computed, signals=counts.blocked)
-    return dataclasses.replace(
-        applying.done(engine),
-        plan_id=plan_id,
-        next_run=seen.next_run,
-        intervals_behind=seen.behind,
-        blocked=seen.blocked,
-        rollback=rollback.options(engine, state, environment),
-    )
+    ways_back = rollback.options(engine, state, environment)
+    return dataclasses.replace(seen.on(applying.done(engine)), plan_id=plan_id, rollback=ways_back)

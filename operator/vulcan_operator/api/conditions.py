@@ -21,6 +21,7 @@ class Type(enum.StrEnum):
     RUN = "RunSucceeded"
     FRESH = "Fresh"
     DRIFTED = "Drifted"
+    VERIFIED = "Verified"
     ROLLBACK_EXPIRING = "RollbackExpiring"
     PLAN_READ_ONLY = "PlanReadOnly"
     CHANGES = "ChangesAllowed"
@@ -37,6 +38,7 @@ CONDITION_TYPES: dict[str, str] = {
     Type.RUN: "The last scheduled run succeeded.",
     Type.FRESH: "No interval is missing for longer than freshness.maxLag.",
     Type.DRIFTED: "Somebody else applied a plan to the environment since the operator did.",
+    Type.VERIFIED: "Audits passed after the promotion that gave the revision. Only where a promotion did.",
     Type.ROLLBACK_EXPIRING: "SQLMesh's janitor may take away what an earlier revision needs, inside rollback.window.",
     Type.PLAN_READ_ONLY: "Protected environments only: plan Jobs, which run unapproved code, cannot write.",
     Type.CHANGES: "Views may be changed now: inside promotionWindows, and no freeze on the gateway. Only where one is set.",
@@ -102,6 +104,10 @@ class Why(enum.StrEnum):
     UP_TO_DATE = "UpToDate"
     BEHIND = "IntervalsMissing"
     OVERDUE = "RunOverdue"
+    STALE_AFTER_ROLLBACK = "StaleAfterRollback"
+    VERIFIED = "Verified"
+    VERIFY_FAILED = "VerifyFailed"
+    NOT_VERIFIED = "NotVerified"
     NOT_APPLIED = "NotApplied"
     OUTDATED = "RevisionNotApplied"
     NEVER_RAN = "NeverRan"
@@ -239,6 +245,20 @@ REASONS: dict[str, About] = {
     Why.UP_TO_DATE: About("Nothing is missing.", "Nothing to do."),
     Why.BEHIND: About("Intervals are missing.", "See RunSucceeded."),
     Why.OVERDUE: About("A run is overdue by more than freshness.maxLag.", "See Ready and RunSucceeded."),
+    Why.STALE_AFTER_ROLLBACK: About(
+        "The views were put back; what fell due meanwhile is not computed yet. The message says how old the data is.",
+        "Wait: a run follows at once. With rollback.data: CatchUpThenSwap nobody sees old data.",
+    ),
+    Why.VERIFIED: About("Audits of the environment passed after its views were changed.", "Nothing to do."),
+    Why.VERIFY_FAILED: About(
+        "Audits said no after a promotion had changed the views, and they stay changed (onFailure: Hold, or the way back"
+        " failed).",
+        "Go back with the rollbackTo that the message names, or promote a revision that is mended.",
+    ),
+    Why.NOT_VERIFIED: About(
+        "No audits have judged what the views show since they were changed.",
+        "See the message; audits of what is computed run with every run.",
+    ),
     Why.NOT_APPLIED: About("Nothing was applied yet.", "See Ready."),
     Why.OUTDATED: About("The environment has an earlier revision.", "See Ready."),
     Why.NEVER_RAN: About("No run has ended yet.", "Wait."),

@@ -135,6 +135,16 @@ class AppliedStatus(Model):
     time: Timestamp = Field(description="When it was applied.")
     tests_run: int = Field(-1, description="Unit tests that ran when it was planned; -1: unknown, or skipped.")
     partial: bool = Field(False, description="Whether selectModels left models out.")
+    complete_until: Timestamp | None = Field(
+        None, description="After a rollback, until a run has succeeded: data is missing from this time on."
+    )
+    verification: str = Field(
+        "",
+        max_length=63,
+        description="Of a revision that a promotion gave: what its step Verify said. Empty: it was not asked.",
+        json_schema_extra={"enum": ["", "Passed", "Failed", "Unknown"]},
+    )
+    verification_message: Message = Field("", description="The same in a sentence.")
     origin: Origin | None = Field(None, description="Of a revision that a promotion gave: where its files are.")
     approved_by: list[Annotated[str, Field(max_length=512)]] = Field(
         default=[], max_length=64, description="Who approved it."

@@ -49,7 +49,8 @@ class DataDiffGate(Model):
     expected_changes: list[ModelName] = Field(
         default=[],
         max_length=256,
-        description="Models whose data is meant to change, as schema.name: compared and shown, but not judged.",
+        description="Models whose data is meant to change, as schema.name: compared and shown, but not judged. Names "
+        "that nothing was compared for are listed in the step's evidence, as expectedNotCompared.",
     )
     max_changed_rows_percent: float = Field(
         1.0,
@@ -157,7 +158,9 @@ class PromotionSpec(Model):
     from_: PromotionSide | None = Field(None, alias="from", description="Where the revision comes from.")
     to: PromotionSide = Field(description="The environment that is changed.")
     revision: Annotated[str, Field(min_length=1, max_length=1024)] | None = Field(
-        None, description="Revision to promote; it must be what `from` has. Default: what `from` has applied."
+        None,
+        description="Revision to promote; it must be what `from` has: its status.applied.revision, or the sourceDigest "
+        "there, which pins the files of a ConfigMap, too. Default: what `from` has applied.",
     )
     gates: GatesSpec = Field(default=GatesSpec(), description="What the revision must pass.")
     approval: ApprovalPolicy | None = Field(

@@ -78,8 +78,6 @@ class PreviousStatus(Model):
     revision: Revision = Field(description="The resolved source.")
     source_digest: Digest = Field("", description="Digest of the source's files.")
     plan_id: Annotated[str, Field(max_length=128)] = Field("", description="SQLMesh's plan id.")
-    snapshots: Digest = Field("", description="Digest of its snapshots; the ids are kept in the state.")
-    snapshot_count: int = Field(0, description="How many snapshots.")
     time: Timestamp | None = Field(None, description="When it had been applied.")
     tests_run: int = Field(-1, description="Unit tests that ran when it was planned; -1: unknown, or skipped.")
     origin: Origin | None = Field(None, description="Where its files are, if a promotion gave it.")
@@ -99,6 +97,10 @@ class RollbackStatus(Model):
     plan_id: Annotated[str, Field(max_length=128)] = Field("", description="SQLMesh's plan id gone back to.")
     revision: Revision = Field("", description="Revision gone back to.")
     time: Timestamp | None = Field(None, description="When the views were swapped back.")
+    intervals_behind: int = Field(0, description="Intervals that were missing then; the run that follows computes them.")
+    complete_until: Timestamp | None = Field(
+        None, description="The age of the data: nothing was missing before this time. Unset: nothing at all was."
+    )
 
 
 class PromotionStatus(Model):

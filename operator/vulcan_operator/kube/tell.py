@@ -19,9 +19,11 @@ _TROUBLE = {r.value for r in Reason if ABOUT[r].outcome in (Outcome.FAILED, Outc
 def transitions(before: Sequence[Condition], after: Sequence[Condition], notes: Sequence[Note]) -> Iterator[Note]:
     """A Note for each condition whose status or reason changed; the same words are said once.
 
-    A condition that is new says nothing (that nothing ever ran is no event), but for Ready and Stalled.
+    A condition that is new says nothing (that nothing ever ran is no event), but for Ready and Stalled. It is a warning if
+    any condition that says it is one: Ready and Stalled have the same reason.
     """
     known = {c.type: (c.status, c.reason) for c in before}
+    warnings = {c.reason for c in after if _is_warning(c)}
     said = {n.reason for n in notes}
     for condition in after:
         if known.get(condition.type) == (condition.status, condition.reason) or condition.reason in said:
@@ -29,9 +31,8 @@ def transitions(before: Sequence[Condition], after: Sequence[Condition], notes: 
         if condition.type not in known and condition.type != "Ready" and not _is_warning(condition):
             continue
         said.add(condition.reason)
-        yield Note(
-            condition.reason, condition.message or f"{condition.type} is {condition.status}", _is_warning(condition)
-        )
+        message = condition.message or f"{condition.type} is {condition.status}"
+        yield Note(condition.reason, message, warning=condition.reason in warnings)
 
 
 def _is_warning(condition: Condition) -> bool:

@@ -48,8 +48,14 @@ def take(
         plan=None,
         next_run_time=now,  # every change of views is followed at once by a run
         observed_plan_id=applied.plan_id,
+        intervals_behind=_behind(last, draft.status),
         rollback_targets=[],  # the run that follows looks anew; until then nobody knows
     )
+
+
+def _behind(last: VulcanPromotion, status: EnvironmentStatus) -> int | None:
+    back = last.status.rollback
+    return back.intervals_behind if back is not None and back.state == "Succeeded" else status.intervals_behind
 
 
 def last_given(promotions: Iterable[VulcanPromotion]) -> VulcanPromotion | None:
@@ -85,6 +91,7 @@ def _applied(promotion: VulcanPromotion) -> AppliedStatus:
         s.evidence["testsRun"] for s in status.steps if s.name in ("Resolve", "Tests") and "testsRun" in s.evidence
     ]
     tests = found[-1] if found else "-1"
+    verification, message = _verification(promotion)
     return AppliedStatus(
         revision=(back.revision if back is not None else status.revision) or "",
         source_digest=(back.source_digest if back is not None else status.source_digest) or "",
@@ -93,9 +100,25 @@ def _applied(promotion: VulcanPromotion) -> AppliedStatus:
         plan_digest=status.plan.digest if status.plan is not None and back is None else "",
         time=status.finished_at,
         origin=back.origin if back is not None else status.origin,
+        complete_until=status.rollback.complete_until if status.rollback is not None else None,
+        verification=verification,
+        verification_message=message,
         tests_run=back.tests_run if back is not None else int(tests) if tests.isdecimal() else -1,
         approved_by=[] if back is not None else status.approved_by,
     )
+
+
+def _verification(promotion: VulcanPromotion) -> tuple[str, str]:
+    """What is known of the data behind the views: (Passed, Failed, Unknown or nothing, a sentence)."""
+    status, name = promotion.status, f"VulcanPromotion {_name(promotion)}"
+    step = status.find("Verify")
+    if status.rollback is not None and status.rollback.state == "Succeeded":
+        return "Unknown", f"{name} put it back as it was; nothing was audited since"
+    if step is not None and step.state == "Failed":
+        return "Failed", f"{name}: {step.message}"[:1024]
+    if step is not None and step.state in ("Succeeded", "Skipped"):
+        return ("Passed", name) if step.state == "Succeeded" else ("", "")
+    return "Unknown", f"{name} ended before its step Verify had said anything"
 
 
 def _held(promotion: VulcanPromotion) -> HeldStatus | None:

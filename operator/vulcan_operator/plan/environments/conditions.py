@@ -4,7 +4,7 @@ import datetime as dt
 
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Type, Why
-from vulcan_operator.api.environment_status import EnvironmentStatus, PlanStatus
+from vulcan_operator.api.environment_status import AppliedStatus, EnvironmentStatus, PlanStatus
 from vulcan_operator.api.fields import parse_duration
 from vulcan_operator.plan import approval, schedule, stop_the_line
 from vulcan_operator.plan.environments.context import Context
@@ -121,6 +121,8 @@ def rejected(plan: PlanStatus) -> Verdict:
 def _settled(status: EnvironmentStatus) -> Verdict:
     if status.applied is None:
         return Verdict("Unknown", Why.PENDING, "not looked at yet", reconciling=True)
+    if status.applied.verification == "Failed":
+        return Verdict("False", Why.VERIFY_FAILED, status.applied.verification_message, stalled=True)
     return Verdict("True", Why.READY, f"revision {short(status.applied.revision)} is applied")
 
 
@@ -132,6 +134,8 @@ def _facts(status: EnvironmentStatus, context: Context) -> dict[str, tuple[str, 
         Type.FRESH: _fresh(status, context),
         Type.DRIFTED: _drifted(status, context),
     }
+    if status.applied is not None and status.applied.verification:
+        facts[Type.VERIFIED] = _verified(status.applied)
     if context.protected:
         planning = context.gateway.spec.planning is not None
         facts[Type.PLAN_READ_ONLY] = (
@@ -179,6 +183,11 @@ def _fresh(status: EnvironmentStatus, context: Context) -> tuple[str, str, str]:
     late = _late(status, context)
     if late is not None and late <= context.now:
         return "False", Why.OVERDUE, f"a run has been due since {late - _lag(context):%Y-%m-%dT%H:%M:%SZ}"
+    until = status.applied.complete_until
+    if until is not None:
+        age = _age(status.applied.time - until)
+        message = f"put back with data complete up to {until:%Y-%m-%dT%H:%M:%SZ}, {age} old then; a run follows"
+        return "False", Why.STALE_AFTER_ROLLBACK, message
     if status.last_run is None:
         return "Unknown", Why.NEVER_RAN, ""
     if status.last_run.succeeded and status.intervals_behind:
@@ -187,6 +196,23 @@ def _fresh(status: EnvironmentStatus, context: Context) -> tuple[str, str, str]:
     if not status.last_run.succeeded and old is not None:
         return old.status, old.reason, old.message
     return "True", Why.UP_TO_DATE, ""
+
+
+_VERIFIED = {
+    "Passed": ("True", Why.VERIFIED),
+    "Failed": ("False", Why.VERIFY_FAILED),
+    "Unknown": ("Unknown", Why.NOT_VERIFIED),
+}
+
+
+def _verified(applied: AppliedStatus) -> tuple[str, str, str]:
+    status, reason = _VERIFIED[applied.verification]
+    return status, reason, applied.verification_message
+
+
+def _age(age: dt.timedelta) -> str:
+    hours, minutes = divmod(int(age.total_seconds()) // 60, 60)
+    return f"{hours // 24}d{hours % 24}h" if hours >= 48 else f"{hours}h{minutes}m"
 
 
 def _lag(context: Context) -> dt.timedelta:

@@ -73,5 +73,6 @@ def succeeded(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
             "next_run_time": following,
             "observed_plan_id": work.plan_id if work and work.plan_id else status.observed_plan_id,
             "intervals_behind": work.intervals_behind if work else None,
+            "applied": status.applied.model_copy(update={"complete_until": None}) if status.applied else None,
         }
     )

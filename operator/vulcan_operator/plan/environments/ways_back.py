@@ -52,6 +52,8 @@ def _revisions(status: EnvironmentStatus) -> Iterator[tuple[str, str]]:
     applied = [status.applied] if status.applied is not None else []
     everything: list[RollbackTargetStatus | HistoryItem | AppliedStatus]
     everything = [*status.rollback_targets, *status.history, *applied]
+    for held in status.held:
+        yield held.source_digest, held.revision
     for known in everything:
         if known.revision:
             yield known.source_digest, known.revision

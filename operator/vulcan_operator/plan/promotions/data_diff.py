@@ -44,7 +44,7 @@ def judge(gate: DataDiffGate, report: DiffReport | None) -> Done:
     counts = {
         "identical": report.identical, "leftAlone": report.left_alone, "added": report.added, "removed": report.removed,
     }  # fmt: skip
-    return _by_mode(gate, _verdict(looked, counts, report.omitted))
+    return _by_mode(gate, _verdict(gate, looked, counts, report.omitted))
 
 
 def compare(gate: DataDiffGate, source: DiffReport | None, target: DiffReport | None) -> Done:
@@ -60,7 +60,7 @@ def compare(gate: DataDiffGate, source: DiffReport | None, target: DiffReport | 
     alone = {n for n in both if gate.models != "All" and _is_other_code(before[n], after[n])}
     looked = [models.statistics(gate, before[n], after[n]) for n in both if n not in alone]
     counts = {"leftAlone": len(alone), "added": len(after) - len(both), "removed": len(before) - len(both)}
-    return _by_mode(gate, _verdict(looked, counts, max(source.omitted, target.omitted)))
+    return _by_mode(gate, _verdict(gate, looked, counts, max(source.omitted, target.omitted)))
 
 
 def ends_to_ask(source: DiffReport | None, target: DiffReport | None) -> dict[str, str]:
@@ -93,7 +93,7 @@ def _by_mode(gate: DataDiffGate, judged: Done) -> Done:
     return Done(SKIPPED, f"gates.dataDiff is Optional: {judged.message}", judged.evidence)
 
 
-def _verdict(looked: list[Looked], counts: dict[str, int], omitted: int) -> Done:
+def _verdict(gate: DataDiffGate, looked: list[Looked], counts: dict[str, int], omitted: int) -> Done:
     said = Counter(model.say for model in looked)
     counts = {
         "compared": said[Say.EQUAL] + said[Say.WITHIN] + said[Say.ABOVE], "equal": said[Say.EQUAL],
@@ -102,9 +102,14 @@ def _verdict(looked: list[Looked], counts: dict[str, int], omitted: int) -> Done
         "byRowCountsOnly": sum(m.by_counts for m in looked if m.say is not Say.SKIPPED), **counts,
     }  # fmt: skip
     evidence = {key: str(count) for key, count in counts.items() if count or key == "compared"}
+    # A name that is misspelt would otherwise only show as the model that it does not excuse.
+    unused = ", ".join(sorted(set(gate.expected_changes) - {model.name for model in looked}))
+    evidence |= {"expectedNotCompared": unused[:_LONGEST]} if unused else {}
     shown = [m for m in sorted(looked, key=_worst_first) if m.words][: _MOST_EVIDENCE - len(evidence)]
     evidence |= {f"model {m.name}": f"{m.say.value}: {m.words}"[:_LONGEST] for m in shown}
     state, words = _words(looked, said, counts, omitted)
+    if unused and state == FAILED:
+        words = f"{words[: _LONGEST - 300]}; not compared though in expectedChanges: {unused[:200]}"
     return Done(state, words[:_LONGEST], evidence)
 
 

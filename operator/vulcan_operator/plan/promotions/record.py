@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from vulcan_contract.reasons import Outcome, Reason, Retry
-from vulcan_contract.result import PlanSummary, Result
+from vulcan_contract.result import PlanSummary, Result, Work
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.environment_status import PlanStatus, ReportRef
 from vulcan_operator.api.promotion import GatesSpec
@@ -177,11 +177,18 @@ def _gone_back(status: PromotionStatus, context: PromotionContext, step: StepSta
     wanted = context.promotion.spec.rollback_to is not None
     to, plan_id = status.source if wanted else status.previous, _plan_id(result)
     evidence = {"job": step.job, "planId": plan_id}
-    status = put(status, "Rollback", Done(PASSED, result.message, evidence), context.now)
+    work = result.work or Work()
+    until = dt.datetime.fromisoformat(work.complete_until) if work.complete_until is not None else None
+    message = result.message
+    if until is not None:
+        missing = f"{work.intervals_behind} intervals are missing" if work.intervals_behind != 1 else "1 interval is missing"
+        message = f"{message[:900]} Data is complete up to {until:%Y-%m-%dT%H:%M:%SZ}; {missing} until the run that follows."
     rollback = RollbackStatus(
         state="Succeeded", reason=status.rollback.reason if status.rollback else "Requested",
-        message=result.message, plan_id=plan_id, revision=to.revision if to else "", time=context.now,
+        message=message, plan_id=plan_id, revision=to.revision if to else "", time=context.now,
+        intervals_behind=work.intervals_behind, complete_until=until,
     )  # fmt: skip
+    status = put(status, "Rollback", Done(PASSED, message, evidence), context.now)
     status = status.model_copy(update={"rollback": rollback, "applied_plan_id": plan_id})
     return end(status, "Succeeded" if wanted else "RolledBack", context.now)
 

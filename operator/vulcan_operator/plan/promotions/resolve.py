@@ -45,7 +45,7 @@ def _resolve_source(context: PromotionContext, settles: dict[str, object]) -> Mo
     if applied is None or not applied.plan_id:
         message = f"waiting for VulcanEnvironment {name}: nothing is applied there"
         return Hold(Verdict("False", Why.SOURCE_NOT_READY, message, reconciling=True))
-    if wanted is not None and wanted != applied.revision:
+    if wanted is not None and wanted not in (applied.revision, applied.source_digest):
         return Done(FAILED, f"{name} has revision {short(applied.revision)}, not {wanted}")
     found = _origin(context, applied)
     if isinstance(found, Done | Hold):
