@@ -20,7 +20,6 @@ from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.fields import Condition
 from vulcan_operator.api.gateway import VulcanGateway
 from vulcan_operator.cache import Cache
-from vulcan_operator.cli import default_planners
 from vulcan_operator.intake import Intake
 from vulcan_operator.kube import errors, resources, views
 from vulcan_operator.kube.events import Recorder
@@ -55,7 +54,7 @@ class World:
         self.guarded, self.settings = guarded, settings
         self.notes: list[tuple[str, Note]] = []
         self.retries: list[str] = []
-        self._planners = planners or default_planners()
+        self._planners = planners or Planners()
         self.namespace("kube-system").namespace(NAMESPACE)
         self.kube.watchers.append(self._watch)
         self._start()

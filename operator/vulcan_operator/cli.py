@@ -6,7 +6,6 @@ Nothing is decided here but the order: health server, gate, own tasks, Kopf; at 
 import argparse
 import asyncio
 import gc
-import importlib
 import importlib.metadata
 import logging
 import os
@@ -48,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # What was imported stays, and so do thousands of objects in the cache: looked through rarely.
         gc.freeze()
         gc.set_threshold(20_000, 20, 20)
-        return asyncio.run(serve(config, default_planners()))
+        return asyncio.run(serve(config, Planners()))
     except (ConfigError, AccessError) as error:
         sys.stderr.write(f"vulcan-operator: {error}\n")
         return 2
@@ -60,13 +59,6 @@ def version() -> str:
         return importlib.metadata.version("vulcan-operator")
     except importlib.metadata.PackageNotFoundError:
         return "unknown"
-
-
-def default_planners() -> Planners:
-    """The real ones."""
-    gateway = importlib.import_module("vulcan_operator.plan.gateway")
-    environment = importlib.import_module("vulcan_operator.plan.environment")
-    return Planners(gateway.plan_gateway, environment.plan_environment)
 
 
 async def serve(config: Config, planners: Planners) -> int:

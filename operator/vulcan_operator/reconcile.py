@@ -27,6 +27,8 @@ from vulcan_operator.kube.resources import CUSTOM
 from vulcan_operator.kube.schema import StatusSchema
 from vulcan_operator.kube.views import Unparsable
 from vulcan_operator.plan.actions import Key, Note, Plan, SetFinalizer
+from vulcan_operator.plan.environments.planner import plan_environment
+from vulcan_operator.plan.gateways.planner import plan_gateway
 from vulcan_operator.plan.promotions.planner import plan_promotion
 from vulcan_operator.plan.seen import EnvironmentSeen, GatewaySeen, PromotionSeen
 
@@ -44,10 +46,10 @@ class PlannerLoops(Exception):
 
 @dataclass(frozen=True)
 class Planners:
-    """The pure functions that decide."""
+    """The pure functions that decide; tests of the shell have others."""
 
-    gateway: PlanGateway
-    environment: PlanEnvironment
+    gateway: PlanGateway = plan_gateway
+    environment: PlanEnvironment = plan_environment
     promotion: PlanPromotion = plan_promotion
 
 
