@@ -4,6 +4,7 @@ Called by `loop` for each key of the queue (and by the tests' World). Decisions 
 at next is `intake`'s.
 """
 
+import contextlib
 import dataclasses
 import datetime as dt
 from collections.abc import Callable, Mapping
@@ -162,6 +163,9 @@ async def _carry_out(ports: Ports, key: Key, found: Custom, plan: AnyPlan, denie
         for event in tell.transitions(found.status.conditions, plan.status.conditions, plan.notes):
             ports.recorder.emit(key.kind, found.metadata, event.reason, event.message, warning=event.warning)
     if denied is not None:
+        with contextlib.suppress(Refused):  # what was refused is said; of the rest only a finalizer may have to go
+            await ports.executor.run(key, plan.actions, versions)
+        _tell(ports, key, found, plan)
         return Next(retry=denied)
     try:
         await ports.executor.run(key, plan.actions, versions)

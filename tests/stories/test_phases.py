@@ -9,6 +9,7 @@ from tests import builders
 from tests.stories.lives import ALWAYS, DAY, MINUTE, alive, edit, fresh
 from tests.stories.sqlmesh import SqlMesh
 from vulcan_contract.reasons import Reason
+from vulcan_operator.kube import errors
 from vulcan_operator.kube.resources import ENVIRONMENTS
 
 PHASES: dict[str, Callable[..., SqlMesh]] = {}
@@ -218,6 +219,18 @@ def test_an_expired_preview_deletes_itself_if_it_is_to() -> None:
 def test_deletion_ends_without_its_gateway() -> None:
     sqlmesh = applied_preview()
     sqlmesh.world.delete("vgw/warehouse").delete("venv/dev").settle()
+    assert not sqlmesh.world.exists("venv/dev")
+    assert sqlmesh.world.notes[-1][1].reason == "InvalidateGivenUp"
+
+
+def test_deletion_ends_where_jobs_may_not_be_read_any_more() -> None:
+    sqlmesh = applied_preview()
+    sqlmesh.world.delete("venv/dev").settle()
+    for read in ("get-jobs", "list-jobs", "get-pods", "list-pods"):
+        sqlmesh.world.kube.fail(read, errors.Forbidden("jobs is forbidden", status=403), times=-1)
+    sqlmesh.world.lose_job(sqlmesh.world.jobs("invalidate")[-1].name).settle()
+    assert sqlmesh.world.says("venv/dev")["Ready"] == "False/OperatorNotAuthorized"
+    sqlmesh.world.advance(45 * MINUTE)
     assert not sqlmesh.world.exists("venv/dev")
     assert sqlmesh.world.notes[-1][1].reason == "InvalidateGivenUp"
 

@@ -117,6 +117,19 @@ def test_deletion_ends_where_evidence_cannot_be_left() -> None:
     assert not sqlmesh.world.exists("vpromo/to-prod")
 
 
+def test_deletion_ends_where_jobs_may_not_be_read_any_more() -> None:
+    sqlmesh = managed()
+    job = in_the_swap(sqlmesh)
+    sqlmesh.world.delete("vpromo/to-prod").settle()
+    for read in ("get-jobs", "list-jobs", "get-pods", "list-pods"):
+        sqlmesh.world.kube.fail(read, errors.Forbidden("jobs is forbidden", status=403), times=-1)
+    sqlmesh.world.lose_job(job).settle()
+    assert sqlmesh.world.says("vpromo/to-prod", "Ready") == {"Ready": "False/OperatorNotAuthorized"}
+    sqlmesh.world.advance(dt.timedelta(minutes=45))
+    assert not sqlmesh.world.exists("vpromo/to-prod")
+    assert any("look at the environment's condition Drifted" in note.message for _, note in sqlmesh.world.notes)
+
+
 # --- over
 
 

@@ -51,10 +51,7 @@ def plan_deletion(
         return _let_go(draft, context)  # the spec was changed and nobody had looked at it before the deletion
     gone = _gone(draft, context, deleted)
     if gone is not None:
-        note = Note(
-            Why.DELETION_FORCED, f"let go without invalidating: {gone}", warning=True, audit=_audit(context, gone)
-        )
-        return _let_go(draft.saying(note), context)
+        return _forced(draft, context, gone)
     if progress is not None:
         return _await(draft.again(deleted + _GIVE_UP), context, progress)
     if draft.status.task is not None and draft.status.task.kind != TaskKind.INVALIDATE:
@@ -67,6 +64,20 @@ def plan_deletion(
         if again is None or again > context.now:
             return _say(draft.again(again, deleted + _GIVE_UP), context, failure.message)
     return _start(draft, context, deleted)
+
+
+def give_up(draft: Draft[EnvironmentStatus], context: Context) -> Draft[EnvironmentStatus]:
+    """Deletion ends also where the API server refuses what would have to be done first."""
+    meta = context.environment.metadata
+    if meta.deletion_timestamp is None or names.FINALIZER not in meta.finalizers:
+        return draft
+    gone = _gone(draft, context, meta.deletion_timestamp)
+    return _forced(draft, context, gone) if gone is not None else draft.again(meta.deletion_timestamp + _GIVE_UP)
+
+
+def _forced(draft: Draft[EnvironmentStatus], context: Context, gone: str) -> Draft[EnvironmentStatus]:
+    note = Note(Why.DELETION_FORCED, f"let go without invalidating: {gone}", warning=True, audit=_audit(context, gone))
+    return _let_go(draft.saying(note), context)
 
 
 def _let_go(draft: Draft[EnvironmentStatus], context: Context) -> Draft[EnvironmentStatus]:

@@ -30,7 +30,7 @@ def plan_environment(seen: EnvironmentSeen, now: dt.datetime) -> Plan[Environmen
     context = Context(seen, now)
     draft = Draft(seen.environment.status)
     if seen.denied is not None:
-        return conditions.finish(draft, context, conditions.denied(context), None).plan()
+        return deletion.give_up(conditions.finish(draft, context, conditions.denied(context), None), context).plan()
     if (
         seen.gateway is not None
         and seen.namespace_labels is None

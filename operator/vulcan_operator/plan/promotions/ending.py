@@ -46,6 +46,15 @@ def let_go(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[Pr
     return draft.then(SetFinalizer(context.key, meta.resource_version, others))
 
 
+def give_up(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[PromotionStatus]:
+    """Deletion ends also where the API server refuses what would have to be done first."""
+    if context.promotion.metadata.deletion_timestamp is None:
+        return draft
+    if is_late(context) and draft.status.outcome is None:
+        draft = _cancelled(draft, context, late=True)
+    return let_go(draft, context)
+
+
 def is_late(context: PromotionContext) -> bool:
     """Whether it was deleted so long ago that it is let go whatever is missing."""
     deleted = context.promotion.metadata.deletion_timestamp
@@ -154,9 +163,13 @@ def cancel(
         said = "deleted: its last Job ended without a word, so what it began is brought to an end first"
         verdict = Verdict("False", Why.CANCELLING, said, reconciling=True)
         return draft.again(deleted + _GIVE_UP), verdict, context.to is not None
+    return _cancelled(draft, context, late=late), None, False
+
+
+def _cancelled(draft: Draft[PromotionStatus], context: PromotionContext, *, late: bool) -> Draft[PromotionStatus]:
     said = _what_was_done(draft.status, late=late)
     note = Note(Why.CANCELLED, f"deleted under way: {said}", warning=late, audit=_audit(context, said))
-    return replace(draft, status=record.end(draft.status, "Cancelled", context.now)).saying(note), None, False
+    return replace(draft, status=record.end(draft.status, "Cancelled", context.now)).saying(note)
 
 
 def unfinished(status: PromotionStatus) -> stages.Stage:

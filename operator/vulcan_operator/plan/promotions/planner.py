@@ -35,7 +35,7 @@ def plan_promotion(seen: PromotionSeen, now: dt.datetime) -> Plan[PromotionStatu
     if seen.denied is not None:
         namespace = seen.gateway.metadata.namespace if seen.gateway is not None else context.key.namespace
         refused = verdicts.refusal(seen.denied, seen.settings.operator_account, namespace)
-        return conditions.finish(draft, context, refused, {}).plan()
+        return ending.give_up(conditions.finish(draft, context, refused, {}), context).plan()
     draft, going = _in_hand(draft, context)
     if draft.needs:
         return draft.plan()
