@@ -135,10 +135,10 @@ async def _decide(ports: Ports, found: Custom, reads: Reads) -> tuple[AnyPlan, R
         missing = plan.needs - reads.done
         if not missing:
             if plan.needs and reads.denied is None:
-                raise PlannerLoops(f"{found.metadata.namespace}/{found.metadata.name}: {sorted(plan.needs)} were read")
+                raise PlannerLoops(f"{found.metadata.full_name}: {sorted(plan.needs)} were read")
             return plan, reads
         reads = await ports.observer.read(found, missing, reads)
-    raise PlannerLoops(f"{found.metadata.namespace}/{found.metadata.name}: never has enough")
+    raise PlannerLoops(f"{found.metadata.full_name}: never has enough")
 
 
 def _plan(ports: Ports, found: Custom, reads: Reads) -> AnyPlan:
@@ -150,22 +150,25 @@ def _plan(ports: Ports, found: Custom, reads: Reads) -> AnyPlan:
 
 
 async def _carry_out(ports: Ports, key: Key, found: Custom, plan: AnyPlan, denied: str | None) -> Next:
-    """`prepare`, the status if it differs, `actions`, `notes`. What was refused before is not tried again now."""
+    """`prepare`, the status if it differs, `actions`, `notes`. What was refused before is not tried again now; an object
+    that is being deleted is let go in any case."""
     versions: dict[str, str] = {}
     if denied is None:
         await ports.executor.run(key, plan.prepare, versions)
-    version = found.metadata.resource_version
-    # Most looks change nothing: equal models need not be turned into JSON to see that.
-    same = plan.status == found.status
-    written = None if same else await _write_status(ports, key, version, found.status.to_json(), plan.status.to_json())
+    version, written = found.metadata.resource_version, None
+    if plan.status != found.status:  # most looks change nothing: equal models need not be turned into JSON to see that
+        current = versions.get(version, version)
+        written = await _write_status(ports, key, current, found.status.to_json(), plan.status.to_json())
     if written is not None:
         versions[version] = written["metadata"]["resourceVersion"]
         for event in tell.transitions(found.status.conditions, plan.status.conditions, plan.notes):
             ports.recorder.emit(key.kind, found.metadata, event.reason, event.message, warning=event.warning)
     if denied is not None:
-        with contextlib.suppress(Refused):  # what was refused is said; of the rest only a finalizer may have to go
-            await ports.executor.run(key, plan.actions, versions)
-        _tell(ports, key, found, plan)
+        last = [action for action in plan.actions if isinstance(action, SetFinalizer)]
+        if last:
+            with contextlib.suppress(Refused):  # which is said already
+                await ports.executor.run(key, last, versions)
+            _tell(ports, key, found, plan)
         return Next(retry=denied)
     try:
         await ports.executor.run(key, plan.actions, versions)

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import json
 import threading
+from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
@@ -153,14 +154,15 @@ def test_catalogs_by_environment_come_along(local: System) -> None:
         assert {name for (name,) in views.fetchall()} == {"a_main", "b_aside"}
 
 
-def behind(system: System, plan: str) -> None:
-    """As if what an environment had at a plan lacked the last day."""
+def behind(system: System, plan: str) -> str:
+    """As if what an environment had at a plan lacked the last day, whose beginning is returned (RFC 3339)."""
     ((snapshots,),) = system.query_state(f"select snapshots from sqlmesh._vulcan_history where plan_id = '{plan}'")
     identifier = next(i for name, i in json.loads(snapshots) if "days" in name)
     ((version,),) = system.query_state(f"select version from sqlmesh._snapshots where identifier = '{identifier}'")
     where = f"where version = '{version}' and not is_removed"
     ((last,),) = system.query_state(f"select max(end_ts) from sqlmesh._intervals {where}")
     system.query_state(f"update sqlmesh._intervals set end_ts = {last - 86_400_000} {where} and end_ts = {last}")
+    return datetime.fromtimestamp(last / 1000 - 86_400, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @pytest.mark.parametrize("catch_up", [True, False])
@@ -168,13 +170,14 @@ def test_the_way_back_catches_up_first_where_it_is_told_to(local: System, catch_
     promotion = staged(local, projects.SMALL, {"models/days.sql": CHANGED})
     before = plan_id(local, "prod")
     assert promoted(local, promotion).result.reason is Reason.SUCCEEDED
-    behind(local, before)
+    until = behind(local, before)
     local.project = None
     ended = back(local, before, catch_up=catch_up)
     assert ended.result.reason is Reason.SUCCEEDED, ended.result.message
     work = ended.result.work
     assert work is not None and (work.batches > 0) is catch_up
     assert (work.intervals_behind == 0) is catch_up
+    assert work.complete_until == (None if catch_up else until)
     assert local.run(source=None).result.reason is (Reason.NOTHING_TO_DO if catch_up else Reason.SUCCEEDED)
 
 

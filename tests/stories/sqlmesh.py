@@ -8,6 +8,7 @@ import dataclasses
 import datetime as dt
 import itertools
 from dataclasses import dataclass, field
+from typing import Any
 
 from tests.world import World
 from vulcan_contract import report
@@ -41,6 +42,7 @@ class SqlMesh:
     models: dict[str, ModelStatistics | ModelDiff] = field(
         default_factory=dict
     )  # what a diff finds, by gateway or model
+    behind: dict[str, Any] = field(default_factory=dict)  # what a way back finds missing: fields of Work
     asked: list[Task] = field(default_factory=list)  # diffs, in order
 
     def task(self, job: JobSeen) -> Task:
@@ -178,7 +180,8 @@ class SqlMesh:
         self.plan_ids[name] = f"plan-{len(self.done)}"
         self.had[self.plan_ids[name]] = target
         self.done.append(f"{task.kind} {name}")
-        return Result(task.kind, Reason.SUCCEEDED, "swapped", work=Work(plan_id=self.plan_ids[name]))
+        behind = self.behind if task.kind is TaskKind.ROLLBACK else {}
+        return Result(task.kind, Reason.SUCCEEDED, "swapped.", work=Work(plan_id=self.plan_ids[name], **behind))
 
     def _looked(self, task: Task, result: Result) -> Result:
         """With the earlier revisions that whoever has changed or run an environment finds."""

@@ -275,6 +275,8 @@ def test_one_that_came_by_promotion_goes_on_to_the_other_system() -> None:
     assert outcome(sqlmesh, "to-qa") == "Succeeded"
     promote(sqlmesh, **ACROSS, **{"from": {"environmentRef": {"name": "qa"}}})
     assert outcome(sqlmesh) == "Succeeded"
+    found = next(s for s in sqlmesh.world.raw("vpromo/to-prod")["status"]["steps"] if s["name"] == "Plan")
+    assert found["evidence"]["categoriesCompared"] == "1"  # with those of the promotion that gave it to qa
 
 
 def test_across_systems_audits_that_fail_take_it_back_within_the_target() -> None:

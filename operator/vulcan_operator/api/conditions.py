@@ -226,7 +226,11 @@ REASONS: dict[str, About] = {
     Why.PROMOTED: About("The target has the revision.", "Nothing to do."),
     Why.PROMOTION_FAILED: About("A step said no.", "See status.steps; create another promotion when it is mended."),
     Why.PROMOTION_ERRORED: About("Machinery broke, more often than retry.limit.", "See status.steps."),
-    Why.INCONCLUSIVE: About("A gate could not be judged.", "See status.steps; a human must look."),
+    Why.INCONCLUSIVE: About(
+        "A Required gate could not be judged, so it does not pass; nothing was changed.",
+        "See status.steps for what was missing; create another promotion once it can be judged, or one where the gate is "
+        "Optional.",
+    ),
     Why.ROLLED_BACK: About(
         "The target has what it had before; the revision is held.",
         "Promote another revision, or lift the hold as the message says.",

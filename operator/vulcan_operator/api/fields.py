@@ -228,6 +228,11 @@ class ObjectMeta(Model):
     annotations: dict[str, str] = {}
     finalizers: list[str] = []
 
+    @property
+    def full_name(self) -> str:
+        """namespace/name, as messages and status name objects."""
+        return f"{self.namespace}/{self.name}"
+
 
 class TaskStatus(Model):
     """The task in hand: written before its Job is created, gone when its result is recorded."""

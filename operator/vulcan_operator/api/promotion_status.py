@@ -97,7 +97,9 @@ class RollbackStatus(Model):
     plan_id: Annotated[str, Field(max_length=128)] = Field("", description="SQLMesh's plan id gone back to.")
     revision: Revision = Field("", description="Revision gone back to.")
     time: Timestamp | None = Field(None, description="When the views were swapped back.")
-    intervals_behind: int = Field(0, description="Intervals that were missing then; the run that follows computes them.")
+    intervals_behind: int = Field(
+        0, description="Intervals that were missing then; the run that follows computes them."
+    )
     complete_until: Timestamp | None = Field(
         None, description="The age of the data: nothing was missing before this time. Unset: nothing at all was."
     )

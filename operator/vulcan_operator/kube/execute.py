@@ -41,7 +41,7 @@ class Executor:
     clock: Clock
 
     async def run(self, key: Key, actions: Iterable[Action], versions: dict[str, str]) -> None:
-        """In order. `versions` maps a resourceVersion the planner saw to what our own status write made of it.
+        """In order. `versions` maps a resourceVersion the planner saw to what our own writes have made of it.
 
         Raises Refused, AttemptTaken, slots.SlotBusy, errors.Retriable or errors.NotLeader.
         """
@@ -145,6 +145,7 @@ class Executor:
         except errors.Invalid as error:  # a failed test is answered like a schema error
             raise errors.Conflict(error.message, status=422) from error
         if raw.get("kind") == action.key.kind:
+            versions[action.resource_version] = raw["metadata"]["resourceVersion"]
             self.intake.event(resource, raw)
 
     async def _delete_object(self, action: act.DeleteObject) -> None:

@@ -117,6 +117,7 @@ class Observer:
             promotion=promotion, settings=self.settings, source=source, target=target,
             source_gateway=self._gateway(source), gateway=self._gateway(target),
             rivals=tuple(p for p in self.cache.promotions_to(target_of(promotion)) if key_of(p) != me),
+            upstream=tuple(self.cache.promotions_to(source_of(promotion))),
             jobs=self._jobs(promotion), pods=self._pods(promotion),
             slot=reads.slot, waiters=tuple(w for w in self.cache.waiters(place) if w.key != me),
             source_slot=reads.source_slot, source_waiters=tuple(w for w in self.cache.waiters(there) if w.key != me),

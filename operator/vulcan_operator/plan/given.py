@@ -40,7 +40,7 @@ def take(
     )  # fmt: skip
     return draft.having(
         applied=applied,
-        promotion=_name(last),
+        promotion=last.metadata.full_name,
         history=[item, *draft.status.history][:_HISTORY],
         green_runs=0,
         failure=None,
@@ -110,7 +110,7 @@ def _applied(promotion: VulcanPromotion) -> AppliedStatus:
 
 def _verification(promotion: VulcanPromotion) -> tuple[str, str]:
     """What is known of the data behind the views: (Passed, Failed, Unknown or nothing, a sentence)."""
-    status, name = promotion.status, f"VulcanPromotion {_name(promotion)}"
+    status, name = promotion.status, f"VulcanPromotion {promotion.metadata.full_name}"
     step = status.find("Verify")
     if status.rollback is not None and status.rollback.state == "Succeeded":
         return "Unknown", f"{name} put it back as it was; nothing was audited since"
@@ -136,11 +136,7 @@ def _held(promotion: VulcanPromotion) -> HeldStatus | None:
         id=of_json([promotion.metadata.uid, status.rollback.plan_id])[:12],
         revision=revision or "",
         source_digest=digest or "",
-        promotion=_name(promotion),
+        promotion=promotion.metadata.full_name,
         time=status.rollback.time,
         message=verified.message if verified is not None and verified.state == "Failed" else "taken back by hand",
     )
-
-
-def _name(promotion: VulcanPromotion) -> str:
-    return f"{promotion.metadata.namespace}/{promotion.metadata.name}"

@@ -216,6 +216,7 @@ class PromotionSeen:
     source_gateway: VulcanGateway | None = None
     gateway: VulcanGateway | None = None  # the target's
     rivals: tuple[VulcanPromotion, ...] = ()  # all others to the same target
+    upstream: tuple[VulcanPromotion, ...] = ()  # all to the source
     jobs: tuple[JobSeen, ...] = ()
     pods: tuple[PodSeen, ...] = ()
     slot: SlotSeen | None = None  # of the target's gateway

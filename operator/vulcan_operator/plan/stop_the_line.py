@@ -51,7 +51,7 @@ def of_gateway(gateway: VulcanGateway | None, now: dt.datetime) -> Line:
     freeze = gateway.spec.freeze if gateway is not None else None
     if gateway is None or freeze is None or (freeze.until is not None and freeze.until <= now):
         return Line(Why.OPEN, "no freeze")
-    name = f"VulcanGateway {gateway.metadata.namespace}/{gateway.metadata.name}"
+    name = f"VulcanGateway {gateway.metadata.full_name}"
     ends = f"until {_text(freeze.until)}" if freeze.until is not None else "until spec.freeze is removed"
     return Line(Why.FROZEN, f"{name} is frozen {ends}: {freeze.reason}"[:900], freeze.until, freeze.until)
 

@@ -10,9 +10,8 @@ from tests.builders import NOW
 from tests.unit.plan.seen_objects import SETTINGS, env, gw
 from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.plan import given
-from vulcan_operator.plan.environments.context import Context
 from vulcan_operator.plan.promotions.context import PromotionContext
-from vulcan_operator.plan.seen import EnvironmentSeen, PromotionSeen
+from vulcan_operator.plan.seen import PromotionSeen
 from vulcan_operator.plan.status import Draft
 
 
@@ -105,8 +104,7 @@ BACK = {"state": "Succeeded", "planId": "back", "time": builders.stamp(NOW), "me
 )  # fmt: skip
 def test_what_an_environment_was_given(status: dict[str, Any], revision: str | None, held: str | None) -> None:
     environment = env(revisionFrom="Promotion", project=None)
-    seen = EnvironmentSeen(environment, SETTINGS, gw(), promotions=(promotion(status=status),))
-    found = given.take(Draft(environment.status), Context(seen, NOW)).status
+    found = given.take(Draft(environment.status), environment, [promotion(status=status)], NOW).status
     assert (found.applied.revision if found.applied else None) == revision
     assert [h.revision for h in found.held] == ([held] if held else [])
 
@@ -120,5 +118,5 @@ def test_what_the_environment_got_since_is_not_taken_back_by_an_old_promotion() 
         "time": builders.stamp(NOW + dt.timedelta(1)),
     }
     environment = env(revisionFrom="Promotion", project=None, status={"applied": applied})
-    seen = EnvironmentSeen(environment, SETTINGS, gw(), promotions=(promotion(status=DONE),))
-    assert given.take(Draft(environment.status), Context(seen, NOW)).status == environment.status
+    found = given.take(Draft(environment.status), environment, [promotion(status=DONE)], NOW).status
+    assert found == environment.status

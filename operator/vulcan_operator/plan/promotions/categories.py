@@ -1,7 +1,7 @@
 """What was decided of the same change in the source's system, beside a plan across systems. Pure; nothing is decided by it:
 each system classifies changes for itself, because what it has already may differ."""
 
-from vulcan_operator.api.environment_status import PlanSummaryStatus
+from vulcan_operator.api.environment_status import PlanStatus, PlanSummaryStatus
 from vulcan_operator.api.promotion_status import PromotionStatus
 from vulcan_operator.plan.promotions.context import ACROSS, PromotionContext
 
@@ -10,15 +10,21 @@ _MOST = 900  # characters of evidence
 
 def beside(summary: PlanSummaryStatus, status: PromotionStatus, context: PromotionContext) -> PlanSummaryStatus:
     """The summary with each model's category in the source's system, as far as its last plan is still known."""
-    source = context.seen.source  # which may be gone since the plan was ordered
-    if status.relation != ACROSS or source is None:
-        return summary
-    plan, applied = source.status.plan, source.status.applied
-    if plan is None or applied is None or plan.digest != applied.plan_digest:
+    plan = _plan_there(context)
+    if status.relation != ACROSS or plan is None:
         return summary
     theirs = {model.name: model.category for model in plan.summary.models}
     models = [m.model_copy(update={"source_category": theirs.get(m.name, "")}) for m in summary.models]
     return summary.model_copy(update={"models": models})
+
+
+def _plan_there(context: PromotionContext) -> PlanStatus | None:
+    """The plan that the source has applied: its own, or that of the promotion which gave it the revision."""
+    source = context.seen.source  # which may be gone since the plan was ordered
+    if source is None or source.status.applied is None:
+        return None
+    plans = (source.status.plan, *(p.status.plan for p in context.seen.upstream))
+    return next((p for p in plans if p is not None and p.digest == source.status.applied.plan_digest), None)
 
 
 def disagreements(summary: PlanSummaryStatus, status: PromotionStatus) -> dict[str, str]:

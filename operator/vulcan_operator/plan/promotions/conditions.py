@@ -126,6 +126,11 @@ def _over(status: PromotionStatus) -> Verdict:
         case "Cancelled":
             done = f"the target has plan {status.applied_plan_id}" if status.applied_plan_id else "nothing was changed"
             return Verdict(ready, reason, f"deleted under way; {done}")
+        case "Inconclusive":
+            message = (
+                f"{message[:3000]} — a human must look: create another promotion once this can be judged, or one where"
+                " the gate is Optional"
+            )
         case "Succeeded" if status.plan is not None and status.plan.state == "NoChanges":
             message = f"{message} was there already; nothing was changed"
         case "Succeeded" if status.supersedes:

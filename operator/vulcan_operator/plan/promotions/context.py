@@ -36,7 +36,7 @@ class Site:
     @property
     def name(self) -> str:
         """Of its gateway."""
-        return f"{self.gateway.metadata.namespace}/{self.gateway.metadata.name}"
+        return self.gateway.metadata.full_name
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ class PromotionContext:
 
     def _age(self, promotion: VulcanPromotion) -> tuple[dt.datetime, str]:
         meta = promotion.metadata
-        return (meta.creation_timestamp or self.now, f"{meta.namespace}/{meta.name}")
+        return (meta.creation_timestamp or self.now, meta.full_name)
 
 
 def is_changing(status: PromotionStatus) -> bool:

@@ -27,12 +27,12 @@ _GIVE_UP = dt.timedelta(minutes=10)
 _UNTOUCHED = (Reason.CANCELLED, Reason.PREEMPTED)  # a task that was told to stop never does so between two views
 
 
-def keep(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[PromotionStatus] | None:
-    """Our finalizer, before the first Job that may change the target or needs a copy of a project; None: it is there."""
+def keep(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[PromotionStatus]:
+    """With our finalizer, before the first Job that may change the target or needs a copy of a project."""
     meta = context.promotion.metadata
     if names.FINALIZER in meta.finalizers or meta.deletion_timestamp is not None:
-        return None
-    return draft.then(SetFinalizer(context.key, meta.resource_version, (*meta.finalizers, names.FINALIZER)))
+        return draft
+    return draft.first(SetFinalizer(context.key, meta.resource_version, (*meta.finalizers, names.FINALIZER)))
 
 
 def let_go(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[PromotionStatus]:
@@ -77,7 +77,7 @@ def superseded(draft: Draft[PromotionStatus], context: PromotionContext) -> Draf
     newer = context.successor()
     if newer is None or is_changing(draft.status) or context.promotion.spec.rollback_to is not None:
         return None
-    name = f"{newer.metadata.namespace}/{newer.metadata.name}"
+    name = newer.metadata.full_name
     status = record.end(draft.status, "Superseded", context.now)
     return replace(draft, status=status).having(superseded_by=name)
 
@@ -85,7 +85,7 @@ def superseded(draft: Draft[PromotionStatus], context: PromotionContext) -> Draf
 def superseding(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[PromotionStatus]:
     """Whose place this one took, as they say themselves."""
     mine = str(context.key)
-    found = {f"{p.metadata.namespace}/{p.metadata.name}" for p in context.seen.rivals if p.status.superseded_by == mine}
+    found = {p.metadata.full_name for p in context.seen.rivals if p.status.superseded_by == mine}
     known = sorted({*draft.status.supersedes, *found})[:64]
     return draft.having(supersedes=known) if known != draft.status.supersedes else draft
 

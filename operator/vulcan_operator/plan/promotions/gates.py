@@ -60,7 +60,7 @@ def _unready(gateway: VulcanGateway | None, name: str) -> Verdict | None:
     if gateway is None:
         return Verdict("False", Why.GATEWAY_NOT_FOUND, f"waiting for VulcanGateway {name}", reconciling=True)
     ready = status.condition(gateway.status.conditions, Type.READY)
-    name = f"{gateway.metadata.namespace}/{gateway.metadata.name}"
+    name = gateway.metadata.full_name
     current = gateway.status.observed_generation == gateway.metadata.generation
     if ready is None or ready.status != "True" or ready.reason == Why.SUSPENDED or not current:
         why = f": {ready.reason}" if ready is not None else ""
@@ -77,8 +77,8 @@ def not_granted(state: PromotionStatus, context: PromotionContext) -> Verdict | 
             continue
         if not access.promotion_allowed(gateway, environment, mine, seen.namespace_labels):
             meta = environment.metadata
-            name = f"{meta.namespace}/{meta.name}"
-            where = f"VulcanGateway {gateway.metadata.namespace}/{gateway.metadata.name}"
+            name = meta.full_name
+            where = f"VulcanGateway {gateway.metadata.full_name}"
             message = (
                 f"namespace {mine} may not promote {name}: add a grant with promotions: true for it to spec.grants of"
                 f" {where}, or create the promotion in namespace {meta.namespace}"
@@ -91,7 +91,7 @@ def target_refused(state: PromotionStatus, context: PromotionContext) -> Verdict
     """What the target's own planner has against it (no grant, a name or an image that is not its own) stands against
     promotions to it as well; it must have looked at the environment as it is now."""
     target = context.target
-    name = f"VulcanEnvironment {target.metadata.namespace}/{target.metadata.name}"
+    name = f"VulcanEnvironment {target.metadata.full_name}"
     ready = status.condition(target.status.conditions, Type.READY)
     if ready is None or target.status.observed_generation != target.metadata.generation:
         return Verdict("False", Why.TARGET_REFUSED, f"waiting for {name} to be looked at", reconciling=True)
@@ -108,7 +108,7 @@ def not_managed(state: PromotionStatus, context: PromotionContext) -> Verdict | 
     if context.target.spec.revision_from == "Promotion":
         return None
     meta = context.target.metadata
-    name = f"VulcanEnvironment {meta.namespace}/{meta.name}"
+    name = f"VulcanEnvironment {meta.full_name}"
     message = f"{name} takes its revision from its project; set revisionFrom: Promotion"
     return Verdict("False", Why.TARGET_NOT_MANAGED, message, stalled=True)
 
@@ -126,7 +126,7 @@ def queued(state: PromotionStatus, context: PromotionContext) -> Verdict | None:
     ahead = context.ahead()
     if ahead is None or context.promotion.spec.rollback_to is not None:
         return None
-    message = f"waiting for VulcanPromotion {ahead.metadata.namespace}/{ahead.metadata.name} to the same environment"
+    message = f"waiting for VulcanPromotion {ahead.metadata.full_name} to the same environment"
     return Verdict("False", Why.QUEUED, message, reconciling=True)
 
 

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from vulcan_contract.task import TaskKind
-from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.promotion_status import PromotionStatus
 from vulcan_operator.plan.actions import Need
 from vulcan_operator.plan.promotions.context import PromotionContext, Site
@@ -65,8 +64,3 @@ def moved_on(gate: str, looked_at: str, wanted: str, evidence: dict[str, str] | 
     """A gate that has judged another plan than the one that moves has not judged this one."""
     message = f"looked at plan {looked_at}, not {wanted}: somebody else has changed the environment"
     return Done(SKIPPED if gate == "Optional" else FAILED, message, evidence or {})
-
-
-def name_of(environment: VulcanEnvironment) -> str:
-    """For people."""
-    return f"{environment.metadata.namespace}/{environment.metadata.name}"

@@ -224,10 +224,6 @@ def _order(draft: Draft[PromotionStatus], context: PromotionContext, name: str, 
         if again is not None and again > context.now:
             status = record.change(draft.status, name, task=None)
             return replace(draft, status=status).again(again), verdicts.failing(failed, again)
-    if order.kind.writes or (draft.status.relation == ACROSS and order.kind is TaskKind.PLAN):  # which leaves a copy
-        kept = ending.keep(draft, context)
-        if kept is not None:
-            return kept, None
     if slot.needs_slot(order.kind, site.gateway) and _holds_or_waits(draft.status, name, site.name, context):
         words = {"state": "Pending", "message": "another step is at work on this gateway, which lets one in at a time"}
         return replace(draft, status=record.put(draft.status, name, None, context.now, **words)), None
@@ -252,7 +248,11 @@ def _order(draft: Draft[PromotionStatus], context: PromotionContext, name: str, 
         return ready, None
     if ready.actions != begun.actions:
         risen = task.model_copy(update={"priority": slot.aged(rank, task.since, context.now)})
-        return replace(ready, status=record.change(ready.status, name, task=risen)), None
+        ready = replace(ready, status=record.change(ready.status, name, task=risen))
+        lasts = order.kind.writes or (
+            ready.status.relation == ACROSS and order.kind is TaskKind.PLAN
+        )  # which leaves a copy
+        return ending.keep(ready, context) if lasts else ready, None
     # The Job is none yet: whoever asks later whether it may have changed anything must not take it for one.
     waiting, last = task.model_copy(update={"state": "Waiting"}), step.job if failed is not None else ""
     status = record.put(begun.status, name, None, context.now, job=last, task=waiting)

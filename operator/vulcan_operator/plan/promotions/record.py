@@ -181,8 +181,12 @@ def _gone_back(status: PromotionStatus, context: PromotionContext, step: StepSta
     until = dt.datetime.fromisoformat(work.complete_until) if work.complete_until is not None else None
     message = result.message
     if until is not None:
-        missing = f"{work.intervals_behind} intervals are missing" if work.intervals_behind != 1 else "1 interval is missing"
-        message = f"{message[:900]} Data is complete up to {until:%Y-%m-%dT%H:%M:%SZ}; {missing} until the run that follows."
+        missing = (
+            f"{work.intervals_behind} intervals are missing" if work.intervals_behind != 1 else "1 interval is missing"
+        )
+        message = (
+            f"{message[:900]} Data is complete up to {until:%Y-%m-%dT%H:%M:%SZ}; {missing} until the run that follows."
+        )
     rollback = RollbackStatus(
         state="Succeeded", reason=status.rollback.reason if status.rollback else "Requested",
         message=message, plan_id=plan_id, revision=to.revision if to else "", time=context.now,

@@ -14,7 +14,7 @@ from vulcan_operator.api.source import Origin
 from vulcan_operator.plan import given
 from vulcan_operator.plan.promotions import origin
 from vulcan_operator.plan.promotions.context import SAME, PromotionContext, Site
-from vulcan_operator.plan.promotions.moves import FAILED, PASSED, Done, Hold, Move, name_of
+from vulcan_operator.plan.promotions.moves import FAILED, PASSED, Done, Hold, Move
 from vulcan_operator.plan.status import Verdict
 from vulcan_operator.plan.verdicts import short
 
@@ -24,8 +24,8 @@ def resolve(status: PromotionStatus, context: PromotionContext) -> Move:
     target = context.target
     last = given.last_given(context.seen.rivals)
     if last is not None and not given.is_taken(target.status.applied, last):
-        name = f"{last.metadata.namespace}/{last.metadata.name}"
-        message = f"waiting for {name_of(target)} to take up what VulcanPromotion {name} has left"
+        name = last.metadata.full_name
+        message = f"waiting for {target.metadata.full_name} to take up what VulcanPromotion {name} has left"
         return Hold(Verdict("False", Why.QUEUED, message, reconciling=True))
     had = target.status.applied
     settles: dict[str, object] = {"target": _side(context.to, had), "previous": _previous(had)}
@@ -39,7 +39,7 @@ def resolve(status: PromotionStatus, context: PromotionContext) -> Move:
 
 def _resolve_source(context: PromotionContext, settles: dict[str, object]) -> Move:
     source, wanted = context.source, context.promotion.spec.revision
-    applied, name = source.status.applied, name_of(source)
+    applied, name = source.status.applied, source.metadata.full_name
     if source.metadata.uid == context.target.metadata.uid:
         return Done(FAILED, f"from and to are the same environment, {name}")
     if applied is None or not applied.plan_id:
@@ -61,7 +61,7 @@ def _resolve_source(context: PromotionContext, settles: dict[str, object]) -> Mo
 
 def _origin(context: PromotionContext, applied: AppliedStatus) -> Origin | Done | Hold | None:
     """Where another system gets the files from, or why it cannot. Within one system it is only noted, if it is known."""
-    source, name = context.source, name_of(context.source)
+    source, name = context.source, context.source.metadata.full_name
     if context.relation == SAME:
         return origin.of_applied(source)
     if applied.partial:

@@ -14,7 +14,7 @@ from vulcan_operator.api.promotion_status import PromotionStatus
 from vulcan_operator.plan import checks as soda
 from vulcan_operator.plan.actions import Need
 from vulcan_operator.plan.promotions.context import ACROSS, PromotionContext
-from vulcan_operator.plan.promotions.moves import FAILED, PASSED, SKIPPED, Done, Hold, Move, Order, judged, name_of
+from vulcan_operator.plan.promotions.moves import FAILED, PASSED, SKIPPED, Done, Hold, Move, Order, judged
 from vulcan_operator.plan.status import Verdict
 
 AFTER_PLAN = Hold(Verdict("Unknown", Why.PLANNING, "waiting for the plan", reconciling=True))
@@ -26,12 +26,12 @@ def tests(status: PromotionStatus, context: PromotionContext) -> Move:
     gate = context.promotion.spec.gates.tests
     if gate == "Skip":
         return Done(SKIPPED, "gates.tests: Skip")
-    where, count = name_of(context.source), _source_tests(status, context)
+    where, count = context.source.metadata.full_name, _source_tests(status, context)
     if status.relation == ACROSS:
         planned = status.find("Plan")
         if status.plan is None:
             return AFTER_PLAN
-        where, count = name_of(context.target), int(planned.evidence.get("testsRun", "-1")) if planned else -1
+        where, count = context.target.metadata.full_name, int(planned.evidence.get("testsRun", "-1")) if planned else -1
         if context.target.spec.plan.skip_tests:
             count = -1
     if count < 0:
@@ -96,7 +96,7 @@ def soak(status: PromotionStatus, context: PromotionContext) -> Move:
     gate = context.promotion.spec.gates.soak
     if gate is None:
         return Done(SKIPPED, "gates.soak is not set")
-    applied, name = context.source.status.applied, name_of(context.source)
+    applied, name = context.source.status.applied, context.source.metadata.full_name
     if applied is None or status.source is None or applied.plan_id != status.source.plan_id:
         return Done(FAILED, f"{name} has moved on; promote what it has now")
     ends, runs = applied.time + parse_duration(gate.duration), context.source.status.green_runs
