@@ -25,6 +25,7 @@ from vulcan_operator.kube import errors, resources, views
 from vulcan_operator.kube.events import Recorder
 from vulcan_operator.kube.execute import Executor
 from vulcan_operator.kube.observe import Observer
+from vulcan_operator.kube.reads import Reader
 from vulcan_operator.kube.resources import CONFIG_MAPS, EVENTS, JOBS, NAMESPACES, PODS, Raw, Resource
 from vulcan_operator.kube.schema import StatusSchema
 from vulcan_operator.loop import schedule
@@ -262,7 +263,8 @@ class World:
         self._recorder = Recorder(self.kube, self.clock, "test")
         self._ports = Ports(
             kube=self.kube, cache=self.cache, intake=self.intake, clock=self.clock, planners=self._planners,
-            observer=Observer(self.kube, self.cache, self.intake, self.settings, self.clock, self._unguarded),
+            reader=Reader(self.kube, self.cache, self.intake, self.clock),
+            observer=Observer(self.cache, self.settings, self._unguarded),
             executor=Executor(self.kube, self.cache, self.intake, self.clock), schema=StatusSchema(),
             recorder=self._recorder, noted=lambda key, note: self.notes.append((str(key), note)),
         )  # fmt: skip

@@ -4,122 +4,14 @@ Filled by `intake` (watch events, own writes, lists), read by `kube.observe` and
 who is to be woken.
 """
 
-from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass
-from typing import Generic, TypeVar
-
-from vulcan_contract.task import TaskKind
-from vulcan_operator.api.conditions import Type, Why
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.gateway import VulcanGateway
 from vulcan_operator.api.promotion import VulcanPromotion
-from vulcan_operator.kube.views import MODELS, Unparsable
+from vulcan_operator.faces import Custom, Environment, Gateway, Promotion, gateway_of, source_of, target_of
+from vulcan_operator.kube.views import Unparsable
 from vulcan_operator.plan.actions import Key, Kind
 from vulcan_operator.plan.seen import JobSeen, PodSeen, Sibling, TaskSeen, Waiter
-
-T = TypeVar("T")
-Place = tuple[str, str]  # namespace, name
-_TOMBSTONES = 2000
-
-
-@dataclass(frozen=True, slots=True)
-class Entry(Generic[T]):
-    """One object; `version` is its resourceVersion as a number (they only grow within one etcd)."""
-
-    uid: str
-    version: int
-    value: T
-
-
-class Store(Generic[T]):
-    """Objects of one kind by namespace and name, and by one index."""
-
-    def __init__(self, index: Callable[[T], Hashable] | None = None) -> None:
-        self._entries: dict[Place, Entry[T]] = {}
-        self._index = index
-        self._by: dict[Hashable, dict[Place, T]] = {}
-        self._dead: dict[str, None] = {}  # uids seen deleted: a late answer to a write must not bring them back
-        self.listed_at = 0
-        self.newest = 0  # the highest version ever seen
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def get(self, place: Place) -> T | None:
-        """The object, or None."""
-        entry = self._entries.get(place)
-        return entry.value if entry else None
-
-    def version(self, place: Place) -> int:
-        """Its resourceVersion, 0 when absent."""
-        entry = self._entries.get(place)
-        return entry.version if entry else 0
-
-    def values(self) -> Iterator[T]:
-        """All objects."""
-        return (entry.value for entry in self._entries.values())
-
-    def places(self) -> list[Place]:
-        """Where all objects are."""
-        return list(self._entries)
-
-    def by(self, value: Hashable) -> tuple[T, ...]:
-        """All objects whose index is this."""
-        return tuple(self._by.get(value, {}).values())
-
-    def is_news(self, place: Place, uid: str, version: int) -> bool:
-        """Whether this version would change anything (asked before the object is parsed)."""
-        entry = self._entries.get(place)
-        return uid not in self._dead and (entry is None or version > entry.version)
-
-    def put(self, place: Place, entry: Entry[T]) -> T | None:
-        """Store it, whatever was there; returns what was there."""
-        before = self.drop(place)
-        self._entries[place] = entry
-        self._dead.pop(entry.uid, None)
-        self.newest = max(self.newest, entry.version)
-        if self._index is not None:
-            self._by.setdefault(self._index(entry.value), {})[place] = entry.value
-        return before
-
-    def drop(self, place: Place) -> T | None:
-        """Forget it; returns what was there."""
-        entry = self._entries.pop(place, None)
-        if entry is None:
-            return None
-        if self._index is not None:
-            key = self._index(entry.value)
-            group = self._by[key]
-            group.pop(place, None)
-            if not group:
-                del self._by[key]
-        return entry.value
-
-    def bury(self, place: Place, uid: str) -> T | None:
-        """A deletion was seen: drop it, unless another object has the name by now."""
-        self._dead[uid] = None
-        if len(self._dead) > _TOMBSTONES:
-            del self._dead[next(iter(self._dead))]
-        entry = self._entries.get(place)
-        return self.drop(place) if entry is not None and entry.uid == uid else None
-
-    def absent(self, listed: set[Place], version: int) -> list[Place]:
-        """After a complete list of that version: what is not there any more.
-
-        What is newer than the list came after it. When versions went backwards (a restored etcd), nothing is newer.
-        """
-        backwards = version < self.listed_at
-        self.listed_at = version
-        self.newest = max(self.newest, version)
-        return [
-            place for place, entry in self._entries.items()
-            if place not in listed and (backwards or entry.version <= version)
-        ]  # fmt: skip
-
-
-Gateway = VulcanGateway | Unparsable
-Environment = VulcanEnvironment | Unparsable
-Promotion = VulcanPromotion | Unparsable
+from vulcan_operator.store import Place, Store
 
 
 class Crowd:
@@ -239,6 +131,45 @@ class Cache:
         """All to an environment that can be read."""
         return [p for p in self.promotions.by(target) if isinstance(p, VulcanPromotion)]
 
+    def environment(self, place: Place) -> VulcanEnvironment | None:
+        """One that can be read."""
+        found = self.environments.get(place)
+        return found if isinstance(found, VulcanEnvironment) else None
+
+    def gateway(self, place: Place) -> VulcanGateway | None:
+        """One that can be read."""
+        found = self.gateways.get(place)
+        return found if isinstance(found, VulcanGateway) else None
+
+    def home(self, found: Custom) -> Place:
+        """The gateway an object belongs to; its Jobs are in that namespace. A promotion's is that of its target."""
+        if isinstance(found, VulcanPromotion):
+            target = self.environments.get(target_of(found))
+            known = found.status.target.gateway.partition("/") if found.status.target is not None else ("", "", "")
+            return gateway_of(target) if target is not None else (known[0], known[2])
+        if isinstance(found, VulcanEnvironment):
+            return gateway_of(found)
+        return (found.metadata.namespace, found.metadata.name)
+
+    def jobs_of(self, found: Custom) -> tuple[JobSeen, ...]:
+        """An object's Jobs."""
+        places = self._namespaces(found)
+        return tuple(j for j in self.jobs.by(found.metadata.uid) if j.namespace in places)
+
+    def pods_of(self, found: Custom) -> tuple[PodSeen, ...]:
+        """Their pods, by the owner's uid, which is on every pod: it is in the Job's template."""
+        places = self._namespaces(found)
+        return tuple(p for p in self.pods.by(found.metadata.uid) if p.namespace in places)
+
+    def _namespaces(self, found: Custom) -> set[str]:
+        """Where its Jobs may be: with its gateway, and with that of what a promotion comes from."""
+        places = {self.home(found)[0]}
+        if isinstance(found, VulcanPromotion):
+            source = self.environment(source_of(found))
+            places |= {gateway_of(source)[0]} if source is not None else set()
+            places |= {task.place[0] for task in found.status.tasks}
+        return places
+
     def crowd(self, gateway: Place) -> Crowd:
         """The environments of a gateway."""
         return self._crowds.setdefault(gateway, Crowd())
@@ -255,83 +186,3 @@ class Cache:
         if isinstance(found, Unparsable) and (found.status.get("task") or {}).get("job") == job:
             return True
         return self.crowd(gateway).intends(job)
-
-
-def key_of(found: VulcanGateway | VulcanEnvironment | VulcanPromotion) -> Key:
-    """The key of a parsed object."""
-    kind = next(kind for kind, model in MODELS.items() if isinstance(found, model))
-    return Key(kind, found.metadata.namespace, found.metadata.name)
-
-
-def target_of(promotion: Promotion) -> Place:
-    """Where the environment is that a promotion changes."""
-    if isinstance(promotion, Unparsable):
-        return ("", "")
-    reference = promotion.spec.to.environment_ref
-    return (reference.namespace or promotion.metadata.namespace, reference.name)
-
-
-def source_of(promotion: Promotion) -> Place:
-    """Where the environment is that a promotion takes its revision from; nowhere for a way back."""
-    if isinstance(promotion, Unparsable) or promotion.spec.from_ is None:
-        return ("", "")
-    reference = promotion.spec.from_.environment_ref
-    return (reference.namespace or promotion.metadata.namespace, reference.name)
-
-
-def gateway_of(environment: Environment) -> Place:
-    """Where an environment's gateway is."""
-    if isinstance(environment, Unparsable):
-        return ("", "")
-    reference = environment.spec.gateway_ref
-    return (reference.namespace or environment.metadata.namespace, reference.name)
-
-
-def sibling_of(environment: VulcanEnvironment) -> Sibling:
-    """What others need to know of an environment."""
-    status = environment.status
-    contacts = [t for t in (status.plan and status.plan.time, status.applied and status.applied.time) if t]
-    if status.last_run is not None and status.last_run.succeeded:
-        contacts.append(status.last_run.time)
-    failures = [f for f in (status.failure, status.run_failure) if f is not None]
-    failed = max(failures, key=lambda f: f.time, default=None)
-    refused = any(c.type == Type.READY and c.reason == Why.NOT_GRANTED for c in status.conditions)
-    return Sibling(
-        key=key_of(environment), uid=environment.metadata.uid, created=environment.metadata.creation_timestamp,
-        environment=environment.sqlmesh_environment, protected=status.protected, applied=status.applied is not None,
-        deleting=environment.metadata.deletion_timestamp is not None,
-        refused=refused, failed_reason=failed.reason if failed else "", failed_at=failed.time if failed else None,
-        contact=max(contacts, default=None),
-        task_job=status.task.job if status.task else "", task_kind=status.task.kind if status.task else "",
-        task_state=status.task.state if status.task else "", task_since=status.task.since if status.task else None,
-        task_priority=status.task.priority if status.task else 0,
-    )  # fmt: skip
-
-
-def waiter_of(found: VulcanGateway | VulcanEnvironment) -> Waiter | None:
-    """Its place in the line for the writer slot."""
-    task = found.status.task
-    if task is None or task.state != "Waiting":
-        return None
-    if found.metadata.deletion_timestamp is not None and task.kind != TaskKind.INVALIDATE:
-        return None
-    return Waiter(key_of(found), task.priority, task.since)
-
-
-def hands_of(promotion: Promotion | None) -> dict[Place, tuple[TaskSeen, ...]]:
-    """Its tasks in hand, by the gateway that they run on."""
-    if not isinstance(promotion, VulcanPromotion):
-        return {}
-    found: dict[Place, tuple[TaskSeen, ...]] = {}
-    for t in promotion.status.tasks:
-        seen = TaskSeen(key_of(promotion), promotion.metadata.uid, t.kind, t.job, t.state, t.priority, t.since)
-        found[t.place] = (*found.get(t.place, ()), seen)
-    return found
-
-
-def waits_of(promotion: Promotion | None, tasks: tuple[TaskSeen, ...]) -> Waiter | None:
-    """A promotion's place in the line of one gateway."""
-    waiting = next((task for task in tasks if task.state == "Waiting"), None)
-    if promotion is None or waiting is None or promotion.metadata.deletion_timestamp is not None:
-        return None
-    return Waiter(waiting.key, waiting.priority, waiting.since)

@@ -15,7 +15,8 @@ from vulcan_contract.task import TaskKind
 from vulcan_operator import metrics
 from vulcan_operator.api import names
 from vulcan_operator.api.environment import VulcanEnvironment
-from vulcan_operator.cache import Cache, gateway_of
+from vulcan_operator.cache import Cache
+from vulcan_operator.faces import gateway_of
 from vulcan_operator.intake import KINDS, Intake
 from vulcan_operator.kube import errors, slots
 from vulcan_operator.kube.client import Kube, exists

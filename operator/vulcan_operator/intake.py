@@ -11,26 +11,28 @@ from vulcan_operator.api import names
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.gateway import VulcanGateway
 from vulcan_operator.api.promotion import VulcanPromotion
-from vulcan_operator.cache import (
-    Cache,
-    Entry,
+from vulcan_operator.cache import Cache
+from vulcan_operator.faces import (
     Environment,
     Gateway,
-    Place,
     Promotion,
-    Store,
+    ending_of,
+    face_of,
     gateway_of,
     hands_of,
-    sibling_of,
+    noted_of,
+    promotable_of,
+    record_of,
     source_of,
     target_of,
     waiter_of,
     waits_of,
-)
+)  # fmt: skip
 from vulcan_operator.kube import resources, views
 from vulcan_operator.kube.resources import Raw, Resource
 from vulcan_operator.plan.actions import Key, Kind
 from vulcan_operator.plan.seen import JobSeen, JobState, PodSeen, Sibling
+from vulcan_operator.store import Entry, Place, Store
 
 Wake = Callable[[Key], None]
 REFERENCE = "prod"  # the environment that others branch from
@@ -176,7 +178,7 @@ class Intake:
         key = Key(Kind.GATEWAY, *place)
         self.cache.crowd(place).waits(key, waiter_of(after) if isinstance(after, VulcanGateway) else None)
         self.wake(key)
-        if _face(before) != _face(after):
+        if face_of(before) != face_of(after):
             for environment in self.cache.environments.by(place):
                 self.wake(_environment_key(environment))
             for promotion in self.cache.promotions.values():
@@ -193,7 +195,7 @@ class Intake:
         self.wake(key)
         if isinstance(before, VulcanEnvironment) and (after is None or after.metadata.uid != before.metadata.uid):
             self.ended(before)
-        was, is_ = _record(before), _record(after)
+        was, is_ = record_of(before), record_of(after)
         for gateway in {gateway_of(e) for e in (before, after) if e is not None}:
             here = after if after is not None and gateway_of(after) == gateway else None
             crowd = self.cache.crowd(gateway)
@@ -201,11 +203,11 @@ class Intake:
             crowd.waits(key, waiter_of(here) if isinstance(here, VulcanEnvironment) else None)
             if was != is_:
                 self._tell_gateway(gateway, key, was, is_)
-        if _promotable(before) != _promotable(after):
+        if promotable_of(before) != promotable_of(after):
             for promotion in self.cache.promotions.values():
                 if place in (source_of(promotion), target_of(promotion)):
                     self.wake(_promotion_key(promotion))
-        elif _noted(before) != _noted(after):
+        elif noted_of(before) != noted_of(after):
             for promotion in self.cache.promotions.by(place):
                 if promotion.metadata.finalizers:  # which waits for just that
                     self.wake(_promotion_key(promotion))
@@ -224,7 +226,7 @@ class Intake:
             if {task.job for task in was.get(gateway, ())} - {task.job for task in here}:
                 self.wake_first_waiter(gateway, key)
         for target in {target_of(p) for p in (before, after) if p is not None}:
-            if _ending(before) != _ending(after):
+            if ending_of(before) != ending_of(after):
                 self.wake(Key(Kind.ENVIRONMENT, *target))
                 for other in self.cache.promotions.by(target):
                     self.wake(_promotion_key(other))
@@ -256,67 +258,12 @@ def _promotion_key(promotion: Promotion) -> Key:
     return Key(Kind.PROMOTION, promotion.metadata.namespace, promotion.metadata.name)
 
 
-def _ending(promotion: Promotion | None) -> object:
-    """What its target and other promotions to it look at."""
-    if not isinstance(promotion, VulcanPromotion):
-        return None
-    status = promotion.status
-    ready = next((c.reason for c in status.conditions if c.type == "Ready"), "")
-    queued = ready == "Queued"  # one that is let in may take the place of older ones
-    began = status.started_at is not None
-    said = (status.outcome, status.applied_plan_id, status.superseded_by, status.evidence_ref)
-    return (promotion.metadata.uid, *said, queued, began)
-
-
-def _promotable(environment: Environment | None) -> object:
-    """What promotions look at in an environment."""
-    if not isinstance(environment, VulcanEnvironment):
-        return environment and environment.metadata.uid
-    status = environment.status
-    ready = tuple((c.status, c.reason) for c in status.conditions if c.type == "Ready")
-    runs = (status.green_runs, status.last_run and status.last_run.time)
-    return (
-        environment.metadata.uid,
-        environment.spec,
-        environment.metadata.deletion_timestamp,
-        status.applied,
-        runs,
-        ready,
-    )
-
-
-def _noted(environment: Environment | None) -> tuple[str, ...]:
-    return tuple(p.uid for p in environment.status.promotions) if isinstance(environment, VulcanEnvironment) else ()
-
-
-def _record(environment: Environment | None) -> Sibling | None:
-    return sibling_of(environment) if isinstance(environment, VulcanEnvironment) else None
-
-
 def _claim(sibling: Sibling) -> tuple[bool, bool]:
     return sibling.deleting, sibling.refused
 
 
 def _waits(sibling: Sibling) -> bool:
     return not sibling.applied or bool(sibling.failed_reason)
-
-
-def _face(gateway: Gateway | None) -> object:
-    """What environments look at in a gateway: not who writes or waits, which changes all the time."""
-    if not isinstance(gateway, VulcanGateway):
-        return gateway and gateway.metadata.uid
-    meta, status = gateway.metadata, gateway.status
-    conditions = tuple((c.type, c.status, c.reason, c.message) for c in status.conditions)
-    return (
-        meta.uid,
-        gateway.spec,
-        meta.deletion_timestamp,
-        meta.annotations,
-        conditions,
-        status.state_identity,
-        status.versions,
-        status.probe,  # what waits for an outage to end goes on
-    )
 
 
 def _environment_key(environment: Environment) -> Key:

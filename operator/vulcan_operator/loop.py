@@ -24,6 +24,7 @@ from vulcan_operator.kube.clock import Clock
 from vulcan_operator.kube.events import Recorder
 from vulcan_operator.kube.execute import Executor
 from vulcan_operator.kube.observe import Observer
+from vulcan_operator.kube.reads import Reader
 from vulcan_operator.kube.resources import Raw, Resource
 from vulcan_operator.kube.schema import StatusSchema
 from vulcan_operator.leader import Elector, Terms
@@ -70,7 +71,8 @@ class Operator:
         settings = Settings(config.install, cluster, config.runner_image, config.account)
         return Ports(
             kube=kube, cache=self.cache, intake=self.intake, clock=self._clock, planners=planners,
-            observer=Observer(kube, self.cache, self.intake, settings, self._clock, lambda: self.guard.unguarded),
+            reader=Reader(kube, self.cache, self.intake, self._clock),
+            observer=Observer(self.cache, settings, lambda: self.guard.unguarded),
             executor=Executor(kube, self.cache, self.intake, self._clock), schema=StatusSchema(),
             recorder=Recorder(kube, self._clock, config.identity), noted=metrics.noted,
         )  # fmt: skip

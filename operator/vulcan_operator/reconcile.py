@@ -17,13 +17,15 @@ from vulcan_operator.api.gateway import GatewayStatus
 from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.api.promotion_status import PromotionStatus
 from vulcan_operator.cache import Cache
+from vulcan_operator.faces import Custom
 from vulcan_operator.intake import Intake
 from vulcan_operator.kube import errors, slots, tell
 from vulcan_operator.kube.client import Kube
 from vulcan_operator.kube.clock import Clock
 from vulcan_operator.kube.events import Recorder
 from vulcan_operator.kube.execute import AttemptTaken, Executor, Refused
-from vulcan_operator.kube.observe import Custom, Observer, Reads
+from vulcan_operator.kube.observe import Observer
+from vulcan_operator.kube.reads import Reader, Reads
 from vulcan_operator.kube.resources import CUSTOM
 from vulcan_operator.kube.schema import StatusSchema
 from vulcan_operator.kube.views import Unparsable
@@ -61,6 +63,7 @@ class Ports:
     kube: Kube
     cache: Cache
     intake: Intake
+    reader: Reader
     observer: Observer
     executor: Executor
     schema: StatusSchema
@@ -137,7 +140,7 @@ async def _decide(ports: Ports, found: Custom, reads: Reads) -> tuple[AnyPlan, R
             if plan.needs and reads.denied is None:
                 raise PlannerLoops(f"{found.metadata.full_name}: {sorted(plan.needs)} were read")
             return plan, reads
-        reads = await ports.observer.read(found, missing, reads)
+        reads = await ports.reader.read(found, missing, reads)
     raise PlannerLoops(f"{found.metadata.full_name}: never has enough")
 
 

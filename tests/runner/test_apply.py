@@ -8,8 +8,8 @@ import psycopg2
 import pytest
 
 from tests.runner import projects
-from tests.runner.postgres import Server
 from tests.runner.system import CANARY, NAME, System
+from tools.stand.postgres import Server
 from vulcan_contract import digest
 from vulcan_contract.reasons import Reason, Retry
 from vulcan_contract.task import Limits, Operation, PlanOptions, TaskKind

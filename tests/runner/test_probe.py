@@ -5,8 +5,8 @@ import dataclasses
 import duckdb
 import pytest
 
-from tests.runner.postgres import Server
 from tests.runner.system import NAME, System
+from tools.stand.postgres import Server
 from vulcan_contract.reasons import Reason
 from vulcan_contract.task import Connection, Owner, SecretRef
 

@@ -132,23 +132,25 @@ class Server:
         finally:
             session.close()
 
+    def create_role(self, user: str, password: str) -> None:
+        """No superuser."""
+        self._set(f'create role "{user}" login password %s', password)
+
     def create_database(self, database: str, user: str, password: str) -> None:
-        """A database that a role of its own owns; the role is no superuser."""
-        session = self.connect()
-        try:
-            with session.cursor() as cursor:
-                cursor.execute(f'create role "{user}" login password %s', (password,))
-        finally:
-            session.close()
+        """A database that a role of its own owns."""
+        self.create_role(user, password)
         self.execute(f'create database "{database}" owner "{user}"')
         self.execute(f'revoke connect on database "{database}" from public')
 
     def set_password(self, user: str, password: str) -> None:
         """Change a role's password."""
+        self._set(f'alter role "{user}" password %s', password)
+
+    def _set(self, statement: str, password: str) -> None:
         session = self.connect()
         try:
             with session.cursor() as cursor:
-                cursor.execute(f'alter role "{user}" password %s', (password,))
+                cursor.execute(statement, (password,))
         finally:
             session.close()
 

@@ -1,6 +1,6 @@
 """The writer slot of a gateway: a Lease whose holder is the name of the Job that may write.
 
-Read by `kube.observe`, taken and given back by `kube.execute`, swept by `collect`. Optimistic locking by
+Read by `kube.reads`, taken and given back by `kube.execute`, swept by `collect`. Optimistic locking by
 resourceVersion; a holder that is provably dead is replaced.
 """
 

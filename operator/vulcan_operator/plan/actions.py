@@ -138,7 +138,7 @@ Action = (
 
 
 class Need(enum.StrEnum):
-    """What a planner wants read before it can decide; `observe` reads it live and the planner is asked again."""
+    """What a planner wants read before it can decide; `kube.reads` does, and the planner is asked again."""
 
     SLOT = "slot"  # holder of the writer Lease and whether it still lives
     SOURCE_SLOT = "sourceSlot"  # the same of the gateway that a promotion takes its revision from

@@ -14,7 +14,7 @@ from tests.world import World
 from tests.world import _run as run
 from vulcan_operator.api.environment import EnvironmentStatus, VulcanEnvironment
 from vulcan_operator.kube import errors, slots
-from vulcan_operator.kube.observe import Reads
+from vulcan_operator.kube.reads import Reads
 from vulcan_operator.kube.resources import ENVIRONMENTS, JOBS, LEASES
 from vulcan_operator.plan.actions import CreateJob, Key, Kind, Need, Note, Plan, ReleaseSlot, SetFinalizer, TakeSlot
 from vulcan_operator.plan.seen import EnvironmentSeen
