@@ -90,10 +90,10 @@ def _work(task: Task, pod: Pod, lines: Lines, scrub: Scrubber, frames: Callable[
         from vulcan_runner.resolving import resolve  # without the seconds that importing SQLMesh takes
 
         return resolve(task, pod, lines)
-    from vulcan_runner import tasks
+    from vulcan_runner import session, tasks
     from vulcan_runner.console import Recorder
 
-    return tasks.run(tasks.Shell(task, pod, lines, scrub, stop, Recorder(lines), frames))
+    return tasks.run(session.Shell(task, pod, lines, scrub, stop, Recorder(lines), frames))
 
 
 def _prepare_environment(pod: Pod) -> None:

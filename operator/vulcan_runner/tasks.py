@@ -5,10 +5,6 @@ is (`guard`); those that write hold the writer lock for the whole time.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, assert_never
 
 from vulcan_contract import report as reports
@@ -21,42 +17,24 @@ from vulcan_runner import (
     checking,
     counting,
     diffing,
-    failures,
     guard,
     history,
-    lock,
     planning,
     promoting,
     resolving,
     running,
+    session,
     stored,
     summary,
 )
-from vulcan_runner.config import Connections, application_name, writer_prefix
-from vulcan_runner.console import Recorder
+from vulcan_runner.config import Connections
 from vulcan_runner.engine import Engine, environment_name
 from vulcan_runner.journal import Journal
-from vulcan_runner.lines import Lines
-from vulcan_runner.pod import Pod
 from vulcan_runner.problem import Problem
-from vulcan_runner.secrets import Scrubber, Secrets
+from vulcan_runner.session import Shell
 from vulcan_runner.state import ApplyRow, State
-from vulcan_runner.stop import Stop
 
 _PROD = "prod"
-
-
-@dataclass(frozen=True)
-class Shell:
-    """What every task needs of the process it runs in."""
-
-    task: Task
-    pod: Pod
-    lines: Lines
-    scrub: Scrubber
-    stop: Stop
-    recorder: Recorder
-    frames: Callable[[Iterable[str]], None]
 
 
 def run(shell: Shell) -> Result:
@@ -88,7 +66,7 @@ def run(shell: Shell) -> Result:
 
 
 def _probe(shell: Shell) -> Result:
-    with _state(shell) as (connections, state):
+    with session.state_of(shell) as (connections, state):
         shell.lines.enter("verify")
         found = guard.probe(shell.task, connections, state, shell.stop, shell.lines)
     did = " The empty state was initialised." if found.initialised else ""
@@ -97,8 +75,8 @@ def _probe(shell: Shell) -> Result:
 
 def _plan(shell: Shell) -> Result:
     task = shell.task
-    with _state(shell) as (connections, state):
-        identity = _verify(shell, state)
+    with session.state_of(shell) as (connections, state):
+        identity = session.verify(shell, state)
         engine, built, found = _planned(shell, connections, state, identity)
         full, omitted = summary.full_report(task, built, engine, found)
         engine.close()
@@ -125,7 +103,7 @@ def _planned(
     if task.promotion is not None:
         row = history.find(state, task.promotion.environment, task.promotion.plan_id)
         kept = stored.of_record(state, row.project)
-        engine = _engine(shell, None, connections, state, kept=kept)
+        engine = session.engine(shell, None, connections, state, kept=kept)
         built, effort = promoting.build(task, task.promotion, engine, row, lines, record)
         adopted = record is None and built.before is not None
         found = summary.summarise(task, built, engine, identity, record, adopted)
@@ -134,7 +112,7 @@ def _planned(
             found = dataclasses.replace(found, has_changes=True, project_changed=True)
         return engine, built, found
     got = resolving.checked(task, shell.pod)
-    engine = _engine(shell, got.folder, connections, state)
+    engine = session.engine(shell, got.folder, connections, state)
     tests_run = planning.prepare(task, engine, lines, check=True)
     built = planning.build(task, engine, lines, got.digest, record, tests_run)
     found = summary.summarise(
@@ -150,7 +128,10 @@ def _apply(shell: Shell) -> Result:
     task = shell.task
     if task.approved is None and task.kind is not TaskKind.ROLLBACK:
         raise Problem(Reason.CONTRACT_MISMATCH, "An apply without a decision.")
-    with _state(shell) as (connections, state), _writer(shell, connections, state) as (identity, journal):
+    with (
+        session.state_of(shell) as (connections, state),
+        session.writer(shell, connections, state) as (identity, journal),
+    ):
         engine, origin = _origin(shell, connections, state, journal)
         try:
             approved = task.approved or _ordered(task, engine, state, identity, origin)
@@ -164,14 +145,14 @@ def _origin(shell: Shell, connections: Connections, state: State, journal: Journ
     if promotion is not None:
         row = history.find(state, promotion.environment, promotion.plan_id)
         kept = stored.of_record(state, row.project)
-        engine = _engine(shell, None, connections, state, journal, kept)
+        engine = session.engine(shell, None, connections, state, journal, kept)
 
         def from_state(record: ApplyRow | None) -> planning.Built:
             return promoting.build(task, promotion, engine, row, lines, record)[0]
 
         return engine, applying.Origin(from_state, kept, row.source_digest)
     got = resolving.checked(task, shell.pod)
-    engine = _engine(shell, got.folder, connections, state, journal)
+    engine = session.engine(shell, got.folder, connections, state, journal)
 
     def from_project(record: ApplyRow | None) -> planning.Built:
         planning.prepare(task, engine, lines, check=False)
@@ -196,10 +177,10 @@ def _ordered(task: Task, engine: Engine, state: State, identity: str, origin: ap
 def _audit(shell: Shell) -> Result:
     """All audits of an environment over what is computed of it. Reads only."""
     task, lines = shell.task, shell.lines
-    with _state(shell) as (connections, state):
-        _verify(shell, state)
+    with session.state_of(shell) as (connections, state):
+        session.verify(shell, state)
         kept = stored.of_environment(state, task.environment)
-        engine = _engine(shell, None, connections, state, kept=kept)
+        engine = session.engine(shell, None, connections, state, kept=kept)
         engine.connect()
         lines.enter("audit")
         environment = engine.environment(task.environment)
@@ -219,11 +200,11 @@ def _diff(shell: Shell) -> Result:
     task, wanted, lines = shell.task, shell.task.diff, shell.lines
     if wanted is None:
         raise Problem(Reason.CONTRACT_MISMATCH, "A diff that does not say of what.")
-    with _state(shell) as (connections, state):
-        _verify(shell, state)
+    with session.state_of(shell) as (connections, state):
+        session.verify(shell, state)
         row = None if wanted.statistics else history.find(state, wanted.environment, wanted.plan_id)
         kept = stored.of_record(state, row.project) if row else stored.of_environment(state, task.environment)
-        engine = _engine(shell, None, connections, state, kept=kept)
+        engine = session.engine(shell, None, connections, state, kept=kept)
         engine.connect()
         lines.enter("diff")
         if row is None:
@@ -240,8 +221,8 @@ def _diff(shell: Shell) -> Result:
 def _checks(shell: Shell) -> Result:
     """Soda's, on the environment's views. The state is let go before: Soda may need the same file."""
     task = shell.task
-    with _state(shell) as (_, state):
-        _verify(shell, state)
+    with session.state_of(shell) as (_, state):
+        session.verify(shell, state)
         environment = state.environment(task.environment)
         if environment is None:
             raise Problem(Reason.ENVIRONMENT_NOT_FOUND, f"The environment {task.environment} is not in the state.")
@@ -249,9 +230,9 @@ def _checks(shell: Shell) -> Result:
 
 
 def _run(shell: Shell) -> Result:
-    with _state(shell) as (connections, state), _writer(shell, connections, state) as (_, journal):
+    with session.state_of(shell) as (connections, state), session.writer(shell, connections, state) as (_, journal):
         kept = stored.of_environment(state, shell.task.environment)
-        engine = _engine(shell, None, connections, state, journal, kept)
+        engine = session.engine(shell, None, connections, state, journal, kept)
         try:
             return running.run(shell.task, engine, state, shell.lines)
         finally:
@@ -262,8 +243,8 @@ def _invalidate(shell: Shell) -> Result:
     task = shell.task
     if task.environment == _PROD:
         raise Problem(Reason.PLAN_REJECTED, "The environment prod is never invalidated.")
-    with _state(shell) as (connections, state), _writer(shell, connections, state) as (_, journal):
-        engine = _engine(shell, None, connections, state, journal)
+    with session.state_of(shell) as (connections, state), session.writer(shell, connections, state) as (_, journal):
+        engine = session.engine(shell, None, connections, state, journal)
         engine.connect()
         shell.lines.enter("invalidate")
         there = engine.environment(task.environment) is not None
@@ -273,67 +254,6 @@ def _invalidate(shell: Shell) -> Result:
         engine.close()
     said = "Dropped its views and record." if there else "It was not there."
     return Result(task.kind, Reason.SUCCEEDED, said)
-
-
-@contextmanager
-def _state(shell: Shell) -> Iterator[tuple[Connections, State]]:
-    """Secrets are read here and nowhere else."""
-    task = shell.task
-    shell.lines.enter("config")
-    connections = Connections(task, Secrets(shell.pod.secrets))
-    state = State(connections.state, task.gateway.state_schema, shell.pod.work / "cache" / "state")
-    try:
-        yield connections, state
-    except Exception as error:
-        other = _of_warehouse(error, state, shell.lines.stage)
-        if other is None:
-            raise
-        raise other from error
-    finally:
-        state.close()
-
-
-def _of_warehouse(error: Exception, state: State, stage: str) -> Problem | None:
-    """A driver's error does not say whose connection was lost: if the state still answers, it was the warehouse's."""
-    problem = failures.problem(error, stage)
-    if isinstance(error, Problem) or problem.reason is not Reason.STATE_UNREACHABLE:
-        return None
-    try:
-        state.adapter.ping()
-    except Exception:  # noqa: BLE001  drivers have no common type; whatever it is, the state does not answer
-        return None
-    return Problem(Reason.WAREHOUSE_UNREACHABLE, f"The warehouse cannot be reached: {problem.message}")
-
-
-@contextmanager
-def _writer(shell: Shell, connections: Connections, state: State) -> Iterator[tuple[str, Journal]]:
-    """The state's identity and the journal, with the writer lock held and nobody left of a former holder."""
-    task = shell.task
-    identity = _verify(shell, state)
-    shell.stop.writing = True
-    with ExitStack() as stack:
-        stack.enter_context(lock.held(connections.state, task.gateway.state_schema, shell.stop, shell.lines))
-        everywhere = [connections.state, connections.warehouse, *connections.additional.values()]
-        lock.end_zombies(everywhere, writer_prefix(task.gateway), application_name(task), shell.lines)
-        journal = Journal(state, task)
-        if task.kind is not TaskKind.INVALIDATE:  # which writes no rows
-            journal.require_clean()
-        shell.stop.check()
-        yield identity, journal
-
-
-def _verify(shell: Shell, state: State) -> str:
-    shell.lines.enter("verify")
-    return guard.verify(shell.task, state)
-
-
-def _engine(
-    shell: Shell, folder: Path | None, connections: Connections, state: State, journal: Journal | None = None,
-    kept: stored.Stored | None = None,
-) -> Engine:  # fmt: skip
-    shell.lines.enter("config")
-    journal = journal or Journal(state, shell.task)
-    return Engine(shell.task, folder, connections, shell.pod.work, shell.recorder, shell.stop, journal, kept)
 
 
 def _plan_words(found: Any) -> str:
