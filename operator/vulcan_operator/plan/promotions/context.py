@@ -5,6 +5,7 @@ import datetime as dt
 import functools
 from dataclasses import dataclass
 
+from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Type, Why
 from vulcan_operator.api.environment import EnvironmentSpec, VulcanEnvironment
 from vulcan_operator.api.fields import parse_duration
@@ -19,6 +20,7 @@ from vulcan_operator.plan.status import condition, holds
 
 _STRICT = ("Never", "OnRisk", "Always")
 ACROSS, SAME = "AcrossSystems", "SameSystem"
+MOVES = (TaskKind.PROMOTE, TaskKind.APPLY)  # tasks that give the target the revision: within one system, across
 CHANGES = ("CatchUp", "Apply", "Rollback")  # steps whose Job may change the target
 
 

@@ -13,7 +13,7 @@ from vulcan_operator.plan import access, checks, copies, slot, tasks
 from vulcan_operator.plan.actions import Need, TakeSlot, WriteConfigMap
 from vulcan_operator.plan.manifest import JobParts, build_job
 from vulcan_operator.plan.promotions import diff_step, origin, stages
-from vulcan_operator.plan.promotions.context import ACROSS, PromotionContext, Site
+from vulcan_operator.plan.promotions.context import ACROSS, MOVES, PromotionContext, Site
 from vulcan_operator.plan.seen import Waiter
 from vulcan_operator.plan.status import Draft
 
@@ -91,7 +91,7 @@ def _parts(status: PromotionStatus, context: PromotionContext, task: TaskStatus,
 def _task(status: PromotionStatus, context: PromotionContext, task: TaskStatus, site: Site) -> contract.Task:
     gateway, target, kind = site.gateway, context.target, TaskKind(task.kind)
     approved = None
-    if kind in (TaskKind.PROMOTE, TaskKind.APPLY) and status.plan is not None:
+    if kind in MOVES and status.plan is not None:
         approved = tasks.approved_of(context.rules.plan, status.plan, by_human=bool(status.approved_by))
     files = _files(status, kind)
     at_home = site.environment.metadata.uid == target.metadata.uid

@@ -15,7 +15,7 @@ from vulcan_operator.plan import approval, checks, hand, jobs, reports, schedule
 from vulcan_operator.plan.actions import DeleteConfigMap, Need, Plan, ReleaseSlot, WriteConfigMap
 from vulcan_operator.plan.jobs import Progress, Stage
 from vulcan_operator.plan.promotions import conditions, diff_step, ending, evidence, gates, launch, record, stages
-from vulcan_operator.plan.promotions.context import ACROSS, PromotionContext
+from vulcan_operator.plan.promotions.context import ACROSS, MOVES, PromotionContext
 from vulcan_operator.plan.promotions.moves import BAD, ENDED, Again, Done, Hold, Order
 from vulcan_operator.plan.seen import PromotionSeen
 from vulcan_operator.plan.status import Draft, Verdict
@@ -173,7 +173,7 @@ def _under_rules_of_today(draft: Draft[PromotionStatus], context: PromotionConte
         return draft
     token = approval.retoken(plan, context.rules)
     begun = [task for task in draft.status.tasks if task.state != "Waiting"]
-    changing = any(task.kind in (TaskKind.PROMOTE, TaskKind.APPLY) for task in begun)
+    changing = any(task.kind in MOVES for task in begun)
     if token == plan.digest or changing:
         return draft
     steps = [_asked_again(step) for step in draft.status.steps]

@@ -12,7 +12,7 @@ from vulcan_operator.api.promotion import GatesSpec
 from vulcan_operator.api.promotion_status import PromotionStatus, RollbackStatus, StepStatus
 from vulcan_operator.plan import approval, ended, reports, schedule
 from vulcan_operator.plan.promotions import categories, diff_step
-from vulcan_operator.plan.promotions.context import ACROSS, PromotionContext
+from vulcan_operator.plan.promotions.context import ACROSS, MOVES, PromotionContext
 from vulcan_operator.plan.promotions.moves import ERRORED, FAILED, INCONCLUSIVE, PASSED, Done, judged, moved_on
 
 _REPLANS = 3
@@ -29,7 +29,7 @@ def record(
     if result.outcome is Outcome.SUCCEEDED:
         return _succeeded(_hand_empty(status, step.name), context, step, result, packed)
     replan = result.retries is Retry.REPLAN
-    if TaskKind(task.kind) in (TaskKind.PROMOTE, TaskKind.APPLY) and replan and status.plans < _REPLANS:
+    if task.kind in MOVES and replan and status.plans < _REPLANS:
         return planned_again(status)
     failure = ended.failure(step.failure, task, result, context.now)
     again = schedule.retry_time(failure, context.target.spec.retry) if context.seen.target is not None else None
