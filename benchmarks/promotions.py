@@ -13,7 +13,7 @@ def measure() -> list[Figure]:
     quick = figures.quick()
     views, pairs = (10, 2) if quick else (100, 11)
     live = promotions_live.Scale(views, timed=1, read=2) if quick else promotions_live.Scale(views, timed=3, read=10)
-    steps = promotions_steps.Scale(20, (2, 4)) if quick else promotions_steps.Scale(500, (40, 80))
+    steps = promotions_steps.Scale(20, (2, 4)) if quick else promotions_steps.Scale(500, (60, 180))
     return [
         *promotions_switch.measure(views, pairs),
         *promotions_live.measure(live),

@@ -24,7 +24,7 @@ from vulcan_operator.api import API_VERSION, names
 from vulcan_operator.kube.resources import JOBS, PROMOTIONS, Raw
 
 NAMESPACE = "bench-steps"
-_PATIENCE = 600
+_PATIENCE = 900
 
 
 @dataclass(frozen=True)

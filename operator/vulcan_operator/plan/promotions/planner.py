@@ -12,7 +12,7 @@ from dataclasses import replace
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.promotion_status import PromotionStatus, StepStatus
 from vulcan_operator.plan import approval, checks, hand, jobs, reports, schedule, slot, tidy, verdicts
-from vulcan_operator.plan.actions import DeleteConfigMap, Need, Plan, ReleaseSlot, WriteConfigMap
+from vulcan_operator.plan.actions import DeleteConfigMap, KeepJob, Need, Plan, ReleaseSlot, WriteConfigMap
 from vulcan_operator.plan.jobs import Progress, Stage
 from vulcan_operator.plan.promotions import conditions, diff_step, ending, evidence, gates, launch, record, stages
 from vulcan_operator.plan.promotions.context import ACROSS, MOVES, PromotionContext
@@ -54,11 +54,14 @@ def plan_promotion(seen: PromotionSeen, now: dt.datetime) -> Plan[PromotionStatu
 
 
 def _tidy(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[PromotionStatus]:
+    """Jobs that have ended stay until it is over: people who decide look at their logs, however long that takes."""
+    over = draft.status.outcome is not None
     seen, current = context.seen, {task.job for task in draft.status.tasks}
     for site in {s.name: s for s in (context.to, context.origin) if s is not None}.values():
         here = tuple(j for j in seen.jobs if j.namespace == site.gateway.metadata.namespace)
         terms = context.terms(site.name)
-        draft = draft.then(*tidy.let_go_jobs(here, seen.pods, current, terms, context.now))
+        found = tidy.let_go_jobs(here, seen.pods, current, terms, context.now)
+        draft = draft.then(*(action for action in found if over or not isinstance(action, KeepJob)))
     return draft
 
 
