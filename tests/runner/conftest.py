@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.runner import projects, system
-from tests.runner.system import CANARY, NAME, System
+from tests.runner.system import CANARY, NAME, System, copy_database
 from tools.stand import postgres
 
 Servers = tuple[postgres.Server, postgres.Server]
@@ -45,21 +45,15 @@ class Points:
             there.write(projects.SMALL)
             there.deploy()
         for server in self._servers or ():
-            _copy(server, NAME, f"{NAME}_{point}")
+            copy_database(server, NAME, f"{NAME}_{point}")
         self._reached[point] = there.gateway.state_identity
 
     def _copy(self, point: str, folder: Path) -> None:
         for server in self._servers or ():
-            _copy(server, "template0" if point == "untouched" else f"{NAME}_{point}", NAME)
+            copy_database(server, "template0" if point == "untouched" else f"{NAME}_{point}", NAME)
         for name in _FILES if not self._servers and point != "untouched" else ():
             if (self._folder / point / name).exists():
                 shutil.copy(self._folder / point / name, folder)
-
-
-def _copy(server: postgres.Server, template: str, database: str) -> None:
-    """The database as a copy of another, whatever it was before. `template0` is an empty one."""
-    server.execute(f'drop database if exists "{database}" with (force)')
-    server.execute(f'create database "{database}" owner "{NAME}" template "{template}"')
 
 
 @pytest.fixture(scope="session")

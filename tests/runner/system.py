@@ -238,6 +238,12 @@ def on_duckdb(folder: Path) -> System:
     return System(folder, gateway, ask(warehouse), ask(state))
 
 
+def copy_database(server: Server, template: str, database: str) -> None:
+    """The database as a copy of another, whatever it was before. `template0` is an empty one."""
+    server.execute(f'drop database if exists "{database}" with (force)')
+    server.execute(f'create database "{database}" owner "{NAME}" template "{template}"')
+
+
 def on_postgres(folder: Path, warehouse: Server, state: Server) -> System:
     """Database and role `vulcan` on each of two servers; the password is the canary."""
 

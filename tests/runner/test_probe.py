@@ -5,7 +5,7 @@ import dataclasses
 import duckdb
 import pytest
 
-from tests.runner.system import NAME, System
+from tests.runner.system import System, copy_database
 from tools.stand.postgres import Server
 from vulcan_contract.reasons import Reason
 from vulcan_contract.task import Connection, Owner, SecretRef
@@ -86,7 +86,7 @@ def test_an_empty_state_beside_a_full_warehouse_is_lost(untouched: System) -> No
 
 
 def test_another_state_under_the_gateway_is_noticed(remote: System, servers: Servers) -> None:
-    servers[1].copy("template0", "other", NAME)
+    copy_database(servers[1], "template0", "other")
     other = _with_state(remote, database="other")
     lost = remote.probe(state_connection=other)
     assert lost.result.reason is Reason.STATE_LOST
