@@ -167,8 +167,8 @@ async def _carry_out(ports: Ports, key: Key, found: Custom, plan: AnyPlan, denie
         for event in tell.transitions(found.status.conditions, plan.status.conditions, plan.notes):
             ports.recorder.emit(key.kind, found.metadata, event.reason, event.message, warning=event.warning)
     if denied is not None:
-        last = [action for action in plan.actions if isinstance(action, SetFinalizer)]
-        if last:
+        if found.metadata.deletion_timestamp is not None:
+            last = [action for action in plan.actions if isinstance(action, SetFinalizer)]
             with contextlib.suppress(Refused):  # which is said already
                 await ports.executor.run(key, last, versions)
             _tell(ports, key, found, plan)

@@ -130,6 +130,16 @@ def test_deletion_ends_where_jobs_may_not_be_read_any_more() -> None:
     assert any("look at the environment's condition Drifted" in note.message for _, note in sqlmesh.world.notes)
 
 
+def test_deletion_that_takes_too_long_leaves_evidence_all_the_same() -> None:
+    sqlmesh = managed()
+    in_the_swap(sqlmesh)
+    sqlmesh.world.delete("vpromo/to-prod").settle()
+    sqlmesh.world.advance(dt.timedelta(minutes=45))
+    assert not sqlmesh.world.exists("vpromo/to-prod")
+    (evidence,) = [name for kind, _, name in sqlmesh.world.kube.objects if kind == "configmaps" and "-evidence-" in name]
+    assert evidence.startswith("to-prod-evidence-")
+
+
 # --- over
 
 

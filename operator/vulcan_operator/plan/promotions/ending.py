@@ -36,11 +36,11 @@ def keep(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[Prom
 
 
 def let_go(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[PromotionStatus]:
-    """The finalizer goes once the target knows; deletion always ends."""
+    """The finalizer goes once its end is written and the target knows of it; deletion always ends."""
     meta, ended = context.promotion.metadata, context.promotion.status.outcome is not None
     if names.FINALIZER not in meta.finalizers:
         return draft
-    if not is_late(context) and not (ended and _is_told(context)):
+    if not ended or not (is_late(context) or _is_told(context)):
         return draft.again(meta.deletion_timestamp + _GIVE_UP if meta.deletion_timestamp is not None else None)
     others = tuple(name for name in meta.finalizers if name != names.FINALIZER)
     return draft.then(SetFinalizer(context.key, meta.resource_version, others))

@@ -16,7 +16,6 @@ from vulcan_operator.api.environment_status import ReportRef
 from vulcan_operator.api.promotion_status import MOST_IMAGES, MOST_WORDS, PromotionStatus, WordStatus
 from vulcan_operator.plan import config_maps
 from vulcan_operator.plan.actions import Note, WriteConfigMap
-from vulcan_operator.plan.promotions import ending
 from vulcan_operator.plan.promotions.context import PromotionContext
 from vulcan_operator.plan.status import Draft
 
@@ -34,8 +33,8 @@ def leave(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[Pro
     """The draft with what is to be remembered noted, and with the ConfigMap in the pass after the promotion's end."""
     if context.promotion.status.outcome is None:
         return draft.having(**_heard(draft.status, context), **_ran(draft.status, context))
-    if draft.status.evidence_ref is not None or ending.is_late(context):
-        return draft  # where evidence is refused, deletion still ends
+    if draft.status.evidence_ref is not None:
+        return draft
     text = _text(draft.status, context)
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     reference = ReportRef(name=f"{context.key.name}-evidence-{sha256[:12]}", sha256=sha256)
