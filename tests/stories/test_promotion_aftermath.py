@@ -43,3 +43,12 @@ def test_an_environment_says_that_nobody_vouches_for_views_that_stay_changed() -
     sqlmesh.work()
     promote(sqlmesh, "mended")
     assert sqlmesh.world.says("venv/prod", "Ready", "Verified") == {"Ready": "True/Ready", "Verified": "True/Verified"}
+
+
+def test_what_audits_said_of_a_promotion_is_not_said_of_a_project_that_took_its_place() -> None:
+    sqlmesh = verified_badly(managed(), onFailure="Hold")
+    project = {"configMap": {"name": "project"}}
+    sqlmesh.world.change("venv/prod", revisionFrom="Source", project=project).settle()
+    sqlmesh.work()
+    assert sqlmesh.world.says("venv/prod", "Ready") == {"Ready": "True/Ready"}
+    assert "Verified" not in sqlmesh.world.conditions("venv/prod")

@@ -19,6 +19,7 @@ _DOING = {
     TaskKind.CHECKS: (Why.CHECKING, "running Soda checks"),
     TaskKind.INVALIDATE: (Why.INVALIDATING, "removing the environment from SQLMesh"),
 }
+_SOMETIMES = (Type.VERIFIED, Type.PLAN_READ_ONLY)
 _LONG = dt.timedelta(minutes=2)  # what waits shorter for the slot is not worth a word
 # Why a change waits that cannot be told from status alone; it is looked at again when the run has ended.
 _STANDS = (Why.CONFIG_MAP_MISSING, Why.UNPROTECTED, Why.NOT_DETERMINISTIC, Why.FROZEN)
@@ -37,8 +38,10 @@ def finish(
     meta, generation, now = context.environment.metadata, context.environment.metadata.generation, context.now
     refused = still_refused(draft, context.environment.status.conditions, context.seen.denied)
     final = refused or verdict or _verdict(status, context, progress)
-    conditions = summarize(list(status.conditions), final, generation, now)
-    for kind, (value, reason, message) in _facts(status, context).items():
+    facts = _facts(status, context)
+    kept = [c for c in status.conditions if c.type not in _SOMETIMES or c.type in facts]
+    conditions = summarize(kept, final, generation, now)
+    for kind, (value, reason, message) in facts.items():
         conditions = put(conditions, kind, value, reason, message, generation, now)
     line = stop_the_line.of_promotions(context.environment, context.seen.gateway, now)
     is_set = bool(context.environment.spec.promotion_windows) or stop_the_line.is_frozen(context.seen.gateway)
