@@ -25,7 +25,7 @@ _LONGEST = {
     "destructive": 512, "source_digest": 80, "unavailable": 512,
 }  # fmt: skip
 _MOST_VERSIONS = 16
-_TIMES = ("next_run", "applied", "replaced", "expires")
+_TIMES = ("next_run", "complete_until", "applied", "replaced", "expires")
 _LAST_YEAR = 9000  # later ones leave no room to reckon with
 
 

@@ -9,12 +9,13 @@ there that the garbage collector knows: they go with the environment, too.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from vulcan_contract.task import TaskKind
 from vulcan_operator import metrics
 from vulcan_operator.api import names
 from vulcan_operator.api.environment import VulcanEnvironment
+from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.cache import Cache
 from vulcan_operator.faces import gateway_of
 from vulcan_operator.intake import KINDS, Intake
@@ -22,15 +23,24 @@ from vulcan_operator.kube import errors, slots
 from vulcan_operator.kube.client import Kube, exists
 from vulcan_operator.kube.clock import Clock
 from vulcan_operator.kube.resources import CONFIG_MAPS, CUSTOM, JOBS
-from vulcan_operator.plan import tidy
+from vulcan_operator.plan import checks, tidy
 from vulcan_operator.plan.actions import Key, Kind
 from vulcan_operator.plan.seen import JobSeen, JobState
+from vulcan_operator.store import Place
 
 _log = logging.getLogger(__name__)
 APART = 60.0
 _MOST_COPIES = 1000
 # A gateway's first probe initialises the state, and none takes long: probes run to their end as well.
 _READERS = frozenset(kind.value for kind in TaskKind if not kind.writes and kind is not TaskKind.PROBE)
+
+
+def _copies_of(found: VulcanEnvironment | VulcanPromotion) -> Iterator[Place]:
+    if isinstance(found, VulcanEnvironment):
+        yield from ((gateway_of(found)[0], name) for name in tidy.copy_names(found, found.status))
+    else:  # one that may have more has a finalizer
+        tasks = (task for task in found.status.tasks if task.kind == TaskKind.CHECKS)
+        yield from ((task.place[0], checks.copy_name(found.metadata, task.inputs)) for task in tasks)
 
 
 class Collector:
@@ -46,13 +56,11 @@ class Collector:
         """There may be an orphan."""
         self._news.set()
 
-    def inherit(self, environment: VulcanEnvironment) -> None:
-        """An environment is gone; what its namespace's garbage collector cannot see is ours to clear away."""
-        namespace, meta = gateway_of(environment)[0], environment.metadata
-        if namespace == meta.namespace:
-            return
-        for name in tidy.copy_names(environment, environment.status):
-            self._copies[namespace, name] = meta.uid
+    def inherit(self, found: VulcanEnvironment | VulcanPromotion) -> None:
+        """An object is gone; what its namespace's garbage collector cannot see is ours to clear away."""
+        for namespace, name in _copies_of(found):
+            if namespace != found.metadata.namespace:
+                self._copies[namespace, name] = found.metadata.uid
         while len(self._copies) > _MOST_COPIES:  # a standby's, which the leader has cleared away long since
             del self._copies[next(iter(self._copies))]
         self._news.set()

@@ -92,9 +92,11 @@ def hands_of(promotion: Promotion | None) -> dict[Place, tuple[TaskSeen, ...]]:
 
 
 def waits_of(promotion: Promotion | None, tasks: tuple[TaskSeen, ...]) -> Waiter | None:
-    """A promotion's place in the line of one gateway."""
+    """A promotion's place in the line of one gateway; of a deleted one only for what must come to an end."""
     waiting = next((task for task in tasks if task.state == "Waiting"), None)
-    if promotion is None or waiting is None or promotion.metadata.deletion_timestamp is not None:
+    if promotion is None or waiting is None:
+        return None
+    if promotion.metadata.deletion_timestamp is not None and not TaskKind(waiting.kind).writes:
         return None
     return Waiter(waiting.key, waiting.priority, waiting.since)
 

@@ -39,7 +39,7 @@ REFERENCE = "prod"  # the environment that others branch from
 KINDS = frozenset(kind.value for kind in Kind)
 
 
-def _ignore(found: JobSeen | VulcanEnvironment) -> None:
+def _ignore(found: JobSeen | VulcanEnvironment | VulcanPromotion) -> None:
     """Default of the callbacks."""
 
 
@@ -52,7 +52,7 @@ class Intake:
     wake: Wake
     orphan: Callable[[JobSeen], None] = _ignore  # a Job whose owner is not known
     finished: Callable[[JobSeen], None] = _ignore  # a Job was seen to end
-    ended: Callable[[VulcanEnvironment], None] = _ignore  # an environment is gone for ever
+    ended: Callable[[VulcanEnvironment | VulcanPromotion], None] = _ignore  # one that is gone for ever
 
     def event(self, resource: Resource, raw: Raw, *, deleted: bool = False) -> None:
         """Something was seen. Old news is dropped before it is parsed."""
@@ -216,6 +216,8 @@ class Intake:
         """It is looked at, and when it ends (or waits) its target and who queues behind it, too."""
         key = Key(Kind.PROMOTION, *place)
         self.wake(key)
+        if isinstance(before, VulcanPromotion) and (after is None or after.metadata.uid != before.metadata.uid):
+            self.ended(before)
         was, is_ = hands_of(before), hands_of(after)
         for gateway in {*was, *is_}:
             here, crowd = is_.get(gateway, ()), self.cache.crowd(gateway)

@@ -30,6 +30,7 @@ from vulcan_operator.kube.resources import CUSTOM
 from vulcan_operator.kube.schema import StatusSchema
 from vulcan_operator.kube.views import Unparsable
 from vulcan_operator.plan.actions import Key, Note, Plan, SetFinalizer
+from vulcan_operator.plan.deadlines import GIVE_UP
 from vulcan_operator.plan.environments.planner import plan_environment
 from vulcan_operator.plan.gateways.planner import plan_gateway
 from vulcan_operator.plan.promotions.planner import plan_promotion
@@ -40,7 +41,6 @@ PlanEnvironment = Callable[[EnvironmentSeen, dt.datetime], Plan[EnvironmentStatu
 PlanPromotion = Callable[[PromotionSeen, dt.datetime], Plan[PromotionStatus]]
 AnyPlan = Plan[GatewayStatus] | Plan[EnvironmentStatus] | Plan[PromotionStatus]
 _ROUNDS = 8
-_GIVE_UP = dt.timedelta(minutes=10)
 
 
 class PlannerLoops(Exception):
@@ -106,7 +106,7 @@ async def _let_go_unread(ports: Ports, key: Key, found: Unparsable) -> Next:
     meta = found.metadata
     if meta.deletion_timestamp is None or names.FINALIZER not in meta.finalizers:
         return Next()
-    ends = meta.deletion_timestamp + _GIVE_UP
+    ends = meta.deletion_timestamp + GIVE_UP
     if ports.clock.now() < ends:
         return Next(at=ends)
     others = tuple(f for f in meta.finalizers if f != names.FINALIZER)
@@ -171,7 +171,7 @@ async def _carry_out(ports: Ports, key: Key, found: Custom, plan: AnyPlan, denie
             last = [action for action in plan.actions if isinstance(action, SetFinalizer)]
             with contextlib.suppress(Refused):  # which is said already
                 await ports.executor.run(key, last, versions)
-            _tell(ports, key, found, plan)
+                _tell(ports, key, found, plan)
         return Next(retry=denied)
     try:
         await ports.executor.run(key, plan.actions, versions)

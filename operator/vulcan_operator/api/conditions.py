@@ -257,11 +257,12 @@ REASONS: dict[str, About] = {
     Why.VERIFY_FAILED: About(
         "Audits said no after a promotion had changed the views, and they stay changed (onFailure: Hold, or the way back"
         " failed).",
-        "Go back with the rollbackTo that the message names, or promote a revision that is mended.",
+        "Go back with the rollbackTo that the message names, or promote a revision that is mended. Where the data was "
+        "mended instead, promote the same revision again: it is there already, so only audits are asked.",
     ),
     Why.NOT_VERIFIED: About(
         "No audits have judged what the views show since they were changed.",
-        "See the message; audits of what is computed run with every run.",
+        "Promote the same revision again: it is there already, so only audits are asked.",
     ),
     Why.NOT_APPLIED: About("Nothing was applied yet.", "See Ready."),
     Why.OUTDATED: About("The environment has an earlier revision.", "See Ready."),

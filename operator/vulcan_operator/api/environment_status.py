@@ -29,6 +29,7 @@ from vulcan_operator.api.source import Origin
 
 Digest = Annotated[str, Field(max_length=80)]
 Revision = Annotated[str, Field(max_length=1024)]
+MOST_HISTORY, MOST_HELD = 10, 16
 
 
 class RevisionStatus(Model):
@@ -211,7 +212,7 @@ class EnvironmentStatus(Model):
         default=[],
         max_length=16,
         description="Ready, Reconciling, Stalled, Applied, AwaitingApproval, RunSucceeded, Fresh, Drifted, "
-        "PlanReadOnly, RollbackExpiring, ChangesAllowed.",
+        "Verified, PlanReadOnly, RollbackExpiring, ChangesAllowed.",
         json_schema_extra=schema(list_type="map", list_keys=["type"]),
     )
     environment: Annotated[str, Field(max_length=40)] | None = Field(None, description="SQLMesh environment name.")
@@ -230,7 +231,7 @@ class EnvironmentStatus(Model):
     )
     held: list[HeldStatus] = Field(
         default=[],
-        max_length=16,
+        max_length=MOST_HELD,
         description="Revisions that were rolled back: no promotion tries them again until somebody lifts the hold.",
         json_schema_extra=schema(list_type="map", list_keys=["id"]),
     )
@@ -253,7 +254,7 @@ class EnvironmentStatus(Model):
     )
     history: list[HistoryItem] = Field(
         default=[],
-        max_length=10,
+        max_length=MOST_HISTORY,
         description="Earlier applies, newest first.",
         json_schema_extra=schema(list_type="atomic"),
     )

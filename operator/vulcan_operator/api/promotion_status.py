@@ -26,6 +26,7 @@ STEPS = (
 STEP_STATES = ("Pending", "Running", "Waiting", "Succeeded", "Skipped", "Failed", "Errored", "Inconclusive")
 OUTCOMES = ("Succeeded", "Failed", "Errored", "Inconclusive", "RolledBack", "Superseded", "Cancelled")
 MOST_WORDS, MOST_IMAGES = 64, 8
+SOURCE_REPORT, TARGET_REPORT = "sourceReport", "targetReport"  # evidence of Diff until it is judged: ConfigMaps
 
 StepName = Annotated[str, Field(max_length=16, json_schema_extra={"enum": list(STEPS)})]
 
@@ -51,6 +52,9 @@ class StepStatus(Model):
         None, description="Its task in hand. Gates that do not need each other have theirs at once."
     )
     failure: FailureStatus | None = Field(None, description="Its failure that waits for another attempt.")
+    touched: bool = Field(
+        False, description="An attempt may have changed some of the views: that is brought to an end whatever is shut."
+    )
 
 
 class WordStatus(Model):
@@ -87,10 +91,10 @@ class RollbackStatus(Model):
     """A way back that was taken or is wanted."""
 
     state: str = Field(
-        "Pending",
+        "Running",
         max_length=63,
-        description="Pending, Running, Succeeded, Failed or Unavailable (a snapshot is missing or cannot be restored).",
-        json_schema_extra={"enum": ["Pending", "Running", "Succeeded", "Failed", "Unavailable"]},
+        description="Running, Succeeded, Failed or Unavailable (a snapshot is missing or cannot be restored).",
+        json_schema_extra={"enum": ["Running", "Succeeded", "Failed", "Unavailable"]},
     )
     reason: Annotated[str, Field(max_length=63)] = Field("", description="Why it was taken.")
     message: Message = Field("", description="In a sentence, with the age of the data.")
@@ -192,6 +196,12 @@ class PromotionStatus(Model):
     def tasks(self) -> list[TaskStatus]:
         """All tasks in hand."""
         return [step.task for step in self.steps if step.task is not None]
+
+    @property
+    def reports(self) -> list[str]:
+        """ConfigMaps that the step Diff has left, which are of no use once it is judged."""
+        evidence = (step.evidence for step in self.steps if step.name == "Diff")
+        return [name for found in evidence for key, name in found.items() if key in (SOURCE_REPORT, TARGET_REPORT)]
 
     def find(self, name: str) -> StepStatus | None:
         """One step, if it was begun."""

@@ -26,6 +26,7 @@ from vulcan_operator.kube.client import Kube, exists
 from vulcan_operator.kube.clock import Clock
 from vulcan_operator.kube.resources import CONFIG_MAPS, JOBS, NAMESPACES, PODS, Raw
 from vulcan_operator.plan.actions import Need
+from vulcan_operator.plan.deadlines import GIVE_UP
 from vulcan_operator.plan.reports import REPORT_KEY
 from vulcan_operator.plan.seen import ConfigMapSeen, PodSeen, ReportSeen, SlotSeen
 from vulcan_operator.store import Place
@@ -62,10 +63,17 @@ class Reader:
         for need in sorted(needs - reads.done):
             try:
                 reads = await self._read(found, need, reads)
-            except errors.Forbidden as error:
+            except errors.KubeError as error:
+                if not isinstance(error, errors.Forbidden) and not self._must_go(found):
+                    raise
                 reads = dataclasses.replace(reads, denied=error.message)
             reads = dataclasses.replace(reads, done=reads.done | {need})
         return reads
+
+    def _must_go(self, found: Custom) -> bool:
+        """Deletion ends whatever cannot be read."""
+        deleted = found.metadata.deletion_timestamp
+        return deleted is not None and self.clock.now() >= deleted + GIVE_UP
 
     async def _read(self, found: Custom, need: Need, reads: Reads) -> Reads:
         match need:
@@ -158,7 +166,7 @@ class Reader:
         """Reports that a promotion's steps name in their evidence, by ConfigMap."""
         if not isinstance(found, VulcanPromotion):
             return {}
-        named = {v for s in found.status.steps for k, v in s.evidence.items() if k.endswith("Report")}
+        named = found.status.reports
         read = {name: await exists(self.kube, CONFIG_MAPS, found.metadata.namespace, name) for name in sorted(named)}
         return {name: _content(raw).get(REPORT_KEY, b"") for name, raw in read.items() if raw is not None}
 

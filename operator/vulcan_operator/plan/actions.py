@@ -169,8 +169,8 @@ Status = TypeVar("Status", EnvironmentStatus, GatewayStatus, PromotionStatus)
 class Plan(Generic[Status]):
     """The complete new status and what is to be done.
 
-    Order: `prepare` (what status will refer to), then the status if it differs, then `actions` (what status
-    announced), then `notes`. With `needs`, nothing is done: read those and plan again.
+    Order: `prepare` (what must be there, or go, before the status says so), then the status if it differs, then
+    `actions` (what status announced), then `notes`. With `needs`, nothing is done: read those and plan again.
     """
 
     status: Status

@@ -72,3 +72,10 @@ def audit_note(ended: Ended) -> Note:
     }
     text = message_of(result) if bad else result.message or ABOUT[result.reason].meaning
     return Note(result.reason.value, f"{ended.task.kind}: {text}", warning=bad, audit=audit)
+
+
+def plan_id(result: Result) -> str:
+    """What the environment has now; NoChanges comes without work, but says it."""
+    if result.work is not None:
+        return result.work.plan_id
+    return result.summary.base_plan_id if result.summary is not None else ""

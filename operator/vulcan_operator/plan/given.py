@@ -1,4 +1,4 @@
-"""What promotions gave an environment with revisionFrom: Promotion, and which revisions are held. Pure.
+"""What promotions gave an environment with revisionFrom: Promotion. Pure.
 
 Its revision is what the last promotion that changed its views has left, so it can be told from the objects alone, also after
 its status was wiped. Used by `environments`, and by promotions that look at what others have left; promotions never write
@@ -9,14 +9,13 @@ import datetime as dt
 from collections.abc import Iterable, Sequence
 
 from vulcan_contract.digest import of_json
-from vulcan_operator.api import names
 from vulcan_operator.api.environment import VulcanEnvironment
-from vulcan_operator.api.environment_status import AppliedStatus, EnvironmentStatus, HeldStatus, HistoryItem
+from vulcan_operator.api.environment_status import MOST_HISTORY, AppliedStatus, EnvironmentStatus, HistoryItem
 from vulcan_operator.api.promotion import VulcanPromotion
+from vulcan_operator.plan import holds
 from vulcan_operator.plan.status import Draft
 
-_HISTORY = 10
-_HELD = 16
+_JUDGED = ("Passed", "Failed")  # what audits can say
 
 
 def take(
@@ -28,12 +27,14 @@ def take(
     """The draft with what the last promotion left, and with the holds of today."""
     if environment.spec.revision_from != "Promotion":
         return draft
-    held = holds(environment, promotions)
+    held = holds.of(environment, promotions)
     draft = draft.having(held=held) if held != draft.status.held else draft
     last = last_given(promotions)
     if last is None or is_taken(draft.status.applied, last):
         return draft
-    applied = _applied(last)
+    applied, before = _applied(last), draft.status.applied
+    if before is not None and before.plan_id == applied.plan_id:
+        return draft.having(applied=_named_anew(before, applied))
     item = HistoryItem(
         revision=applied.revision, source_digest=applied.source_digest, plan_id=applied.plan_id,
         plan_digest=applied.plan_digest, time=applied.time,
@@ -41,7 +42,7 @@ def take(
     return draft.having(
         applied=applied,
         promotion=last.metadata.full_name,
-        history=[item, *draft.status.history][:_HISTORY],
+        history=[item, *draft.status.history][:MOST_HISTORY],
         green_runs=0,
         failure=None,
         run_failure=None,
@@ -51,6 +52,20 @@ def take(
         intervals_behind=_behind(last, draft.status),
         rollback_targets=[],  # the run that follows looks anew; until then nobody knows
     )
+
+
+def _named_anew(before: AppliedStatus, found: AppliedStatus) -> AppliedStatus:
+    """Nothing was changed: what is there has another name, or somebody vouches for it now."""
+    update: dict[str, object] = {
+        "revision": found.revision,
+        "source_digest": found.source_digest,
+        "origin": found.origin,
+    }
+    if found.tests_run >= 0:
+        update["tests_run"] = found.tests_run
+    if found.verification in _JUDGED:
+        update |= {"verification": found.verification, "verification_message": found.verification_message}
+    return before.model_copy(update=update)
 
 
 def _behind(last: VulcanPromotion, status: EnvironmentStatus) -> int | None:
@@ -70,16 +85,8 @@ def is_taken(applied: AppliedStatus | None, last: VulcanPromotion) -> bool:
         return False
     wanted = _applied(last)
     same = (applied.plan_id, applied.source_digest) == (wanted.plan_id, wanted.source_digest)
+    same = same and (wanted.verification not in _JUDGED or wanted.verification == applied.verification)
     return same or applied.time > last.status.finished_at
-
-
-def holds(environment: VulcanEnvironment, promotions: Iterable[VulcanPromotion]) -> list[HeldStatus]:
-    """Revisions that were taken back and that nobody has let go: no promotion tries one of them again, under any name."""
-    lifted = set(environment.metadata.annotations.get(names.HOLD_LIFTED, "").split(","))
-    known = {held.id: held for held in environment.status.held}
-    known |= {held.id: held for held in map(_held, promotions) if held is not None}
-    found = sorted(known.values(), key=lambda held: (held.time, held.id), reverse=True)
-    return [held for held in found if held.id not in lifted][:_HELD]
 
 
 def _applied(promotion: VulcanPromotion) -> AppliedStatus:
@@ -114,29 +121,12 @@ def _verification(promotion: VulcanPromotion) -> tuple[str, str]:
     step = status.find("Verify")
     if status.rollback is not None and status.rollback.state == "Succeeded":
         return "Unknown", f"{name} put it back as it was; nothing was audited since"
-    if step is not None and step.state == "Failed":
+    if step is not None and step.state == "Failed" and "reason" in step.evidence:
         return "Failed", f"{name}: {step.message}"[:1024]
-    if step is not None and step.state in ("Succeeded", "Skipped"):
-        return ("Passed", name) if step.state == "Succeeded" else ("", "")
+    if step is not None and step.state == "Failed":  # it looked at another plan than the one that it was to vouch for
+        return "Unknown", f"{name}: {step.message}"[:1024]
+    if step is not None and step.state == "Succeeded":
+        return "Passed", name
+    if step is not None and step.state == "Skipped" and status.outcome == "Succeeded":
+        return "", ""
     return "Unknown", f"{name} ended before its step Verify had said anything"
-
-
-def _held(promotion: VulcanPromotion) -> HeldStatus | None:
-    """The revision that was taken back; a promotion that took nothing back holds nothing."""
-    status = promotion.status
-    if status.outcome is None or status.rollback is None or status.rollback.state != "Succeeded":
-        return None
-    if status.rollback.time is None:
-        return None
-    undone = status.previous if promotion.spec.rollback_to is not None else None
-    revision = undone.revision if undone is not None else status.revision
-    digest = undone.source_digest if undone is not None else status.source_digest
-    verified = status.find("Verify")
-    return HeldStatus(
-        id=of_json([promotion.metadata.uid, status.rollback.plan_id])[:12],
-        revision=revision or "",
-        source_digest=digest or "",
-        promotion=promotion.metadata.full_name,
-        time=status.rollback.time,
-        message=verified.message if verified is not None and verified.state == "Failed" else "taken back by hand",
-    )

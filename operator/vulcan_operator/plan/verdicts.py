@@ -2,6 +2,7 @@
 
 import datetime as dt
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from vulcan_contract.reasons import Reason
@@ -14,12 +15,13 @@ _WHERE = re.compile(r'in the namespace "([^"]+)"')  # the API server's words
 _SINCE = re.compile(r"suspended since ([0-9T:-]+Z)")
 
 
-def refusal(answer: str, operator_account: str, namespace: str) -> Verdict:
-    """Missing rights with the command that gives them; anything else (quota, admission) in the API server's words."""
+def refusal(answer: str, operator_account: str, hosts: Sequence[str]) -> Verdict:
+    """Missing rights with the command that gives them; anything else (quota, admission) in the API server's words. `hosts`:
+    namespaces of gateways, the one that is meant if the answer names none first."""
     account = operator_account.removeprefix("system:serviceaccount:").partition(":")
     named = _WHERE.search(answer)
-    where = named.group(1) if named is not None else namespace
-    role = "vulcan-gateway" if where == namespace else "vulcan-environment"
+    where = named.group(1) if named is not None else hosts[0]
+    role = "vulcan-gateway" if where in hosts else "vulcan-environment"
     command = (
         f"kubectl create rolebinding vulcan-operator --clusterrole={role}"
         f" --serviceaccount={account[0]}:{account[2]} --namespace={where}"

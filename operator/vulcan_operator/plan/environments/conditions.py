@@ -27,7 +27,7 @@ _STANDS = (Why.CONFIG_MAP_MISSING, Why.UNPROTECTED, Why.NOT_DETERMINISTIC, Why.F
 
 def denied(context: Context) -> Verdict:
     """The API server refused an action of ours."""
-    return refusal(context.seen.denied or "", context.seen.settings.operator_account, context.gateway_namespace)
+    return refusal(context.seen.denied or "", context.seen.settings.operator_account, [context.gateway_namespace])
 
 
 def finish(
@@ -196,7 +196,7 @@ def _fresh(status: EnvironmentStatus, context: Context) -> tuple[str, str, str]:
     if status.last_run.succeeded and status.intervals_behind:
         return "False", Why.BEHIND, f"{status.intervals_behind} intervals missing after the last run"
     old = condition(context.environment.status.conditions, Type.FRESH)
-    if not status.last_run.succeeded and old is not None:
+    if not status.last_run.succeeded and old is not None and old.reason != Why.STALE_AFTER_ROLLBACK:
         return old.status, old.reason, old.message
     return "True", Why.UP_TO_DATE, ""
 

@@ -13,13 +13,11 @@ from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import EnvironmentStatus
 from vulcan_operator.plan import hand, schedule, slot
 from vulcan_operator.plan.actions import Note, SetFinalizer, StopPods
+from vulcan_operator.plan.deadlines import GIVE_UP, SLOT_CHECK
 from vulcan_operator.plan.environments import conditions, gates, launch
 from vulcan_operator.plan.environments.context import Context
 from vulcan_operator.plan.jobs import Progress
 from vulcan_operator.plan.status import Draft, Verdict
-
-_GIVE_UP = dt.timedelta(minutes=10)
-_SLOT_CHECK = dt.timedelta(seconds=20)
 
 
 def fit_finalizer(context: Context) -> SetFinalizer | None:
@@ -53,7 +51,7 @@ def plan_deletion(
     if gone is not None:
         return _forced(draft, context, gone)
     if progress is not None:
-        return _await(draft.again(deleted + _GIVE_UP), context, progress)
+        return _await(draft.again(deleted + GIVE_UP), context, progress)
     if draft.status.task is not None and draft.status.task.kind != TaskKind.INVALIDATE:
         draft = draft.having(task=None)
     if draft.status.applied is None and draft.status.plan is None:
@@ -62,7 +60,7 @@ def plan_deletion(
     if failure is not None and failure.task == TaskKind.INVALIDATE:
         again = schedule.retry_time(failure, context.environment.spec.retry)
         if again is None or again > context.now:
-            return _say(draft.again(again, deleted + _GIVE_UP), context, failure.message)
+            return _say(draft.again(again, deleted + GIVE_UP), context, failure.message)
     return _start(draft, context, deleted)
 
 
@@ -72,7 +70,7 @@ def give_up(draft: Draft[EnvironmentStatus], context: Context) -> Draft[Environm
     if meta.deletion_timestamp is None or names.FINALIZER not in meta.finalizers:
         return draft
     gone = _gone(draft, context, meta.deletion_timestamp)
-    return _forced(draft, context, gone) if gone is not None else draft.again(meta.deletion_timestamp + _GIVE_UP)
+    return _forced(draft, context, gone) if gone is not None else draft.again(meta.deletion_timestamp + GIVE_UP)
 
 
 def _forced(draft: Draft[EnvironmentStatus], context: Context, gone: str) -> Draft[EnvironmentStatus]:
@@ -97,15 +95,15 @@ def _gone(draft: Draft[EnvironmentStatus], context: Context, deleted: dt.datetim
     """Why nothing can or need be invalidated any more."""
     if context.seen.gateway is None:
         return "its gateway does not exist any more"
-    if context.now >= deleted + _GIVE_UP:
+    if context.now >= deleted + GIVE_UP:
         failure = draft.status.failure
-        return f"not done within {_GIVE_UP}" + (f" ({failure.reason})" if failure is not None else "")
+        return f"not done within {GIVE_UP}" + (f" ({failure.reason})" if failure is not None else "")
     return None
 
 
 def _start(draft: Draft[EnvironmentStatus], context: Context, deleted: dt.datetime) -> Draft[EnvironmentStatus]:
     if gates.gateway_not_ready(context) is not None:
-        return _say(draft.again(deleted + _GIVE_UP), context, "waiting for its gateway")
+        return _say(draft.again(deleted + GIVE_UP), context, "waiting for its gateway")
     task = hand.announce(
         context.environment.metadata,
         context.seen.jobs,
@@ -120,7 +118,7 @@ def _start(draft: Draft[EnvironmentStatus], context: Context, deleted: dt.dateti
     if ready is None or ready.needs:
         return ready or draft
     if ready.actions == draft.actions:
-        ready = draft.having(task=task.model_copy(update={"state": "Waiting"})).again(context.now + _SLOT_CHECK)
+        ready = draft.having(task=task.model_copy(update={"state": "Waiting"})).again(context.now + SLOT_CHECK)
     return conditions.finish(ready, context, None, None)
 
 

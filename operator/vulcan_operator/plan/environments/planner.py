@@ -12,13 +12,13 @@ from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import EnvironmentStatus
 from vulcan_operator.plan import access, given, hand, promotion_history, schedule, slot, tidy
 from vulcan_operator.plan.actions import DeleteObject, Need, Plan
+from vulcan_operator.plan.deadlines import SLOT_CHECK
 from vulcan_operator.plan.environments import conditions, deletion, gates, launch, wants, ways_back
 from vulcan_operator.plan.environments.context import Context
 from vulcan_operator.plan.environments.in_hand import in_hand
 from vulcan_operator.plan.seen import EnvironmentSeen
 from vulcan_operator.plan.status import Draft, Verdict
 
-_SLOT_CHECK = dt.timedelta(seconds=20)
 _SOON = {
     Why.GATEWAY_NOT_FOUND: dt.timedelta(minutes=1),
     gates.REFERENCE_MISSING: dt.timedelta(seconds=15),
@@ -122,4 +122,4 @@ def _start(draft: Draft[EnvironmentStatus], context: Context, want: wants.Want) 
     if ready.actions != draft.actions:  # it keeps the class it has risen to
         return ready.having(task=task.model_copy(update={"priority": slot.aged(rank, task.since, context.now)}))
     queued = task.model_copy(update={"state": "Waiting"})
-    return draft.having(task=queued).again(context.now + _SLOT_CHECK)
+    return draft.having(task=queued).again(context.now + SLOT_CHECK)

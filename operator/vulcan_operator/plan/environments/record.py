@@ -7,9 +7,10 @@ may the Job go.
 from typing import Any
 
 from vulcan_contract.reasons import Outcome, Reason, Retry
-from vulcan_contract.result import PlanSummary, Result, Work
+from vulcan_contract.result import PlanSummary, Work
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.environment_status import (
+    MOST_HISTORY,
     AppliedStatus,
     ChecksStatus,
     EnvironmentStatus,
@@ -19,10 +20,8 @@ from vulcan_operator.api.environment_status import (
     RevisionStatus,
 )
 from vulcan_operator.plan import approval, reports, tasks
-from vulcan_operator.plan.ended import Ended, failure
+from vulcan_operator.plan.ended import Ended, failure, plan_id
 from vulcan_operator.plan.environments import record_run, ways_back
-
-_HISTORY = 10
 
 
 def record(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
@@ -170,7 +169,7 @@ def _applied(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
     item = HistoryItem(
         revision=plan.revision,
         source_digest=plan.source_digest,
-        plan_id=_plan_id(ended.result),
+        plan_id=plan_id(ended.result),
         plan_digest=plan.digest,
         time=ended.now,
     )
@@ -190,7 +189,7 @@ def _applied(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
                 approved_by=list(ended.approved_by),
             ),
             "green_runs": 0,
-            "history": [item, *status.history][:_HISTORY],
+            "history": [item, *status.history][:MOST_HISTORY],
             "operations_done": _done(status, plan),
             # Every apply is followed at once by a run, whatever became of those before.
             "next_run_time": ended.now,
@@ -215,13 +214,6 @@ def _checked(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
 
 def _tests_run(ended: Ended, count: int) -> int:
     return -1 if ended.environment.spec.plan.skip_tests else count
-
-
-def _plan_id(result: Result) -> str:
-    """NoChanges comes without work, but says what the environment has."""
-    if result.work is not None:
-        return result.work.plan_id
-    return result.summary.base_plan_id if result.summary is not None else ""
 
 
 def _done(status: EnvironmentStatus, plan: PlanStatus) -> list[str]:

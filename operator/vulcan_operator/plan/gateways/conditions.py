@@ -61,7 +61,7 @@ def finish(
 
 def _refused(draft: Draft[GatewayStatus], seen: GatewaySeen) -> Verdict | None:
     if seen.denied is not None:
-        return verdicts.refusal(seen.denied, seen.settings.operator_account, seen.gateway.metadata.namespace)
+        return verdicts.refusal(seen.denied, seen.settings.operator_account, [seen.gateway.metadata.namespace])
     return verdicts.still_refused(draft, seen.gateway.status.conditions, None)
 
 

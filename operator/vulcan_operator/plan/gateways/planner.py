@@ -16,13 +16,13 @@ from vulcan_operator.api.fields import TaskStatus, parse_duration
 from vulcan_operator.api.gateway import GatewayStatus, ProbeStatus
 from vulcan_operator.plan import ended, hand, jobs, schedule, slot, tasks, tidy
 from vulcan_operator.plan.actions import Key, Kind, Need, Note, Plan, ReleaseSlot, TakeSlot
+from vulcan_operator.plan.deadlines import SLOT_CHECK
 from vulcan_operator.plan.gateways import conditions, preempt
 from vulcan_operator.plan.jobs import Progress, Stage
 from vulcan_operator.plan.manifest import JobParts, build_job
 from vulcan_operator.plan.seen import GatewaySeen, Waiter
 from vulcan_operator.plan.status import Draft
 
-_SLOT_CHECK = dt.timedelta(seconds=20)
 # What a Job says of the gateway and only a probe can settle for all its environments.
 _DOUBTFUL = {
     Reason.WAREHOUSE_UNREACHABLE,
@@ -184,7 +184,7 @@ def _launch(draft: Draft[GatewayStatus], seen: GatewaySeen, task: TaskStatus, no
         if seen.slot is None:
             return draft.needing(Need.SLOT)
         if not slot.my_turn(Waiter(key, task.priority, task.since), seen.waiters, seen.slot, task.job, now):
-            return draft.having(task=task.model_copy(update={"state": "Waiting"})).again(now + _SLOT_CHECK)
+            return draft.having(task=task.model_copy(update={"state": "Waiting"})).again(now + SLOT_CHECK)
         draft = draft.then(TakeSlot(meta.namespace, meta.name, task.job))
     built = contract.Task(
         kind=TaskKind.PROBE,

@@ -5,6 +5,7 @@ import datetime as dt
 import functools
 from dataclasses import dataclass
 
+from vulcan_contract.reasons import Reason
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Type, Why
 from vulcan_operator.api.environment import EnvironmentSpec, VulcanEnvironment
@@ -12,8 +13,8 @@ from vulcan_operator.api.fields import parse_duration
 from vulcan_operator.api.gateway import VulcanGateway
 from vulcan_operator.api.policy import ApprovalPolicy
 from vulcan_operator.api.promotion import VulcanPromotion
-from vulcan_operator.api.promotion_status import PromotionStatus
-from vulcan_operator.plan import access, approval, jobs, slot
+from vulcan_operator.api.promotion_status import PromotionStatus, StepStatus
+from vulcan_operator.plan import access, approval, given, jobs, slot
 from vulcan_operator.plan.actions import Key, Kind, Need
 from vulcan_operator.plan.seen import PromotionSeen, SlotSeen, Waiter
 from vulcan_operator.plan.status import condition, holds
@@ -21,6 +22,7 @@ from vulcan_operator.plan.status import condition, holds
 _STRICT = ("Never", "OnRisk", "Always")
 ACROSS, SAME = "AcrossSystems", "SameSystem"
 MOVES = (TaskKind.PROMOTE, TaskKind.APPLY)  # tasks that give the target the revision: within one system, across
+UNTOUCHED = (Reason.CANCELLED, Reason.PREEMPTED)  # a task that was told to stop never does so between two views
 CHANGES = ("CatchUp", "Apply", "Rollback")  # steps whose Job may change the target
 
 
@@ -170,6 +172,14 @@ class PromotionContext:
         plan = spec.plan.model_copy(update={"approval": self.policy})
         return spec.model_copy(update={"plan": plan, "approvals": self.promotion.spec.approvals})
 
+    def has_moved(self, status: PromotionStatus) -> bool:
+        """Whether the target was changed since the first step looked at it; a way back waits for no queue."""
+        had, last = self.target.status.applied, given.last_given(self.seen.rivals)
+        untold = last is not None and not given.is_taken(had, last)
+        return untold or (
+            status.target is not None and (had.plan_id if had is not None else "") != status.target.plan_id
+        )
+
     def ahead(self) -> VulcanPromotion | None:
         """An older promotion to the same target that has not ended: it goes first, unless it can go nowhere."""
         older = [p for p in self.seen.rivals if p.status.outcome is None and self._age(p) < self._age(self.promotion)]
@@ -199,6 +209,23 @@ class PromotionContext:
 def is_changing(status: PromotionStatus) -> bool:
     """Whether its Job may have begun to change the target, or has: from then on it must come to an end."""
     return has_changed(status) or any((step := status.find(name)) is not None and step.job for name in CHANGES)
+
+
+def half_done(status: PromotionStatus) -> StepStatus | None:
+    """The step whose Job may have left the views half changed."""
+    steps = (step for name in CHANGES if (step := status.find(name)) is not None)
+    return next((step for step in steps if step.finished_at is None and _is_touched(step)), None)
+
+
+def _is_touched(step: StepStatus) -> bool:
+    """By an attempt that ended without saying that it had changed nothing, or by one that may be at it."""
+    waits = step.task is not None and step.task.state == "Waiting"
+    return step.touched or (bool(step.job) and step.failure is None and not waits)
+
+
+def must_end(status: PromotionStatus) -> bool:
+    """Whether views were changed, or may be half changed: it goes on whatever else is shut."""
+    return has_changed(status) or half_done(status) is not None
 
 
 def has_changed(status: PromotionStatus) -> bool:

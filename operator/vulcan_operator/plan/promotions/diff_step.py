@@ -13,7 +13,7 @@ from vulcan_contract.digest import of_json
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.fields import TaskStatus
-from vulcan_operator.api.promotion_status import PromotionStatus
+from vulcan_operator.api.promotion_status import SOURCE_REPORT, TARGET_REPORT, PromotionStatus
 from vulcan_operator.plan.actions import Need
 from vulcan_operator.plan.promotions import data_diff, trials
 from vulcan_operator.plan.promotions.context import ACROSS, PromotionContext, Site
@@ -21,7 +21,7 @@ from vulcan_operator.plan.promotions.moves import SKIPPED, Done, Hold, Move, Ord
 from vulcan_operator.plan.status import Verdict
 
 STEP = "Diff"
-_SOURCE, _TARGET, _AGAIN = "sourceReport", "targetReport", "countedAgain"
+_AGAIN = "countedAgain"
 
 
 def step(status: PromotionStatus, context: PromotionContext) -> Move:
@@ -36,16 +36,18 @@ def step(status: PromotionStatus, context: PromotionContext) -> Move:
     if status.relation != ACROSS:
         return Order(TaskKind.DIFF, _inputs("rows", made_of), "comparing data", context.to)
     left, there = evidence(status), context.seen.left
-    if there is None and reports(status):
+    if there is None and status.reports:
         return Hold(Verdict("Unknown", Why.COMPARING), needs=frozenset({Need.LEFT}))
     # One that is gone is counted again.
-    if left.get(_TARGET) not in (there or {}):
+    if left.get(TARGET_REPORT) not in (there or {}):
         return Order(TaskKind.DIFF, _inputs("target", made_of), "counting the target", context.to)
-    if left.get(_SOURCE) not in (there or {}):
-        return Order(TaskKind.DIFF, _inputs("source", [*made_of, left[_TARGET]]), "counting the source", context.origin)
-    source, target = _report(context, left[_SOURCE]), _report(context, left[_TARGET])
+    if left.get(SOURCE_REPORT) not in (there or {}):
+        return Order(
+            TaskKind.DIFF, _inputs("source", [*made_of, left[TARGET_REPORT]]), "counting the source", context.origin
+        )
+    source, target = _report(context, left[SOURCE_REPORT]), _report(context, left[TARGET_REPORT])
     if data_diff.ends_to_ask(source, target) and _AGAIN not in left:
-        again = _inputs("again", [*made_of, left[_SOURCE]])
+        again = _inputs("again", [*made_of, left[SOURCE_REPORT]])
         return Order(TaskKind.DIFF, again, "counting the target up to where the source is", context.to)
     if source is not None and source.plan_id and source.plan_id != status.source.plan_id:
         return moved_on(gate.mode, source.plan_id, status.source.plan_id)
@@ -72,11 +74,11 @@ def left_behind(status: PromotionStatus, context: PromotionContext, task: TaskSt
     """Fields of the step once one side is counted."""
     known = evidence(status)
     if context.to is None or context.to.name != task.gateway:
-        left = {**known, _SOURCE: report}
-    elif _SOURCE in known and task.inputs == _inputs("again", [*_made_of(status, context), known[_SOURCE]]):
-        left = {**known, _TARGET: report, _AGAIN: "true"}
+        left = {**known, SOURCE_REPORT: report}
+    elif SOURCE_REPORT in known and task.inputs == _inputs("again", [*_made_of(status, context), known[SOURCE_REPORT]]):
+        left = {**known, TARGET_REPORT: report, _AGAIN: "true"}
     else:
-        left = {_TARGET: report}  # the first, or one instead of a report that is gone: all begins with it
+        left = {TARGET_REPORT: report}  # the first, or one instead of a report that is gone: all begins with it
     return {"state": "Pending", "message": "one side is counted", "evidence": left}
 
 
@@ -91,19 +93,14 @@ def evidence(status: PromotionStatus) -> dict[str, str]:
     return dict(known.evidence) if known is not None else {}
 
 
-def reports(status: PromotionStatus) -> list[str]:
-    """ConfigMaps that are of no use once it is judged."""
-    return [name for key, name in evidence(status).items() if key in (_SOURCE, _TARGET)]
-
-
 def _ends(status: PromotionStatus, context: PromotionContext, site: Site) -> dict[str, str]:
     """How far the other side has counted."""
     left = evidence(status)
-    target = _report(context, left.get(_TARGET, ""))
+    target = _report(context, left.get(TARGET_REPORT, ""))
     if context.origin is not None and site.name == context.origin.name:
         counted = target.counted if target is not None else ()
         return {m.name: m.end for m in counted if m.restricted and m.end and not m.why}
-    return data_diff.ends_to_ask(_report(context, left.get(_SOURCE, "")), target)
+    return data_diff.ends_to_ask(_report(context, left.get(SOURCE_REPORT, "")), target)
 
 
 def _report(context: PromotionContext, name: str) -> DiffReport | None:

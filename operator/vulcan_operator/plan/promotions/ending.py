@@ -4,11 +4,9 @@ Before anything is changed it may go at any time. From the first Job that may ch
 until its target has taken up what it left: an environment must not forget a revision because its record was deleted.
 """
 
-import datetime as dt
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from vulcan_contract.reasons import Reason
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api import names
 from vulcan_operator.api.conditions import Why
@@ -16,15 +14,13 @@ from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.api.promotion_status import PromotionStatus
 from vulcan_operator.plan import checks, given, promotion_history
 from vulcan_operator.plan.actions import CreateJob, DeleteConfigMap, DeleteJob, Note, SetFinalizer, StopPods, TakeSlot
+from vulcan_operator.plan.deadlines import GIVE_UP
 from vulcan_operator.plan.jobs import Progress
-from vulcan_operator.plan.promotions import origin, record, stages
-from vulcan_operator.plan.promotions.context import ACROSS, CHANGES, PromotionContext, is_changing
+from vulcan_operator.plan.promotions import diff_step, origin, record, stages
+from vulcan_operator.plan.promotions.context import ACROSS, CHANGES, PromotionContext, half_done, is_changing
 from vulcan_operator.plan.promotions.moves import ENDED, SKIPPED, Done
 from vulcan_operator.plan.seen import JobState
 from vulcan_operator.plan.status import Draft, Verdict
-
-_GIVE_UP = dt.timedelta(minutes=10)
-_UNTOUCHED = (Reason.CANCELLED, Reason.PREEMPTED)  # a task that was told to stop never does so between two views
 
 
 def keep(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[PromotionStatus]:
@@ -41,7 +37,7 @@ def let_go(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[Pr
     if names.FINALIZER not in meta.finalizers:
         return draft
     if not ended or not (is_late(context) or _is_told(context)):
-        return draft.again(meta.deletion_timestamp + _GIVE_UP if meta.deletion_timestamp is not None else None)
+        return draft.again(meta.deletion_timestamp + GIVE_UP if meta.deletion_timestamp is not None else None)
     others = tuple(name for name in meta.finalizers if name != names.FINALIZER)
     return draft.then(SetFinalizer(context.key, meta.resource_version, others))
 
@@ -58,7 +54,7 @@ def give_up(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[P
 def is_late(context: PromotionContext) -> bool:
     """Whether it was deleted so long ago that it is let go whatever is missing."""
     deleted = context.promotion.metadata.deletion_timestamp
-    return deleted is not None and context.now >= deleted + _GIVE_UP
+    return deleted is not None and context.now >= deleted + GIVE_UP
 
 
 def _is_told(context: PromotionContext) -> bool:
@@ -110,7 +106,10 @@ def stop(
         if step.task is not None and step.task.kind == TaskKind.CHECKS:
             copy = checks.copy_name(context.promotion.metadata, step.task.inputs)
             draft = draft.first(DeleteConfigMap(step.task.place[0], copy))
-        stopped = Done(SKIPPED, f"not judged: {why}", step.evidence)
+        reports = draft.status.reports if step.name == diff_step.STEP else []
+        draft = draft.first(*(DeleteConfigMap(context.key.namespace, name) for name in reports))
+        evidence = {key: said for key, said in step.evidence.items() if said not in reports}
+        stopped = Done(SKIPPED, f"not judged: {why}", evidence)
         draft = replace(draft, status=record.put(draft.status, step.name, stopped, context.now))
     kept = draft.status.origin
     if draft.status.relation == ACROSS and kept is not None and kept.kind == "ConfigMap" and context.to is not None:
@@ -154,15 +153,14 @@ def cancel(
     if writer is not None and not late:
         task, pod = draft.status.find(writer), going[writer].pod
         assert task is not None and task.task is not None
-        half_done = task.failure is not None and task.failure.reason not in _UNTOUCHED  # which this one mends
-        if writer != "Rollback" and not half_done and pod is not None and pod.started and not pod.deleting:
+        if writer != "Rollback" and not task.touched and pod is not None and pod.started and not pod.deleting:
             draft = draft.then(StopPods(task.task.place[0], task.task.job))
         said = f"deleted: waiting for Job {task.task.job}, which may be changing views, to end"
-        return draft.again(deleted + _GIVE_UP), Verdict("False", Why.CANCELLING, said, reconciling=True), False
+        return draft.again(deleted + GIVE_UP), Verdict("False", Why.CANCELLING, said, reconciling=True), False
     if not late and unfinished(draft.status):
         said = "deleted: its last Job ended without a word, so what it began is brought to an end first"
         verdict = Verdict("False", Why.CANCELLING, said, reconciling=True)
-        return draft.again(deleted + _GIVE_UP), verdict, context.to is not None
+        return draft.again(deleted + GIVE_UP), verdict, context.to is not None
     return _cancelled(draft, context, late=late), None, False
 
 
@@ -172,17 +170,12 @@ def _cancelled(draft: Draft[PromotionStatus], context: PromotionContext, *, late
     return replace(draft, status=record.end(draft.status, "Cancelled", context.now)).saying(note)
 
 
-def unfinished(status: PromotionStatus) -> stages.Stage:
-    """The step whose Job may have left the views half changed; empty: there is none."""
+def unfinished(status: PromotionStatus) -> stages.Together:
+    """The step whose Job may have left the views half changed; empty: there is none, or it has no plan any more."""
     steps = {name: step for stage in (*stages.FORWARD, *stages.BACK) for name, step in stage}
-    for name in CHANGES:
-        found = status.find(name)
-        if found is None or found.state in ENDED or not found.job:
-            continue
-        known = found.failure is not None and found.failure.reason in _UNTOUCHED
-        never_began = found.task is not None and found.task.state == "Waiting" and found.failure is None
-        if not known and not never_began:
-            return ((name, steps[name]),)
+    found = half_done(status)
+    if found is not None and (status.plan is not None or found.name == "Rollback"):
+        return ((found.name, steps[found.name]),)
     back = status.find("Rollback")
     if status.rollback is not None and (back is None or back.state not in ENDED):
         return stages.BACK[1]
@@ -191,9 +184,9 @@ def unfinished(status: PromotionStatus) -> stages.Stage:
 
 def _what_was_done(status: PromotionStatus, *, late: bool) -> str:
     if late and not status.applied_plan_id:
-        return (
-            f"not known within {_GIVE_UP} whether the views were changed; look at the environment's condition Drifted"
-        )
+        return f"not known within {GIVE_UP} whether the views were changed; look at the environment's condition Drifted"
+    if half_done(status) is not None:
+        return "some views may be changed and others not; promote again, or go back with rollbackTo"
     if status.applied_plan_id:
         return f"the views were changed to plan {status.applied_plan_id}, and that was not verified"
     return "nothing had been changed"

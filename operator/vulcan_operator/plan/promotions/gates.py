@@ -3,10 +3,11 @@
 from collections.abc import Callable
 
 from vulcan_operator.api.conditions import Type, Why
+from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.gateway import VulcanGateway
 from vulcan_operator.api.promotion_status import PromotionStatus
-from vulcan_operator.plan import access, status
-from vulcan_operator.plan.promotions.context import PromotionContext, has_changed
+from vulcan_operator.plan import access, status, verdicts
+from vulcan_operator.plan.promotions.context import PromotionContext, must_end
 from vulcan_operator.plan.status import Verdict
 
 _REFUSALS = {
@@ -17,8 +18,9 @@ Gate = Callable[[PromotionStatus, PromotionContext], Verdict | None]
 
 
 def first(state: PromotionStatus, context: PromotionContext) -> Verdict | None:
-    """The first gate that is shut. Once views were changed only what a Job needs is asked for: it must come to an end."""
-    gates = LATE if has_changed(state) else GATES
+    """The first gate that is shut. Once views were changed, or may be half changed, only what a Job needs is asked for:
+    it must come to an end."""
+    gates = LATE if must_end(state) else GATES
     return next((v for gate in gates if (v := gate(state, context)) is not None), None)
 
 
@@ -35,7 +37,7 @@ def environments_missing(state: PromotionStatus, context: PromotionContext) -> V
     """Both environments must be there."""
     spec, seen = context.promotion.spec, context.seen
     sides = [("to", spec.to, seen.target)]
-    sides += [("from", spec.from_, seen.source)] if spec.from_ is not None and not has_changed(state) else []
+    sides += [("from", spec.from_, seen.source)] if spec.from_ is not None and not must_end(state) else []
     for name, side, found in sides:
         if found is None or found.metadata.deletion_timestamp is not None:
             where = side.environment_ref.namespace or context.key.namespace
@@ -46,18 +48,20 @@ def environments_missing(state: PromotionStatus, context: PromotionContext) -> V
 
 def gateway_missing(state: PromotionStatus, context: PromotionContext) -> Verdict | None:
     """The target's gateway must be there and Ready, and not suspended."""
-    return _unready(context.seen.gateway, context.target.spec.gateway_ref.name)
+    return _unready(context.seen.gateway, context.target)
 
 
 def source_gateway_missing(state: PromotionStatus, context: PromotionContext) -> Verdict | None:
     """So must the source's: its gates run there."""
     if context.promotion.spec.from_ is None:
         return None
-    return _unready(context.seen.source_gateway, context.source.spec.gateway_ref.name)
+    return _unready(context.seen.source_gateway, context.source)
 
 
-def _unready(gateway: VulcanGateway | None, name: str) -> Verdict | None:
+def _unready(gateway: VulcanGateway | None, environment: VulcanEnvironment) -> Verdict | None:
     if gateway is None:
+        named = environment.spec.gateway_ref
+        name = f"{named.namespace or environment.metadata.namespace}/{named.name}"
         return Verdict("False", Why.GATEWAY_NOT_FOUND, f"waiting for VulcanGateway {name}", reconciling=True)
     ready = status.condition(gateway.status.conditions, Type.READY)
     name = gateway.metadata.full_name
@@ -118,7 +122,9 @@ def suspended(state: PromotionStatus, context: PromotionContext) -> Verdict | No
     spec = context.target.spec
     if not spec.suspend or (spec.suspend_until is not None and spec.suspend_until <= context.now):
         return None
-    return Verdict("False", Why.SUSPENDED, f"the target is suspended: {spec.suspend_reason or 'no reason given'}")
+    ready = status.condition(context.promotion.status.conditions, Type.READY)
+    said = verdicts.suspension(spec.suspend_reason, spec.suspend_until, ready, context.now)
+    return Verdict("False", Why.SUSPENDED, f"{said} (the target)")
 
 
 def queued(state: PromotionStatus, context: PromotionContext) -> Verdict | None:

@@ -31,7 +31,7 @@ def start(
         return draft.needing(Need.SOURCE_FILES)
     if kind is TaskKind.CHECKS and context.seen.checks is None:
         return draft.needing(Need.CHECKS)
-    if kind is TaskKind.DIFF and diff_step.reports(draft.status) and context.seen.left is None:
+    if kind is TaskKind.DIFF and draft.status.reports and context.seen.left is None:
         return draft.needing(Need.LEFT)
     take = []
     if slot.needs_slot(kind, site.gateway):

@@ -13,6 +13,7 @@ from vulcan_contract.task import TaskKind
 from vulcan_operator.api.promotion_status import PromotionStatus, StepStatus
 from vulcan_operator.plan import approval, checks, hand, jobs, reports, schedule, slot, tidy, verdicts
 from vulcan_operator.plan.actions import DeleteConfigMap, KeepJob, Need, Plan, ReleaseSlot, WriteConfigMap
+from vulcan_operator.plan.deadlines import SLOT_CHECK
 from vulcan_operator.plan.jobs import Progress, Stage
 from vulcan_operator.plan.promotions import conditions, diff_step, ending, evidence, gates, launch, record, stages
 from vulcan_operator.plan.promotions.context import ACROSS, MOVES, PromotionContext
@@ -20,7 +21,6 @@ from vulcan_operator.plan.promotions.moves import BAD, ENDED, Again, Done, Hold,
 from vulcan_operator.plan.seen import PromotionSeen
 from vulcan_operator.plan.status import Draft, Verdict
 
-_SLOT_CHECK = dt.timedelta(seconds=20)
 _MINUTE = dt.timedelta(minutes=1)
 Going = Mapping[str, Progress]  # steps whose task goes on
 Walk = tuple[Draft[PromotionStatus], Verdict | None]
@@ -30,12 +30,12 @@ def plan_promotion(seen: PromotionSeen, now: dt.datetime) -> Plan[PromotionStatu
     """The Plan for one promotion."""
     context = PromotionContext(seen, now)
     draft = Draft(seen.promotion.status)
+    if seen.denied is not None:
+        hosts = [g.metadata.namespace for g in (seen.gateway, seen.source_gateway) if g is not None]
+        refused = verdicts.refusal(seen.denied, seen.settings.operator_account, hosts or [context.key.namespace])
+        return ending.give_up(conditions.finish(draft, context, refused, {}), context).plan()
     if seen.namespace_labels is None and gates.needs_labels(context):
         return draft.needing(Need.NAMESPACE).plan()
-    if seen.denied is not None:
-        namespace = seen.gateway.metadata.namespace if seen.gateway is not None else context.key.namespace
-        refused = verdicts.refusal(seen.denied, seen.settings.operator_account, namespace)
-        return ending.give_up(conditions.finish(draft, context, refused, {}), context).plan()
     draft, going = _in_hand(draft, context)
     if draft.needs:
         return draft.plan()
@@ -54,7 +54,7 @@ def plan_promotion(seen: PromotionSeen, now: dt.datetime) -> Plan[PromotionStatu
 
 
 def _tidy(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[PromotionStatus]:
-    """Jobs that have ended stay until it is over: people who decide look at their logs, however long that takes."""
+    """The last Jobs of each task stay until it is over: people who decide look at their logs, however long that takes."""
     over = draft.status.outcome is not None
     seen, current = context.seen, {task.job for task in draft.status.tasks}
     for site in {s.name: s for s in (context.to, context.origin) if s is not None}.values():
@@ -102,7 +102,7 @@ def _record(
     if task.kind == TaskKind.DIFF and packed is not None and draft.status.relation == ACROSS:
         name = diff_step.report_name(context, result.report_sha256 or "")
         draft = draft.first(WriteConfigMap(reports.report_manifest(context.promotion, name, packed)))
-        draft = _let_go(draft, context, diff_step.reports(context.promotion.status))
+        draft = _let_go(draft, context, context.promotion.status.reports)
     if task.kind == TaskKind.CHECKS:
         copy = checks.copy_name(context.promotion.metadata, task.inputs)
         draft = draft.first(DeleteConfigMap(task.place[0], copy))
@@ -114,7 +114,7 @@ def _record(
 
 def _let_go(draft: Draft[PromotionStatus], context: PromotionContext, known: list[str]) -> Draft[PromotionStatus]:
     """Reports that the status does not name any more. Before that is written: nothing else knows their names."""
-    gone = [name for name in known if name not in diff_step.reports(draft.status)]
+    gone = [name for name in known if name not in draft.status.reports]
     return draft.first(*(DeleteConfigMap(context.key.namespace, name) for name in gone))
 
 
@@ -141,11 +141,11 @@ def _advance(draft: Draft[PromotionStatus], context: PromotionContext, going: Go
     return replace(draft, status=record.end(draft.status, "Succeeded", context.now)), None
 
 
-def _is_over(status: PromotionStatus, stage: stages.Stage) -> bool:
+def _is_over(status: PromotionStatus, stage: stages.Together) -> bool:
     return all((step := status.find(name)) is not None and step.state in ENDED for name, _ in stage)
 
 
-def _stage(draft: Draft[PromotionStatus], context: PromotionContext, going: Going, stage: stages.Stage) -> Walk:
+def _stage(draft: Draft[PromotionStatus], context: PromotionContext, going: Going, stage: stages.Together) -> Walk:
     """Every step of a stage that has not ended and has nothing in hand; the verdict is that of the first that waits."""
     first: Verdict | None = None
     for name, step in stage:
@@ -194,7 +194,7 @@ def _asked_again(step: StepStatus) -> StepStatus:
             return step
 
 
-def _way(status: PromotionStatus, context: PromotionContext) -> tuple[stages.Stage, ...]:
+def _way(status: PromotionStatus, context: PromotionContext) -> tuple[stages.Together, ...]:
     if context.promotion.spec.rollback_to is not None:
         return stages.BACK
     if status.rollback is not None:
@@ -203,7 +203,7 @@ def _way(status: PromotionStatus, context: PromotionContext) -> tuple[stages.Sta
 
 
 def _judge(draft: Draft[PromotionStatus], context: PromotionContext, name: str, done: Done) -> Draft[PromotionStatus]:
-    known = diff_step.reports(draft.status)
+    known = draft.status.reports
     status = record.put(draft.status.model_copy(update=done.settles), name, done, context.now)
     draft = _let_go(replace(draft, status=status), context, known)
     if done.state in BAD:
@@ -246,20 +246,18 @@ def _order(draft: Draft[PromotionStatus], context: PromotionContext, name: str, 
         draft.status, name, None, context.now, state="Running", message=order.why, job=task.job, task=task
     )
     begun = replace(draft, status=status)
+    if order.kind.writes or (status.relation == ACROSS and order.kind is TaskKind.PLAN):  # which leaves a copy
+        begun = ending.keep(begun, context)
     ready = launch.start(begun, context, task, site)
     if ready.needs:
         return ready, None
     if ready.actions != begun.actions:
         risen = task.model_copy(update={"priority": slot.aged(rank, task.since, context.now)})
-        ready = replace(ready, status=record.change(ready.status, name, task=risen))
-        lasts = order.kind.writes or (
-            ready.status.relation == ACROSS and order.kind is TaskKind.PLAN
-        )  # which leaves a copy
-        return ending.keep(ready, context) if lasts else ready, None
+        return replace(ready, status=record.change(ready.status, name, task=risen)), None
     # The Job is none yet: whoever asks later whether it may have changed anything must not take it for one.
     waiting, last = task.model_copy(update={"state": "Waiting"}), step.job if failed is not None else ""
     status = record.put(begun.status, name, None, context.now, job=last, task=waiting)
-    return replace(begun, status=status).again(context.now + _SLOT_CHECK), None
+    return replace(draft, status=status).again(context.now + SLOT_CHECK), None
 
 
 def _holds_or_waits(status: PromotionStatus, name: str, gateway: str, context: PromotionContext) -> bool:

@@ -9,11 +9,11 @@ from vulcan_contract.result import PlanSummary, Result, Work
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.environment_status import PlanStatus, ReportRef
 from vulcan_operator.api.promotion import GatesSpec
-from vulcan_operator.api.promotion_status import PromotionStatus, RollbackStatus, StepStatus
+from vulcan_operator.api.promotion_status import STEPS, PromotionStatus, RollbackStatus, StepStatus
 from vulcan_operator.plan import approval, ended, reports, schedule
 from vulcan_operator.plan.promotions import categories, diff_step
-from vulcan_operator.plan.promotions.context import ACROSS, MOVES, PromotionContext
-from vulcan_operator.plan.promotions.moves import ERRORED, FAILED, INCONCLUSIVE, PASSED, Done, judged, moved_on
+from vulcan_operator.plan.promotions.context import ACROSS, CHANGES, MOVES, UNTOUCHED, PromotionContext
+from vulcan_operator.plan.promotions.moves import ERRORED, FAILED, INCONCLUSIVE, PASSED, SKIPPED, Done, judged, moved_on
 
 _REPLANS = 3
 _NO = (Reason.AUDIT_FAILED, Reason.CHECKS_FAILED)  # what gates say; trying again would only make it pass by chance
@@ -34,7 +34,8 @@ def record(
     failure = ended.failure(step.failure, task, result, context.now)
     again = schedule.retry_time(failure, context.target.spec.retry) if context.seen.target is not None else None
     if again is not None and result.reason not in _JUDGED_AT_ONCE and not replan:  # the same again would fail the same
-        return put(status, step.name, None, context.now, task=None, failure=failure)
+        touched = step.touched or (step.name in CHANGES and result.reason not in UNTOUCHED)
+        return put(status, step.name, None, context.now, task=None, failure=failure, touched=touched)
     return _failed(_hand_empty(status, step.name), context, step, result)
 
 
@@ -55,6 +56,8 @@ def planned_again(status: PromotionStatus) -> PromotionStatus:
     """The target has moved since: what comes from the plan on is looked at again."""
     kept = ("Tests", "Audits", "Checks", "Soak")  # of the revision, which stays the same
     steps = [s for s in status.steps if s.name in kept]
+    # Views that may be half changed are not forgotten: the next attempt has another plan, and brings them to an end.
+    steps += [s.model_copy(update={"task": None, "state": "Pending"}) for s in status.steps if s.touched]
     update = {"plan": None, "plans": status.plans + 1, "steps": steps, "step": "Resolve", "approved_by": []}
     return status.model_copy(update=update)
 
@@ -92,7 +95,7 @@ def _succeeded(
         case TaskKind.DIFF:
             return _compared(status, context, step, result, packed)
         case TaskKind.PROMOTE | TaskKind.APPLY:
-            plan_id = _plan_id(result)
+            plan_id = ended.plan_id(result)
             batches = str(result.work.batches) if result.work else "0"
             if step.name == "CatchUp":
                 status = put(status, "CatchUp", Done(PASSED, "caught up", {**evidence, "batches": batches}), now)
@@ -132,13 +135,6 @@ def _compared(
     return end(status, done.state, context.now) if done.state in (FAILED, INCONCLUSIVE) else status
 
 
-def _plan_id(result: Result) -> str:
-    """What the environment has now; NoChanges comes without work."""
-    if result.work is not None:
-        return result.work.plan_id
-    return result.summary.base_plan_id if result.summary is not None else ""
-
-
 def _planned(status: PromotionStatus, context: PromotionContext, step: StepStatus, result: Result) -> PromotionStatus:
     summary, task = result.summary, step.task
     assert summary is not None and task is not None
@@ -159,12 +155,26 @@ def _planned(status: PromotionStatus, context: PromotionContext, step: StepStatu
         summary=categories.beside(reports.summary_status(summary), status, context),
         report_ref=ReportRef(name=reports.report_name(context.promotion, digest, sha), sha256=sha) if sha else None,
     )
+    if not summary.has_changes and context.has_moved(status) and status.plans < _REPLANS:
+        return planned_again(status)
     evidence = _plan_evidence(task.job, summary) | categories.disagreements(plan.summary, status)
-    update: dict[str, Any] = {"plan": plan}
-    if not summary.has_changes:
-        # GitOps creates objects again: what is there already is a success without an effect.
-        update |= {"outcome": "Succeeded", "applied_plan_id": summary.base_plan_id, "finished_at": context.now}
-    return put(status, "Plan", Done(PASSED, plan.summary.text, evidence), context.now).model_copy(update=update)
+    status = put(status, "Plan", Done(PASSED, plan.summary.text, evidence), context.now)
+    status = status.model_copy(update={"plan": plan})
+    return status if summary.has_changes else _nothing_to_do(status, summary, context)
+
+
+def _nothing_to_do(status: PromotionStatus, summary: PlanSummary, context: PromotionContext) -> PromotionStatus:
+    """GitOps creates objects again: what is there already is a success without an effect. Where nobody vouches for what is
+    there, audits are asked, and nothing else."""
+    status = status.model_copy(update={"applied_plan_id": summary.base_plan_id})
+    had = context.target.status.applied
+    if had is None or had.verification not in ("Failed", "Unknown") or not context.target.spec.checks.audits:
+        return end(status, "Succeeded", context.now)
+    for name in STEPS[1 : STEPS.index("Verify")]:
+        step = status.find(name)
+        if step is None or (step.finished_at is None and step.task is None):
+            status = put(status, name, Done(SKIPPED, "the target has this revision already"), context.now)
+    return status
 
 
 def _plan_evidence(job: str, summary: PlanSummary) -> dict[str, str]:
@@ -175,7 +185,7 @@ def _plan_evidence(job: str, summary: PlanSummary) -> dict[str, str]:
 
 def _gone_back(status: PromotionStatus, context: PromotionContext, step: StepStatus, result: Result) -> PromotionStatus:
     wanted = context.promotion.spec.rollback_to is not None
-    to, plan_id = status.source if wanted else status.previous, _plan_id(result)
+    to, plan_id = status.source if wanted else status.previous, ended.plan_id(result)
     evidence = {"job": step.job, "planId": plan_id}
     work = result.work or Work()
     until = dt.datetime.fromisoformat(work.complete_until) if work.complete_until is not None else None
@@ -203,7 +213,7 @@ def _failed(status: PromotionStatus, context: PromotionContext, step: StepStatus
     content = result.outcome is Outcome.FAILED
     # What is done elsewhere ("it is retried meanwhile", "it is planned again") is over here.
     message = ended.message_of(result) if result.retries is Retry.NEVER or not result.message else result.message
-    if step.name == "Verify" and context.promotion.spec.on_failure == "Hold":
+    if step.name == "Verify" and context.promotion.spec.on_failure == "Hold" and _has_moved_views(status):
         way = f"a VulcanPromotion with rollbackTo: {{promotion: {context.key.name}}}"
         message = f"{message[:700]} The views are changed and stay so (onFailure: Hold); {way} takes them back."
     evidence = {"job": step.job, "reason": result.reason.value}
@@ -223,10 +233,20 @@ def _failed(status: PromotionStatus, context: PromotionContext, step: StepStatus
         status = status.model_copy(
             update={"rollback": RollbackStatus(state=state, reason=reason, message=message[:1024])}
         )
-    elif step.name == "Verify" and content and context.promotion.spec.on_failure == "Rollback":
+    elif (
+        step.name == "Verify"
+        and content
+        and context.promotion.spec.on_failure == "Rollback"
+        and _has_moved_views(status)
+    ):
         rollback = RollbackStatus(state="Running", reason=result.reason, message=message[:1024])
         return status.model_copy(update={"rollback": rollback})
     return end(status, "Failed" if content else "Errored", context.now)
+
+
+def _has_moved_views(status: PromotionStatus) -> bool:
+    """Not where the revision was there already."""
+    return status.plan is not None and status.plan.state == "Applied"
 
 
 def _gate(step: str, gates: GatesSpec) -> str | None:

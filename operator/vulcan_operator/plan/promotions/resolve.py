@@ -11,7 +11,7 @@ from vulcan_operator.api.environment_status import AppliedStatus
 from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.api.promotion_status import PreviousStatus, PromotionStatus, SideStatus
 from vulcan_operator.api.source import Origin
-from vulcan_operator.plan import given
+from vulcan_operator.plan import given, holds
 from vulcan_operator.plan.promotions import origin
 from vulcan_operator.plan.promotions.context import SAME, PromotionContext, Site
 from vulcan_operator.plan.promotions.moves import FAILED, PASSED, Done, Hold, Move
@@ -85,7 +85,7 @@ def _unless_held(context: PromotionContext, revision: str, digest: str, done: Do
     """A revision that was taken back is not tried again before somebody has lifted the hold."""
     target = context.target
     everything = (*context.seen.rivals, context.promotion)
-    held = next((h for h in given.holds(target, everything) if h.source_digest == digest and digest), None)
+    held = next((h for h in holds.of(target, everything) if h.source_digest == digest and digest), None)
     if held is None:
         return done
     known = target.metadata.annotations.get(names.HOLD_LIFTED, "")
@@ -105,7 +105,15 @@ def _resolve_back(context: PromotionContext, settles: dict[str, object]) -> Move
         if undone_ is None or undone_.status.previous is None:
             what = "is not there, has not ended, has not changed this environment, or is a way back itself"
             return Done(FAILED, f"VulcanPromotion {wanted.promotion} in this namespace {what}")
-        before = undone_.status.previous
+        before, has = undone_.status.previous, context.target.status.applied
+        is_there = has is not None and has.source_digest == before.source_digest  # GitOps creates objects again
+        if has is not None and has.plan_id != undone_.status.applied_plan_id and not is_there:
+            where = f"VulcanEnvironment {context.target.metadata.full_name}"
+            message = (
+                f"{where} has moved on since VulcanPromotion {wanted.promotion}: it has revision {short(has.revision)};"
+                " name the plan to go back to as rollbackTo.planId (see its status.rollbackTargets)"
+            )
+            return Done(FAILED, message)
         revision, plan_id, digest, files = before.revision, before.plan_id, before.source_digest, before.origin
         tests = before.tests_run
     else:

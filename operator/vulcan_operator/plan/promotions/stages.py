@@ -45,8 +45,7 @@ def approve(status: PromotionStatus, context: PromotionContext) -> Move:
     decision = approval.decide(plan_, context.rules, context.author)
     if decision.say is approval.Say.NO:
         return Done(FAILED, f"rejected: {decision.why}")
-    had = context.target.status.applied
-    if status.target is not None and (had.plan_id if had is not None else "") != status.target.plan_id:
+    if context.has_moved(status):
         return Again("the target has moved")  # nobody is asked for what will not hold
     expires = approval.expires_at(plan_, context.policy)
     if expires <= context.now and (decision.by or decision.say is approval.Say.WAIT):
@@ -120,10 +119,10 @@ def undone(status: PromotionStatus) -> str:
     return status.applied_plan_id or (status.target.plan_id if status.target is not None else "")
 
 
-Stage = tuple[tuple[str, Step], ...]
+Together = tuple[tuple[str, Step], ...]
 """Steps that do not need each other. The next ones wait for all of them."""
 
-FORWARD: tuple[Stage, ...] = (
+FORWARD: tuple[Together, ...] = (
     (("Resolve", resolve.resolve),),
     (
         ("Plan", plan),
@@ -138,4 +137,4 @@ FORWARD: tuple[Stage, ...] = (
     (("Apply", swap),),
     (("Verify", verify),),
 )
-BACK: tuple[Stage, ...] = ((("Resolve", resolve.resolve),), (("Rollback", go_back),))
+BACK: tuple[Together, ...] = ((("Resolve", resolve.resolve),), (("Rollback", go_back),))

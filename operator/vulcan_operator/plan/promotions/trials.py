@@ -61,7 +61,7 @@ def audits(status: PromotionStatus, context: PromotionContext) -> Move:
     if too_early(status, context):
         return AFTER_PLAN
     assert status.source is not None and context.origin is not None
-    inputs = of_json(["checks", status.source.plan_id, context.origin.image])[:16]
+    inputs = of_json(["audits", status.source.plan_id, context.origin.image])[:16]
     return Order(TaskKind.AUDIT, inputs, "audits of the source", context.origin)
 
 
