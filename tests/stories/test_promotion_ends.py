@@ -136,7 +136,9 @@ def test_deletion_that_takes_too_long_leaves_evidence_all_the_same() -> None:
     sqlmesh.world.delete("vpromo/to-prod").settle()
     sqlmesh.world.advance(dt.timedelta(minutes=45))
     assert not sqlmesh.world.exists("vpromo/to-prod")
-    (evidence,) = [name for kind, _, name in sqlmesh.world.kube.objects if kind == "configmaps" and "-evidence-" in name]
+    (evidence,) = [
+        name for kind, _, name in sqlmesh.world.kube.objects if kind == "configmaps" and "-evidence-" in name
+    ]
     assert evidence.startswith("to-prod-evidence-")
 
 

@@ -85,8 +85,8 @@ def is_taken(applied: AppliedStatus | None, last: VulcanPromotion) -> bool:
         return False
     wanted = _applied(last)
     same = (applied.plan_id, applied.source_digest) == (wanted.plan_id, wanted.source_digest)
-    same = same and (wanted.verification not in _JUDGED or wanted.verification == applied.verification)
-    return same or applied.time > last.status.finished_at
+    unheard = wanted.verification in _JUDGED and wanted.verification_message != applied.verification_message
+    return (same and not unheard) or applied.time > last.status.finished_at
 
 
 def _applied(promotion: VulcanPromotion) -> AppliedStatus:

@@ -1,0 +1,208 @@
+"""What stays true in corners: ways back of what nobody undid, the same revision again, half changed views behind gates."""
+
+import datetime as dt
+from typing import Any
+
+from tests import builders
+from tests.stories.lives import MINUTE, edit, managed
+from tests.stories.sqlmesh import SqlMesh
+from tests.stories.test_promotion import outcome, promote, steps, verified_badly
+from tests.stories.test_promotion_gates import DIFF, counted, found, left
+from tests.stories.test_promotion_ways import ACROSS, in_the_swap, two
+from vulcan_contract.reasons import Reason
+from vulcan_contract.task import TaskKind
+from vulcan_operator.kube import errors
+from vulcan_operator.plan.seen import JobState
+
+
+def back(sqlmesh: SqlMesh, name: str, promotion: str) -> SqlMesh:
+    """A way back by hand, to its end."""
+    sides: dict[str, Any] = {"from": None, "rollbackTo": {"promotion": promotion}}
+    return promote(sqlmesh, name, **sides)
+
+
+def has(sqlmesh: SqlMesh) -> str:
+    """The source digest of what prod has, by its status."""
+    applied = sqlmesh.world.environment().status.applied
+    assert applied is not None
+    return applied.source_digest
+
+
+# --- ways back
+
+
+def test_a_way_back_that_finds_nothing_to_undo_holds_nothing() -> None:
+    sqlmesh = managed()
+    first = has(sqlmesh)
+    promote(sqlmesh)
+    second = has(sqlmesh)
+    back(sqlmesh, "back", "to-prod")
+    assert (outcome(sqlmesh, "back"), has(sqlmesh)) == ("Succeeded", first)
+    sqlmesh.world.delete("vpromo/back").settle()
+    back(sqlmesh, "back", "to-prod")  # as GitOps does
+    assert (outcome(sqlmesh, "back"), has(sqlmesh)) == ("Succeeded", first)
+    assert [h.source_digest for h in sqlmesh.world.environment().status.held] == [second]
+
+
+def test_a_way_back_that_is_created_again_does_not_take_back_what_came_since() -> None:
+    sqlmesh = managed()
+    promote(sqlmesh)
+    back(sqlmesh, "back", "to-prod")
+    sqlmesh.world.delete("vpromo/back").settle()
+    edit(sqlmesh.world, "three")
+    sqlmesh.work()
+    promote(sqlmesh, "third")
+    third = has(sqlmesh)
+    back(sqlmesh, "back", "to-prod")
+    assert (outcome(sqlmesh, "back"), has(sqlmesh)) == ("Failed", third)
+    message = sqlmesh.world.conditions("vpromo/back")["Ready"].message
+    assert "has moved on since VulcanPromotion to-prod" in message and "rollbackTo.planId" in message
+
+
+def test_a_promotion_that_finds_nothing_to_do_does_not_undo_a_way_back_that_came_meanwhile() -> None:
+    sqlmesh = managed()
+    first = has(sqlmesh)
+    promote(sqlmesh)
+    sqlmesh.world.apply(builders.promotion("again")).settle()
+    plan = next(j for j in sqlmesh.world.jobs("plan", JobState.UNFINISHED) if j.owner_name == "again")
+    sqlmesh.world.start_job(plan.name)
+    said = sqlmesh.answer(sqlmesh.task(plan))
+    assert said.reason is Reason.NO_CHANGES
+    sides: dict[str, Any] = {"from": None, "rollbackTo": {"promotion": "to-prod"}}
+    sqlmesh.world.apply(builders.promotion("back", **sides)).settle()
+    sqlmesh.work("rollback")
+    sqlmesh.world.finish_job(plan.name, said).settle()
+    sqlmesh.work()
+    assert (outcome(sqlmesh, "back"), has(sqlmesh)) == ("Succeeded", first)
+    assert outcome(sqlmesh, "again") == "Failed"  # what was taken back is held
+
+
+def test_the_age_of_data_is_not_told_of_another_revision() -> None:
+    sqlmesh = managed()
+    sqlmesh.behind = {"intervals_behind": 2, "complete_until": "2026-11-21T06:00:00Z"}
+    sqlmesh.fails["run"] = [builders.failed("run", Reason.AUDIT_FAILED)] * 9
+    verified_badly(sqlmesh)
+    assert sqlmesh.world.says("venv/prod", "Fresh") == {"Fresh": "False/StaleAfterRollback"}
+    edit(sqlmesh.world, "three")
+    sqlmesh.work()
+    sqlmesh.world.apply(builders.promotion("third")).settle()
+    sqlmesh.work("plan", "audit", "promote")
+    assert outcome(sqlmesh, "third") == "Succeeded"
+    assert sqlmesh.world.conditions("venv/prod")["Fresh"].reason != "StaleAfterRollback"
+
+
+# --- who vouches
+
+
+def test_the_same_revision_again_asks_audits_where_nobody_vouches_for_it() -> None:
+    sqlmesh = verified_badly(managed(), onFailure="Hold")
+    sqlmesh.fails["audit"] = [builders.failed("audit", Reason.AUDIT_FAILED, "a.b: 1 row")]
+    promote(sqlmesh, "still-bad", onFailure="Rollback")
+    assert (outcome(sqlmesh, "still-bad"), steps(sqlmesh, "still-bad")["Verify"]) == ("Failed", "Failed")
+    assert "rollback warehouse/prod" not in sqlmesh.done, "it had changed nothing"
+    assert sqlmesh.world.says("venv/prod", "Ready") == {"Ready": "False/VerifyFailed"}
+    assert "a.b: 1 row" in sqlmesh.world.conditions("venv/prod")["Ready"].message
+    promote(sqlmesh, "mended")
+    assert (outcome(sqlmesh, "mended"), steps(sqlmesh, "mended")["Apply"]) == ("Succeeded", "Skipped")
+    assert sqlmesh.world.says("venv/prod", "Ready", "Verified") == {"Ready": "True/Ready", "Verified": "True/Verified"}
+    assert sqlmesh.done.count("promote warehouse/prod") == 1
+    promote(sqlmesh, "once-more")
+    assert (outcome(sqlmesh, "once-more"), "Verify" in steps(sqlmesh, "once-more")) == ("Succeeded", False)
+
+
+def test_deleted_while_it_is_verified_nobody_vouches_for_the_views() -> None:
+    sqlmesh = promote(managed())
+    assert sqlmesh.world.says("venv/prod", "Verified") == {"Verified": "True/Verified"}
+    edit(sqlmesh.world, "three")
+    sqlmesh.work()
+    sqlmesh.world.apply(builders.promotion("second")).settle()
+    sqlmesh.work("plan").do("audit")
+    sqlmesh.work("promote")
+    sqlmesh.world.delete("vpromo/second").settle()
+    sqlmesh.live(MINUTE)
+    assert not sqlmesh.world.exists("vpromo/second")
+    assert sqlmesh.world.says("venv/prod", "Verified") == {"Verified": "Unknown/NotVerified"}
+
+
+# --- half changed views
+
+
+def test_half_changed_views_are_brought_to_an_end_whatever_is_shut() -> None:
+    sqlmesh = managed()
+    job = in_the_swap(sqlmesh)
+    sqlmesh.world.change("venv/prod", suspend=True).delete("venv/staging").settle()
+    sqlmesh.world.lose_job(job)
+    sqlmesh.live(5 * MINUTE)
+    assert (outcome(sqlmesh), sqlmesh.done.count("promote warehouse/prod")) == ("Succeeded", 1)
+
+
+def test_half_changed_views_are_not_forgotten_when_it_is_planned_again() -> None:
+    sqlmesh = managed()
+    job = in_the_swap(sqlmesh)
+    sqlmesh.fails["promote"] = [builders.failed("promote", Reason.PLAN_CHANGED)]
+    sqlmesh.world.lose_job(job)
+    sqlmesh.world.advance(2 * MINUTE)
+    sqlmesh.do(sqlmesh.world.job("promote"))
+    assert found(sqlmesh, "Apply")["touched"] is True
+    sqlmesh.world.delete("vpromo/to-prod").settle()
+    sqlmesh.world.advance(dt.timedelta(minutes=15))
+    assert not sqlmesh.world.exists("vpromo/to-prod")
+    assert any("some views may be changed" in note.message for _, note in sqlmesh.world.notes)
+
+
+def test_deleted_it_still_waits_in_line_for_what_must_come_to_an_end() -> None:
+    sqlmesh = managed()
+    sqlmesh.world.apply(builders.promotion()).settle()
+    sqlmesh.work("plan").do("audit")
+    sqlmesh.fails["audit"] = [builders.failed("audit", Reason.AUDIT_FAILED)]
+    sqlmesh.work("promote")
+    sqlmesh.world.annotate("venv/staging", run_requested_at="now").settle()
+    run = sqlmesh.world.job("run")
+    sqlmesh.world.start_job(run.name)
+    sqlmesh.do(next(j for j in sqlmesh.world.jobs("audit", JobState.UNFINISHED)))
+    assert found(sqlmesh, "Rollback")["task"]["state"] == "Waiting"
+    sqlmesh.world.delete("vpromo/to-prod").settle()
+    assert [w.key.name for w in sqlmesh.world.cache.waiters(("data", "warehouse"))] == ["to-prod"]
+    sqlmesh.world.finish_job(run.name, sqlmesh.answer(sqlmesh.task(run))).settle()
+    sqlmesh.live(MINUTE)
+    assert any(h.promotion == "data/to-prod" for h in sqlmesh.world.environment().status.held)
+
+
+# --- what is refused, what is left
+
+
+def test_labels_that_may_not_be_read_are_told_and_hold_no_deletion() -> None:
+    sqlmesh = managed()
+    grants = [
+        {"environments": ["*"]},
+        {
+            "namespaces": {"from": "Selector", "selector": {"matchLabels": {"team": "bi"}}},
+            "environments": ["*"],
+            "promotions": True,
+        },
+    ]
+    sqlmesh.world.change("vgw/warehouse", grants=grants).settle()
+    sqlmesh.work()
+    sqlmesh.world.kube.fail("get-namespaces", errors.Forbidden("namespaces is forbidden", status=403), times=-1)
+    sides: dict[str, Any] = {
+        "from": {"environmentRef": {"name": "staging", "namespace": "data"}},
+        "to": {"environmentRef": {"name": "prod", "namespace": "data"}},
+    }
+    sqlmesh.world.apply(builders.promotion("refused", "team", **sides)).settle()
+    assert sqlmesh.world.says("vpromo/team/refused", "Ready") == {"Ready": "False/OperatorNotAuthorized"}
+
+
+def test_what_was_counted_goes_also_when_another_gate_says_no() -> None:
+    sqlmesh = two()
+    sqlmesh.models |= {"warehouse": counted(100), "production": counted(100)}
+    promote(sqlmesh, "first", **ACROSS)
+    edit(sqlmesh.world, "three")
+    sqlmesh.work()
+    sqlmesh.world.apply(builders.promotion(gates=DIFF, **ACROSS)).settle()
+    sqlmesh.do(sqlmesh.world.job("diff"))
+    assert len(left(sqlmesh)) == 1
+    sqlmesh.fails["audit"] = [builders.failed("audit", Reason.AUDIT_FAILED)]
+    sqlmesh.do(next(j for j in sqlmesh.world.jobs("audit", JobState.UNFINISHED)))
+    assert (outcome(sqlmesh), left(sqlmesh)) == ("Failed", [])
+    assert "targetReport" not in found(sqlmesh, "Diff").get("evidence", {})
+    assert TaskKind.DIFF in {j.task for j in sqlmesh.world.jobs()}
