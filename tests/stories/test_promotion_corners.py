@@ -106,6 +106,8 @@ def test_the_same_revision_again_asks_audits_where_nobody_vouches_for_it() -> No
     assert (outcome(sqlmesh, "mended"), steps(sqlmesh, "mended")["Apply"]) == ("Succeeded", "Skipped")
     assert sqlmesh.world.says("venv/prod", "Ready", "Verified") == {"Ready": "True/Ready", "Verified": "True/Verified"}
     assert sqlmesh.done.count("promote warehouse/prod") == 1
+    sqlmesh.world.delete("vpromo/mended").settle()  # what it told is not forgotten with it
+    assert sqlmesh.world.says("venv/prod", "Ready", "Verified") == {"Ready": "True/Ready", "Verified": "True/Verified"}
     promote(sqlmesh, "once-more")
     assert (outcome(sqlmesh, "once-more"), "Verify" in steps(sqlmesh, "once-more")) == ("Succeeded", False)
 

@@ -139,6 +139,9 @@ class AppliedStatus(Model):
     complete_until: Timestamp | None = Field(
         None, description="After a rollback, until a run has succeeded: data is missing from this time on."
     )
+    as_of: Timestamp | None = Field(
+        None, description="End of a later promotion that found it there and told more of it; unset: none did."
+    )
     verification: str = Field(
         "",
         max_length=63,

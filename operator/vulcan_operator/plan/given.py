@@ -57,10 +57,8 @@ def take(
 def _named_anew(before: AppliedStatus, found: AppliedStatus) -> AppliedStatus:
     """Nothing was changed: what is there has another name, or somebody vouches for it now."""
     update: dict[str, object] = {
-        "revision": found.revision,
-        "source_digest": found.source_digest,
-        "origin": found.origin,
-    }
+        "revision": found.revision, "source_digest": found.source_digest, "origin": found.origin, "as_of": found.time,
+    }  # fmt: skip
     if found.tests_run >= 0:
         update["tests_run"] = found.tests_run
     if found.verification in _JUDGED:
@@ -86,7 +84,7 @@ def is_taken(applied: AppliedStatus | None, last: VulcanPromotion) -> bool:
     wanted = _applied(last)
     same = (applied.plan_id, applied.source_digest) == (wanted.plan_id, wanted.source_digest)
     unheard = wanted.verification in _JUDGED and wanted.verification_message != applied.verification_message
-    return (same and not unheard) or applied.time > last.status.finished_at
+    return (same and not unheard) or (applied.as_of or applied.time) > last.status.finished_at
 
 
 def _applied(promotion: VulcanPromotion) -> AppliedStatus:

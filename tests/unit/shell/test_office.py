@@ -11,6 +11,7 @@ from tests.builders import config_map, environment, gateway, promotion
 from tests.fakes import FakeClock, FakeKube
 from tests.integration.shell import stub
 from tests.stories.lives import fresh
+from tests.stories.test_promotion_ways import two
 from tests.world import World
 from vulcan_operator import cli
 from vulcan_operator.api.fields import ObjectMeta
@@ -21,7 +22,7 @@ from vulcan_operator.health import HealthServer
 from vulcan_operator.kube import errors
 from vulcan_operator.kube.access import Access
 from vulcan_operator.kube.client import HttpKube
-from vulcan_operator.kube.resources import CONFIG_MAPS, ENVIRONMENTS, LEASES, NAMESPACES
+from vulcan_operator.kube.resources import CONFIG_MAPS, ENVIRONMENTS, LEASES, NAMESPACES, PROMOTIONS
 from vulcan_operator.kube.transport import Transport
 from vulcan_operator.leader import Elector, Terms
 from vulcan_operator.loop import Operator
@@ -167,6 +168,28 @@ async def test_copies_in_the_gateways_namespace_go_with_an_environment_of_anothe
     w.finish_job("plan", None)
     await collector.sweep()
     assert ("configmaps", "data", copies[0]) not in w.kube.objects
+
+
+async def test_copies_of_soda_files_go_with_a_promotion_that_is_deleted_while_they_are_checked() -> None:
+    sqlmesh = two()
+    w = sqlmesh.world.apply(config_map("quality", "team", **{"a.yml": "checks for a:\n  - row_count > 0\n"}))
+    sides = {
+        "from": {"environmentRef": {"name": "staging", "namespace": "data"}},
+        "to": {"environmentRef": {"name": "prod", "namespace": "live"}},
+    }
+    w.change("vgw/warehouse", grants=[{"namespaces": {"from": "All"}, "environments": ["*"], "promotions": True}]).settle()
+    sqlmesh.work()
+    w.apply(promotion("checked", "team", gates={"checks": {"soda": {"configMapRef": {"name": "quality"}}}}, **sides))
+    w.settle()
+    copies = [place for place in w.kube.objects if place[0] == "configmaps" and "-checks-" in place[2]]
+    assert [namespace for _, namespace, _ in copies] == ["data"]
+    collector = Collector(w.kube, w.cache, w.clock, lambda: w.intake, "test")
+    w.intake.ended = collector.inherit
+    w.kube.remove(PROMOTIONS, "team", "checked")
+    for job in w.jobs(state=JobState.UNFINISHED):
+        w.finish_job(job.name, None)
+    await collector.sweep()
+    assert copies[0] not in w.kube.objects
 
 
 async def test_at_start_copies_of_those_that_are_gone_are_cleared_away_and_no_others() -> None:
