@@ -30,7 +30,7 @@ from vulcan_operator.kube.resources import CUSTOM
 from vulcan_operator.kube.schema import StatusSchema
 from vulcan_operator.kube.views import Unparsable
 from vulcan_operator.plan.actions import Key, Note, Plan, SetFinalizer
-from vulcan_operator.plan.deadlines import GIVE_UP
+from vulcan_operator.plan.deadlines import GIVE_UP, must_go
 from vulcan_operator.plan.environments.planner import plan_environment
 from vulcan_operator.plan.gateways.planner import plan_gateway
 from vulcan_operator.plan.promotions.planner import plan_promotion
@@ -124,6 +124,10 @@ async def _look(ports: Ports, key: Key, found: Custom) -> Next:
             reads = dataclasses.replace(reads, slot=busy.slot)
         except Refused as refused:
             reads = dataclasses.replace(reads, denied=str(refused))
+        except errors.Unavailable as error:
+            if reads.denied is not None or not must_go(found.metadata, ports.clock.now()):
+                raise  # tried again
+            reads = dataclasses.replace(reads, denied=error.message)
         current = ports.cache.custom(key)
         if current is None or isinstance(current, Unparsable):
             return Next(now=True)

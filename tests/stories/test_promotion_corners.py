@@ -9,9 +9,11 @@ from tests.stories.sqlmesh import SqlMesh
 from tests.stories.test_promotion import outcome, promote, steps, verified_badly
 from tests.stories.test_promotion_gates import DIFF, counted, found, left
 from tests.stories.test_promotion_ways import ACROSS, in_the_swap, two
+from tests.stories.test_stop_the_line import HOUR, NIGHTS, TONIGHT, windowed
 from vulcan_contract.reasons import Reason
 from vulcan_contract.task import TaskKind
 from vulcan_operator.kube import errors
+from vulcan_operator.kube.resources import ENVIRONMENTS
 from vulcan_operator.plan.seen import JobState
 
 
@@ -77,6 +79,24 @@ def test_a_promotion_that_finds_nothing_to_do_does_not_undo_a_way_back_that_came
     assert outcome(sqlmesh, "again") == "Failed"  # what was taken back is held
 
 
+def test_one_that_asks_audits_only_does_not_undo_a_way_back_that_came_meanwhile() -> None:
+    sqlmesh = managed()
+    first = has(sqlmesh)
+    verified_badly(sqlmesh, onFailure="Hold")
+    sqlmesh.world.apply(builders.promotion("again")).settle()
+    sqlmesh.work("plan")
+    audit = next(j for j in sqlmesh.world.jobs("audit", JobState.UNFINISHED) if j.owner_name == "again")
+    sqlmesh.world.start_job(audit.name)
+    sides: dict[str, Any] = {"from": None, "rollbackTo": {"promotion": "to-prod"}}
+    sqlmesh.world.apply(builders.promotion("back", **sides)).settle()
+    sqlmesh.work("rollback")
+    assert (outcome(sqlmesh, "back"), has(sqlmesh)) == ("Succeeded", first)
+    sqlmesh.world.finish_job(audit.name, sqlmesh.answer(sqlmesh.task(audit))).settle()
+    sqlmesh.work()
+    assert (outcome(sqlmesh, "again"), has(sqlmesh)) == ("Succeeded", first)
+    assert sqlmesh.world.says("venv/prod", "Drifted") == {"Drifted": "False/InSync"}
+
+
 def test_the_age_of_data_is_not_told_of_another_revision() -> None:
     sqlmesh = managed()
     sqlmesh.behind = {"intervals_behind": 2, "complete_until": "2026-11-21T06:00:00Z"}
@@ -112,6 +132,18 @@ def test_the_same_revision_again_asks_audits_where_nobody_vouches_for_it() -> No
     assert (outcome(sqlmesh, "once-more"), "Verify" in steps(sqlmesh, "once-more")) == ("Succeeded", False)
 
 
+def test_who_vouches_is_told_again_after_the_status_was_wiped() -> None:
+    sqlmesh = promote(managed())
+    promote(sqlmesh, "again")  # finds it there
+    before = sqlmesh.world.environment().status.applied
+    del sqlmesh.world.kube.objects[ENVIRONMENTS.plural, "data", "prod"]["status"]
+    sqlmesh.world.restart()
+    sqlmesh.work()
+    after = sqlmesh.world.environment().status.applied
+    assert before is not None and after is not None
+    assert (after.verification, after.plan_digest, after.time) == ("Passed", before.plan_digest, before.time)
+
+
 def test_deleted_while_it_is_verified_nobody_vouches_for_the_views() -> None:
     sqlmesh = promote(managed())
     assert sqlmesh.world.says("venv/prod", "Verified") == {"Verified": "True/Verified"}
@@ -136,6 +168,34 @@ def test_half_changed_views_are_brought_to_an_end_whatever_is_shut() -> None:
     sqlmesh.world.lose_job(job)
     sqlmesh.live(5 * MINUTE)
     assert (outcome(sqlmesh), sqlmesh.done.count("promote warehouse/prod")) == ("Succeeded", 1)
+
+
+def test_half_changed_views_wait_for_no_window_whatever_the_next_attempt_meets() -> None:
+    sqlmesh = windowed(NIGHTS, retry={"backoff": "2m"})
+    sqlmesh.world.clock.advance(TONIGHT + 3 * HOUR + 59 * MINUTE - sqlmesh.world.clock.now())
+    met = (Reason.RUNNER_CRASHED, Reason.WAREHOUSE_UNREACHABLE)
+    sqlmesh.fails["promote"] = [builders.failed("promote", reason) for reason in met]
+    promote(sqlmesh)
+    sqlmesh.live(HOUR)
+    assert outcome(sqlmesh) == "Succeeded"
+
+
+def test_a_job_that_could_not_be_made_has_changed_nothing() -> None:
+    sqlmesh = managed()
+    sqlmesh.world.apply(builders.promotion()).settle()
+    sqlmesh.work("plan")
+    sqlmesh.world.kube.fail("create-jobs", errors.Forbidden("exceeded quota: jobs", status=403), times=-1)
+    sqlmesh.do(sqlmesh.world.job("audit"))
+    assert sqlmesh.world.says("vpromo/to-prod", "Ready") == {"Ready": "False/OperatorNotAuthorized"}
+    sqlmesh.world.change("venv/prod", suspend=True).settle()
+    sqlmesh.world.kube.heal()
+    sqlmesh.live(10 * MINUTE)
+    assert sqlmesh.world.says("vpromo/to-prod", "Ready") == {"Ready": "False/Suspended"}
+    sqlmesh.world.delete("vpromo/to-prod").settle()
+    sqlmesh.live(MINUTE)
+    assert not sqlmesh.world.exists("vpromo/to-prod")
+    assert "promote warehouse/prod" not in sqlmesh.done
+    assert any("nothing had been changed" in note.message for _, note in sqlmesh.world.notes)
 
 
 def test_half_changed_views_are_not_forgotten_when_it_is_planned_again() -> None:
@@ -192,6 +252,18 @@ def test_labels_that_may_not_be_read_are_told_and_hold_no_deletion() -> None:
     }
     sqlmesh.world.apply(builders.promotion("refused", "team", **sides)).settle()
     assert sqlmesh.world.says("vpromo/team/refused", "Ready") == {"Ready": "False/OperatorNotAuthorized"}
+
+
+def test_deletion_ends_while_the_api_server_answers_with_errors_of_its_own() -> None:
+    sqlmesh = managed()
+    job = in_the_swap(sqlmesh)
+    broken = errors.Unavailable("failed calling webhook", status=500)
+    for write in ("create-configmaps", "merge-jobs", "delete-jobs", "delete-pods"):
+        sqlmesh.world.kube.fail(write, broken, times=-1)
+    sqlmesh.world.delete("vpromo/to-prod").settle()
+    sqlmesh.world.finish_job(job, builders.failed("promote", Reason.CANCELLED)).settle()
+    sqlmesh.world.advance(dt.timedelta(minutes=45))
+    assert not sqlmesh.world.exists("vpromo/to-prod")
 
 
 def test_what_was_counted_goes_also_when_another_gate_says_no() -> None:

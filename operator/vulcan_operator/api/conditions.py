@@ -262,7 +262,7 @@ REASONS: dict[str, About] = {
     ),
     Why.NOT_VERIFIED: About(
         "No audits have judged what the views show since they were changed.",
-        "Promote the same revision again: it is there already, so only audits are asked.",
+        "Promote what the environment has once more: it is there already, so only audits are asked.",
     ),
     Why.NOT_APPLIED: About("Nothing was applied yet.", "See Ready."),
     Why.OUTDATED: About("The environment has an earlier revision.", "See Ready."),

@@ -26,7 +26,7 @@ from vulcan_operator.kube.client import Kube, exists
 from vulcan_operator.kube.clock import Clock
 from vulcan_operator.kube.resources import CONFIG_MAPS, JOBS, NAMESPACES, PODS, Raw
 from vulcan_operator.plan.actions import Need
-from vulcan_operator.plan.deadlines import GIVE_UP
+from vulcan_operator.plan.deadlines import must_go
 from vulcan_operator.plan.reports import REPORT_KEY
 from vulcan_operator.plan.seen import ConfigMapSeen, PodSeen, ReportSeen, SlotSeen
 from vulcan_operator.store import Place
@@ -59,21 +59,16 @@ class Reader:
     clock: Clock
 
     async def read(self, found: Custom, needs: frozenset[Need], reads: Reads) -> Reads:
-        """Read what is needed. A refusal is a fact, too: it is in `denied`."""
+        """Read what is needed. A refusal is a fact, too: it is in `denied`; so is any error, once deletion must end."""
         for need in sorted(needs - reads.done):
             try:
                 reads = await self._read(found, need, reads)
             except errors.KubeError as error:
-                if not isinstance(error, errors.Forbidden) and not self._must_go(found):
-                    raise
+                if not isinstance(error, errors.Forbidden) and not must_go(found.metadata, self.clock.now()):
+                    raise  # tried again
                 reads = dataclasses.replace(reads, denied=error.message)
             reads = dataclasses.replace(reads, done=reads.done | {need})
         return reads
-
-    def _must_go(self, found: Custom) -> bool:
-        """Deletion ends whatever cannot be read."""
-        deleted = found.metadata.deletion_timestamp
-        return deleted is not None and self.clock.now() >= deleted + GIVE_UP
 
     async def _read(self, found: Custom, need: Need, reads: Reads) -> Reads:
         match need:

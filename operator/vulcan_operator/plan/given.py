@@ -32,7 +32,8 @@ def take(
     last = last_given(promotions)
     if last is None or is_taken(draft.status.applied, last):
         return draft
-    applied, before = _applied(last), draft.status.applied
+    before = draft.status.applied
+    applied = _applied(last) if before is not None else _left_by(promotions)
     if before is not None and before.plan_id == applied.plan_id:
         return draft.having(applied=_named_anew(before, applied))
     item = HistoryItem(
@@ -54,6 +55,14 @@ def take(
     )
 
 
+def _left_by(promotions: Sequence[VulcanPromotion]) -> AppliedStatus:
+    """What all of them left, one after the other: of an environment that has forgotten it."""
+    first, *others = map(_applied, sorted(_over(promotions), key=_order))
+    for found in others:
+        first = _named_anew(first, found) if first.plan_id == found.plan_id else found
+    return first
+
+
 def _named_anew(before: AppliedStatus, found: AppliedStatus) -> AppliedStatus:
     """Nothing was changed: what is there has another name, or somebody vouches for it now."""
     update: dict[str, object] = {
@@ -73,8 +82,23 @@ def _behind(last: VulcanPromotion, status: EnvironmentStatus) -> int | None:
 
 def last_given(promotions: Iterable[VulcanPromotion]) -> VulcanPromotion | None:
     """The last that changed the views. Also one that failed afterwards and was not taken back: what it gave is there."""
-    over = [p for p in promotions if p.status.outcome is not None and p.status.applied_plan_id and p.status.finished_at]
-    return max(over, key=lambda p: (p.status.finished_at, p.metadata.name), default=None)
+    return max(_over(promotions), key=_order, default=None)
+
+
+def _over(promotions: Iterable[VulcanPromotion]) -> list[VulcanPromotion]:
+    return [p for p in promotions if p.status.outcome is not None and p.status.applied_plan_id and p.status.finished_at]
+
+
+def _order(promotion: VulcanPromotion) -> tuple[dt.datetime, str]:
+    return _known_at(promotion), promotion.metadata.name
+
+
+def _known_at(promotion: VulcanPromotion) -> dt.datetime:
+    """When the environment had what the promotion left. One that found it there knows no more than its plan did: while it
+    asked audits, a way back may have come."""
+    status = promotion.status
+    assert status.finished_at is not None
+    return status.plan.time if status.plan is not None and status.plan.state == "NoChanges" else status.finished_at
 
 
 def is_taken(applied: AppliedStatus | None, last: VulcanPromotion) -> bool:
@@ -84,14 +108,13 @@ def is_taken(applied: AppliedStatus | None, last: VulcanPromotion) -> bool:
     wanted = _applied(last)
     same = (applied.plan_id, applied.source_digest) == (wanted.plan_id, wanted.source_digest)
     unheard = wanted.verification in _JUDGED and wanted.verification_message != applied.verification_message
-    return (same and not unheard) or (applied.as_of or applied.time) > last.status.finished_at
+    return (same and not unheard) or (applied.as_of or applied.time) > _known_at(last)
 
 
 def _applied(promotion: VulcanPromotion) -> AppliedStatus:
     """What the environment has: the promoted revision, or after a way back what it had before."""
     status = promotion.status
     back = status.previous if status.outcome == "RolledBack" else None
-    assert status.finished_at is not None
     found = [
         s.evidence["testsRun"] for s in status.steps if s.name in ("Resolve", "Tests") and "testsRun" in s.evidence
     ]
@@ -103,7 +126,7 @@ def _applied(promotion: VulcanPromotion) -> AppliedStatus:
         inputs=of_json([promotion.metadata.uid, status.applied_plan_id])[:16],
         plan_id=status.applied_plan_id,
         plan_digest=status.plan.digest if status.plan is not None and back is None else "",
-        time=status.finished_at,
+        time=_known_at(promotion),
         origin=back.origin if back is not None else status.origin,
         complete_until=status.rollback.complete_until if status.rollback is not None else None,
         verification=verification,

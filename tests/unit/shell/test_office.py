@@ -177,7 +177,9 @@ async def test_copies_of_soda_files_go_with_a_promotion_that_is_deleted_while_th
         "from": {"environmentRef": {"name": "staging", "namespace": "data"}},
         "to": {"environmentRef": {"name": "prod", "namespace": "live"}},
     }
-    w.change("vgw/warehouse", grants=[{"namespaces": {"from": "All"}, "environments": ["*"], "promotions": True}]).settle()
+    w.change(
+        "vgw/warehouse", grants=[{"namespaces": {"from": "All"}, "environments": ["*"], "promotions": True}]
+    ).settle()
     sqlmesh.work()
     w.apply(promotion("checked", "team", gates={"checks": {"soda": {"configMapRef": {"name": "quality"}}}}, **sides))
     w.settle()

@@ -13,7 +13,7 @@ from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import EnvironmentStatus
 from vulcan_operator.plan import hand, schedule, slot
 from vulcan_operator.plan.actions import Note, SetFinalizer, StopPods
-from vulcan_operator.plan.deadlines import GIVE_UP, SLOT_CHECK
+from vulcan_operator.plan.deadlines import GIVE_UP, SLOT_CHECK, must_go
 from vulcan_operator.plan.environments import conditions, gates, launch
 from vulcan_operator.plan.environments.context import Context
 from vulcan_operator.plan.jobs import Progress
@@ -95,7 +95,7 @@ def _gone(draft: Draft[EnvironmentStatus], context: Context, deleted: dt.datetim
     """Why nothing can or need be invalidated any more."""
     if context.seen.gateway is None:
         return "its gateway does not exist any more"
-    if context.now >= deleted + GIVE_UP:
+    if must_go(context.environment.metadata, context.now):
         failure = draft.status.failure
         return f"not done within {GIVE_UP}" + (f" ({failure.reason})" if failure is not None else "")
     return None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from vulcan_contract.reasons import Reason
 from vulcan_contract.task import TaskKind
+from vulcan_operator.api import names
 from vulcan_operator.api.conditions import Type, Why
 from vulcan_operator.api.environment import EnvironmentSpec, VulcanEnvironment
 from vulcan_operator.api.fields import parse_duration
@@ -23,6 +24,8 @@ _STRICT = ("Never", "OnRisk", "Always")
 ACROSS, SAME = "AcrossSystems", "SameSystem"
 MOVES = (TaskKind.PROMOTE, TaskKind.APPLY)  # tasks that give the target the revision: within one system, across
 UNTOUCHED = (Reason.CANCELLED, Reason.PREEMPTED)  # a task that was told to stop never does so between two views
+# Ends without a word, or with one that only comes in the middle. Others mostly come before anything was begun.
+TOUCHING = (Reason.LOST, Reason.RUNNER_CRASHED, Reason.DEADLINE_EXCEEDED, Reason.UNFINALIZED)
 CHANGES = ("CatchUp", "Apply", "Rollback")  # steps whose Job may change the target
 
 
@@ -183,7 +186,7 @@ class PromotionContext:
     def ahead(self) -> VulcanPromotion | None:
         """An older promotion to the same target that has not ended: it goes first, unless it can go nowhere."""
         older = [p for p in self.seen.rivals if p.status.outcome is None and self._age(p) < self._age(self.promotion)]
-        able = [p for p in older if p.metadata.deletion_timestamp is None or is_changing(p.status)]
+        able = [p for p in older if p.metadata.deletion_timestamp is None or _is_kept(p)]
         waiting = [p for p in able if is_changing(p.status) or not _goes_nowhere(p)]
         return min(waiting, key=self._age, default=None)
 
@@ -219,18 +222,29 @@ def half_done(status: PromotionStatus) -> StepStatus | None:
 
 def _is_touched(step: StepStatus) -> bool:
     """By an attempt that ended without saying that it had changed nothing, or by one that may be at it."""
-    waits = step.task is not None and step.task.state == "Waiting"
-    return step.touched or (bool(step.job) and step.failure is None and not waits)
+    waits = step.task is not None and step.task.state == "Waiting" and step.failure is None
+    stopped = step.failure is not None and step.failure.reason in UNTOUCHED
+    return step.touched or (bool(step.job) and not stopped and not waits)
+
+
+def is_touched(status: PromotionStatus) -> bool:
+    """Whether an attempt is known to have died where it may have changed some of the views."""
+    return any(step.touched for step in status.steps if step.name in CHANGES)
 
 
 def must_end(status: PromotionStatus) -> bool:
-    """Whether views were changed, or may be half changed: it goes on whatever else is shut."""
-    return has_changed(status) or half_done(status) is not None
+    """Whether views were changed, or are likely half changed: it goes on whatever else is shut."""
+    return has_changed(status) or is_touched(status)
 
 
 def has_changed(status: PromotionStatus) -> bool:
     """Whether views were changed, or are being put back."""
     return bool(status.applied_plan_id) or status.rollback is not None
+
+
+def _is_kept(promotion: VulcanPromotion) -> bool:
+    """Deleted, but brought to an end first. Whom only others hold does nothing any more."""
+    return is_changing(promotion.status) and names.FINALIZER in promotion.metadata.finalizers
 
 
 def _goes_nowhere(promotion: VulcanPromotion) -> bool:

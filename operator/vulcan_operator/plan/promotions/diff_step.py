@@ -31,7 +31,9 @@ def step(status: PromotionStatus, context: PromotionContext) -> Move:
         return Done(SKIPPED, "gates.dataDiff is not set" if gate is None else "gates.dataDiff.mode: Skip")
     if trials.too_early(status, context):
         return trials.AFTER_PLAN
-    assert status.source is not None and context.to is not None and context.origin is not None
+    assert status.source is not None and context.to is not None
+    if context.origin is None:
+        return trials.SOURCE_GONE
     made_of = _made_of(status, context)
     if status.relation != ACROSS:
         return Order(TaskKind.DIFF, _inputs("rows", made_of), "comparing data", context.to)

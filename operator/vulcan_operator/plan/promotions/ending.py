@@ -14,7 +14,7 @@ from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.api.promotion_status import PromotionStatus
 from vulcan_operator.plan import checks, given, promotion_history
 from vulcan_operator.plan.actions import CreateJob, DeleteConfigMap, DeleteJob, Note, SetFinalizer, StopPods, TakeSlot
-from vulcan_operator.plan.deadlines import GIVE_UP
+from vulcan_operator.plan.deadlines import GIVE_UP, must_go
 from vulcan_operator.plan.jobs import Progress
 from vulcan_operator.plan.promotions import diff_step, origin, record, stages
 from vulcan_operator.plan.promotions.context import ACROSS, CHANGES, PromotionContext, half_done, is_changing
@@ -47,14 +47,13 @@ def give_up(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[P
     if context.promotion.metadata.deletion_timestamp is None:
         return draft
     if is_late(context) and draft.status.outcome is None:
-        draft = _cancelled(draft, context, late=True)
+        draft = stop(_cancelled(draft, context, late=True), context, {})
     return let_go(draft, context)
 
 
 def is_late(context: PromotionContext) -> bool:
     """Whether it was deleted so long ago that it is let go whatever is missing."""
-    deleted = context.promotion.metadata.deletion_timestamp
-    return deleted is not None and context.now >= deleted + GIVE_UP
+    return must_go(context.promotion.metadata, context.now)
 
 
 def _is_told(context: PromotionContext) -> bool:
@@ -187,6 +186,8 @@ def _what_was_done(status: PromotionStatus, *, late: bool) -> str:
         return f"not known within {GIVE_UP} whether the views were changed; look at the environment's condition Drifted"
     if half_done(status) is not None:
         return "some views may be changed and others not; promote again, or go back with rollbackTo"
+    if status.applied_plan_id and status.plan is not None and status.plan.state == "NoChanges":
+        return "nothing had been changed; the target has the revision already"
     if status.applied_plan_id:
         return f"the views were changed to plan {status.applied_plan_id}, and that was not verified"
     return "nothing had been changed"

@@ -8,6 +8,7 @@ stays as it is.
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.promotion_status import PromotionStatus, StepStatus
@@ -17,12 +18,14 @@ from vulcan_operator.plan.deadlines import SLOT_CHECK
 from vulcan_operator.plan.jobs import Progress, Stage
 from vulcan_operator.plan.promotions import conditions, diff_step, ending, evidence, gates, launch, record, stages
 from vulcan_operator.plan.promotions.context import ACROSS, MOVES, PromotionContext
-from vulcan_operator.plan.promotions.moves import BAD, ENDED, Again, Done, Hold, Order
+from vulcan_operator.plan.promotions.moves import BAD, ENDED, SKIPPED, Again, Done, Hold, Order
 from vulcan_operator.plan.seen import PromotionSeen
 from vulcan_operator.plan.status import Draft, Verdict
 
 _MINUTE = dt.timedelta(minutes=1)
 Going = Mapping[str, Progress]  # steps whose task goes on
+_EVEN_THERE = ("Verify", "Rollback")  # steps that also one takes which finds nothing to do
+_THERE = Done(SKIPPED, "the target has this revision already")
 Walk = tuple[Draft[PromotionStatus], Verdict | None]
 
 
@@ -67,7 +70,7 @@ def _tidy(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[Pro
 
 def _in_hand(draft: Draft[PromotionStatus], context: PromotionContext) -> tuple[Draft[PromotionStatus], Going]:
     seen, now, going = context.seen, context.now, dict[str, Progress]()
-    for step in draft.status.steps:
+    for step in draft.status.steps if draft.status.outcome is None else ():
         task = step.task
         if task is None:
             continue
@@ -85,6 +88,10 @@ def _in_hand(draft: Draft[PromotionStatus], context: PromotionContext) -> tuple[
             draft = _record(draft, context, step, found.ended, found.packed)
             if task.kind == TaskKind.DIFF:  # what it left is read by what status says of it: in the next pass
                 going[step.name] = found.ended
+        elif task.state == "Started":  # it is known live that its Job was never made
+            waits: dict[str, Any] = {"task": task.model_copy(update={"state": "Waiting"})}
+            waits |= {"job": ""} if step.failure is None and not step.touched else {}
+            draft = replace(draft, status=record.change(draft.status, step.name, **waits))
     return draft, {name: progress for name, progress in going.items() if draft.status.find(name) is not None}
 
 
@@ -141,6 +148,11 @@ def _advance(draft: Draft[PromotionStatus], context: PromotionContext, going: Go
     return replace(draft, status=record.end(draft.status, "Succeeded", context.now)), None
 
 
+def _is_there(status: PromotionStatus) -> bool:
+    """Whether the target has had all of it already: only audits are asked then."""
+    return status.plan is not None and status.plan.state == "NoChanges"
+
+
 def _is_over(status: PromotionStatus, stage: stages.Together) -> bool:
     return all((step := status.find(name)) is not None and step.state in ENDED for name, _ in stage)
 
@@ -153,7 +165,7 @@ def _stage(draft: Draft[PromotionStatus], context: PromotionContext, going: Goin
         if name in going or (known is not None and known.state in ENDED):
             continue
         verdict: Verdict | None = None
-        match step(draft.status, context):
+        match step(draft.status, context) if name in _EVEN_THERE or not _is_there(draft.status) else _THERE:
             case Done() as done:
                 draft = _judge(draft, context, name, done)
                 if draft.status.outcome is not None:

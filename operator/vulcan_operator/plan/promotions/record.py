@@ -9,11 +9,11 @@ from vulcan_contract.result import PlanSummary, Result, Work
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.environment_status import PlanStatus, ReportRef
 from vulcan_operator.api.promotion import GatesSpec
-from vulcan_operator.api.promotion_status import STEPS, PromotionStatus, RollbackStatus, StepStatus
+from vulcan_operator.api.promotion_status import PromotionStatus, RollbackStatus, StepStatus
 from vulcan_operator.plan import approval, ended, reports, schedule
 from vulcan_operator.plan.promotions import categories, diff_step
-from vulcan_operator.plan.promotions.context import ACROSS, CHANGES, MOVES, UNTOUCHED, PromotionContext
-from vulcan_operator.plan.promotions.moves import ERRORED, FAILED, INCONCLUSIVE, PASSED, SKIPPED, Done, judged, moved_on
+from vulcan_operator.plan.promotions.context import ACROSS, CHANGES, MOVES, TOUCHING, PromotionContext, is_touched
+from vulcan_operator.plan.promotions.moves import ERRORED, FAILED, INCONCLUSIVE, PASSED, Done, judged, moved_on
 
 _REPLANS = 3
 _NO = (Reason.AUDIT_FAILED, Reason.CHECKS_FAILED)  # what gates say; trying again would only make it pass by chance
@@ -34,7 +34,7 @@ def record(
     failure = ended.failure(step.failure, task, result, context.now)
     again = schedule.retry_time(failure, context.target.spec.retry) if context.seen.target is not None else None
     if again is not None and result.reason not in _JUDGED_AT_ONCE and not replan:  # the same again would fail the same
-        touched = step.touched or (step.name in CHANGES and result.reason not in UNTOUCHED)
+        touched = step.touched or (step.name in CHANGES and result.reason in TOUCHING)
         return put(status, step.name, None, context.now, task=None, failure=failure, touched=touched)
     return _failed(_hand_empty(status, step.name), context, step, result)
 
@@ -54,10 +54,13 @@ def put(status: PromotionStatus, name: str, done: Done | None, now: dt.datetime,
 
 def planned_again(status: PromotionStatus) -> PromotionStatus:
     """The target has moved since: what comes from the plan on is looked at again."""
-    kept = ("Tests", "Audits", "Checks", "Soak")  # of the revision, which stays the same
+    kept = {"Tests", "Audits", "Checks", "Soak"}  # of the revision, which stays the same
+    # Views that may be half changed are not forgotten: Apply has another plan then, and brings them to an end.
+    touched = next((s for s in status.steps if s.touched), None)
+    kept |= {"Diff"} if touched is not None else set()
     steps = [s for s in status.steps if s.name in kept]
-    # Views that may be half changed are not forgotten: the next attempt has another plan, and brings them to an end.
-    steps += [s.model_copy(update={"task": None, "state": "Pending"}) for s in status.steps if s.touched]
+    if touched is not None:
+        steps.append(StepStatus(name="Apply", started_at=touched.started_at, job=touched.job, touched=True))
     update = {"plan": None, "plans": status.plans + 1, "steps": steps, "step": "Resolve", "approved_by": []}
     return status.model_copy(update=update)
 
@@ -165,16 +168,12 @@ def _planned(status: PromotionStatus, context: PromotionContext, step: StepStatu
 
 def _nothing_to_do(status: PromotionStatus, summary: PlanSummary, context: PromotionContext) -> PromotionStatus:
     """GitOps creates objects again: what is there already is a success without an effect. Where nobody vouches for what is
-    there, audits are asked, and nothing else."""
+    there, Verify is asked, and whatever has not begun is skipped."""
     status = status.model_copy(update={"applied_plan_id": summary.base_plan_id})
     had = context.target.status.applied
-    if had is None or had.verification not in ("Failed", "Unknown") or not context.target.spec.checks.audits:
-        return end(status, "Succeeded", context.now)
-    for name in STEPS[1 : STEPS.index("Verify")]:
-        step = status.find(name)
-        if step is None or (step.finished_at is None and step.task is None):
-            status = put(status, name, Done(SKIPPED, "the target has this revision already"), context.now)
-    return status
+    known = had is None or (had.plan_id == summary.base_plan_id and had.verification not in ("Failed", "Unknown"))
+    vouched = known and not is_touched(status)
+    return end(status, "Succeeded", context.now) if vouched or not context.target.spec.checks.audits else status
 
 
 def _plan_evidence(job: str, summary: PlanSummary) -> dict[str, str]:
@@ -246,7 +245,7 @@ def _failed(status: PromotionStatus, context: PromotionContext, step: StepStatus
 
 def _has_moved_views(status: PromotionStatus) -> bool:
     """Not where the revision was there already."""
-    return status.plan is not None and status.plan.state == "Applied"
+    return (status.plan is not None and status.plan.state == "Applied") or is_touched(status)
 
 
 def _gate(step: str, gates: GatesSpec) -> str | None:

@@ -13,7 +13,7 @@ from vulcan_operator.api.promotion_status import PromotionStatus, RollbackStatus
 from vulcan_operator.plan import approval, stop_the_line, tasks, verdicts
 from vulcan_operator.plan.actions import Need
 from vulcan_operator.plan.promotions import diff_step, resolve, trials
-from vulcan_operator.plan.promotions.context import ACROSS, PromotionContext
+from vulcan_operator.plan.promotions.context import ACROSS, PromotionContext, is_touched
 from vulcan_operator.plan.promotions.moves import FAILED, PASSED, SKIPPED, Again, Done, Hold, Move, Order, Step
 from vulcan_operator.plan.status import Verdict
 from vulcan_operator.plan.verdicts import short
@@ -89,7 +89,7 @@ def swap(status: PromotionStatus, context: PromotionContext) -> Move:
     tried = [s.failure for name in ("CatchUp", "Apply") if (s := status.find(name)) is not None]
     failure = next((f for f in tried if f is not None), None)
     line = stop_the_line.hold(context.target, context.gateway, failure, context.now)
-    if line is not None:
+    if line is not None and not is_touched(status):
         return Hold(line.verdict, line.look_again)
     kind = TaskKind.APPLY if status.relation == ACROSS else TaskKind.PROMOTE
     return Order(kind, status.plan.digest.removeprefix("sha256:")[:16], "the promotion was decided on", context.to)

@@ -17,6 +17,7 @@ from vulcan_operator.plan.promotions.context import ACROSS, PromotionContext
 from vulcan_operator.plan.promotions.moves import FAILED, PASSED, SKIPPED, Done, Hold, Move, Order, judged
 from vulcan_operator.plan.status import Verdict
 
+SOURCE_GONE = Hold(Verdict("False", Why.ENVIRONMENT_NOT_FOUND, "from: it or its gateway is gone", reconciling=True))
 AFTER_PLAN = Hold(Verdict("Unknown", Why.PLANNING, "waiting for the plan", reconciling=True))
 
 
@@ -60,7 +61,9 @@ def audits(status: PromotionStatus, context: PromotionContext) -> Move:
         return Done(SKIPPED, "gates.audits: Skip")
     if too_early(status, context):
         return AFTER_PLAN
-    assert status.source is not None and context.origin is not None
+    assert status.source is not None
+    if context.origin is None:
+        return SOURCE_GONE
     inputs = of_json(["audits", status.source.plan_id, context.origin.image])[:16]
     return Order(TaskKind.AUDIT, inputs, "audits of the source", context.origin)
 
@@ -74,7 +77,9 @@ def checks(status: PromotionStatus, context: PromotionContext) -> Move:
         )
     if too_early(status, context):
         return AFTER_PLAN
-    assert status.source is not None and context.origin is not None
+    assert status.source is not None
+    if context.origin is None:
+        return SOURCE_GONE
     seen = context.seen.checks
     if seen is None:
         return Hold(Verdict("Unknown", Why.CHECKING), needs=frozenset({Need.CHECKS}))
