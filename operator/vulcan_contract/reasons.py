@@ -318,8 +318,9 @@ ABOUT: dict[Reason, About] = {
     Reason.ROLLBACK_UNAVAILABLE: About(
         _NO,
         _NEVER,
-        "What the environment had cannot be put back: a snapshot is gone, or its table was altered since.",
-        "Promote or apply the earlier revision again; it is computed anew.",
+        "What a plan left cannot be had again: a snapshot is gone, or its table was altered since or is not there any more.",
+        "Apply the earlier revision again; it is computed anew. A table that somebody dropped is filled again by an"
+        " operation Restate of an environment that has the revision.",
     ),
     Reason.CONFIGURATION_UNKNOWN: About(
         _NO,

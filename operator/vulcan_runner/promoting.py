@@ -11,7 +11,7 @@ from sqlmesh.core.snapshot.definition import Snapshot
 from vulcan_contract.reasons import Reason
 from vulcan_contract.task import Promotion, Task
 from vulcan_runner import engine as engines
-from vulcan_runner import history, planning, rollback, summary
+from vulcan_runner import history, planning, rollback, sides, summary
 from vulcan_runner.engine import Engine
 from vulcan_runner.lines import Lines
 from vulcan_runner.planning import Built
@@ -37,7 +37,7 @@ def build(
     lines.enter("plan")
     planning.require_reference(task, engine)
     before = engine.environment(task.environment)
-    found = _snapshots(engine, row)
+    found = _snapshots(task, engine, row)
     engine.recorder.destructive.clear()
     plan = engine.plan_from_state(
         task.environment, found, history.requirements(row), history.statements(row), catch_up=promotion.catch_up
@@ -50,11 +50,14 @@ def build(
     return Built(plan, before, 0, warnings, unaudited, row.source_digest, destructive), effort
 
 
-def _snapshots(engine: Engine, row: HistoryRow) -> dict[str, Snapshot]:
+def _snapshots(task: Task, engine: Engine, row: HistoryRow) -> dict[str, Snapshot]:
+    """Tables are looked for by who writes: credentials for plans may not see them."""
     wanted = history.snapshots(row)
     found = engine.snapshots_by_id(wanted)
     altered = [s.name for s in found.values() if s.unrestorable]
-    refused = rollback.refusal(engine, wanted.keys() - found.keys(), altered, _SHOWN)
+    side = sides.of_snapshots(task.environment, row.plan_id, found)
+    lost = sides.without_table(engine, side) if task.kind.writes else []
+    refused = rollback.refusal(engine, wanted.keys() - found.keys(), altered, _SHOWN, lost)
     if refused:
         raise Problem(Reason.ROLLBACK_UNAVAILABLE, refused)
     return found

@@ -70,9 +70,14 @@ def options(engine: Engine, state: State, environment: Any) -> tuple[RollbackOpt
     return tuple(map(option, found))
 
 
-def refusal(engine: Engine, gone: Iterable[str], altered: Iterable[str], most: int) -> str:
+def refusal(engine: Engine, gone: Iterable[str], altered: Iterable[str], most: int, lost: Iterable[str] = ()) -> str:
     """Why these snapshots cannot be gone back to, with the first of the models; empty when there are none."""
-    for found, what in ((gone, "are not in the state any more"), (altered, "had their tables altered since")):
+    reasons = (
+        (gone, "are not in the state any more"),
+        (altered, "had their tables altered since"),
+        (lost, "have no tables in the warehouse any more"),
+    )
+    for found, what in reasons:
         models = sorted(engine.display(name) for name in found)
         if models:
             more = f" and {len(models) - most} more" if len(models) > most else ""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlglot import exp
+from sqlmesh.core.dialect import schema_
 from sqlmesh.core.snapshot.definition import DeployabilityIndex, Snapshot
 from sqlmesh.utils.date import to_datetime, to_timestamp
 
@@ -61,6 +62,24 @@ def of_environment(engine: Engine, environment: str) -> Side:
 def of_snapshots(environment: str, plan_id: str, snapshots: dict[str, Snapshot]) -> Side:
     """As they are, or would be, in an environment."""
     return Side(plan_id, snapshots, engines.deployability(environment, snapshots))
+
+
+def without_table(engine: Engine, side: Side) -> list[str]:
+    """Models that are computed, by the state, and whose table is not in the warehouse any more. SQLMesh would make an empty
+    one. Views are made anew without harm; what a materialisation of somebody's own keeps, and where, nobody knows."""
+    wanted: dict[tuple[str | None, str, str], dict[str, str]] = {}
+    for name in side.with_data():
+        model = side.snapshots[name].model
+        if side.end(name) is None or model.kind.is_view or model.kind.is_custom:
+            continue
+        table = side.table(name)
+        places = wanted.setdefault((side.snapshots[name].model_gateway, table.db, table.catalog), {})
+        places[table.name.lower()] = name
+    lost = []
+    for (gateway, db, catalog), places in wanted.items():
+        there = engine.context.snapshot_evaluator.get_adapter(gateway).get_data_objects(schema_(db, catalog or None))
+        lost += [name for table_name, name in places.items() if table_name not in {o.name.lower() for o in there}]
+    return lost
 
 
 def adapter(engine: Engine, snapshot: Snapshot) -> Any:

@@ -235,6 +235,20 @@ def test_snapshots_that_are_gone_are_named(local: System) -> None:
     assert local.query("select sum(n) from t.days") == [(6,)]
 
 
+def test_tables_that_somebody_dropped_are_not_shown_empty(local: System) -> None:
+    promotion = staged(local, projects.SMALL, {"models/days.sql": CHANGED})
+    before = plan_id(local, "prod")
+    assert promoted(local, promotion).result.reason is Reason.SUCCEEDED
+    ((snapshots,),) = local.query_state(f"select snapshots from sqlmesh._vulcan_history where plan_id = '{before}'")
+    identifier = next(i for n, i in json.loads(snapshots) if "days" in n)
+    ((version,),) = local.query_state(f"select version from sqlmesh._snapshots where identifier = '{identifier}'")
+    local.query(f"drop table sqlmesh__t.t__days__{version} cascade")
+    refused = back(local, before).result
+    assert refused.reason is Reason.ROLLBACK_UNAVAILABLE
+    assert "t.days have no tables in the warehouse any more" in refused.message
+    assert local.query("select sum(n) from t.days") == [(6,)]
+
+
 def test_a_table_that_was_altered_since_is_not_put_back(local: System) -> None:
     local.write(projects.SMALL)
     local.deploy()

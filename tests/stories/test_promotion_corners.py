@@ -280,3 +280,16 @@ def test_what_was_counted_goes_also_when_another_gate_says_no() -> None:
     assert (outcome(sqlmesh), left(sqlmesh)) == ("Failed", [])
     assert "targetReport" not in found(sqlmesh, "Diff").get("evidence", {})
     assert TaskKind.DIFF in {j.task for j in sqlmesh.world.jobs()}
+
+
+def test_what_changed_nothing_cannot_be_undone_and_the_message_says_what_can() -> None:
+    sqlmesh = verified_badly(managed(), onFailure="Hold")
+    sqlmesh.fails["audit"] = [builders.failed("audit", Reason.AUDIT_FAILED, "a.b: 1 row")]
+    promote(sqlmesh, "again")
+    newest = sqlmesh.world.environment().status.rollback_targets[0].plan_id
+    assert f"rollbackTo: {{planId: {newest}}}" in sqlmesh.world.conditions("venv/prod")["Ready"].message
+    for name, why in (("again", "has changed nothing"), ("never", "is not there")):
+        back(sqlmesh, f"back-{name}", name)
+        assert outcome(sqlmesh, f"back-{name}") == "Failed"
+        message = sqlmesh.world.conditions(f"vpromo/back-{name}")["Ready"].message
+        assert why in message and f"planId: {newest}" in message

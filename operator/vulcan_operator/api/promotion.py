@@ -137,7 +137,7 @@ class RollbackTarget(Model):
         None, description="VulcanPromotion in this namespace to undo: back to its status.previous."
     )
     plan_id: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
-        None, description="SQLMesh plan id of an earlier apply, from the environment's status.history."
+        None, description="SQLMesh plan id of an earlier apply, from the environment's status.rollbackTargets."
     )
 
 

@@ -72,6 +72,13 @@ def failing(failure: FailureStatus, again: dt.datetime | None) -> Verdict:
     return Verdict("False", failure.reason, failure.message, stalled=True)
 
 
+def named(revision: str, digest: str) -> str:
+    """A revision for people. A ConfigMap's name stays the same when its files change: their digest is said, too."""
+    shown = short(revision)
+    stable = shown != revision or "@sha256:" in revision or not digest
+    return shown if stable else f"{shown} ({digest.removeprefix('sha256:')[:8]})"
+
+
 def short(revision: str) -> str:
     """A commit's first twelve digits; other revisions as they are."""
     return revision[:12] if len(revision) in (40, 64) and revision.isalnum() else revision

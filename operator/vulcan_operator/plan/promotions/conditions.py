@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from vulcan_contract.reasons import Outcome
 from vulcan_contract.result import Result
+from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Type, Why
 from vulcan_operator.api.promotion_status import STEPS, PromotionStatus, StepStatus
 from vulcan_operator.plan import approval, ended, schedule, stop_the_line
@@ -12,7 +13,7 @@ from vulcan_operator.plan.jobs import Progress
 from vulcan_operator.plan.promotions.context import PromotionContext
 from vulcan_operator.plan.promotions.moves import BAD, ENDED
 from vulcan_operator.plan.status import Draft, Verdict, put, summarize
-from vulcan_operator.plan.verdicts import failing, short, still_refused
+from vulcan_operator.plan.verdicts import failing, named, still_refused
 
 _DOING = {
     "Plan": (Why.PLANNING, "looking at what would change"),
@@ -83,7 +84,9 @@ def note(status: PromotionStatus, context: PromotionContext, step: StepStatus, r
         "why": task.why,
         "asked": ", ".join(status.approved_by),
     }
-    return Note(result.reason, f"{step.name}: {ended.message_of(result) if bad else result.message}", bad, audit)
+    judged = task.kind in (TaskKind.AUDIT, TaskKind.CHECKS)  # once: "it is tried again" would be wrong
+    said = ended.message_of(result) if bad and not (judged and result.message) else result.message
+    return Note(result.reason, f"{step.name}: {said}", bad, audit)
 
 
 def _verdict(status: PromotionStatus, context: PromotionContext, going: Mapping[str, Progress]) -> Verdict:
@@ -116,11 +119,12 @@ def _doing(step: StepStatus) -> str:
 def _over(status: PromotionStatus) -> Verdict:
     ready, reason = _OVER[status.outcome or "Failed"]
     bad = next((s for s in status.steps if s.state in BAD), None)
-    revision = short(status.revision or "")
+    revision = named(status.revision or "", status.source_digest or "")
     message = f"revision {revision}" if bad is None else f"{bad.name}: {bad.message}"
     match status.outcome:
         case "RolledBack" if status.previous is not None:
-            message = f"back at revision {short(status.previous.revision)}, {revision} is held. {message}"
+            before = named(status.previous.revision, status.previous.source_digest)
+            message = f"back at revision {before}, {revision} is held. {message}"
         case "Superseded":
             return Verdict(ready, reason, f"VulcanPromotion {status.superseded_by} took its place; nothing was changed")
         case "Cancelled":

@@ -175,6 +175,13 @@ class PromotionContext:
         plan = spec.plan.model_copy(update={"approval": self.policy})
         return spec.model_copy(update={"plan": plan, "approvals": self.promotion.spec.approvals})
 
+    @property
+    def way_back(self) -> str:
+        """What somebody writes to take the target back to what it had last."""
+        newest = next((t for t in self.target.status.rollback_targets if t.state == "Available"), None)
+        plan = newest.plan_id if newest is not None else "<of the environment's status.rollbackTargets>"
+        return f"rollbackTo: {{planId: {plan}}}"
+
     def has_moved(self, status: PromotionStatus) -> bool:
         """Whether the target was changed since the first step looked at it; a way back waits for no queue."""
         had, last = self.target.status.applied, given.last_given(self.seen.rivals)

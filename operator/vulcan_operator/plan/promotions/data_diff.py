@@ -126,7 +126,9 @@ def _words(looked: list[Looked], said: Counter[Say], counts: dict[str, int], omi
     if compared:
         largest = _named((m for m in looked if m.say is Say.WITHIN), most=1)
         most = f", the largest difference: {largest}" if largest else ""
-        return PASSED, f"{compared} models compared, {said[Say.EQUAL]} of them the same{most}"
+        meant = _named(m for m in looked if m.say is Say.EXPECTED)
+        also = f"; meant to change: {meant}" if meant else ""
+        return PASSED, f"{compared} models compared, {said[Say.EQUAL]} of them the same{most}{also}"
     if said[Say.SKIPPED]:
         return SKIPPED, f"no model was to be compared but {said[Say.SKIPPED]} without a grain (onMissingGrain: Skip)"
     if said[Say.EXPECTED]:

@@ -212,9 +212,13 @@ def _failed(status: PromotionStatus, context: PromotionContext, step: StepStatus
     content = result.outcome is Outcome.FAILED
     # What is done elsewhere ("it is retried meanwhile", "it is planned again") is over here.
     message = ended.message_of(result) if result.retries is Retry.NEVER or not result.message else result.message
-    if step.name == "Verify" and context.promotion.spec.on_failure == "Hold" and _has_moved_views(status):
+    if step.name == "Verify" and not _has_moved_views(status):
+        stays = f"The views had been changed before, and stay so; a VulcanPromotion with {context.way_back} takes them back."
+        message = f"{message[:700].rstrip('. ')}. {stays}"
+    elif step.name == "Verify" and context.promotion.spec.on_failure == "Hold":
         way = f"a VulcanPromotion with rollbackTo: {{promotion: {context.key.name}}}"
-        message = f"{message[:700]} The views are changed and stay so (onFailure: Hold); {way} takes them back."
+        stays = f"The views are changed and stay so (onFailure: Hold); {way} takes them back."
+        message = f"{message[:700].rstrip('. ')}. {stays}"
     evidence = {"job": step.job, "reason": result.reason.value}
     gate = _gate(step.name, context.promotion.spec.gates)
     if gate is not None:

@@ -16,7 +16,7 @@ from vulcan_operator.plan.promotions import origin
 from vulcan_operator.plan.promotions.context import SAME, PromotionContext, Site
 from vulcan_operator.plan.promotions.moves import FAILED, PASSED, Done, Hold, Move
 from vulcan_operator.plan.status import Verdict
-from vulcan_operator.plan.verdicts import short
+from vulcan_operator.plan.verdicts import named, short
 
 
 def resolve(status: PromotionStatus, context: PromotionContext) -> Move:
@@ -90,9 +90,9 @@ def _unless_held(context: PromotionContext, revision: str, digest: str, done: Do
         return done
     known = target.metadata.annotations.get(names.HOLD_LIFTED, "")
     message = (
-        f"revision {short(revision)} was rolled back by {held.promotion} and is held; promote another revision, or lift the"
-        f" hold: kubectl annotate vulcanenvironment {target.metadata.name} -n {target.metadata.namespace} --overwrite"
-        f" {names.HOLD_LIFTED}={','.join(filter(None, (known, held.id)))}"
+        f"revision {named(revision, digest)} was rolled back by {held.promotion} and is held; promote another revision,"
+        f" or lift the hold: kubectl annotate vulcanenvironment {target.metadata.name} -n {target.metadata.namespace}"
+        f" --overwrite {names.HOLD_LIFTED}={','.join(filter(None, (known, held.id)))}"
     )
     return Done(FAILED, message, settles=done.settles)
 
@@ -101,10 +101,12 @@ def _resolve_back(context: PromotionContext, settles: dict[str, object]) -> Move
     wanted = context.promotion.spec.rollback_to
     assert wanted is not None
     if wanted.promotion is not None:
-        undone_ = next((p for p in context.seen.rivals if _can_be_undone(p, context, wanted.promotion)), None)
-        if undone_ is None or undone_.status.previous is None:
-            what = "is not there, has not ended, has not changed this environment, or is a way back itself"
-            return Done(FAILED, f"VulcanPromotion {wanted.promotion} in this namespace {what}")
+        place = (context.key.namespace, wanted.promotion)
+        undone_ = next((p for p in context.seen.rivals if (p.metadata.namespace, p.metadata.name) == place), None)
+        why_not = _why_not(undone_)
+        if undone_ is None or undone_.status.previous is None or why_not:
+            name = f"VulcanPromotion {context.key.namespace}/{wanted.promotion}"
+            return Done(FAILED, f"{name} {why_not}; to go back to an earlier plan write {context.way_back}")
         before, has = undone_.status.previous, context.target.status.applied
         is_there = has is not None and has.source_digest == before.source_digest  # GitOps creates objects again
         if has is not None and has.plan_id != undone_.status.applied_plan_id and not is_there:
@@ -139,10 +141,18 @@ def _resolve_back(context: PromotionContext, settles: dict[str, object]) -> Move
     return _unless_held(context, revision, digest, done)
 
 
-def _can_be_undone(promotion: VulcanPromotion, context: PromotionContext, name: str) -> bool:
-    meta, status = promotion.metadata, promotion.status
-    mine = meta.name == name and meta.namespace == context.key.namespace
-    return mine and promotion.spec.rollback_to is None and status.outcome is not None and bool(status.applied_plan_id)
+def _why_not(promotion: VulcanPromotion | None) -> str:
+    """Why a promotion cannot be undone; empty: it can."""
+    if promotion is None:
+        return "is not there, or goes to another environment"
+    status = promotion.status
+    if promotion.spec.rollback_to is not None:
+        return "is a way back itself"
+    if status.outcome is None:
+        return "has not ended; delete it to cancel it"
+    if not status.applied_plan_id or (status.plan is not None and status.plan.state == "NoChanges"):
+        return "has changed nothing"
+    return "" if status.previous is not None else "found nothing that could be put back"
 
 
 def _side(site: Site | None, applied: AppliedStatus | None) -> SideStatus:
