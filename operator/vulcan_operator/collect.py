@@ -2,8 +2,8 @@
 
 Run by `loop` in the leader, after a resync and when a Job names an owner nobody knows. An orphan is a Job of our
 install whose owner a live GET answers with 404 or another uid, twice, a minute apart. Readers are deleted; writers run
-to their end first, then their slot is freed. Copies of an environment's project in its gateway's namespace have no owner
-there that the garbage collector knows: they go with the environment, too.
+to their end first, then their slot is freed. Copies of a project or of SodaCL files in another namespace's gateway have no
+owner there that the garbage collector knows: they go with the object that they were made for, too.
 """
 
 import asyncio

@@ -131,10 +131,12 @@ def promotable_of(environment: Environment | None) -> object:
 
 
 def noted_of(environment: Environment | None) -> tuple[str, ...]:
+    """Which promotions it has noted, by uid: what an ended one waits for."""
     return tuple(p.uid for p in environment.status.promotions) if isinstance(environment, VulcanEnvironment) else ()
 
 
 def record_of(environment: Environment | None) -> Sibling | None:
+    """What others need to know of one that can be read."""
     return sibling_of(environment) if isinstance(environment, VulcanEnvironment) else None
 
 

@@ -109,8 +109,7 @@ async def _let_go_unread(ports: Ports, key: Key, found: Unparsable) -> Next:
     ends = meta.deletion_timestamp + GIVE_UP
     if ports.clock.now() < ends:
         return Next(at=ends)
-    others = tuple(f for f in meta.finalizers if f != names.FINALIZER)
-    await ports.executor.run(key, (SetFinalizer(key, meta.resource_version, others),), {})
+    await ports.executor.run(key, (SetFinalizer.ours(key, meta, there=False),), {})
     return Next()
 
 

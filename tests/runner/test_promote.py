@@ -154,11 +154,17 @@ def test_catalogs_by_environment_come_along(local: System) -> None:
         assert {name for (name,) in views.fetchall()} == {"a_main", "b_aside"}
 
 
-def behind(system: System, plan: str) -> str:
-    """As if what an environment had at a plan lacked the last day, whose beginning is returned (RFC 3339)."""
+def snapshot_of(system: System, plan: str) -> tuple[str, str]:
+    """Identifier and version of what t.days was at a plan."""
     ((snapshots,),) = system.query_state(f"select snapshots from sqlmesh._vulcan_history where plan_id = '{plan}'")
     identifier = next(i for name, i in json.loads(snapshots) if "days" in name)
     ((version,),) = system.query_state(f"select version from sqlmesh._snapshots where identifier = '{identifier}'")
+    return identifier, version
+
+
+def behind(system: System, plan: str) -> str:
+    """As if what an environment had at a plan lacked the last day, whose beginning is returned (RFC 3339)."""
+    _, version = snapshot_of(system, plan)
     where = f"where version = '{version}' and not is_removed"
     ((last,),) = system.query_state(f"select max(end_ts) from sqlmesh._intervals {where}")
     system.query_state(f"update sqlmesh._intervals set end_ts = {last - 86_400_000} {where} and end_ts = {last}")
@@ -227,8 +233,7 @@ def test_snapshots_that_are_gone_are_named(local: System) -> None:
     promotion = staged(local, projects.SMALL, {"models/days.sql": CHANGED})
     before = plan_id(local, "prod")
     assert promoted(local, promotion).result.reason is Reason.SUCCEEDED
-    ((snapshots,),) = local.query_state(f"select snapshots from sqlmesh._vulcan_history where plan_id = '{before}'")
-    identifier = next(i for n, i in json.loads(snapshots) if "days" in n)
+    identifier, _ = snapshot_of(local, before)
     local.query_state(f"delete from sqlmesh._snapshots where identifier = '{identifier}'")
     refused = back(local, before).result
     assert refused.reason is Reason.ROLLBACK_UNAVAILABLE and "t.days" in refused.message
@@ -239,9 +244,7 @@ def test_tables_that_somebody_dropped_are_not_shown_empty(local: System) -> None
     promotion = staged(local, projects.SMALL, {"models/days.sql": CHANGED})
     before = plan_id(local, "prod")
     assert promoted(local, promotion).result.reason is Reason.SUCCEEDED
-    ((snapshots,),) = local.query_state(f"select snapshots from sqlmesh._vulcan_history where plan_id = '{before}'")
-    identifier = next(i for n, i in json.loads(snapshots) if "days" in n)
-    ((version,),) = local.query_state(f"select version from sqlmesh._snapshots where identifier = '{identifier}'")
+    _, version = snapshot_of(local, before)
     local.query(f"drop table sqlmesh__t.t__days__{version} cascade")
     refused = back(local, before).result
     assert refused.reason is Reason.ROLLBACK_UNAVAILABLE

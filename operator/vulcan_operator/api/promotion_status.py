@@ -198,6 +198,16 @@ class PromotionStatus(Model):
         return [step.task for step in self.steps if step.task is not None]
 
     @property
+    def is_there(self) -> bool:
+        """Whether its plan has found that the target has all of it already."""
+        return self.plan is not None and self.plan.state == "NoChanges"
+
+    @property
+    def went_back(self) -> bool:
+        """Whether a way back was gone to its end."""
+        return self.rollback is not None and self.rollback.state == "Succeeded"
+
+    @property
     def reports(self) -> list[str]:
         """ConfigMaps that the step Diff has left, which are of no use once it is judged."""
         evidence = (step.evidence for step in self.steps if step.name == "Diff")

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from vulcan_operator.api import names
 from vulcan_operator.api.environment_status import EnvironmentStatus
+from vulcan_operator.api.fields import ObjectMeta
 from vulcan_operator.api.gateway import GatewayStatus
 from vulcan_operator.api.promotion_status import PromotionStatus
 
@@ -103,6 +105,12 @@ class SetFinalizer:
     key: Key
     resource_version: str
     finalizers: tuple[str, ...]  # the complete list afterwards
+
+    @classmethod
+    def ours(cls, key: Key, meta: ObjectMeta, *, there: bool) -> "SetFinalizer":
+        """With ours, or without it; those of others stay."""
+        others = tuple(name for name in meta.finalizers if name != names.FINALIZER)
+        return cls(key, meta.resource_version, (*others, names.FINALIZER) if there else others)
 
 
 @dataclass(frozen=True)

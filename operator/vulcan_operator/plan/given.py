@@ -77,7 +77,7 @@ def _named_anew(before: AppliedStatus, found: AppliedStatus) -> AppliedStatus:
 
 def _behind(last: VulcanPromotion, status: EnvironmentStatus) -> int | None:
     back = last.status.rollback
-    return back.intervals_behind if back is not None and back.state == "Succeeded" else status.intervals_behind
+    return back.intervals_behind if back is not None and last.status.went_back else status.intervals_behind
 
 
 def last_given(promotions: Iterable[VulcanPromotion]) -> VulcanPromotion | None:
@@ -98,7 +98,7 @@ def _known_at(promotion: VulcanPromotion) -> dt.datetime:
     asked audits, a way back may have come."""
     status = promotion.status
     assert status.finished_at is not None
-    return status.plan.time if status.plan is not None and status.plan.state == "NoChanges" else status.finished_at
+    return status.plan.time if status.plan is not None and status.is_there else status.finished_at
 
 
 def is_taken(applied: AppliedStatus | None, last: VulcanPromotion) -> bool:
@@ -140,7 +140,7 @@ def _verification(promotion: VulcanPromotion) -> tuple[str, str]:
     """What is known of the data behind the views: (Passed, Failed, Unknown or nothing, a sentence)."""
     status, name = promotion.status, f"VulcanPromotion {promotion.metadata.full_name}"
     step = status.find("Verify")
-    if status.rollback is not None and status.rollback.state == "Succeeded":
+    if status.went_back:
         return "Unknown", f"{name} put it back as it was; nothing was audited since"
     if step is not None and step.state == "Failed" and "reason" in step.evidence:
         return "Failed", f"{name}: {step.message}"[:1024]

@@ -25,9 +25,7 @@ def of(environment: VulcanEnvironment, promotions: Iterable[VulcanPromotion]) ->
 def _held(promotion: VulcanPromotion) -> HeldStatus | None:
     """The revision that was taken back; a promotion that took nothing back holds nothing."""
     status = promotion.status
-    if status.outcome is None or status.rollback is None or status.rollback.state != "Succeeded":
-        return None
-    if status.rollback.time is None:
+    if status.outcome is None or not status.went_back or status.rollback is None or status.rollback.time is None:
         return None
     undone = status.previous if promotion.spec.rollback_to is not None else None
     if undone is not None and undone.source_digest == status.source_digest:

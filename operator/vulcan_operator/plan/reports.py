@@ -1,13 +1,15 @@
-"""A plan as people see it: the summary in status, the full report in a ConfigMap. Pure; used by the planner only."""
+"""A plan as people see it: the summary in status, the full report in a ConfigMap. Pure; used by the planners."""
 
 import base64
+import datetime as dt
 from typing import Any
 
-from vulcan_contract.result import ModelChange, PlanSummary
-from vulcan_operator.api.environment import VulcanEnvironment
-from vulcan_operator.api.environment_status import PlanModelStatus, PlanSummaryStatus
+from vulcan_contract.result import ModelChange, PlanSummary, Result
+from vulcan_operator.api.environment import EnvironmentSpec, VulcanEnvironment
+from vulcan_operator.api.environment_status import PlanModelStatus, PlanStatus, PlanSummaryStatus, ReportRef
+from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.api.promotion import VulcanPromotion
-from vulcan_operator.plan import config_maps
+from vulcan_operator.plan import approval, config_maps
 
 REPORT_KEY = "report.json.gz"
 
@@ -15,6 +17,38 @@ REPORT_KEY = "report.json.gz"
 def report_name(owner: VulcanEnvironment | VulcanPromotion, digest: str, sha256: str) -> str:
     """ConfigMap with the report of a plan: by the plan and by its own content."""
     return f"{owner.metadata.name}-plan-{digest.removeprefix('sha256:')[:12]}-{sha256[:8]}"
+
+
+def plan_status(
+    owner: VulcanEnvironment | VulcanPromotion,
+    task: TaskStatus,
+    result: Result,
+    rules: EnvironmentSpec,
+    operations: tuple[str, ...],
+    now: dt.datetime,
+    *,
+    revision: str,
+    source_digest: str,
+) -> PlanStatus:
+    """What a plan task has found, as its owner's status has it. Words are on the `rules` and `operations`, too."""
+    summary = result.summary
+    assert summary is not None
+    digest = approval.token(summary, rules, operations)
+    sha = result.report_sha256 if summary.has_changes else None
+    return PlanStatus(
+        digest=digest,
+        state="Pending" if summary.has_changes else "NoChanges",
+        inputs=task.inputs,
+        target=summary.target,
+        base=summary.base,
+        revision=revision,
+        source_digest=source_digest,
+        time=now,
+        adopted=summary.adopted,
+        operations=list(operations),
+        summary=summary_status(summary),
+        report_ref=ReportRef(name=report_name(owner, digest, sha), sha256=sha) if sha else None,
+    )
 
 
 def summary_status(summary: PlanSummary) -> PlanSummaryStatus:

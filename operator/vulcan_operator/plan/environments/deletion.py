@@ -26,13 +26,7 @@ def fit_finalizer(context: Context) -> SetFinalizer | None:
     wanted = context.deletion_policy == "Invalidate" and context.environment.sqlmesh_environment != "prod"
     if wanted == (names.FINALIZER in meta.finalizers):
         return None
-    return _finalizers(context, with_ours=wanted)
-
-
-def _finalizers(context: Context, *, with_ours: bool) -> SetFinalizer:
-    meta = context.environment.metadata
-    others = tuple(f for f in meta.finalizers if f != names.FINALIZER)
-    return SetFinalizer(context.key, meta.resource_version, (*others, names.FINALIZER) if with_ours else others)
+    return SetFinalizer.ours(context.key, meta, there=wanted)
 
 
 def plan_deletion(
@@ -80,7 +74,7 @@ def _forced(draft: Draft[EnvironmentStatus], context: Context, gone: str) -> Dra
 
 def _let_go(draft: Draft[EnvironmentStatus], context: Context) -> Draft[EnvironmentStatus]:
     """Copies of its project go with their owner, or `collect` clears them away."""
-    return draft.then(_finalizers(context, with_ours=False))
+    return draft.then(SetFinalizer.ours(context.key, context.environment.metadata, there=False))
 
 
 def _await(draft: Draft[EnvironmentStatus], context: Context, progress: Progress) -> Draft[EnvironmentStatus]:

@@ -16,10 +16,9 @@ from vulcan_operator.api.environment_status import (
     EnvironmentStatus,
     HistoryItem,
     PlanStatus,
-    ReportRef,
     RevisionStatus,
 )
-from vulcan_operator.plan import approval, reports, tasks
+from vulcan_operator.plan import reports, tasks
 from vulcan_operator.plan.ended import Ended, failure, plan_id
 from vulcan_operator.plan.environments import record_run, ways_back
 
@@ -104,24 +103,11 @@ def _planned(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
     summary, revision = ended.result.summary, status.revision
     if summary is None or revision is None:
         return status
-    spec = ended.environment.spec
-    operations = tuple(o.id for o in tasks.operations_of(ended.environment, status))
-    digest = approval.token(summary, spec, operations)
-    plan = PlanStatus(
-        digest=digest,
-        state="Pending" if summary.has_changes else "NoChanges",
-        inputs=ended.task.inputs,
-        target=summary.target,
-        base=summary.base,
-        revision=revision.resolved,
-        source_digest=revision.digest,
-        time=ended.now,
-        adopted=summary.adopted,
-        changed=_changes(status, revision.digest),
-        operations=list(operations),
-        summary=reports.summary_status(summary),
-        report_ref=_report_ref(ended, digest) if summary.has_changes else None,
-    )
+    environment, operations = ended.environment, tuple(o.id for o in tasks.operations_of(ended.environment, status))
+    plan = reports.plan_status(
+        environment, ended.task, ended.result, environment.spec, operations, ended.now,
+        revision=revision.resolved, source_digest=revision.digest,
+    ).model_copy(update={"changed": _changes(status, revision.digest)})  # fmt: skip
     update: dict[str, Any] = {"plan": plan, "observed_plan_id": summary.base_plan_id}
     if not summary.has_changes:
         update |= _nothing_to_apply(status, ended, plan, summary)
@@ -155,11 +141,6 @@ def _nothing_to_apply(
         "run_failure": None,
         "operations_done": _done(status, plan),
     }
-
-
-def _report_ref(ended: Ended, digest: str) -> ReportRef | None:
-    sha = ended.result.report_sha256
-    return ReportRef(name=reports.report_name(ended.environment, digest, sha), sha256=sha) if sha else None
 
 
 def _applied(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:

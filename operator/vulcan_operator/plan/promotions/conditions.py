@@ -135,7 +135,7 @@ def _over(status: PromotionStatus) -> Verdict:
                 f"{message[:3000]} — a human must look: create another promotion once this can be judged, or one where"
                 " the gate is Optional"
             )
-        case "Succeeded" if status.plan is not None and status.plan.state == "NoChanges":
+        case "Succeeded" if status.is_there:
             message = f"{message} was there already; nothing was changed"
         case "Succeeded" if status.supersedes:
             message = f"{message}, in place of {', '.join(status.supersedes)}"

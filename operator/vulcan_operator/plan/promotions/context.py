@@ -224,10 +224,10 @@ def is_changing(status: PromotionStatus) -> bool:
 def half_done(status: PromotionStatus) -> StepStatus | None:
     """The step whose Job may have left the views half changed."""
     steps = (step for name in CHANGES if (step := status.find(name)) is not None)
-    return next((step for step in steps if step.finished_at is None and _is_touched(step)), None)
+    return next((step for step in steps if step.finished_at is None and _may_be_half_done(step)), None)
 
 
-def _is_touched(step: StepStatus) -> bool:
+def _may_be_half_done(step: StepStatus) -> bool:
     """By an attempt that ended without saying that it had changed nothing, or by one that may be at it."""
     waits = step.task is not None and step.task.state == "Waiting" and step.failure is None
     stopped = step.failure is not None and step.failure.reason in UNTOUCHED

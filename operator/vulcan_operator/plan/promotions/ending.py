@@ -28,7 +28,7 @@ def keep(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[Prom
     meta = context.promotion.metadata
     if names.FINALIZER in meta.finalizers or meta.deletion_timestamp is not None:
         return draft
-    return draft.first(SetFinalizer(context.key, meta.resource_version, (*meta.finalizers, names.FINALIZER)))
+    return draft.first(SetFinalizer.ours(context.key, meta, there=True))
 
 
 def let_go(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[PromotionStatus]:
@@ -38,8 +38,7 @@ def let_go(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[Pr
         return draft
     if not ended or not (is_late(context) or _is_told(context)):
         return draft.again(meta.deletion_timestamp + GIVE_UP if meta.deletion_timestamp is not None else None)
-    others = tuple(name for name in meta.finalizers if name != names.FINALIZER)
-    return draft.then(SetFinalizer(context.key, meta.resource_version, others))
+    return draft.then(SetFinalizer.ours(context.key, meta, there=False))
 
 
 def give_up(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[PromotionStatus]:
@@ -95,8 +94,7 @@ def stop(
     if context.promotion.status.outcome is not None:
         return draft.then(*_unheard(context))
     draft = replace(draft, actions=tuple(a for a in draft.actions if not isinstance(a, CreateJob | TakeSlot)))
-    idle_ = draft.status.plan is not None and draft.status.plan.state == "NoChanges"
-    why = "nothing would change" if idle_ else f"the promotion is over ({draft.status.outcome})"
+    why = "nothing would change" if draft.status.is_there else f"the promotion is over ({draft.status.outcome})"
     for step in draft.status.steps:
         if step.state in ENDED:
             continue
@@ -186,7 +184,7 @@ def _what_was_done(status: PromotionStatus, *, late: bool) -> str:
         return f"not known within {GIVE_UP} whether the views were changed; look at the environment's condition Drifted"
     if half_done(status) is not None:
         return "some views may be changed and others not; promote again, or go back with rollbackTo"
-    if status.applied_plan_id and status.plan is not None and status.plan.state == "NoChanges":
+    if status.applied_plan_id and status.is_there:
         return "nothing had been changed; the target has the revision already"
     if status.applied_plan_id:
         return f"the views were changed to plan {status.applied_plan_id}, and that was not verified"

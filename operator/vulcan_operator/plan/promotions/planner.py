@@ -148,11 +148,6 @@ def _advance(draft: Draft[PromotionStatus], context: PromotionContext, going: Go
     return replace(draft, status=record.end(draft.status, "Succeeded", context.now)), None
 
 
-def _is_there(status: PromotionStatus) -> bool:
-    """Whether the target has had all of it already: only audits are asked then."""
-    return status.plan is not None and status.plan.state == "NoChanges"
-
-
 def _is_over(status: PromotionStatus, stage: stages.Together) -> bool:
     return all((step := status.find(name)) is not None and step.state in ENDED for name, _ in stage)
 
@@ -165,7 +160,7 @@ def _stage(draft: Draft[PromotionStatus], context: PromotionContext, going: Goin
         if name in going or (known is not None and known.state in ENDED):
             continue
         verdict: Verdict | None = None
-        match step(draft.status, context) if name in _EVEN_THERE or not _is_there(draft.status) else _THERE:
+        match step(draft.status, context) if name in _EVEN_THERE or not draft.status.is_there else _THERE:
             case Done() as done:
                 draft = _judge(draft, context, name, done)
                 if draft.status.outcome is not None:

@@ -7,10 +7,9 @@ from typing import Any
 from vulcan_contract.reasons import Outcome, Reason, Retry
 from vulcan_contract.result import PlanSummary, Result, Work
 from vulcan_contract.task import TaskKind
-from vulcan_operator.api.environment_status import PlanStatus, ReportRef
 from vulcan_operator.api.promotion import GatesSpec
 from vulcan_operator.api.promotion_status import PromotionStatus, RollbackStatus, StepStatus
-from vulcan_operator.plan import approval, ended, reports, schedule
+from vulcan_operator.plan import ended, reports, schedule
 from vulcan_operator.plan.promotions import categories, diff_step
 from vulcan_operator.plan.promotions.context import ACROSS, CHANGES, MOVES, TOUCHING, PromotionContext, is_touched
 from vulcan_operator.plan.promotions.moves import ERRORED, FAILED, INCONCLUSIVE, PASSED, Done, judged, moved_on
@@ -141,25 +140,14 @@ def _compared(
 def _planned(status: PromotionStatus, context: PromotionContext, step: StepStatus, result: Result) -> PromotionStatus:
     summary, task = result.summary, step.task
     assert summary is not None and task is not None
-    operations = (context.promotion.metadata.uid,)  # a word on one promotion is none on another
-    digest = approval.token(summary, context.rules, operations)
-    sha = result.report_sha256 if summary.has_changes else None
-    plan = PlanStatus(
-        digest=digest,
-        state="Pending" if summary.has_changes else "NoChanges",
-        inputs=task.inputs,
-        target=summary.target,
-        base=summary.base,
-        revision=status.revision or "",
-        source_digest=status.source_digest or "",
-        time=context.now,
-        adopted=summary.adopted,
-        operations=list(operations),
-        summary=categories.beside(reports.summary_status(summary), status, context),
-        report_ref=ReportRef(name=reports.report_name(context.promotion, digest, sha), sha256=sha) if sha else None,
-    )
     if not summary.has_changes and context.has_moved(status) and status.plans < _REPLANS:
         return planned_again(status)
+    operations = (context.promotion.metadata.uid,)  # a word on one promotion is none on another
+    plan = reports.plan_status(
+        context.promotion, task, result, context.rules, operations, context.now,
+        revision=status.revision or "", source_digest=status.source_digest or "",
+    )  # fmt: skip
+    plan = plan.model_copy(update={"summary": categories.beside(plan.summary, status, context)})
     evidence = _plan_evidence(task.job, summary) | categories.disagreements(plan.summary, status)
     status = put(status, "Plan", Done(PASSED, plan.summary.text, evidence), context.now)
     status = status.model_copy(update={"plan": plan})
@@ -212,12 +200,8 @@ def _failed(status: PromotionStatus, context: PromotionContext, step: StepStatus
     content = result.outcome is Outcome.FAILED
     # What is done elsewhere ("it is retried meanwhile", "it is planned again") is over here.
     message = ended.message_of(result) if result.retries is Retry.NEVER or not result.message else result.message
-    if step.name == "Verify" and not _has_moved_views(status):
-        stays = f"The views had been changed before, and stay so; a VulcanPromotion with {context.way_back} takes them back."
-        message = f"{message[:700].rstrip('. ')}. {stays}"
-    elif step.name == "Verify" and context.promotion.spec.on_failure == "Hold":
-        way = f"a VulcanPromotion with rollbackTo: {{promotion: {context.key.name}}}"
-        stays = f"The views are changed and stay so (onFailure: Hold); {way} takes them back."
+    stays = _stays(status, context) if step.name == "Verify" else ""
+    if stays:
         message = f"{message[:700].rstrip('. ')}. {stays}"
     evidence = {"job": step.job, "reason": result.reason.value}
     gate = _gate(step.name, context.promotion.spec.gates)
@@ -236,15 +220,20 @@ def _failed(status: PromotionStatus, context: PromotionContext, step: StepStatus
         status = status.model_copy(
             update={"rollback": RollbackStatus(state=state, reason=reason, message=message[:1024])}
         )
-    elif (
-        step.name == "Verify"
-        and content
-        and context.promotion.spec.on_failure == "Rollback"
-        and _has_moved_views(status)
-    ):
+    elif step.name == "Verify" and content and not stays:
         rollback = RollbackStatus(state="Running", reason=result.reason, message=message[:1024])
         return status.model_copy(update={"rollback": rollback})
     return end(status, "Failed" if content else "Errored", context.now)
+
+
+def _stays(status: PromotionStatus, context: PromotionContext) -> str:
+    """Why views that Verify does not vouch for are not taken back, and what takes them back; empty: they are."""
+    if not _has_moved_views(status):
+        return f"The views had been changed before, and stay so; a VulcanPromotion with {context.way_back} takes them back."
+    if context.promotion.spec.on_failure == "Hold":
+        way = f"a VulcanPromotion with rollbackTo: {{promotion: {context.key.name}}}"
+        return f"The views are changed and stay so (onFailure: Hold); {way} takes them back."
+    return ""
 
 
 def _has_moved_views(status: PromotionStatus) -> bool:

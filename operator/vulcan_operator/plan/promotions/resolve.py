@@ -150,7 +150,7 @@ def _why_not(promotion: VulcanPromotion | None) -> str:
         return "is a way back itself"
     if status.outcome is None:
         return "has not ended; delete it to cancel it"
-    if not status.applied_plan_id or (status.plan is not None and status.plan.state == "NoChanges"):
+    if not status.applied_plan_id or status.is_there:
         return "has changed nothing"
     return "" if status.previous is not None else "found nothing that could be put back"
 
