@@ -11,7 +11,7 @@ from benchmarks import objects
 from benchmarks.api import Api
 from vulcan_operator.api import names
 from vulcan_operator.kube.resources import CUSTOM, JOBS, PODS, Raw
-from vulcan_operator.plan.actions import Kind
+from vulcan_operator.plan.core.actions import Kind
 
 _ENDERS = 8
 """Together with the operator's workers: the concurrency of the bare loop."""

@@ -6,8 +6,8 @@ from typing import Any
 from vulcan_contract.reasons import Reason
 from vulcan_contract.result import ModelChange, PlanSummary, Probe, Result, Work
 from vulcan_operator.api import API_VERSION, names
+from vulcan_operator.cluster.views import JOB_NAME
 from vulcan_operator.kube.resources import Raw
-from vulcan_operator.kube.views import JOB_NAME
 
 COMMIT = "4" * 40
 

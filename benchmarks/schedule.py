@@ -20,7 +20,7 @@ from tests.world import World
 from tools.localcluster.cluster import Cluster
 from tools.stand import postgres
 from tools.stand.stand import Stand
-from vulcan_operator.plan.seen import JobState
+from vulcan_operator.plan.core.seen import JobState
 
 _DAYS = 7
 _NAMESPACE = "bench-schedule"

@@ -19,19 +19,20 @@ from vulcan_contract.result import Result
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.fields import Condition
 from vulcan_operator.api.gateway import VulcanGateway
-from vulcan_operator.cache import Cache
-from vulcan_operator.intake import Intake
-from vulcan_operator.kube import errors, resources, views
+from vulcan_operator.cluster import views
+from vulcan_operator.cluster.cache import Cache
+from vulcan_operator.cluster.wake import Intake
+from vulcan_operator.kube import errors, resources
 from vulcan_operator.kube.events import Recorder
-from vulcan_operator.kube.execute import Executor
-from vulcan_operator.kube.observe import Observer
-from vulcan_operator.kube.reads import Reader
 from vulcan_operator.kube.resources import CONFIG_MAPS, EVENTS, JOBS, NAMESPACES, PODS, Raw, Resource
-from vulcan_operator.kube.schema import StatusSchema
 from vulcan_operator.loop import schedule
-from vulcan_operator.plan.actions import Key, Kind, Note
-from vulcan_operator.plan.seen import JobSeen, JobState, PodSeen, Settings
-from vulcan_operator.reconcile import Planners, Ports, reconcile
+from vulcan_operator.plan.core.actions import Key, Kind, Note
+from vulcan_operator.plan.core.seen import JobSeen, JobState, PodSeen, Settings
+from vulcan_operator.reconcile.execute import Executor
+from vulcan_operator.reconcile.observe import Observer
+from vulcan_operator.reconcile.reads import Reader
+from vulcan_operator.reconcile.reconcile import Planners, Ports, reconcile
+from vulcan_operator.reconcile.schema import StatusSchema
 from vulcan_operator.work_queue import WorkQueue
 
 NAMESPACE = "data"

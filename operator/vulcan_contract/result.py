@@ -1,7 +1,7 @@
 """Result: what one Job found or did, from the runner to the operator.
 
 Written by `vulcan_runner` to the termination message (at most 4 KiB, the kubelet's cap), read by the planners through
-`vulcan_operator.plan.jobs`. No secret and no data value may be in it; the runner scrubs before it writes. Detail that
+`vulcan_operator.plan.tasks.jobs`. No secret and no data value may be in it; the runner scrubs before it writes. Detail that
 does not fit goes into the report on stdout (`report.py`).
 """
 

@@ -23,7 +23,7 @@ from vulcan_operator.kube.access import Access, AccessError
 from vulcan_operator.kube.client import HttpKube, Kube
 from vulcan_operator.kube.transport import RateLimit, Transport
 from vulcan_operator.loop import Operator
-from vulcan_operator.reconcile import Planners
+from vulcan_operator.reconcile.reconcile import Planners
 
 _log = logging.getLogger(__name__)
 _GATE_PAUSE = 1.0

@@ -16,17 +16,18 @@ from vulcan_operator import metrics
 from vulcan_operator.api import names
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.promotion import VulcanPromotion
-from vulcan_operator.cache import Cache
-from vulcan_operator.faces import gateway_of
-from vulcan_operator.intake import KINDS, Intake
-from vulcan_operator.kube import errors, slots
+from vulcan_operator.cluster.cache import Cache
+from vulcan_operator.cluster.facts import gateway_of
+from vulcan_operator.cluster.store import Place
+from vulcan_operator.cluster.wake import KINDS, Intake
+from vulcan_operator.kube import errors
 from vulcan_operator.kube.client import Kube, exists
 from vulcan_operator.kube.clock import Clock
 from vulcan_operator.kube.resources import CONFIG_MAPS, CUSTOM, JOBS
-from vulcan_operator.plan import checks, tidy
-from vulcan_operator.plan.actions import Key, Kind
-from vulcan_operator.plan.seen import JobSeen, JobState
-from vulcan_operator.store import Place
+from vulcan_operator.plan.core.actions import Key, Kind
+from vulcan_operator.plan.core.seen import JobSeen, JobState
+from vulcan_operator.plan.tasks import checks, retention
+from vulcan_operator.reconcile import slots
 
 _log = logging.getLogger(__name__)
 APART = 60.0
@@ -37,7 +38,7 @@ _READERS = frozenset(kind.value for kind in TaskKind if not kind.writes and kind
 
 def _copies_of(found: VulcanEnvironment | VulcanPromotion) -> Iterator[Place]:
     if isinstance(found, VulcanEnvironment):
-        yield from ((gateway_of(found)[0], name) for name in tidy.copy_names(found, found.status))
+        yield from ((gateway_of(found)[0], name) for name in retention.copy_names(found, found.status))
     else:  # one that may have more has a finalizer
         tasks = (task for task in found.status.tasks if task.kind == TaskKind.CHECKS)
         yield from ((task.place[0], checks.copy_name(found.metadata, task.inputs)) for task in tasks)

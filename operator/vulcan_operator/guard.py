@@ -14,11 +14,11 @@ from collections.abc import Callable
 from vulcan_operator import metrics
 from vulcan_operator.api import API_VERSION, names
 from vulcan_operator.api.environment import VulcanEnvironment
-from vulcan_operator.cache import Cache
+from vulcan_operator.cluster.cache import Cache
 from vulcan_operator.kube import errors
 from vulcan_operator.kube.client import Kube
 from vulcan_operator.kube.resources import ENVIRONMENTS, POLICIES, POLICY_BINDINGS, USER_REVIEWS, Raw, Resource
-from vulcan_operator.plan.actions import Kind
+from vulcan_operator.plan.core.actions import Kind
 
 _log = logging.getLogger(__name__)
 _EVERY = 3600.0

@@ -12,25 +12,25 @@ from typing import Any
 
 from vulcan_operator import logs, metrics
 from vulcan_operator.api import names
-from vulcan_operator.cache import Cache
+from vulcan_operator.cluster.cache import Cache
+from vulcan_operator.cluster.wake import Intake
 from vulcan_operator.collect import Collector
 from vulcan_operator.config import Config
 from vulcan_operator.guard import Guard
 from vulcan_operator.health import HealthServer
-from vulcan_operator.intake import Intake
 from vulcan_operator.kube import errors, resources
 from vulcan_operator.kube.client import HttpKube
 from vulcan_operator.kube.clock import Clock
 from vulcan_operator.kube.events import Recorder
-from vulcan_operator.kube.execute import Executor
-from vulcan_operator.kube.observe import Observer
-from vulcan_operator.kube.reads import Reader
 from vulcan_operator.kube.resources import Raw, Resource
-from vulcan_operator.kube.schema import StatusSchema
 from vulcan_operator.leader import Elector, Terms
-from vulcan_operator.plan.actions import Key, Kind
-from vulcan_operator.plan.seen import JobSeen, Settings
-from vulcan_operator.reconcile import Next, Planners, Ports, reconcile
+from vulcan_operator.plan.core.actions import Key, Kind
+from vulcan_operator.plan.core.seen import JobSeen, Settings
+from vulcan_operator.reconcile.execute import Executor
+from vulcan_operator.reconcile.observe import Observer
+from vulcan_operator.reconcile.reads import Reader
+from vulcan_operator.reconcile.reconcile import Next, Planners, Ports, reconcile
+from vulcan_operator.reconcile.schema import StatusSchema
 from vulcan_operator.work_queue import WorkQueue
 
 _log = logging.getLogger(__name__)

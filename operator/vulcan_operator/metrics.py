@@ -15,8 +15,8 @@ from vulcan_operator import metrics_promotions
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.gateway import VulcanGateway
 from vulcan_operator.api.promotion import VulcanPromotion
-from vulcan_operator.plan.actions import Key, Note
-from vulcan_operator.plan.seen import JobSeen, Waiter
+from vulcan_operator.plan.core.actions import Key, Note
+from vulcan_operator.plan.core.seen import JobSeen, Waiter
 
 T = TypeVar("T", VulcanGateway, VulcanEnvironment)
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -95,7 +95,7 @@ def noted(key: Key, note: Note) -> None:
 
 
 def job_finished(job: JobSeen) -> None:
-    """For `intake`: a Job was seen to end."""
+    """For `cluster.wake`: a Job was seen to end."""
     if job.created is not None and job.finished is not None:
         JOB_SECONDS.labels(job.task, job.state.value).observe((job.finished - job.created).total_seconds())
 

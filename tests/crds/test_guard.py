@@ -10,9 +10,9 @@ from tests.crds.conftest import ACCOUNT, ROOT
 from tests.crds.objects import environment
 from tests.crds.server import User
 from vulcan_operator import guard
-from vulcan_operator.cache import Cache
+from vulcan_operator.cluster.cache import Cache
+from vulcan_operator.cluster.wake import Intake
 from vulcan_operator.guard import Guard
-from vulcan_operator.intake import Intake
 from vulcan_operator.kube.access import Access
 from vulcan_operator.kube.client import HttpKube
 from vulcan_operator.kube.resources import ENVIRONMENTS

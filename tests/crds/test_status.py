@@ -10,7 +10,7 @@ from tests.crds.server import User
 from tools import crdgen
 from tools.kinds import KINDS
 from vulcan_operator.api.names import STATUS_MANAGER
-from vulcan_operator.kube.schema import StatusSchema
+from vulcan_operator.reconcile.schema import StatusSchema
 
 Raw = dict[str, Any]
 _BUILD = {"VulcanGateway": gateway, "VulcanEnvironment": environment, "VulcanPromotion": promotion}

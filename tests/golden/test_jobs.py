@@ -10,10 +10,10 @@ import yaml
 from tests.golden.restricted import violations
 from tests.unit.plan.seen_objects import env, gw
 from vulcan_contract.task import Approved, Checks, Diff, Operation, Promotion, Source, SourceKind, Task, TaskKind
-from vulcan_operator.plan import tasks
-from vulcan_operator.plan.actions import Key, Kind
-from vulcan_operator.plan.manifest import JobParts, build_job
-from vulcan_operator.plan.seen import Settings
+from vulcan_operator.plan.core.actions import Key, Kind
+from vulcan_operator.plan.core.seen import Settings
+from vulcan_operator.plan.tasks import values
+from vulcan_operator.plan.tasks.manifest import JobParts, build_job
 
 HERE = Path(__file__).parent
 SETTINGS = Settings(install="test", cluster="cluster-uid", runner_image="runner:1")
@@ -45,9 +45,9 @@ def job(kind: TaskKind, source: Source | None = None, *, full: bool = False, **t
     gateway, environment = gw(**(FULL if full else {})), env()
     planning = kind in (TaskKind.PLAN, TaskKind.RESOLVE, TaskKind.CHECKS)
     built = Task(
-        kind, f"prod-{kind}-0123456789", "n0nce", tasks.gateway_of(gateway, SETTINGS, planning=planning),
+        kind, f"prod-{kind}-0123456789", "n0nce", values.gateway_of(gateway, SETTINGS, planning=planning),
         environment="" if kind is TaskKind.PROBE else environment.sqlmesh_environment, source=source,
-        plan=tasks.options_of(environment.spec.plan), image="runner:1", **task,
+        plan=values.options_of(environment.spec.plan), image="runner:1", **task,
     )  # fmt: skip
     owner = Key(Kind.GATEWAY if kind is TaskKind.PROBE else Kind.ENVIRONMENT, "data", "prod")
     parts = JobParts(

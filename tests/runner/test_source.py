@@ -10,8 +10,8 @@ from tests.runner.system import ROOT
 from vulcan_contract import digest
 from vulcan_contract.task import Connection, Gateway, Owner, Source, SourceKind, Task, TaskKind
 from vulcan_operator.api.gateway import VulcanGateway
-from vulcan_operator.plan.actions import Key, Kind
-from vulcan_operator.plan.manifest import JobParts, build_job
+from vulcan_operator.plan.core.actions import Key, Kind
+from vulcan_operator.plan.tasks.manifest import JobParts, build_job
 
 CA = "/vulcan/ca/ca.crt"
 

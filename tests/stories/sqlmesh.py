@@ -19,7 +19,7 @@ from vulcan_contract.reasons import Reason
 from vulcan_contract.result import ModelChange, PlanSummary, Probe, Result, RollbackOption, Work
 from vulcan_contract.task import Task, TaskKind
 from vulcan_operator.kube.resources import JOBS
-from vulcan_operator.plan.seen import JobSeen, JobState
+from vulcan_operator.plan.core.seen import JobSeen, JobState
 
 WRITERS = {"apply", "run", "promote", "rollback", "invalidate"}
 

@@ -11,7 +11,7 @@ from vulcan_contract.digest import of_files
 from vulcan_contract.reasons import Reason
 from vulcan_contract.result import Failure, Result, Work
 from vulcan_operator.kube.resources import CONFIG_MAPS
-from vulcan_operator.plan.seen import JobState
+from vulcan_operator.plan.core.seen import JobState
 
 SODA = {"soda": {"configMapRef": {"name": "quality"}}}
 TEXT = "checks for s${schema_suffix}.a:\n  - row_count > 0\n"

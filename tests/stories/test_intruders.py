@@ -11,8 +11,9 @@ from vulcan_operator.api.environment import RetrySpec
 from vulcan_operator.api.fields import FailureStatus
 from vulcan_operator.kube import errors
 from vulcan_operator.kube.resources import ENVIRONMENTS
-from vulcan_operator.plan import schedule, slot
-from vulcan_operator.plan.seen import JobState
+from vulcan_operator.plan.core.seen import JobState
+from vulcan_operator.plan.rules import schedule
+from vulcan_operator.plan.tasks import slot
 
 NO_IMAGE = errors.Forbidden("admission webhook denied the request: unsigned image", status=403)
 FAR = {"namespaces": {"from": "Same"}, "environments": ["*"]}

@@ -10,7 +10,7 @@ from tests.stories.sqlmesh import SqlMesh
 from tests.world import World
 from vulcan_contract.reasons import Reason
 from vulcan_operator.kube.resources import PODS
-from vulcan_operator.plan.seen import JobState
+from vulcan_operator.plan.core.seen import JobState
 
 GRACE = dt.timedelta(minutes=5)
 DUCKDB = {

@@ -12,7 +12,7 @@ from tests.stories.lives import ALWAYS, DAY, MINUTE, alive, edit, managed
 from tests.stories.sqlmesh import SqlMesh
 from vulcan_contract.reasons import Reason
 from vulcan_operator.kube.resources import ENVIRONMENTS
-from vulcan_operator.plan.seen import JobState
+from vulcan_operator.plan.core.seen import JobState
 
 HOUR = dt.timedelta(hours=1)
 STEPS = {

@@ -14,7 +14,7 @@ from vulcan_contract.reasons import Reason
 from vulcan_contract.task import TaskKind
 from vulcan_operator.kube import errors
 from vulcan_operator.kube.resources import ENVIRONMENTS
-from vulcan_operator.plan.seen import JobState
+from vulcan_operator.plan.core.seen import JobState
 
 
 def back(sqlmesh: SqlMesh, name: str, promotion: str) -> SqlMesh:

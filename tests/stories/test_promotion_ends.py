@@ -11,7 +11,7 @@ from tests.stories.test_promotion_gates import DIFF, EARLY, FILES, LATE, SODA, b
 from tests.stories.test_promotion_ways import ACROSS, in_the_swap, two
 from vulcan_contract.reasons import Reason
 from vulcan_operator.kube import errors
-from vulcan_operator.plan.seen import JobSeen, JobState
+from vulcan_operator.plan.core.seen import JobSeen, JobState
 
 SOAK = {"duration": "2d"}
 

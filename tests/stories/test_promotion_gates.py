@@ -12,7 +12,7 @@ from tests.stories.test_promotion import outcome, promote, steps
 from tests.stories.test_promotion_ways import ACROSS, two
 from vulcan_contract.diff_report import ColumnStatistics, ModelDiff, ModelStatistics
 from vulcan_contract.reasons import Reason
-from vulcan_operator.plan.seen import JobState
+from vulcan_operator.plan.core.seen import JobState
 
 DIFF: dict[str, Any] = {"dataDiff": {"maxChangedRowsPercent": 1}}
 EARLY, LATE = "2026-11-20T00:00:00+00:00", "2026-11-22T00:00:00+00:00"

@@ -12,7 +12,7 @@ from tests.stories.test_promotion import outcome, promote, steps
 from vulcan_contract.reasons import Reason
 from vulcan_contract.result import ModelChange
 from vulcan_operator.kube import errors
-from vulcan_operator.plan.seen import JobState
+from vulcan_operator.plan.core.seen import JobState
 
 FINALIZER = "vulcan.dev/invalidate"
 ACROSS: dict[str, Any] = {"to": {"environmentRef": {"name": "prod", "namespace": "live"}}}

@@ -11,7 +11,7 @@ from tests.stories.sqlmesh import SqlMesh
 from vulcan_contract.reasons import Reason
 from vulcan_contract.result import Result
 from vulcan_operator.kube.resources import LEASES, PODS
-from vulcan_operator.plan.seen import JobState
+from vulcan_operator.plan.core.seen import JobState
 
 DUCKDB = {"connection": {"type": "duckdb", "options": {"database": "w.db"}, "secrets": None}}
 GRANTS = {"grants": [{"environments": ["prod"], "protected": True}, {"environments": ["*"]}]}

@@ -1,6 +1,6 @@
 """What the operator remembers of an environment beyond today: earlier revisions it can have again, promotions to it.
 
-Used by `api.environment_status`; written by `plan.environments.ways_back` and `plan.promotion_history`.
+Used by `api.environment_status`; written by `plan.environments.rollback_targets` and `plan.rules.promotion_history`.
 """
 
 from typing import Annotated

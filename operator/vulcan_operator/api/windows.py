@@ -1,6 +1,6 @@
 """When promotions may change an environment, and the gateway's emergency brake: fields of the two specs.
 
-Used by `api.environment` and `api.gateway`; judged by `plan.windows` and `plan.stop_the_line`.
+Used by `api.environment` and `api.gateway`; judged by `plan.rules.windows` and `plan.rules.change_windows`.
 """
 
 from typing import Annotated, Literal

@@ -18,7 +18,7 @@ from vulcan_operator.kube import errors
 from vulcan_operator.kube.client import Kube
 from vulcan_operator.kube.clock import Clock, micro_time
 from vulcan_operator.kube.resources import EVENTS, Raw
-from vulcan_operator.plan.actions import Kind
+from vulcan_operator.plan.core.actions import Kind
 
 _log = logging.getLogger(__name__)
 _SAME_SERIES = dt.timedelta(minutes=10)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vulcan_operator.api import GROUP, VERSION
-from vulcan_operator.plan.actions import Kind
+from vulcan_operator.plan.core.actions import Kind
 
 Raw = dict[str, Any]
 

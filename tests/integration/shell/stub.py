@@ -16,9 +16,9 @@ from vulcan_operator.api.fields import Condition, TaskStatus
 from vulcan_operator.api.gateway import GatewayStatus
 from vulcan_operator.cli import serve
 from vulcan_operator.config import Config
-from vulcan_operator.plan.actions import CreateJob, Need, Plan
-from vulcan_operator.plan.seen import EnvironmentSeen, GatewaySeen
-from vulcan_operator.reconcile import Planners
+from vulcan_operator.plan.core.actions import CreateJob, Need, Plan
+from vulcan_operator.plan.core.seen import EnvironmentSeen, GatewaySeen
+from vulcan_operator.reconcile.reconcile import Planners
 
 
 def ready(generation: int, before: list[Condition], status: str, reason: str, now: dt.datetime) -> list[Condition]:

@@ -35,7 +35,7 @@ _IDS = [f"{d['kind']}-{i}" for i, d in enumerate(DOCUMENTS)]
 
 
 def read(document: Raw) -> Any:
-    """As `kube.views` does it."""
+    """As `cluster.views` does it."""
     return _MODELS[document["kind"]].model_validate(
         {**document, "metadata": {"uid": "u", "creationTimestamp": "2026-11-22T10:00:00Z", **document["metadata"]}}
     )

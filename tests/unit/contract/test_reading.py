@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from vulcan_contract.reasons import Reason
 from vulcan_contract.result import PlanSummary, Probe, Result, Work
 from vulcan_operator.api.fields import TaskStatus
-from vulcan_operator.plan import jobs, reports
-from vulcan_operator.plan.seen import JobSeen, JobState, PodSeen
+from vulcan_operator.plan.core.seen import JobSeen, JobState, PodSeen
+from vulcan_operator.plan.rules import plan_text
+from vulcan_operator.plan.tasks import jobs
 
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 GOOD = {"task": "plan", "reason": "Succeeded", "summary": {"target": "t", "base": "b"}}
@@ -102,4 +103,4 @@ def test_no_json_raises_and_what_passes_fits_into_status(outer: dict[str, Any], 
     text = json.dumps(GOOD | outer | {"task": "plan", "summary": {"target": "t", "base": "b"} | summary})
     result = said(text)
     if result.summary is not None:
-        json.dumps(reports.summary_status(result.summary).to_json(), allow_nan=False).encode()
+        json.dumps(plan_text.summary_status(result.summary).to_json(), allow_nan=False).encode()

@@ -9,7 +9,7 @@ from vulcan_operator.api.fields import ObjectMeta
 from vulcan_operator.kube import errors
 from vulcan_operator.kube.events import Recorder
 from vulcan_operator.kube.resources import EVENTS
-from vulcan_operator.plan.actions import Kind
+from vulcan_operator.plan.core.actions import Kind
 
 ABOUT = ObjectMeta(name="prod", namespace="data", uid="u1")
 

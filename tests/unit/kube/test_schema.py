@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.fakes import FakeKube
-from vulcan_operator.kube.schema import StatusSchema
+from vulcan_operator.reconcile.schema import StatusSchema
 
 
 def document(**status: Any) -> dict[str, Any]:

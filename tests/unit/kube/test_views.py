@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from vulcan_operator.kube import views
-from vulcan_operator.plan.seen import JobState
+from vulcan_operator.cluster import views
+from vulcan_operator.plan.core.seen import JobState
 
 COMPLETE = {"type": "Complete", "status": "True", "lastTransitionTime": "2026-11-22T12:00:00Z"}
 FAILED = {**COMPLETE, "type": "Failed", "reason": "BackoffLimitExceeded", "message": "m"}

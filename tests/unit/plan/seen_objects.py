@@ -10,8 +10,8 @@ from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.environment_status import PlanStatus, PlanSummaryStatus
 from vulcan_operator.api.fields import FailureStatus, TaskStatus
 from vulcan_operator.api.gateway import VulcanGateway
-from vulcan_operator.plan.actions import Key, Kind
-from vulcan_operator.plan.seen import EnvironmentSeen, JobSeen, JobState, PodSeen, Settings, Sibling
+from vulcan_operator.plan.core.actions import Key, Kind
+from vulcan_operator.plan.core.seen import EnvironmentSeen, JobSeen, JobState, PodSeen, Settings, Sibling
 
 SETTINGS = Settings(install="test", cluster="cluster-uid", runner_image="runner:1")
 _META = {"uid": "u1", "resourceVersion": "1", "generation": 1, "creationTimestamp": builders.stamp(NOW)}

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from tests.unit.plan.seen_objects import env, gw
-from vulcan_operator.plan import access, tasks
+from vulcan_operator.plan.rules import access
+from vulcan_operator.plan.tasks import values
 
 SAME = {"environments": ["prod"], "protected": True}
 ALL = {"namespaces": {"from": "All"}, "environments": ["dev_*"], "maxEnvironments": 2}
@@ -140,4 +141,4 @@ PREFIXES = {
 )
 def test_git_credentials_go_only_where_the_prefix_says(url: str, secret: str | None) -> None:
     credentials = [{"urlPrefix": prefix, "secretRef": {"name": name}} for prefix, name in PREFIXES.items()]
-    assert tasks.git_secret(gw(gitCredentials=credentials), url) == secret
+    assert values.git_secret(gw(gitCredentials=credentials), url) == secret

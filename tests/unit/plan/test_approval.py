@@ -7,8 +7,8 @@ import pytest
 from tests.unit.plan.seen_objects import env, plan
 from vulcan_contract.result import PlanSummary
 from vulcan_operator.api.conditions import Why
-from vulcan_operator.plan import approval
-from vulcan_operator.plan.approval import Say
+from vulcan_operator.plan.rules import approval
+from vulcan_operator.plan.rules.approval import Say
 
 DIGEST = "sha256:" + "a" * 64
 SUMMARY = PlanSummary(target="t", base="b")

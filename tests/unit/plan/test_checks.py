@@ -4,8 +4,8 @@ import base64
 
 from tests.unit.plan.seen_objects import env
 from vulcan_contract.digest import of_files
-from vulcan_operator.plan import checks
-from vulcan_operator.plan.actions import Key, Kind
+from vulcan_operator.plan.core.actions import Key, Kind
+from vulcan_operator.plan.tasks import checks
 
 FILES = {"a.yml": b"checks for s.a:\n  - row_count > 0\n", "more/b.yml": b"x"}
 OWNER = Key(Kind.ENVIRONMENT, "data", "prod")

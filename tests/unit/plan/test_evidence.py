@@ -9,11 +9,11 @@ from tests.builders import NOW
 from tests.unit.plan.seen_objects import SETTINGS
 from vulcan_operator.api.environment_status import ReportRef
 from vulcan_operator.api.promotion import VulcanPromotion
-from vulcan_operator.plan.actions import WriteConfigMap
+from vulcan_operator.plan.core.actions import WriteConfigMap
+from vulcan_operator.plan.core.decision import Draft
+from vulcan_operator.plan.core.seen import PromotionSeen
 from vulcan_operator.plan.promotions import evidence
 from vulcan_operator.plan.promotions.context import PromotionContext
-from vulcan_operator.plan.seen import PromotionSeen
-from vulcan_operator.plan.status import Draft
 
 ENDED = {"outcome": "Succeeded", "startedAt": builders.stamp(NOW), "finishedAt": builders.stamp(NOW)}
 

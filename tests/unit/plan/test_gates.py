@@ -6,13 +6,13 @@ import pytest
 
 from tests.builders import NOW
 from tests.unit.plan.seen_objects import SETTINGS, env, gw, seen, sibling
-from vulcan_operator.plan.environments import gates
+from vulcan_operator.plan.core.seen import EnvironmentSeen
+from vulcan_operator.plan.environments import preconditions
 from vulcan_operator.plan.environments.context import Context
-from vulcan_operator.plan.seen import EnvironmentSeen
 
 
 def shut(what: EnvironmentSeen) -> str | None:
-    verdict = gates.first(Context(what, NOW))
+    verdict = preconditions.first(Context(what, NOW))
     return verdict.reason if verdict else None
 
 
@@ -88,11 +88,11 @@ def test_quota(siblings: list[tuple[str, int, dict[str, Any]]], reason: str | No
 
 def test_a_suspension_says_since_when_until_when_and_why_and_keeps_saying_so() -> None:
     environment = env(suspend=True, suspendReason="12:30Z is close", suspendUntil="2026-12-01T00:00:00Z")
-    verdict = gates.suspended(Context(seen(environment), NOW))
+    verdict = preconditions.suspended(Context(seen(environment), NOW))
     assert verdict is not None
     assert verdict.message == "suspended since 2026-11-22T12:00Z until 2026-12-01T00:00Z: 12:30Z is close"
     ready = {"type": "Ready", "status": "True", "reason": "Suspended", "lastTransitionTime": "2026-11-01T00:00:00Z"}
     status = {"conditions": [{**ready, "message": verdict.message}]}
     later = env(suspend=True, suspendReason="12:30Z is close", suspendUntil="2026-12-01T00:00:00Z", status=status)
-    again = gates.suspended(Context(seen(later), NOW.replace(hour=20)))
+    again = preconditions.suspended(Context(seen(later), NOW.replace(hour=20)))
     assert again is not None and (again.message, again.ready) == (verdict.message, "True")

@@ -13,10 +13,10 @@ from tests.unit.plan.seen_objects import job, pod, task
 from vulcan_contract.reasons import Reason
 from vulcan_contract.result import Result
 from vulcan_contract.task import TaskKind
-from vulcan_operator.plan import jobs, tidy
-from vulcan_operator.plan.actions import DeleteJob, KeepJob
-from vulcan_operator.plan.jobs import Stage, Terms
-from vulcan_operator.plan.seen import JobSeen, JobState, PodSeen
+from vulcan_operator.plan.core.actions import DeleteJob, KeepJob
+from vulcan_operator.plan.core.seen import JobSeen, JobState, PodSeen
+from vulcan_operator.plan.tasks import jobs, retention
+from vulcan_operator.plan.tasks.jobs import Stage, Terms
 
 LABEL = "[a-z0-9]([-a-z0-9]{0,9}[a-z0-9])?"
 NAMES = st.from_regex(rf"{LABEL}(\.{LABEL}){{0,4}}", fullmatch=True)
@@ -153,8 +153,8 @@ def test_recorded_jobs_get_an_end_and_three_of_each_task_are_kept() -> None:
     old = [ended(name=f"p{i}", ttl=9, created=NOW - dt.timedelta(hours=i)) for i in range(5)]
     others = [ended(name="run", task="run"), ended(name="now"), job(name="young"), job(name="runs")]
     stuck = job(name="stuck", created=NOW - dt.timedelta(hours=9))
-    found = tidy.let_go_jobs((*old, *others, stuck), (pod(job="runs", started=True),), "now", Terms(), NOW)
+    found = retention.let_go_jobs((*old, *others, stuck), (pod(job="runs", started=True),), "now", Terms(), NOW)
     assert found == [
-        KeepJob("data", "run", tidy.KEEP_RECORDED),
+        KeepJob("data", "run", retention.KEEP_RECORDED),
         *(DeleteJob("data", name) for name in ("p3", "p4", "stuck")),
     ]

@@ -7,11 +7,11 @@ import pytest
 
 from tests.builders import NOW
 from tests.unit.plan.seen_objects import SETTINGS, gw, pod
-from vulcan_operator.plan.actions import Key, Kind, StopPods
+from vulcan_operator.plan.core.actions import Key, Kind, StopPods
+from vulcan_operator.plan.core.decision import Draft
+from vulcan_operator.plan.core.seen import GatewaySeen, TaskSeen, Waiter
 from vulcan_operator.plan.gateways.preempt import preempt
-from vulcan_operator.plan.seen import GatewaySeen, TaskSeen, Waiter
-from vulcan_operator.plan.slot import Priority
-from vulcan_operator.plan.status import Draft
+from vulcan_operator.plan.tasks.slot import Priority
 
 STOP = (StopPods("data", "j"),)
 RUNS = pod(started=True)

@@ -9,7 +9,7 @@ from tests import builders
 from tests.builders import NOW
 from tests.unit.plan.seen_objects import env
 from vulcan_operator.api.promotion import VulcanPromotion
-from vulcan_operator.plan import promotion_history
+from vulcan_operator.plan.rules import promotion_history
 
 REFERENCE = {"name": "e", "sha256": "0"}
 

@@ -9,10 +9,10 @@ from tests import builders
 from tests.builders import NOW
 from tests.unit.plan.seen_objects import SETTINGS, env, gw
 from vulcan_operator.api.promotion import VulcanPromotion
-from vulcan_operator.plan import given
+from vulcan_operator.plan.core.decision import Draft
+from vulcan_operator.plan.core.seen import PromotionSeen
 from vulcan_operator.plan.promotions.context import PromotionContext
-from vulcan_operator.plan.seen import PromotionSeen
-from vulcan_operator.plan.status import Draft
+from vulcan_operator.plan.rules import promoted_revision
 
 
 def promotion(
@@ -104,7 +104,7 @@ BACK = {"state": "Succeeded", "planId": "back", "time": builders.stamp(NOW), "me
 )  # fmt: skip
 def test_what_an_environment_was_given(status: dict[str, Any], revision: str | None, held: str | None) -> None:
     environment = env(revisionFrom="Promotion", project=None)
-    found = given.take(Draft(environment.status), environment, [promotion(status=status)], NOW).status
+    found = promoted_revision.take(Draft(environment.status), environment, [promotion(status=status)], NOW).status
     assert (found.applied.revision if found.applied else None) == revision
     assert [h.revision for h in found.held] == ([held] if held else [])
 
@@ -118,5 +118,5 @@ def test_what_the_environment_got_since_is_not_taken_back_by_an_old_promotion() 
         "time": builders.stamp(NOW + dt.timedelta(1)),
     }
     environment = env(revisionFrom="Promotion", project=None, status={"applied": applied})
-    found = given.take(Draft(environment.status), environment, [promotion(status=DONE)], NOW).status
+    found = promoted_revision.take(Draft(environment.status), environment, [promotion(status=DONE)], NOW).status
     assert found == environment.status

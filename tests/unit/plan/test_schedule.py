@@ -13,8 +13,8 @@ from vulcan_contract.reasons import Reason, Retry
 from vulcan_operator.api.environment import RetrySpec
 from vulcan_operator.api.fields import parse_duration
 from vulcan_operator.api.gateway import ProbeStatus
-from vulcan_operator.plan import schedule
 from vulcan_operator.plan.environments.context import Context
+from vulcan_operator.plan.rules import schedule
 
 
 def utc(text: str) -> dt.datetime:

@@ -1,7 +1,7 @@
 """Which Secrets of the pod a task names, so that the runner can scrub them."""
 
 from tests.unit.plan.seen_objects import gw
-from vulcan_operator.plan import tasks
+from vulcan_operator.plan.tasks import values
 
 
 def test_secrets_that_a_gateway_gives_its_pods_are_named() -> None:
@@ -12,4 +12,4 @@ def test_secrets_that_a_gateway_gives_its_pods_are_named() -> None:
         {"volume": {"emptyDir": {}}, "mountPath": "/scratch"},
     ]
     gateway = gw(runner={"env": env, "volumes": volumes})
-    assert (tasks.secret_env(gateway), tasks.secret_paths(gateway)) == (("API_KEY",), ("/tls",))
+    assert (values.secret_env(gateway), values.secret_paths(gateway)) == (("API_KEY",), ("/tls",))

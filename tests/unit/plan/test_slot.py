@@ -7,10 +7,10 @@ import pytest
 from tests.builders import NOW
 from tests.unit.plan.seen_objects import gw
 from vulcan_contract.task import TaskKind
-from vulcan_operator.plan import slot
-from vulcan_operator.plan.actions import Key, Kind
-from vulcan_operator.plan.seen import SlotSeen, Waiter
-from vulcan_operator.plan.slot import Priority
+from vulcan_operator.plan.core.actions import Key, Kind
+from vulcan_operator.plan.core.seen import SlotSeen, Waiter
+from vulcan_operator.plan.tasks import slot
+from vulcan_operator.plan.tasks.slot import Priority
 
 FREE = SlotSeen()
 

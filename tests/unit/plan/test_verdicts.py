@@ -2,7 +2,7 @@
 
 import pytest
 
-from vulcan_operator.plan import verdicts
+from vulcan_operator.plan.rules import messages
 
 FORBIDDEN = (
     'jobs.batch is forbidden: User "op" cannot create resource "jobs" in API group "batch" in the namespace "{}"'
@@ -15,6 +15,6 @@ FORBIDDEN = (
 )
 def test_missing_rights_come_with_the_command_that_gives_them(namespace: str, role: str) -> None:
     """A promotion across systems has two gateways; its own namespace may have none."""
-    found = verdicts.refusal(FORBIDDEN.format(namespace), "system:serviceaccount:vulcan-system:vulcan", ["live", "dev"])
+    found = messages.refusal(FORBIDDEN.format(namespace), "system:serviceaccount:vulcan-system:vulcan", ["live", "dev"])
     assert f"--clusterrole={role} --serviceaccount=vulcan-system:vulcan --namespace={namespace}" in found.message
     assert found.stalled

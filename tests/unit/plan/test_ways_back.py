@@ -10,9 +10,9 @@ from tests.builders import NOW
 from tests.unit.plan import seen_objects
 from vulcan_contract.result import RollbackOption, Work
 from vulcan_operator.api.environment_status import EnvironmentStatus
-from vulcan_operator.plan.environments import ways_back
+from vulcan_operator.plan.core.decision import Draft, condition
+from vulcan_operator.plan.environments import rollback_targets
 from vulcan_operator.plan.environments.context import Context
-from vulcan_operator.plan.status import Draft, condition
 
 DAY = dt.timedelta(days=1)
 
@@ -30,13 +30,13 @@ def option(plan_id: str = "p1", replaced: float = 0, expires: float | None = Non
 
 def told(*options: RollbackOption, **status: Any) -> EnvironmentStatus:
     """A status after a run that has looked."""
-    return ways_back.told(EnvironmentStatus.model_validate(status), Work(rollback=options))
+    return rollback_targets.told(EnvironmentStatus.model_validate(status), Work(rollback=options))
 
 
 def warning(*options: RollbackOption, window: str = "7d", days: float = 0) -> str | None:
     """The warning's message so many days after NOW; None: there is none."""
     context = Context(seen_objects.seen(seen_objects.env(rollback={"window": window})), NOW + days * DAY)
-    found = condition(ways_back.watch(Draft(told(*options)), context).status.conditions, "RollbackExpiring")
+    found = condition(rollback_targets.watch(Draft(told(*options)), context).status.conditions, "RollbackExpiring")
     assert found is not None
     return found.message if found.status == "True" else None
 
@@ -46,14 +46,14 @@ def test_a_target_is_called_by_the_revision_that_status_knows() -> None:
     status = told(option("p1"), option("p2"), history=[item])
     assert [t.revision for t in status.rollback_targets] == ["a" * 40, ""]
     without_history = status.model_copy(update={"history": []})
-    again = ways_back.told(without_history, Work(rollback=(option("p1"),)))
+    again = rollback_targets.told(without_history, Work(rollback=(option("p1"),)))
     assert again.rollback_targets[0].revision == "a" * 40
 
 
 def test_a_job_that_did_not_look_changes_nothing_and_one_that_found_none_does() -> None:
     status = told(option())
-    assert ways_back.told(status, Work()) is status and ways_back.told(status, None) is status
-    assert ways_back.told(status, Work(rollback=())).rollback_targets == []
+    assert rollback_targets.told(status, Work()) is status and rollback_targets.told(status, None) is status
+    assert rollback_targets.told(status, Work(rollback=())).rollback_targets == []
 
 
 def test_what_cannot_be_gone_back_to_says_why_and_what_was_taken_back_is_held() -> None:
@@ -61,9 +61,9 @@ def test_what_cannot_be_gone_back_to_says_why_and_what_was_taken_back_is_held() 
     held = {"id": "h", "revision": "r", "sourceDigest": "sha256:p2", "promotion": "data/x", "time": stamp(0)}
     status = EnvironmentStatus.model_validate({**status.to_json(), "held": [held]})
     context = Context(seen_objects.seen(seen_objects.env()), NOW)
-    found = ways_back.watch(Draft(status), context).status
+    found = rollback_targets.watch(Draft(status), context).status
     assert [(t.state, "s.a" in t.message) for t in found.rollback_targets] == [("Unavailable", True), ("Held", False)]
-    let_go = ways_back.watch(Draft(found.model_copy(update={"held": []})), context).status
+    let_go = rollback_targets.watch(Draft(found.model_copy(update={"held": []})), context).status
     assert [t.state for t in let_go.rollback_targets] == ["Unavailable", "Available"]
 
 
@@ -94,8 +94,8 @@ def test_a_warning_when_the_janitor_may_come_inside_the_window(
 
 def test_it_looks_again_when_the_words_change() -> None:
     context = Context(seen_objects.seen(seen_objects.env()), NOW)
-    watched = ways_back.watch(Draft(told(option(expires=3))), context)
+    watched = rollback_targets.watch(Draft(told(option(expires=3))), context)
     assert watched.look_again == NOW + 3 * DAY
-    later = ways_back.watch(Draft(told(option(expires=3))), Context(context.seen, NOW + 3 * DAY))
+    later = rollback_targets.watch(Draft(told(option(expires=3))), Context(context.seen, NOW + 3 * DAY))
     assert later.look_again == NOW + 7 * DAY
-    assert ways_back.watch(Draft(told(option(expires=8))), context).look_again is None
+    assert rollback_targets.watch(Draft(told(option(expires=8))), context).look_again is None

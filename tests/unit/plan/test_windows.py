@@ -15,7 +15,7 @@ from vulcan_contract.reasons import Reason
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.fields import parse_duration
 from vulcan_operator.api.windows import PromotionWindow
-from vulcan_operator.plan import stop_the_line, windows
+from vulcan_operator.plan.rules import change_windows, windows
 
 MINUTE, DAY = dt.timedelta(minutes=1), dt.timedelta(days=1)
 BERLIN = "Europe/Berlin"
@@ -201,7 +201,7 @@ def test_a_freeze_and_windows_together(
     freeze: dict[str, str] | None, given_: list[PromotionWindow], why: Why, opens: dt.datetime | None
 ) -> None:
     environment = env(promotionWindows=[w.to_json() for w in given_])
-    line = stop_the_line.of_promotions(environment, gw(**({"freeze": freeze} if freeze else {})), NOW)
+    line = change_windows.of_promotions(environment, gw(**({"freeze": freeze} if freeze else {})), NOW)
     assert (line.why, line.opens) == (why, opens)
     assert ("is being moved" in line.message) is (why == Why.FROZEN)
     assert (opens is None) or f"{opens:%Y-%m-%dT%H:%MZ}" in line.message
@@ -217,5 +217,5 @@ def test_a_freeze_and_windows_together(
     ],
 )
 def test_an_attempt_that_may_be_half_done_is_finished(reason: Reason, task: str, held: bool) -> None:
-    line = stop_the_line.of_gateway(gw(freeze=FREEZE), NOW)
-    assert stop_the_line.holds(line, failure(reason, task=task), "promote") is held
+    line = change_windows.of_gateway(gw(freeze=FREEZE), NOW)
+    assert change_windows.holds(line, failure(reason, task=task), "promote") is held

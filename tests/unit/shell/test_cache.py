@@ -6,12 +6,12 @@ import pytest
 
 from tests.builders import environment, gateway, promotion
 from vulcan_operator.api import names
-from vulcan_operator.cache import Cache
-from vulcan_operator.intake import Intake
+from vulcan_operator.cluster.cache import Cache
+from vulcan_operator.cluster.views import Unparsable
+from vulcan_operator.cluster.wake import Intake
 from vulcan_operator.kube.resources import ENVIRONMENTS, GATEWAYS, JOBS, PODS, PROMOTIONS
-from vulcan_operator.kube.views import Unparsable
-from vulcan_operator.plan.actions import Key, Kind
-from vulcan_operator.plan.seen import JobSeen
+from vulcan_operator.plan.core.actions import Key, Kind
+from vulcan_operator.plan.core.seen import JobSeen
 
 PROD = Key(Kind.ENVIRONMENT, "data", "prod")
 DEV = Key(Kind.ENVIRONMENT, "data", "dev")

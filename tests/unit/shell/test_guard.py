@@ -14,7 +14,7 @@ from vulcan_operator.api import names
 from vulcan_operator.guard import APPROVALS, CREATED_BY, READ, RULES, Guard
 from vulcan_operator.kube import errors
 from vulcan_operator.kube.resources import POLICIES, POLICY_BINDINGS, Raw
-from vulcan_operator.reconcile import Planners
+from vulcan_operator.reconcile.reconcile import Planners
 
 ROOT = Path(__file__).resolve().parents[3]
 SHIPPED = [d for d in yaml.safe_load_all((ROOT / "deploy" / "policies.yaml").read_text()) if d]

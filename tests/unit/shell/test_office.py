@@ -26,10 +26,10 @@ from vulcan_operator.kube.resources import CONFIG_MAPS, ENVIRONMENTS, LEASES, NA
 from vulcan_operator.kube.transport import Transport
 from vulcan_operator.leader import Elector, Terms
 from vulcan_operator.loop import Operator
-from vulcan_operator.plan import checks
-from vulcan_operator.plan.actions import Key, Kind
-from vulcan_operator.plan.seen import JobState
-from vulcan_operator.reconcile import Planners
+from vulcan_operator.plan.core.actions import Key, Kind
+from vulcan_operator.plan.core.seen import JobState
+from vulcan_operator.plan.tasks import checks
+from vulcan_operator.reconcile.reconcile import Planners
 
 
 @pytest.fixture

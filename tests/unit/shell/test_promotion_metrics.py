@@ -12,8 +12,8 @@ from vulcan_operator import metrics
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.gateway import VulcanGateway
 from vulcan_operator.api.promotion import VulcanPromotion
-from vulcan_operator.plan.actions import Key, Kind, Note
-from vulcan_operator.plan.seen import Waiter
+from vulcan_operator.plan.core.actions import Key, Kind, Note
+from vulcan_operator.plan.core.seen import Waiter
 
 
 class Objects:

@@ -13,12 +13,23 @@ from tests.integration.shell import stub
 from tests.world import World
 from tests.world import _run as run
 from vulcan_operator.api.environment import EnvironmentStatus, VulcanEnvironment
-from vulcan_operator.kube import errors, slots
-from vulcan_operator.kube.reads import Reads
+from vulcan_operator.kube import errors
 from vulcan_operator.kube.resources import ENVIRONMENTS, JOBS, LEASES
-from vulcan_operator.plan.actions import CreateJob, Key, Kind, Need, Note, Plan, ReleaseSlot, SetFinalizer, TakeSlot
-from vulcan_operator.plan.seen import EnvironmentSeen
-from vulcan_operator.reconcile import PlannerLoops, Planners, _refresh
+from vulcan_operator.plan.core.actions import (
+    CreateJob,
+    Key,
+    Kind,
+    Need,
+    Note,
+    Plan,
+    ReleaseSlot,
+    SetFinalizer,
+    TakeSlot,
+)
+from vulcan_operator.plan.core.seen import EnvironmentSeen
+from vulcan_operator.reconcile import slots
+from vulcan_operator.reconcile.reads import Reads
+from vulcan_operator.reconcile.reconcile import PlannerLoops, Planners, _refresh
 
 PlanIt = Callable[[EnvironmentSeen, dt.datetime], Plan[EnvironmentStatus]]
 FORBIDDEN = errors.Forbidden('jobs.batch is forbidden: User "op" cannot create resource "jobs"', status=403)

@@ -1,1 +1,1 @@
-"""What is decided about environments. `planner` asks `gates` whether anything may start, then `wants` what."""
+"""What is decided about environments. `planner` asks `preconditions` whether anything may start, then `wants` what."""

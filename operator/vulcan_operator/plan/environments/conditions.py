@@ -6,11 +6,11 @@ from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Type, Why
 from vulcan_operator.api.environment_status import AppliedStatus, EnvironmentStatus, PlanStatus
 from vulcan_operator.api.fields import parse_duration
-from vulcan_operator.plan import approval, schedule, stop_the_line
+from vulcan_operator.plan.core.decision import Draft, Verdict, condition, holds, put, summarize
 from vulcan_operator.plan.environments.context import Context
-from vulcan_operator.plan.jobs import Progress
-from vulcan_operator.plan.status import Draft, Verdict, condition, holds, put, summarize
-from vulcan_operator.plan.verdicts import failing, refusal, short, still_refused
+from vulcan_operator.plan.rules import approval, change_windows, schedule
+from vulcan_operator.plan.rules.messages import failing, refusal, short, still_refused
+from vulcan_operator.plan.tasks.jobs import Progress
 
 _DOING = {
     TaskKind.RESOLVE: (Why.RESOLVING, "resolving the source"),
@@ -43,9 +43,9 @@ def finish(
     conditions = summarize(kept, final, generation, now)
     for kind, (value, reason, message) in facts.items():
         conditions = put(conditions, kind, value, reason, message, generation, now)
-    line = stop_the_line.of_promotions(context.environment, context.seen.gateway, now)
-    is_set = bool(context.environment.spec.promotion_windows) or stop_the_line.is_frozen(context.seen.gateway)
-    conditions = stop_the_line.told(conditions, line, generation, now, is_set=is_set)
+    line = change_windows.of_promotions(context.environment, context.seen.gateway, now)
+    is_set = bool(context.environment.spec.promotion_windows) or change_windows.is_frozen(context.seen.gateway)
+    conditions = change_windows.told(conditions, line, generation, now, is_set=is_set)
     draft = draft.again(line.look_again).having(
         conditions=conditions,
         next_opening_time=line.opens,

@@ -10,9 +10,10 @@ from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.environment_status import EnvironmentStatus
 from vulcan_operator.api.fields import FailureStatus, parse_duration
 from vulcan_operator.api.gateway import VulcanGateway
-from vulcan_operator.plan import access, approval, jobs, schedule, slot
-from vulcan_operator.plan.actions import Key, Kind
-from vulcan_operator.plan.seen import EnvironmentSeen
+from vulcan_operator.plan.core.actions import Key, Kind
+from vulcan_operator.plan.core.seen import EnvironmentSeen
+from vulcan_operator.plan.rules import access, approval, schedule
+from vulcan_operator.plan.tasks import jobs, slot
 
 _OUTAGE = {
     Reason.WAREHOUSE_UNREACHABLE,

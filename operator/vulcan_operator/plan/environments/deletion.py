@@ -11,13 +11,14 @@ from vulcan_contract.task import TaskKind
 from vulcan_operator.api import names
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import EnvironmentStatus
-from vulcan_operator.plan import hand, schedule, slot
-from vulcan_operator.plan.actions import Note, SetFinalizer, StopPods
-from vulcan_operator.plan.deadlines import GIVE_UP, SLOT_CHECK, must_go
-from vulcan_operator.plan.environments import conditions, gates, launch
+from vulcan_operator.plan.core.actions import Note, SetFinalizer, StopPods
+from vulcan_operator.plan.core.deadlines import GIVE_UP, SLOT_CHECK, must_go
+from vulcan_operator.plan.core.decision import Draft, Verdict
+from vulcan_operator.plan.environments import conditions, launch, preconditions
 from vulcan_operator.plan.environments.context import Context
-from vulcan_operator.plan.jobs import Progress
-from vulcan_operator.plan.status import Draft, Verdict
+from vulcan_operator.plan.rules import schedule
+from vulcan_operator.plan.tasks import life, slot
+from vulcan_operator.plan.tasks.jobs import Progress
 
 
 def fit_finalizer(context: Context) -> SetFinalizer | None:
@@ -96,9 +97,9 @@ def _gone(draft: Draft[EnvironmentStatus], context: Context, deleted: dt.datetim
 
 
 def _start(draft: Draft[EnvironmentStatus], context: Context, deleted: dt.datetime) -> Draft[EnvironmentStatus]:
-    if gates.gateway_not_ready(context) is not None:
+    if preconditions.gateway_not_ready(context) is not None:
         return _say(draft.again(deleted + GIVE_UP), context, "waiting for its gateway")
-    task = hand.announce(
+    task = life.announce(
         context.environment.metadata,
         context.seen.jobs,
         TaskKind.INVALIDATE,

@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.environment_status import EnvironmentStatus
 from vulcan_operator.api.fields import TaskStatus
-from vulcan_operator.plan import hand, jobs, reports, slot, tasks
-from vulcan_operator.plan.actions import ReleaseSlot, WriteConfigMap
-from vulcan_operator.plan.ended import Ended, audit_note
+from vulcan_operator.plan.core.actions import ReleaseSlot, WriteConfigMap
+from vulcan_operator.plan.core.decision import Draft
 from vulcan_operator.plan.environments import record
 from vulcan_operator.plan.environments.context import Context
-from vulcan_operator.plan.jobs import Progress, Stage
-from vulcan_operator.plan.status import Draft
+from vulcan_operator.plan.rules import plan_text
+from vulcan_operator.plan.tasks import jobs, life, slot, values
+from vulcan_operator.plan.tasks.ended import Ended, audit_note
+from vulcan_operator.plan.tasks.jobs import Progress, Stage
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,12 @@ def in_hand(draft: Draft[EnvironmentStatus], context: Context) -> InHand:
     if task is None:
         return InHand(draft)
     terms = context.terms(task.kind, task.job)
-    found = hand.look(task, seen.jobs, seen.pods, terms, context.now, live=seen.job_is_live, reports=seen.reports)
+    found = life.look(task, seen.jobs, seen.pods, terms, context.now, live=seen.job_is_live, reports=seen.reports)
     if found.need is not None:
         return InHand(draft.needing(found.need))
     if found.goes is not None:
         draft = draft.again(jobs.next_look(found.goes, terms, context.now))
-        seen_now = hand.noticed(task)
+        seen_now = life.noticed(task)
         return InHand(draft if seen_now is task else draft.having(task=seen_now), found.goes)
     if found.ended is None:
         return InHand(draft)
@@ -42,7 +43,7 @@ def in_hand(draft: Draft[EnvironmentStatus], context: Context) -> InHand:
     if found.packed is None or plan is None or plan.report_ref is None:
         return InHand(draft)  # or nothing refers to it: the revision it was planned from is not known any more
     return InHand(
-        draft.first(WriteConfigMap(reports.report_manifest(context.environment, plan.report_ref.name, found.packed)))
+        draft.first(WriteConfigMap(plan_text.report_manifest(context.environment, plan.report_ref.name, found.packed)))
     )
 
 
@@ -71,8 +72,8 @@ def _settled_inputs(context: Context) -> str | None:
     environment, plan = context.environment, context.environment.status.plan
     if plan is None or context.seen.gateway is None:
         return None
-    operations = tasks.operations_of(environment, environment.status)
+    operations = values.operations_of(environment, environment.status)
     args = (environment, context.gateway, plan.source_digest, context.image)
-    if tasks.plan_inputs(*args, operations) != plan.inputs:
+    if values.plan_inputs(*args, operations) != plan.inputs:
         return None
-    return tasks.plan_inputs(*args, tuple(o for o in operations if o.id not in plan.operations))
+    return values.plan_inputs(*args, tuple(o for o in operations if o.id not in plan.operations))

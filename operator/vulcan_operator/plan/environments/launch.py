@@ -10,12 +10,12 @@ from vulcan_contract.task import TaskKind
 from vulcan_operator.api import names
 from vulcan_operator.api.environment_status import EnvironmentStatus
 from vulcan_operator.api.fields import TaskStatus
-from vulcan_operator.plan import checks, copies, slot, tasks, tidy
-from vulcan_operator.plan.actions import Action, CreateJob, Need, ReleaseSlot, TakeSlot
+from vulcan_operator.plan.core.actions import Action, CreateJob, Need, ReleaseSlot, TakeSlot
+from vulcan_operator.plan.core.decision import Draft
+from vulcan_operator.plan.core.seen import SlotSeen, Waiter
 from vulcan_operator.plan.environments.context import Context
-from vulcan_operator.plan.manifest import JobParts, build_job
-from vulcan_operator.plan.seen import SlotSeen, Waiter
-from vulcan_operator.plan.status import Draft
+from vulcan_operator.plan.tasks import checks, copies, retention, slot, values
+from vulcan_operator.plan.tasks.manifest import JobParts, build_job
 
 _WEAK = (TaskKind.PLAN, TaskKind.RESOLVE, TaskKind.CHECKS)  # with the gateway's weaker credentials
 
@@ -73,7 +73,7 @@ def _job(status: EnvironmentStatus, context: Context, task: TaskStatus) -> Creat
             image=context.image,
             gateway=context.gateway,
             source_config_map=_copy(status, context) if with_source and project and project.config_map else None,
-            git_secret=tasks.git_secret(context.gateway, git.url) if git is not None else None,
+            git_secret=values.git_secret(context.gateway, git.url) if git is not None else None,
             checks_config_map=checks.copy_name(meta, task.inputs) if built.checks is not None else None,
         ),
     )
@@ -85,7 +85,7 @@ def _task(status: EnvironmentStatus, context: Context, task: TaskStatus, kind: T
     ordered = _checks(context, task)
     if kind is TaskKind.CHECKS and ordered is None:
         return None
-    operations = tasks.operations_of(environment, status)
+    operations = values.operations_of(environment, status)
     if kind in (TaskKind.RESOLVE, TaskKind.PLAN, TaskKind.APPLY):
         source = _source(status, context, kind)
         if source is None:
@@ -93,25 +93,25 @@ def _task(status: EnvironmentStatus, context: Context, task: TaskStatus, kind: T
     if kind is TaskKind.APPLY:
         if plan is None or plan.digest.removeprefix("sha256:")[:16] != task.inputs:
             return None
-        approved = tasks.approved_of(environment.spec.plan, plan, by_human=bool(plan.approved_by))
+        approved = values.approved_of(environment.spec.plan, plan, by_human=bool(plan.approved_by))
         operations = tuple(o for o in operations if o.id in plan.operations)
     return contract.Task(
         kind=kind,
         job=task.job,
         nonce=of_json([task.job, environment.metadata.uid, task.since])[:16],
-        gateway=tasks.gateway_of(gateway, context.seen.settings, planning=kind in _WEAK),
+        gateway=values.gateway_of(gateway, context.seen.settings, planning=kind in _WEAK),
         environment=environment.sqlmesh_environment,
         protected=context.protected,
         source=source,
-        plan=tasks.options_of(environment.spec.plan),
+        plan=values.options_of(environment.spec.plan),
         operations=operations,
         approved=approved,
         checks=ordered.checks if ordered is not None else None,
         expires=context.deletion_policy == "Expire",
         audits=environment.spec.checks.audits,
         image=context.image,
-        secret_env=tasks.secret_env(gateway),
-        secret_paths=tasks.secret_paths(gateway),
+        secret_env=values.secret_env(gateway),
+        secret_paths=values.secret_paths(gateway),
         checked=environment.metadata.annotations.get(names.CHECKED, "")[:64],
         protected_environments=()
         if context.protected
@@ -124,14 +124,14 @@ def _source(status: EnvironmentStatus, context: Context, kind: TaskKind) -> cont
     if project is None:
         return None
     if kind is TaskKind.RESOLVE:
-        return tasks.source_of(project, commit=None, digest=None)
-    if revision is None or revision.inputs != tasks.project_inputs(project):
+        return values.source_of(project, commit=None, digest=None)
+    if revision is None or revision.inputs != values.project_inputs(project):
         return None
-    return tasks.source_of(project, commit=revision.resolved if project.git else None, digest=revision.digest)
+    return values.source_of(project, commit=revision.resolved if project.git else None, digest=revision.digest)
 
 
 def _copy(status: EnvironmentStatus, context: Context) -> str:
-    return tidy.copy_name(context.environment, status.revision.digest if status.revision is not None else "")
+    return retention.copy_name(context.environment, status.revision.digest if status.revision is not None else "")
 
 
 def _checks(context: Context, task: TaskStatus) -> checks.Order | None:

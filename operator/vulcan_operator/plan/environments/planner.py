@@ -10,18 +10,19 @@ import datetime as dt
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import EnvironmentStatus
-from vulcan_operator.plan import access, given, hand, promotion_history, schedule, slot, tidy
-from vulcan_operator.plan.actions import DeleteObject, Need, Plan
-from vulcan_operator.plan.deadlines import SLOT_CHECK
-from vulcan_operator.plan.environments import conditions, deletion, gates, launch, wants, ways_back
+from vulcan_operator.plan.core.actions import DeleteObject, Need, Plan
+from vulcan_operator.plan.core.deadlines import SLOT_CHECK
+from vulcan_operator.plan.core.decision import Draft, Verdict
+from vulcan_operator.plan.core.seen import EnvironmentSeen
+from vulcan_operator.plan.environments import conditions, deletion, launch, preconditions, rollback_targets, wants
 from vulcan_operator.plan.environments.context import Context
 from vulcan_operator.plan.environments.in_hand import in_hand
-from vulcan_operator.plan.seen import EnvironmentSeen
-from vulcan_operator.plan.status import Draft, Verdict
+from vulcan_operator.plan.rules import access, promoted_revision, promotion_history, schedule
+from vulcan_operator.plan.tasks import life, retention, slot
 
 _SOON = {
     Why.GATEWAY_NOT_FOUND: dt.timedelta(minutes=1),
-    gates.REFERENCE_MISSING: dt.timedelta(seconds=15),
+    preconditions.REFERENCE_MISSING: dt.timedelta(seconds=15),
 }
 
 
@@ -53,23 +54,23 @@ def _tidy(draft: Draft[EnvironmentStatus], context: Context) -> Draft[Environmen
     """Notes what promotions left and what can be had again; lets go of what nothing refers to any more."""
     seen, task = context.seen, draft.status.task
     draft = promotion_history.keep(draft, context.environment, seen.promotions, context.now)
-    draft = ways_back.watch(draft, context)
+    draft = rollback_targets.watch(draft, context)
     current, terms = {task.job} if task is not None else set(), context.terms()
-    waits = [tidy.stuck_at(j, seen.pods, terms) for j in seen.jobs if j.name not in current]
+    waits = [retention.stuck_at(j, seen.pods, terms) for j in seen.jobs if j.name not in current]
     draft = draft.again(*(at for at in waits if at is not None and at > context.now))
-    return draft.first(*tidy.let_go_copies(seen.environment, draft.status, context.gateway_namespace)).then(
-        *tidy.let_go_jobs(seen.jobs, seen.pods, current, terms, context.now),
-        *tidy.let_go_reports(seen.environment, draft.status),
+    return draft.first(*retention.let_go_copies(seen.environment, draft.status, context.gateway_namespace)).then(
+        *retention.let_go_jobs(seen.jobs, seen.pods, current, terms, context.now),
+        *retention.let_go_reports(seen.environment, draft.status),
     )
 
 
 def _advance(draft: Draft[EnvironmentStatus], context: Context) -> tuple[Draft[EnvironmentStatus], Verdict | None]:
     """Starts what is wanted next, unless a gate is shut."""
     spec, meta = context.environment.spec, context.environment.metadata
-    draft = given.take(
+    draft = promoted_revision.take(
         draft, context.environment, context.seen.promotions, context.now
     )  # whatever is shut: what has happened is known
-    shut = gates.first(context)
+    shut = preconditions.first(context)
     if shut is not None:
         soon = _SOON.get(shut.reason)
         until = spec.suspend_until if shut.reason == Why.SUSPENDED else None
@@ -102,7 +103,7 @@ def _start(draft: Draft[EnvironmentStatus], context: Context, want: wants.Want) 
     """Announces a task in status; its Job follows in the same pass, unless the writer slot is taken."""
     failed = draft.status.run_failure if want.kind is TaskKind.RUN else draft.status.failure
     rank = slot.priority(want.kind, protected=context.protected, preview=context.environment.spec.ttl is not None)
-    task = hand.announce(
+    task = life.announce(
         context.environment.metadata,
         context.seen.jobs,
         want.kind,

@@ -18,14 +18,15 @@ from vulcan_operator.api.environment_status import (
     PlanStatus,
     RevisionStatus,
 )
-from vulcan_operator.plan import reports, tasks
-from vulcan_operator.plan.ended import Ended, failure, plan_id
-from vulcan_operator.plan.environments import record_run, ways_back
+from vulcan_operator.plan.environments import record_run, rollback_targets
+from vulcan_operator.plan.rules import plan_text
+from vulcan_operator.plan.tasks import values
+from vulcan_operator.plan.tasks.ended import Ended, failure, plan_id
 
 
 def record(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
     """The status with the task's end in it and the task gone."""
-    return ways_back.told(_recorded(status, ended), ended.result.work)
+    return rollback_targets.told(_recorded(status, ended), ended.result.work)
 
 
 def _recorded(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
@@ -103,8 +104,8 @@ def _planned(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
     summary, revision = ended.result.summary, status.revision
     if summary is None or revision is None:
         return status
-    environment, operations = ended.environment, tuple(o.id for o in tasks.operations_of(ended.environment, status))
-    plan = reports.plan_status(
+    environment, operations = ended.environment, tuple(o.id for o in values.operations_of(ended.environment, status))
+    plan = plan_text.plan_status(
         environment, ended.task, ended.result, environment.spec, operations, ended.now,
         revision=revision.resolved, source_digest=revision.digest,
     ).model_copy(update={"changed": _changes(status, revision.digest)})  # fmt: skip

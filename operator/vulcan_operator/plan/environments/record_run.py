@@ -6,8 +6,8 @@ from typing import Any
 from vulcan_contract.reasons import Reason, Retry
 from vulcan_operator.api.environment_status import EnvironmentStatus, RunStatus
 from vulcan_operator.api.fields import parse_duration
-from vulcan_operator.plan import schedule
-from vulcan_operator.plan.ended import Ended, failure
+from vulcan_operator.plan.rules import schedule
+from vulcan_operator.plan.tasks.ended import Ended, failure
 
 
 def failed(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:

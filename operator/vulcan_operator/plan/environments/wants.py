@@ -14,11 +14,12 @@ from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import EnvironmentStatus, PlanStatus, RevisionStatus
 from vulcan_operator.api.fields import parse_duration
-from vulcan_operator.plan import approval, checks, schedule, stop_the_line, tasks, verdicts
-from vulcan_operator.plan.actions import Need
+from vulcan_operator.plan.core.actions import Need
+from vulcan_operator.plan.core.decision import Draft, Verdict
 from vulcan_operator.plan.environments import conditions
 from vulcan_operator.plan.environments.context import Context
-from vulcan_operator.plan.status import Draft, Verdict
+from vulcan_operator.plan.rules import approval, change_windows, messages, schedule
+from vulcan_operator.plan.tasks import checks, values
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _NOT_DETERMINISTIC_AFTER = 3
@@ -79,8 +80,8 @@ def _change(draft: Draft[EnvironmentStatus], context: Context) -> Outlook:
         return _gated(draft, context, want, verdict)
     revision = draft.status.revision
     assert revision is not None
-    operations = tasks.operations_of(context.environment, draft.status)
-    inputs = tasks.plan_inputs(context.environment, context.gateway, revision.digest, context.image, operations)
+    operations = values.operations_of(context.environment, draft.status)
+    inputs = values.plan_inputs(context.environment, context.gateway, revision.digest, context.image, operations)
     request = context.request("plan", draft.status)
     applied, plan = draft.status.applied, draft.status.plan
     if applied is not None and applied.inputs == inputs and request is None:
@@ -150,11 +151,11 @@ def _decide(draft: Draft[EnvironmentStatus], context: Context, plan: PlanStatus)
             return Outlook(draft.again(expires), verdict=conditions.awaiting(plan, context))
     if _is_too_late(draft, context, plan, decision):
         return _gated(draft, context, Want(TaskKind.PLAN, plan.inputs, "the plan waited too long"), None)
-    unguarded = verdicts.unguarded(context.seen.unguarded) if context.protected else None
+    unguarded = messages.unguarded(context.seen.unguarded) if context.protected else None
     if unguarded is not None:
         return Outlook(draft.again(context.now + dt.timedelta(seconds=30)), verdict=unguarded)
-    line = stop_the_line.of_gateway(context.seen.gateway, context.now)
-    if stop_the_line.holds(line, draft.status.failure, TaskKind.APPLY):
+    line = change_windows.of_gateway(context.seen.gateway, context.now)
+    if change_windows.holds(line, draft.status.failure, TaskKind.APPLY):
         return Outlook(draft.again(line.look_again), verdict=line.verdict)
     if _approved_unseen(draft, context, plan, decision):
         if context.seen.report_kept is None:
@@ -189,7 +190,7 @@ def _revision(
 ) -> tuple[Draft[EnvironmentStatus], Want | None, Verdict | None]:
     project = context.environment.spec.project
     assert project is not None
-    inputs = tasks.project_inputs(project)
+    inputs = values.project_inputs(project)
     old = draft.status.revision
     if project.config_map is not None:
         return _config_map(draft, context, project.config_map.name, inputs)
@@ -249,7 +250,7 @@ def _gated(draft: Draft[EnvironmentStatus], context: Context, want: Want | None,
     again = context.retry_at(failed)
     if again is not None and again <= context.now:
         return Outlook(draft, want)
-    return Outlook(draft.again(again), verdict=verdicts.failing(failed, again))
+    return Outlook(draft.again(again), verdict=messages.failing(failed, again))
 
 
 def _run(draft: Draft[EnvironmentStatus], context: Context, blocked: Verdict | None) -> Outlook:
@@ -261,11 +262,11 @@ def _run(draft: Draft[EnvironmentStatus], context: Context, blocked: Verdict | N
     draft = _due(draft, context)
     due = draft.status.next_run_time
     if failed is not None and failed.reason == Reason.MANUAL_CHECK and request is None:
-        return Outlook(draft, verdict=verdicts.failing(failed, None))
+        return Outlook(draft, verdict=messages.failing(failed, None))
     if request is None and (due is None or due > context.now):
         again = context.retry_at(failed) if failed is not None else None
         if failed is None or again is None:
-            verdict = verdicts.failing(failed, None) if failed is not None and blocked is None else None
+            verdict = messages.failing(failed, None) if failed is not None and blocked is None else None
             return Outlook(draft.again(due), verdict=verdict)
         # It ran on request, and failed.
         return _gated(draft.again(due), context, Want(TaskKind.RUN, failed.inputs, "the last run failed"), None)

@@ -7,11 +7,13 @@ from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Type, Why
 from vulcan_operator.api.environment import RetrySpec
 from vulcan_operator.api.gateway import ActiveWriter, GatewayStatus, WaitingWriter
-from vulcan_operator.plan import schedule, slot, status, stop_the_line, verdicts
-from vulcan_operator.plan.actions import Key
-from vulcan_operator.plan.jobs import Progress
-from vulcan_operator.plan.seen import GatewaySeen, Waiter
-from vulcan_operator.plan.status import Draft, Verdict
+from vulcan_operator.plan.core import decision
+from vulcan_operator.plan.core.actions import Key
+from vulcan_operator.plan.core.decision import Draft, Verdict
+from vulcan_operator.plan.core.seen import GatewaySeen, Waiter
+from vulcan_operator.plan.rules import change_windows, messages, schedule
+from vulcan_operator.plan.tasks import slot
+from vulcan_operator.plan.tasks.jobs import Progress
 
 # Probes are cheap and everything waits for them: retried sooner than an environment's tasks.
 RETRY = RetrySpec(limit=100, backoff="10s", max_backoff="2m")
@@ -39,11 +41,11 @@ def finish(
     """The draft with every condition, the writers and the next attempt set; `inputs`: of a probe today."""
     state, generation = draft.status, seen.gateway.metadata.generation
     final = _refused(draft, seen) or _verdict(state, seen, progress, inputs, now)
-    conditions = status.summarize(list(state.conditions), final, generation, now)
+    conditions = decision.summarize(list(state.conditions), final, generation, now)
     for kind, (value, reason, message) in _reached(state).items():
-        conditions = status.put(conditions, kind, value, reason, message, generation, now)
-    line, frozen = stop_the_line.of_gateway(seen.gateway, now), stop_the_line.is_frozen(seen.gateway)
-    conditions = stop_the_line.told(conditions, line, generation, now, is_set=frozen)
+        conditions = decision.put(conditions, kind, value, reason, message, generation, now)
+    line, frozen = change_windows.of_gateway(seen.gateway, now), change_windows.is_frozen(seen.gateway)
+    conditions = change_windows.told(conditions, line, generation, now, is_set=frozen)
     failure = state.failure
     contact = max((s.contact for s in seen.environments if s.contact is not None), default=None)
     known = [t for t in (state.last_contact_time, contact) if t is not None]
@@ -61,8 +63,8 @@ def finish(
 
 def _refused(draft: Draft[GatewayStatus], seen: GatewaySeen) -> Verdict | None:
     if seen.denied is not None:
-        return verdicts.refusal(seen.denied, seen.settings.operator_account, [seen.gateway.metadata.namespace])
-    return verdicts.still_refused(draft, seen.gateway.status.conditions, None)
+        return messages.refusal(seen.denied, seen.settings.operator_account, [seen.gateway.metadata.namespace])
+    return messages.still_refused(draft, seen.gateway.status.conditions, None)
 
 
 def _verdict(
@@ -70,8 +72,8 @@ def _verdict(
 ) -> Verdict:
     spec, failure, probed = seen.gateway.spec, state.failure, state.probe is not None
     if suspended(seen, now):
-        ready = status.condition(seen.gateway.status.conditions, Type.READY)
-        message = verdicts.suspension(spec.suspend_reason, spec.suspend_until, ready, now)
+        ready = decision.condition(seen.gateway.status.conditions, Type.READY)
+        message = messages.suspension(spec.suspend_reason, spec.suspend_until, ready, now)
         return Verdict("True" if probed and failure is None else "Unknown", Why.SUSPENDED, message)
     task = state.task
     if progress is not None and progress.detail and task is not None:

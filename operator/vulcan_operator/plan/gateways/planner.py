@@ -14,14 +14,15 @@ from vulcan_contract.task import TaskKind
 from vulcan_operator.api import names
 from vulcan_operator.api.fields import TaskStatus, parse_duration
 from vulcan_operator.api.gateway import GatewayStatus, ProbeStatus
-from vulcan_operator.plan import ended, hand, jobs, schedule, slot, tasks, tidy
-from vulcan_operator.plan.actions import Key, Kind, Need, Note, Plan, ReleaseSlot, TakeSlot
-from vulcan_operator.plan.deadlines import SLOT_CHECK
+from vulcan_operator.plan.core.actions import Key, Kind, Need, Note, Plan, ReleaseSlot, TakeSlot
+from vulcan_operator.plan.core.deadlines import SLOT_CHECK
+from vulcan_operator.plan.core.decision import Draft
+from vulcan_operator.plan.core.seen import GatewaySeen, Waiter
 from vulcan_operator.plan.gateways import conditions, preempt
-from vulcan_operator.plan.jobs import Progress, Stage
-from vulcan_operator.plan.manifest import JobParts, build_job
-from vulcan_operator.plan.seen import GatewaySeen, Waiter
-from vulcan_operator.plan.status import Draft
+from vulcan_operator.plan.rules import schedule
+from vulcan_operator.plan.tasks import ended, jobs, life, retention, slot, values
+from vulcan_operator.plan.tasks.jobs import Progress, Stage
+from vulcan_operator.plan.tasks.manifest import JobParts, build_job
 
 # What a Job says of the gateway and only a probe can settle for all its environments.
 _DOUBTFUL = {
@@ -54,7 +55,7 @@ def plan_gateway(seen: GatewaySeen, now: dt.datetime) -> Plan[GatewayStatus]:
 
 def _tidy(draft: Draft[GatewayStatus], seen: GatewaySeen, now: dt.datetime) -> Draft[GatewayStatus]:
     current = {draft.status.task.job} if draft.status.task is not None else set()
-    return draft.then(*tidy.let_go_jobs(seen.jobs, seen.pods, current, _terms(seen), now))
+    return draft.then(*retention.let_go_jobs(seen.jobs, seen.pods, current, _terms(seen), now))
 
 
 def _image(seen: GatewaySeen) -> str:
@@ -81,12 +82,12 @@ def _in_hand(
     if task is None:
         return draft, None
     terms = _terms(seen, task.kind, task.job)
-    found = hand.look(task, seen.jobs, seen.pods, terms, now, live=seen.job_is_live, reports={})
+    found = life.look(task, seen.jobs, seen.pods, terms, now, live=seen.job_is_live, reports={})
     if found.need is not None:
         return draft.needing(found.need), None
     if found.goes is not None:
         draft = draft.again(jobs.next_look(found.goes, terms, now))
-        noticed = hand.noticed(task)
+        noticed = life.noticed(task)
         return draft if noticed is task else draft.having(task=noticed), found.goes
     return (_record(draft, seen, task, found.ended, now) if found.ended is not None else draft), None
 
@@ -139,7 +140,7 @@ def _advance(draft: Draft[GatewayStatus], seen: GatewaySeen, now: dt.datetime) -
     draft = draft.again(again)
     if why is None:
         return draft.having(task=None) if draft.status.task is not None else draft
-    task = hand.announce(
+    task = life.announce(
         seen.gateway.metadata,
         seen.jobs,
         TaskKind.PROBE,
@@ -190,7 +191,7 @@ def _launch(draft: Draft[GatewayStatus], seen: GatewaySeen, task: TaskStatus, no
         kind=TaskKind.PROBE,
         job=task.job,
         nonce=of_json([task.job, meta.uid, task.since])[:16],
-        gateway=tasks.gateway_of(gateway, seen.settings, planning=False),
+        gateway=values.gateway_of(gateway, seen.settings, planning=False),
     )
     install = seen.settings.install
     parts = JobParts(key, meta.uid, install, task.inputs, task.attempt, task.why, _image(seen), gateway)

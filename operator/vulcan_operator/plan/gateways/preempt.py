@@ -9,10 +9,10 @@ import datetime as dt
 from vulcan_contract.reasons import Reason
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.gateway import GatewayStatus
-from vulcan_operator.plan import slot
-from vulcan_operator.plan.actions import Kind, Note, StopPods
-from vulcan_operator.plan.seen import GatewaySeen, TaskSeen
-from vulcan_operator.plan.status import Draft
+from vulcan_operator.plan.core.actions import Kind, Note, StopPods
+from vulcan_operator.plan.core.decision import Draft
+from vulcan_operator.plan.core.seen import GatewaySeen, TaskSeen
+from vulcan_operator.plan.tasks import slot
 
 _STOPPABLE = (TaskKind.RUN, TaskKind.APPLY, TaskKind.PROMOTE)
 _LOOK = dt.timedelta(seconds=20)

@@ -7,13 +7,14 @@ from vulcan_contract.result import Result
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Type, Why
 from vulcan_operator.api.promotion_status import STEPS, PromotionStatus, StepStatus
-from vulcan_operator.plan import approval, ended, schedule, stop_the_line
-from vulcan_operator.plan.actions import Note
-from vulcan_operator.plan.jobs import Progress
+from vulcan_operator.plan.core.actions import Note
+from vulcan_operator.plan.core.decision import Draft, Verdict, put, summarize
 from vulcan_operator.plan.promotions.context import PromotionContext
 from vulcan_operator.plan.promotions.moves import BAD, ENDED
-from vulcan_operator.plan.status import Draft, Verdict, put, summarize
-from vulcan_operator.plan.verdicts import failing, named, still_refused
+from vulcan_operator.plan.rules import approval, change_windows, schedule
+from vulcan_operator.plan.rules.messages import failing, named, still_refused
+from vulcan_operator.plan.tasks import ended
+from vulcan_operator.plan.tasks.jobs import Progress
 
 _DOING = {
     "Plan": (Why.PLANNING, "looking at what would change"),
@@ -50,7 +51,7 @@ def finish(
         awaits, meta.generation, now,
     )  # fmt: skip
     waits = final.reason in (Why.OUTSIDE_WINDOW, Why.FROZEN) and context.seen.target is not None
-    line = stop_the_line.of_promotions(context.target, context.seen.gateway, now) if waits else None
+    line = change_windows.of_promotions(context.target, context.seen.gateway, now) if waits else None
     failures = [s.failure for s in status.steps if s.failure is not None] if context.seen.target is not None else []
     times = [schedule.retry_time(f, context.target.spec.retry) for f in failures]
     retries = min((t for t in times if t is not None), default=None)

@@ -15,10 +15,11 @@ from vulcan_operator.api.gateway import VulcanGateway
 from vulcan_operator.api.policy import ApprovalPolicy
 from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.api.promotion_status import PromotionStatus, StepStatus
-from vulcan_operator.plan import access, approval, given, jobs, slot
-from vulcan_operator.plan.actions import Key, Kind, Need
-from vulcan_operator.plan.seen import PromotionSeen, SlotSeen, Waiter
-from vulcan_operator.plan.status import condition, holds
+from vulcan_operator.plan.core.actions import Key, Kind, Need
+from vulcan_operator.plan.core.decision import condition, holds
+from vulcan_operator.plan.core.seen import PromotionSeen, SlotSeen, Waiter
+from vulcan_operator.plan.rules import access, approval, promoted_revision
+from vulcan_operator.plan.tasks import jobs, slot
 
 _STRICT = ("Never", "OnRisk", "Always")
 ACROSS, SAME = "AcrossSystems", "SameSystem"
@@ -184,8 +185,8 @@ class PromotionContext:
 
     def has_moved(self, status: PromotionStatus) -> bool:
         """Whether the target was changed since the first step looked at it; a way back waits for no queue."""
-        had, last = self.target.status.applied, given.last_given(self.seen.rivals)
-        untold = last is not None and not given.is_taken(had, last)
+        had, last = self.target.status.applied, promoted_revision.last_given(self.seen.rivals)
+        untold = last is not None and not promoted_revision.is_taken(had, last)
         return untold or (
             status.target is not None and (had.plan_id if had is not None else "") != status.target.plan_id
         )

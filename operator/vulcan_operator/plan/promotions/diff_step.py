@@ -14,11 +14,11 @@ from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.api.promotion_status import SOURCE_REPORT, TARGET_REPORT, PromotionStatus
-from vulcan_operator.plan.actions import Need
+from vulcan_operator.plan.core.actions import Need
+from vulcan_operator.plan.core.decision import Verdict
 from vulcan_operator.plan.promotions import data_diff, trials
 from vulcan_operator.plan.promotions.context import ACROSS, PromotionContext, Site
 from vulcan_operator.plan.promotions.moves import SKIPPED, Done, Hold, Move, Order, moved_on
-from vulcan_operator.plan.status import Verdict
 
 STEP = "Diff"
 _AGAIN = "countedAgain"

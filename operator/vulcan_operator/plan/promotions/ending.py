@@ -12,15 +12,24 @@ from vulcan_operator.api import names
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.api.promotion_status import PromotionStatus
-from vulcan_operator.plan import checks, given, promotion_history
-from vulcan_operator.plan.actions import CreateJob, DeleteConfigMap, DeleteJob, Note, SetFinalizer, StopPods, TakeSlot
-from vulcan_operator.plan.deadlines import GIVE_UP, must_go
-from vulcan_operator.plan.jobs import Progress
+from vulcan_operator.plan.core.actions import (
+    CreateJob,
+    DeleteConfigMap,
+    DeleteJob,
+    Note,
+    SetFinalizer,
+    StopPods,
+    TakeSlot,
+)
+from vulcan_operator.plan.core.deadlines import GIVE_UP, must_go
+from vulcan_operator.plan.core.decision import Draft, Verdict
+from vulcan_operator.plan.core.seen import JobState
 from vulcan_operator.plan.promotions import diff_step, origin, record, stages
 from vulcan_operator.plan.promotions.context import ACROSS, CHANGES, PromotionContext, half_done, is_changing
 from vulcan_operator.plan.promotions.moves import ENDED, SKIPPED, Done
-from vulcan_operator.plan.seen import JobState
-from vulcan_operator.plan.status import Draft, Verdict
+from vulcan_operator.plan.rules import promoted_revision, promotion_history
+from vulcan_operator.plan.tasks import checks
+from vulcan_operator.plan.tasks.jobs import Progress
 
 
 def keep(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[PromotionStatus]:
@@ -63,7 +72,7 @@ def _is_told(context: PromotionContext) -> bool:
         return False
     if not promotion.status.applied_plan_id or target.spec.revision_from != "Promotion":
         return True
-    return given.is_taken(target.status.applied, promotion)
+    return promoted_revision.is_taken(target.status.applied, promotion)
 
 
 def superseded(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[PromotionStatus] | None:

@@ -14,10 +14,10 @@ from vulcan_operator.api import names
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import ReportRef
 from vulcan_operator.api.promotion_status import MOST_IMAGES, MOST_WORDS, PromotionStatus, WordStatus
-from vulcan_operator.plan import config_maps
-from vulcan_operator.plan.actions import Note, WriteConfigMap
+from vulcan_operator.plan.core.actions import Note, WriteConfigMap
+from vulcan_operator.plan.core.decision import Draft
 from vulcan_operator.plan.promotions.context import PromotionContext
-from vulcan_operator.plan.status import Draft
+from vulcan_operator.plan.tasks import config_maps
 
 KEY = "evidence.json"
 _MOST_BYTES = 900_000  # of the 1 MiB of an object

@@ -9,13 +9,14 @@ from vulcan_operator.api import names
 from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.api.promotion_status import PromotionStatus
 from vulcan_operator.api.source import Origin
-from vulcan_operator.plan import access, checks, copies, slot, tasks
-from vulcan_operator.plan.actions import Need, TakeSlot, WriteConfigMap
-from vulcan_operator.plan.manifest import JobParts, build_job
+from vulcan_operator.plan.core.actions import Need, TakeSlot, WriteConfigMap
+from vulcan_operator.plan.core.decision import Draft
+from vulcan_operator.plan.core.seen import Waiter
 from vulcan_operator.plan.promotions import diff_step, origin, stages
 from vulcan_operator.plan.promotions.context import ACROSS, MOVES, PromotionContext, Site
-from vulcan_operator.plan.seen import Waiter
-from vulcan_operator.plan.status import Draft
+from vulcan_operator.plan.rules import access
+from vulcan_operator.plan.tasks import checks, copies, slot, values
+from vulcan_operator.plan.tasks.manifest import JobParts, build_job
 
 _COMPUTES = (TaskKind.PLAN, TaskKind.APPLY)  # across systems: from the project's files
 
@@ -84,7 +85,7 @@ def _parts(status: PromotionStatus, context: PromotionContext, task: TaskStatus,
         checks_config_map=checks.copy_name(context.promotion.metadata, task.inputs)
         if task.kind == TaskKind.CHECKS
         else None,
-        git_secret=tasks.git_secret(site.gateway, files.url) if files is not None and files.kind == "Git" else None,
+        git_secret=values.git_secret(site.gateway, files.url) if files is not None and files.kind == "Git" else None,
     )
 
 
@@ -92,18 +93,18 @@ def _task(status: PromotionStatus, context: PromotionContext, task: TaskStatus, 
     gateway, target, kind = site.gateway, context.target, TaskKind(task.kind)
     approved = None
     if kind in MOVES and status.plan is not None:
-        approved = tasks.approved_of(context.rules.plan, status.plan, by_human=bool(status.approved_by))
+        approved = values.approved_of(context.rules.plan, status.plan, by_human=bool(status.approved_by))
     files = _files(status, kind)
     at_home = site.environment.metadata.uid == target.metadata.uid
     return contract.Task(
         kind=kind,
         job=task.job,
         nonce=of_json([task.job, context.promotion.metadata.uid, task.since])[:16],
-        gateway=tasks.gateway_of(gateway, context.seen.settings, planning=not kind.writes),
+        gateway=values.gateway_of(gateway, context.seen.settings, planning=not kind.writes),
         environment=site.environment.sqlmesh_environment,
         protected=context.protected and at_home,
         source=origin.source_of(files, status.source_digest or "") if files is not None else None,
-        plan=tasks.options_of(target.spec.plan),
+        plan=values.options_of(target.spec.plan),
         approved=approved,
         promotion=None if files is not None else _promotion(status, context, kind),
         diff=diff_step.asked(status, context, site) if kind is TaskKind.DIFF else None,
@@ -111,8 +112,8 @@ def _task(status: PromotionStatus, context: PromotionContext, task: TaskStatus, 
         expires=access.deletion_policy(target, context.protected) == "Expire",
         audits=False,  # Verify is a step of its own, whose no can be taken back
         image=site.image,
-        secret_env=tasks.secret_env(gateway),
-        secret_paths=tasks.secret_paths(gateway),
+        secret_env=values.secret_env(gateway),
+        secret_paths=values.secret_paths(gateway),
         checked=target.metadata.annotations.get(names.CHECKED, "")[:64],
     )
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.promotion_status import PromotionStatus
-from vulcan_operator.plan.actions import Need
+from vulcan_operator.plan.core.actions import Need
+from vulcan_operator.plan.core.decision import Verdict
 from vulcan_operator.plan.promotions.context import PromotionContext, Site
-from vulcan_operator.plan.status import Verdict
 
 PASSED, SKIPPED, FAILED, ERRORED, INCONCLUSIVE = "Succeeded", "Skipped", "Failed", "Errored", "Inconclusive"
 BAD = (FAILED, ERRORED, INCONCLUSIVE)

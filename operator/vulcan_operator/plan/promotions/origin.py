@@ -8,8 +8,8 @@ from vulcan_contract import task as contract
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.promotion_status import PromotionStatus
 from vulcan_operator.api.source import Origin
-from vulcan_operator.plan import copies, tasks, tidy
 from vulcan_operator.plan.promotions.context import PromotionContext
+from vulcan_operator.plan.tasks import copies, retention, values
 
 
 def of_applied(environment: VulcanEnvironment) -> Origin | None:
@@ -17,7 +17,7 @@ def of_applied(environment: VulcanEnvironment) -> Origin | None:
     applied, project, revision = environment.status.applied, environment.spec.project, environment.status.revision
     if applied is None or project is None:
         return applied.origin if applied is not None else None
-    current = revision is not None and revision.inputs == tasks.project_inputs(project)
+    current = revision is not None and revision.inputs == values.project_inputs(project)
     if revision is None or not current or revision.digest != applied.source_digest:
         return None
     if project.git is not None:
@@ -25,7 +25,7 @@ def of_applied(environment: VulcanEnvironment) -> Origin | None:
     if project.image is not None:
         return Origin(kind="Image", image=project.image)
     namespace = environment.spec.gateway_ref.namespace or environment.metadata.namespace
-    return Origin(kind="ConfigMap", copy=f"{namespace}/{tidy.copy_name(environment, revision.digest)}")
+    return Origin(kind="ConfigMap", copy=f"{namespace}/{retention.copy_name(environment, revision.digest)}")
 
 
 def source_of(origin: Origin, digest: str) -> contract.Source:

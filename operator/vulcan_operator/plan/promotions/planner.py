@@ -12,15 +12,25 @@ from typing import Any
 
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.promotion_status import PromotionStatus, StepStatus
-from vulcan_operator.plan import approval, checks, hand, jobs, reports, schedule, slot, tidy, verdicts
-from vulcan_operator.plan.actions import DeleteConfigMap, KeepJob, Need, Plan, ReleaseSlot, WriteConfigMap
-from vulcan_operator.plan.deadlines import SLOT_CHECK
-from vulcan_operator.plan.jobs import Progress, Stage
-from vulcan_operator.plan.promotions import conditions, diff_step, ending, evidence, gates, launch, record, stages
+from vulcan_operator.plan.core.actions import DeleteConfigMap, KeepJob, Need, Plan, ReleaseSlot, WriteConfigMap
+from vulcan_operator.plan.core.deadlines import SLOT_CHECK
+from vulcan_operator.plan.core.decision import Draft, Verdict
+from vulcan_operator.plan.core.seen import PromotionSeen
+from vulcan_operator.plan.promotions import (
+    conditions,
+    diff_step,
+    ending,
+    evidence,
+    launch,
+    preconditions,
+    record,
+    stages,
+)
 from vulcan_operator.plan.promotions.context import ACROSS, MOVES, PromotionContext
 from vulcan_operator.plan.promotions.moves import BAD, ENDED, SKIPPED, Again, Done, Hold, Order
-from vulcan_operator.plan.seen import PromotionSeen
-from vulcan_operator.plan.status import Draft, Verdict
+from vulcan_operator.plan.rules import approval, messages, plan_text, schedule
+from vulcan_operator.plan.tasks import checks, jobs, life, retention, slot
+from vulcan_operator.plan.tasks.jobs import Progress, Stage
 
 _MINUTE = dt.timedelta(minutes=1)
 Going = Mapping[str, Progress]  # steps whose task goes on
@@ -35,9 +45,9 @@ def plan_promotion(seen: PromotionSeen, now: dt.datetime) -> Plan[PromotionStatu
     draft = Draft(seen.promotion.status)
     if seen.denied is not None:
         hosts = [g.metadata.namespace for g in (seen.gateway, seen.source_gateway) if g is not None]
-        refused = verdicts.refusal(seen.denied, seen.settings.operator_account, hosts or [context.key.namespace])
+        refused = messages.refusal(seen.denied, seen.settings.operator_account, hosts or [context.key.namespace])
         return ending.give_up(conditions.finish(draft, context, refused, {}), context).plan()
-    if seen.namespace_labels is None and gates.needs_labels(context):
+    if seen.namespace_labels is None and preconditions.needs_labels(context):
         return draft.needing(Need.NAMESPACE).plan()
     draft, going = _in_hand(draft, context)
     if draft.needs:
@@ -63,7 +73,7 @@ def _tidy(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[Pro
     for site in {s.name: s for s in (context.to, context.origin) if s is not None}.values():
         here = tuple(j for j in seen.jobs if j.namespace == site.gateway.metadata.namespace)
         terms = context.terms(site.name)
-        found = tidy.let_go_jobs(here, seen.pods, current, terms, context.now)
+        found = retention.let_go_jobs(here, seen.pods, current, terms, context.now)
         draft = draft.then(*(action for action in found if over or not isinstance(action, KeepJob)))
     return draft
 
@@ -75,13 +85,13 @@ def _in_hand(draft: Draft[PromotionStatus], context: PromotionContext) -> tuple[
         if task is None:
             continue
         terms = context.terms(task.gateway, task.kind, task.job)
-        found = hand.look(task, seen.jobs, seen.pods, terms, now, live=seen.job_is_live, reports=seen.reports)
+        found = life.look(task, seen.jobs, seen.pods, terms, now, live=seen.job_is_live, reports=seen.reports)
         if found.need is not None:
             draft = draft.needing(found.need)
         elif found.goes is not None:
             going[step.name] = found.goes
             draft = draft.again(jobs.next_look(found.goes, terms, now))
-            noticed = hand.noticed(task)
+            noticed = life.noticed(task)
             if noticed is not task:
                 draft = replace(draft, status=record.change(draft.status, step.name, task=noticed))
         elif found.ended is not None:
@@ -104,11 +114,11 @@ def _record(
     draft = draft.saying(conditions.note(draft.status, context, step, result))
     plan = draft.status.plan
     if task.kind == TaskKind.PLAN and packed is not None and plan is not None and plan.report_ref is not None:
-        draft = draft.first(WriteConfigMap(reports.report_manifest(context.promotion, plan.report_ref.name, packed)))
+        draft = draft.first(WriteConfigMap(plan_text.report_manifest(context.promotion, plan.report_ref.name, packed)))
     site = context.site(task.gateway)
     if task.kind == TaskKind.DIFF and packed is not None and draft.status.relation == ACROSS:
         name = diff_step.report_name(context, result.report_sha256 or "")
-        draft = draft.first(WriteConfigMap(reports.report_manifest(context.promotion, name, packed)))
+        draft = draft.first(WriteConfigMap(plan_text.report_manifest(context.promotion, name, packed)))
         draft = _let_go(draft, context, context.promotion.status.reports)
     if task.kind == TaskKind.CHECKS:
         copy = checks.copy_name(context.promotion.metadata, task.inputs)
@@ -127,7 +137,7 @@ def _let_go(draft: Draft[PromotionStatus], context: PromotionContext, known: lis
 
 def _advance(draft: Draft[PromotionStatus], context: PromotionContext, going: Going) -> Walk:
     """Walks on until tasks are started, something is waited for, or it is over."""
-    shut = gates.first(draft.status, context)
+    shut = preconditions.first(draft.status, context)
     superseded = ending.superseded(draft, context)
     if superseded is not None:
         return superseded, None
@@ -233,12 +243,12 @@ def _order(draft: Draft[PromotionStatus], context: PromotionContext, name: str, 
         again = schedule.retry_time(failed, context.target.spec.retry)
         if again is not None and again > context.now:
             status = record.change(draft.status, name, task=None)
-            return replace(draft, status=status).again(again), verdicts.failing(failed, again)
+            return replace(draft, status=status).again(again), messages.failing(failed, again)
     if slot.needs_slot(order.kind, site.gateway) and _holds_or_waits(draft.status, name, site.name, context):
         words = {"state": "Pending", "message": "another step is at work on this gateway, which lets one in at a time"}
         return replace(draft, status=record.put(draft.status, name, None, context.now, **words)), None
     rank = slot.Priority.ROLLBACK if order.kind is TaskKind.ROLLBACK else slot.Priority.PROMOTION
-    task = hand.announce(
+    task = life.announce(
         context.promotion.metadata,
         context.seen.jobs,
         order.kind,

@@ -9,10 +9,11 @@ from vulcan_contract.result import PlanSummary, Result, Work
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.promotion import GatesSpec
 from vulcan_operator.api.promotion_status import PromotionStatus, RollbackStatus, StepStatus
-from vulcan_operator.plan import ended, reports, schedule
 from vulcan_operator.plan.promotions import categories, diff_step
 from vulcan_operator.plan.promotions.context import ACROSS, CHANGES, MOVES, TOUCHING, PromotionContext, is_touched
 from vulcan_operator.plan.promotions.moves import ERRORED, FAILED, INCONCLUSIVE, PASSED, Done, judged, moved_on
+from vulcan_operator.plan.rules import plan_text, schedule
+from vulcan_operator.plan.tasks import ended
 
 _REPLANS = 3
 _NO = (Reason.AUDIT_FAILED, Reason.CHECKS_FAILED)  # what gates say; trying again would only make it pass by chance
@@ -143,7 +144,7 @@ def _planned(status: PromotionStatus, context: PromotionContext, step: StepStatu
     if not summary.has_changes and context.has_moved(status) and status.plans < _REPLANS:
         return planned_again(status)
     operations = (context.promotion.metadata.uid,)  # a word on one promotion is none on another
-    plan = reports.plan_status(
+    plan = plan_text.plan_status(
         context.promotion, task, result, context.rules, operations, context.now,
         revision=status.revision or "", source_digest=status.source_digest or "",
     )  # fmt: skip

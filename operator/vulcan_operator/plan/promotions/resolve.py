@@ -11,19 +11,19 @@ from vulcan_operator.api.environment_status import AppliedStatus
 from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.api.promotion_status import PreviousStatus, PromotionStatus, SideStatus
 from vulcan_operator.api.source import Origin
-from vulcan_operator.plan import given, holds
+from vulcan_operator.plan.core.decision import Verdict
 from vulcan_operator.plan.promotions import origin
 from vulcan_operator.plan.promotions.context import SAME, PromotionContext, Site
 from vulcan_operator.plan.promotions.moves import FAILED, PASSED, Done, Hold, Move
-from vulcan_operator.plan.status import Verdict
-from vulcan_operator.plan.verdicts import named, short
+from vulcan_operator.plan.rules import held_revisions, promoted_revision
+from vulcan_operator.plan.rules.messages import named, short
 
 
 def resolve(status: PromotionStatus, context: PromotionContext) -> Move:
     """The revision that moves, and what the target has."""
     target = context.target
-    last = given.last_given(context.seen.rivals)
-    if last is not None and not given.is_taken(target.status.applied, last):
+    last = promoted_revision.last_given(context.seen.rivals)
+    if last is not None and not promoted_revision.is_taken(target.status.applied, last):
         name = last.metadata.full_name
         message = f"waiting for {target.metadata.full_name} to take up what VulcanPromotion {name} has left"
         return Hold(Verdict("False", Why.QUEUED, message, reconciling=True))
@@ -85,7 +85,7 @@ def _unless_held(context: PromotionContext, revision: str, digest: str, done: Do
     """A revision that was taken back is not tried again before somebody has lifted the hold."""
     target = context.target
     everything = (*context.seen.rivals, context.promotion)
-    held = next((h for h in holds.of(target, everything) if h.source_digest == digest and digest), None)
+    held = next((h for h in held_revisions.of(target, everything) if h.source_digest == digest and digest), None)
     if held is None:
         return done
     known = target.metadata.annotations.get(names.HOLD_LIFTED, "")

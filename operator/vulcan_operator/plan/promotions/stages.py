@@ -10,13 +10,14 @@ from vulcan_contract.digest import of_json
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.promotion_status import PromotionStatus, RollbackStatus
-from vulcan_operator.plan import approval, stop_the_line, tasks, verdicts
-from vulcan_operator.plan.actions import Need
+from vulcan_operator.plan.core.actions import Need
+from vulcan_operator.plan.core.decision import Verdict
 from vulcan_operator.plan.promotions import diff_step, resolve, trials
 from vulcan_operator.plan.promotions.context import ACROSS, PromotionContext, is_touched
 from vulcan_operator.plan.promotions.moves import FAILED, PASSED, SKIPPED, Again, Done, Hold, Move, Order, Step
-from vulcan_operator.plan.status import Verdict
-from vulcan_operator.plan.verdicts import short
+from vulcan_operator.plan.rules import approval, change_windows, messages
+from vulcan_operator.plan.rules.messages import short
+from vulcan_operator.plan.tasks import values
 
 
 def plan(status: PromotionStatus, context: PromotionContext) -> Move:
@@ -31,7 +32,7 @@ def plan(status: PromotionStatus, context: PromotionContext) -> Move:
             if context.seen.source_files.files is None:
                 gone = f"ConfigMap {status.origin.copy_} is gone; promote from the environment that has the project"
                 return Done(FAILED, f"the files of revision {short(status.revision or '')} are not there: {gone}")
-        options = tasks.options_of(context.target.spec.plan).__dict__
+        options = values.options_of(context.target.spec.plan).__dict__
         gateway = context.gateway
         made_of = [status.source_digest, options, context.image, gateway.sqlmesh_name, gateway.spec.variables]
         made_of += [status.plans]
@@ -59,7 +60,7 @@ def approve(status: PromotionStatus, context: PromotionContext) -> Move:
         if decision.reason is Why.AWAITING:
             message = f"{message} until {expires:%Y-%m-%dT%H:%M:%SZ}. To approve: {command}"
         return Hold(Verdict("False", decision.reason, message), expires)
-    unguarded = verdicts.unguarded(context.seen.unguarded) if context.protected else None
+    unguarded = messages.unguarded(context.seen.unguarded) if context.protected else None
     if unguarded is not None:
         return Hold(unguarded, context.now + dt.timedelta(seconds=30))
     if decision.by and plan_.report_ref is not None and context.seen.report_kept is None:
@@ -88,7 +89,7 @@ def swap(status: PromotionStatus, context: PromotionContext) -> Move:
         return Hold(Verdict("False", Why.AWAITING, f"a word was taken back: {decision.why}"))
     tried = [s.failure for name in ("CatchUp", "Apply") if (s := status.find(name)) is not None]
     failure = next((f for f in tried if f is not None), None)
-    line = stop_the_line.hold(context.target, context.gateway, failure, context.now)
+    line = change_windows.hold(context.target, context.gateway, failure, context.now)
     if line is not None and not is_touched(status):
         return Hold(line.verdict, line.look_again)
     kind = TaskKind.APPLY if status.relation == ACROSS else TaskKind.PROMOTE

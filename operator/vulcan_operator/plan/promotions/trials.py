@@ -11,11 +11,11 @@ from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.fields import parse_duration
 from vulcan_operator.api.promotion_status import PromotionStatus
-from vulcan_operator.plan import checks as soda
-from vulcan_operator.plan.actions import Need
+from vulcan_operator.plan.core.actions import Need
+from vulcan_operator.plan.core.decision import Verdict
 from vulcan_operator.plan.promotions.context import ACROSS, PromotionContext
 from vulcan_operator.plan.promotions.moves import FAILED, PASSED, SKIPPED, Done, Hold, Move, Order, judged
-from vulcan_operator.plan.status import Verdict
+from vulcan_operator.plan.tasks import checks as soda
 
 SOURCE_GONE = Hold(Verdict("False", Why.ENVIRONMENT_NOT_FOUND, "from: it or its gateway is gone", reconciling=True))
 AFTER_PLAN = Hold(Verdict("Unknown", Why.PLANNING, "waiting for the plan", reconciling=True))

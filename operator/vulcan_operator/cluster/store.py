@@ -1,0 +1,107 @@
+"""Objects of one kind as they were last seen, by namespace and name and by one index.
+
+Used by `cache`, filled by `cluster.wake`. Knows versions and deletions, and nothing of what the objects mean.
+"""
+
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+Place = tuple[str, str]  # namespace, name
+_TOMBSTONES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Entry(Generic[T]):
+    """One object; `version` is its resourceVersion as a number (they only grow within one etcd)."""
+
+    uid: str
+    version: int
+    value: T
+
+
+class Store(Generic[T]):
+    """Objects of one kind by namespace and name, and by one index."""
+
+    def __init__(self, index: Callable[[T], Hashable] | None = None) -> None:
+        self._entries: dict[Place, Entry[T]] = {}
+        self._index = index
+        self._by: dict[Hashable, dict[Place, T]] = {}
+        self._dead: dict[str, None] = {}  # uids seen deleted: a late answer to a write must not bring them back
+        self.listed_at = 0
+        self.newest = 0  # the highest version ever seen
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, place: Place) -> T | None:
+        """The object, or None."""
+        entry = self._entries.get(place)
+        return entry.value if entry else None
+
+    def version(self, place: Place) -> int:
+        """Its resourceVersion, 0 when absent."""
+        entry = self._entries.get(place)
+        return entry.version if entry else 0
+
+    def values(self) -> Iterator[T]:
+        """All objects."""
+        return (entry.value for entry in self._entries.values())
+
+    def places(self) -> list[Place]:
+        """Where all objects are."""
+        return list(self._entries)
+
+    def by(self, value: Hashable) -> tuple[T, ...]:
+        """All objects whose index is this."""
+        return tuple(self._by.get(value, {}).values())
+
+    def is_news(self, place: Place, uid: str, version: int) -> bool:
+        """Whether this version would change anything (asked before the object is parsed)."""
+        entry = self._entries.get(place)
+        return uid not in self._dead and (entry is None or version > entry.version)
+
+    def put(self, place: Place, entry: Entry[T]) -> T | None:
+        """Store it, whatever was there; returns what was there."""
+        before = self.drop(place)
+        self._entries[place] = entry
+        self._dead.pop(entry.uid, None)
+        self.newest = max(self.newest, entry.version)
+        if self._index is not None:
+            self._by.setdefault(self._index(entry.value), {})[place] = entry.value
+        return before
+
+    def drop(self, place: Place) -> T | None:
+        """Forget it; returns what was there."""
+        entry = self._entries.pop(place, None)
+        if entry is None:
+            return None
+        if self._index is not None:
+            key = self._index(entry.value)
+            group = self._by[key]
+            group.pop(place, None)
+            if not group:
+                del self._by[key]
+        return entry.value
+
+    def bury(self, place: Place, uid: str) -> T | None:
+        """A deletion was seen: drop it, unless another object has the name by now."""
+        self._dead[uid] = None
+        if len(self._dead) > _TOMBSTONES:
+            del self._dead[next(iter(self._dead))]
+        entry = self._entries.get(place)
+        return self.drop(place) if entry is not None and entry.uid == uid else None
+
+    def absent(self, listed: set[Place], version: int) -> list[Place]:
+        """After a complete list of that version: what is not there any more.
+
+        What is newer than the list came after it. When versions went backwards (a restored etcd), nothing is newer.
+        """
+        backwards = version < self.listed_at
+        self.listed_at = version
+        self.newest = max(self.newest, version)
+        return [
+            place for place, entry in self._entries.items()
+            if place not in listed and (backwards or entry.version <= version)
+        ]  # fmt: skip

@@ -1,0 +1,164 @@
+"""Raw JSON of the API server -> the values that planners and cache work with.
+
+Made once per version by `cluster.wake`. Pure.
+"""
+
+import datetime as dt
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import pydantic
+
+from vulcan_operator.api import names
+from vulcan_operator.api.environment import VulcanEnvironment
+from vulcan_operator.api.fields import ObjectMeta
+from vulcan_operator.api.gateway import VulcanGateway
+from vulcan_operator.api.promotion import VulcanPromotion
+from vulcan_operator.kube.resources import Raw
+from vulcan_operator.plan.core.actions import Kind
+from vulcan_operator.plan.core.seen import JobSeen, JobState, PodSeen
+
+JOB_NAME = "batch.kubernetes.io/job-name"
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+_SHORT = 100
+_LONGEST_IMAGE = 512
+_GIVEN: dict[frozenset[str], set[str]] = {}
+_WAITS_FOR_OTHERS = ("", "PodInitializing", "ContainerCreating")
+
+
+@dataclass(frozen=True)
+class Unparsable:
+    """An object of ours that does not fit our models: a newer or a broken CRD. Its status is kept as it is."""
+
+    metadata: ObjectMeta
+    error: str
+    status: dict[str, Any]
+
+
+MODELS: dict[Kind, type[VulcanGateway] | type[VulcanEnvironment] | type[VulcanPromotion]] = {
+    Kind.GATEWAY: VulcanGateway,
+    Kind.ENVIRONMENT: VulcanEnvironment,
+    Kind.PROMOTION: VulcanPromotion,
+}
+
+
+def custom(kind: Kind, raw: Raw) -> VulcanGateway | VulcanEnvironment | VulcanPromotion | Unparsable:
+    """One of our objects."""
+    metadata = {k: v for k, v in raw["metadata"].items() if k != "managedFields"}
+    if LAST_APPLIED in metadata.get("annotations", {}):
+        metadata["annotations"] = {k: v for k, v in metadata["annotations"].items() if k != LAST_APPLIED}
+    try:
+        found = MODELS[kind].model_validate({**raw, "metadata": metadata})
+        _share_names(found)
+        return found
+    except pydantic.ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return Unparsable(ObjectMeta.model_validate(metadata), f"{where}: {first['msg']}", raw.get("status") or {})
+
+
+def _share_names(model: pydantic.BaseModel) -> None:
+    """Each model has a set of its own of the fields that were given: nearly half the memory of an environment, and the same
+    in all of them. They are frozen, so one set serves all who have it; copies copy it. Digests and reasons are shared, too.
+    """
+    given = model.__pydantic_fields_set__
+    object.__setattr__(model, "__pydantic_fields_set__", _GIVEN.setdefault(frozenset(given), given))
+    for name, value in model.__dict__.items():
+        if type(value) is str and len(value) < _SHORT:
+            model.__dict__[name] = sys.intern(value)
+        for part in value if isinstance(value, list) else (value,):
+            if isinstance(part, pydantic.BaseModel):
+                _share_names(part)
+
+
+def job(raw: Raw) -> JobSeen:
+    """A Job of ours."""
+    meta, labels, status = raw["metadata"], raw["metadata"].get("labels", {}), raw.get("status", {})
+    state, condition = _job_state(status)
+    finished = status.get("completionTime") or condition.get("lastTransitionTime")
+    return JobSeen(
+        namespace=sys.intern(meta["namespace"]), name=meta["name"], uid=meta["uid"],
+        owner_kind=sys.intern(labels.get(names.OWNER_KIND, "")),
+        owner_namespace=sys.intern(labels.get(names.OWNER_NAMESPACE, "")),
+        owner_name=sys.intern(labels.get(names.OWNER_NAME, "")),
+        owner_uid=sys.intern(labels.get(names.OWNER_UID, "")),
+        task=sys.intern(labels.get(names.TASK, "")), inputs=labels.get(names.INPUTS, ""),
+        attempt=_attempt(labels.get(names.ATTEMPT, "")), gateway=sys.intern(labels.get(names.GATEWAY, "")),
+        install=sys.intern(labels.get(names.INSTALL, "")), state=state,
+        reason=condition.get("reason", "") if state is JobState.FAILED else "",
+        message=condition.get("message", "") if state is JobState.FAILED else "",
+        created=_time(meta.get("creationTimestamp")),
+        finished=None if state is JobState.UNFINISHED else _time(finished),
+        ttl=raw.get("spec", {}).get("ttlSecondsAfterFinished"),
+        runner=meta.get("annotations", {}).get(names.RUNNER, ""),
+    )  # fmt: skip
+
+
+def _attempt(label: str) -> int:
+    """Labels are anybody's: what is no number of ours is none."""
+    return int(label) if label.isascii() and label.isdecimal() and len(label) < 10 else 0
+
+
+def _job_state(status: Raw) -> tuple[JobState, Raw]:
+    """By condition, and only when no pod of it is left that may still work (FailureTarget is not the end)."""
+    if not status.get("terminating"):
+        for condition in status.get("conditions", []):
+            if condition["type"] in ("Complete", "Failed") and condition["status"] == "True":
+                return (JobState.COMPLETE if condition["type"] == "Complete" else JobState.FAILED), condition
+    return JobState.UNFINISHED, {}
+
+
+def pod(raw: Raw) -> PodSeen:
+    """A pod of one of our Jobs."""
+    meta, labels, status = raw["metadata"], raw["metadata"].get("labels", {}), raw.get("status", {})
+    main = _main_container(raw)
+    inits = status.get("initContainerStatuses", [])
+    broken = next((c for c in inits if c.get("state", {}).get("terminated", {}).get("exitCode")), None)
+    ended = (broken or main).get("state", {}).get("terminated", {})
+    waiting = _waiting(status, [*inits, main])
+    return PodSeen(
+        namespace=sys.intern(meta["namespace"]), name=meta["name"], uid=meta["uid"], job=labels.get(JOB_NAME, ""),
+        owner_uid=sys.intern(labels.get(names.OWNER_UID, "")), phase=sys.intern(status.get("phase", "Pending")),
+        created=_time(meta.get("creationTimestamp")),
+        started=any(_has_run(c) for c in (*inits, main)),
+        waiting=waiting[0], waiting_message=waiting[1], termination=ended.get("message", ""),
+        exit_code=ended.get("exitCode"), exit_reason=status.get("reason") or ended.get("reason", ""),
+        deleted=_time(meta.get("deletionTimestamp")), nonce=meta.get("annotations", {}).get(names.NONCE, ""),
+        image_id=sys.intern(main.get("imageID", "")[:_LONGEST_IMAGE]),
+    )  # fmt: skip
+
+
+def _has_run(container: Raw) -> bool:
+    """Whether it runs or ran; fetching a big repository is work, not a start that fails."""
+    state = container.get("state", {})
+    return "running" in state or bool(state.get("terminated", {}).get("startedAt"))
+
+
+def main_container(raw: Raw) -> str:
+    """Name of the container that runs the task: the first one (what admission injects comes after it)."""
+    containers = raw.get("spec", {}).get("containers") or [{"name": "main"}]
+    return str(containers[0]["name"])
+
+
+def _main_container(raw: Raw) -> Raw:
+    statuses = raw.get("status", {}).get("containerStatuses", [])
+    return next((dict(c) for c in statuses if c["name"] == main_container(raw)), {})
+
+
+def _waiting(status: Raw, containers: list[Raw]) -> tuple[str, str]:
+    for container in containers:
+        waiting = container.get("state", {}).get("waiting") or {}
+        if waiting.get("reason", "") not in _WAITS_FOR_OTHERS:
+            return waiting["reason"], waiting.get("message", "")
+    for condition in status.get("conditions", []):
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            return condition.get("reason", ""), condition.get("message", "")
+    for container in containers:
+        if waiting := container.get("state", {}).get("waiting"):
+            return waiting.get("reason", ""), waiting.get("message", "")
+    return "", ""
+
+
+def _time(text: str | None) -> dt.datetime | None:
+    return dt.datetime.fromisoformat(text) if text else None

@@ -1,0 +1,189 @@
+"""What a planner may ask for: actions as data, and the Plan that carries them.
+
+Built by `plan_*`, carried out by `reconcile.execute` in order. Every action is idempotent or fails loudly; none decides.
+"""
+
+import datetime as dt
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from vulcan_operator.api import names
+from vulcan_operator.api.environment_status import EnvironmentStatus
+from vulcan_operator.api.fields import ObjectMeta
+from vulcan_operator.api.gateway import GatewayStatus
+from vulcan_operator.api.promotion_status import PromotionStatus
+
+
+class Kind(enum.StrEnum):
+    """The kinds we reconcile."""
+
+    GATEWAY = "VulcanGateway"
+    ENVIRONMENT = "VulcanEnvironment"
+    PROMOTION = "VulcanPromotion"
+
+    @property
+    def plural(self) -> str:
+        """Resource name in URLs."""
+        return f"{self.value.lower()}s"
+
+
+@dataclass(frozen=True, order=True)
+class Key:
+    """One object."""
+
+    kind: Kind
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True)
+class CreateJob:
+    """Create it; an existing one is adopted if it has the same owner uid and inputs, else the attempt is taken."""
+
+    manifest: Mapping[str, Any]
+
+    @property
+    def namespace(self) -> str:
+        """Where."""
+        return str(self.manifest["metadata"]["namespace"])
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return str(self.manifest["metadata"]["name"])
+
+
+@dataclass(frozen=True)
+class DeleteJob:
+    """Delete a Job and its pods (background propagation). Absent is success."""
+
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True)
+class StopPods:
+    """Delete the pods of a Job so that its runner gets SIGTERM and reports; the Job stays."""
+
+    namespace: str
+    job: str
+
+
+@dataclass(frozen=True)
+class KeepJob:
+    """Its result is recorded: let it go after `seconds` (ttlSecondsAfterFinished). Absent is success."""
+
+    namespace: str
+    name: str
+    seconds: int
+
+
+@dataclass(frozen=True)
+class WriteConfigMap:
+    """Create an immutable ConfigMap; an existing one of this name is the same content (names carry digests)."""
+
+    manifest: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class DeleteConfigMap:
+    """Delete a ConfigMap. Absent is success."""
+
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True)
+class SetFinalizer:
+    """Add or remove our finalizer on the object, tested against its resourceVersion."""
+
+    key: Key
+    resource_version: str
+    finalizers: tuple[str, ...]  # the complete list afterwards
+
+    @classmethod
+    def ours(cls, key: Key, meta: ObjectMeta, *, there: bool) -> "SetFinalizer":
+        """With ours, or without it; those of others stay."""
+        others = tuple(name for name in meta.finalizers if name != names.FINALIZER)
+        return cls(key, meta.resource_version, (*others, names.FINALIZER) if there else others)
+
+
+@dataclass(frozen=True)
+class DeleteObject:
+    """Delete one of our own objects (ttlAction: Delete), with its uid as precondition."""
+
+    key: Key
+    uid: str
+
+
+@dataclass(frozen=True)
+class TakeSlot:
+    """Make `job` the holder of the gateway's writer Lease. Fails with SlotBusy when a live other one holds it."""
+
+    namespace: str
+    gateway: str
+    job: str
+
+
+@dataclass(frozen=True)
+class ReleaseSlot:
+    """Give the writer Lease back if `job` holds it, and wake who waits for it."""
+
+    namespace: str
+    gateway: str
+    job: str
+
+
+Action = (
+    CreateJob | DeleteJob | StopPods | KeepJob | WriteConfigMap | DeleteConfigMap | SetFinalizer | DeleteObject
+    | TakeSlot | ReleaseSlot
+)  # fmt: skip
+
+
+class Need(enum.StrEnum):
+    """What a planner wants read before it can decide; `reconcile.reads` does, and the planner is asked again."""
+
+    SLOT = "slot"  # holder of the writer Lease and whether it still lives
+    SOURCE_SLOT = "sourceSlot"  # the same of the gateway that a promotion takes its revision from
+    SOURCE_FILES = "sourceFiles"  # what the copy holds that a promotion's revision comes from
+    CONFIG_MAP = "configMap"  # the project's ConfigMap
+    CHECKS = "checks"  # the ConfigMap with SodaCL files
+    REPORT = "report"  # reports of the finished Jobs in hand, from their pods' logs
+    LEFT = "left"  # reports that a promotion's steps have left in ConfigMaps
+    KEPT = "kept"  # whether the pending plan's report is still there for people to look at
+    NAMESPACE = "namespace"  # labels of the environment's namespace
+    JOB = "job"  # the task's Job and pods, live (before an irreversible act the cache is not trusted)
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something worth an Event on the object; with `audit` also a line in the audit log."""
+
+    reason: str
+    message: str
+    warning: bool = False
+    audit: Mapping[str, str] | None = None
+
+
+Status = TypeVar("Status", EnvironmentStatus, GatewayStatus, PromotionStatus)
+
+
+@dataclass(frozen=True)
+class Plan(Generic[Status]):
+    """The complete new status and what is to be done.
+
+    Order: `prepare` (what must be there, or go, before the status says so), then the status if it differs, then
+    `actions` (what status announced), then `notes`. With `needs`, nothing is done: read those and plan again.
+    """
+
+    status: Status
+    prepare: tuple[Action, ...] = ()
+    actions: tuple[Action, ...] = ()
+    notes: tuple[Note, ...] = ()
+    look_again: dt.datetime | None = None
+    needs: frozenset[Need] = field(default=frozenset())

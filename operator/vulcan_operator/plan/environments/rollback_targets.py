@@ -1,0 +1,120 @@
+"""Earlier revisions that an environment could have again: what a Job has found of them, and the warning before one is lost.
+
+Pure. Only a Job can look into the state: `record` folds in what each has told, `planner` says what follows as time
+passes. Nothing here decides whether a rollback goes ahead: its own Job looks again.
+"""
+
+import datetime as dt
+from collections.abc import Iterable, Iterator
+
+from vulcan_contract.result import RollbackOption, Work
+from vulcan_operator.api.conditions import Type, Why
+from vulcan_operator.api.environment import EnvironmentSpec
+from vulcan_operator.api.environment_history import MOST_TARGETS, RollbackTargetStatus
+from vulcan_operator.api.environment_status import AppliedStatus, EnvironmentStatus, HistoryItem
+from vulcan_operator.api.fields import parse_duration, short_revision
+from vulcan_operator.plan.core.decision import Draft, put
+from vulcan_operator.plan.environments.context import Context
+
+# A project's snapshot_ttl counts from the moment the views changed, the window from the end of the apply's Job: the default
+# of both is a week, and that is no reason to warn.
+_GRACE = dt.timedelta(hours=1)
+
+
+def told(status: EnvironmentStatus, work: Work | None) -> EnvironmentStatus:
+    """The status with what a Job has found; unchanged when it has not looked."""
+    if work is None or work.rollback is None:
+        return status
+    revisions = dict(_revisions(status))
+    found = [_target(option, revisions) for option in work.rollback[:MOST_TARGETS]]
+    return status.model_copy(update={"rollback_targets": found})
+
+
+def _target(option: RollbackOption, revisions: dict[str, str]) -> RollbackTargetStatus:
+    times = (dt.datetime.fromisoformat(t) if t is not None else None for t in (
+        option.applied, option.replaced, option.expires,
+    ))  # fmt: skip
+    applied, replaced, expires = times
+    return RollbackTargetStatus(
+        plan_id=option.plan_id,
+        revision=revisions.get(option.plan_id) or revisions.get(option.source_digest, ""),
+        source_digest=option.source_digest,
+        time=applied,
+        replaced_time=replaced,
+        expires=expires,
+        state="Unavailable" if option.unavailable else "Available",
+        message=option.unavailable,
+    )
+
+
+def _revisions(status: EnvironmentStatus) -> Iterator[tuple[str, str]]:
+    """What plan ids and source digests are called; the state knows neither commits nor names."""
+    applied = [status.applied] if status.applied is not None else []
+    everything: list[RollbackTargetStatus | HistoryItem | AppliedStatus]
+    everything = [*status.rollback_targets, *status.history, *applied]
+    for held in status.held:
+        yield held.source_digest, held.revision
+    for known in everything:
+        if known.revision:
+            yield known.source_digest, known.revision
+            yield known.plan_id, known.revision
+
+
+def watch(draft: Draft[EnvironmentStatus], context: Context) -> Draft[EnvironmentStatus]:
+    """The draft with holds marked, with condition RollbackExpiring, and with the next look at the time it changes."""
+    targets = _marked(draft.status)
+    if targets != draft.status.rollback_targets:
+        draft = draft.having(rollback_targets=targets)
+    if not targets:
+        others = [c for c in draft.status.conditions if c.type != Type.ROLLBACK_EXPIRING]
+        return draft.having(conditions=others) if len(others) < len(draft.status.conditions) else draft
+    spec, now = context.environment.spec, context.now
+    status, reason, message = _expiring(targets, spec, now)
+    generation = context.environment.metadata.generation
+    conditions = put(list(draft.status.conditions), Type.ROLLBACK_EXPIRING, status, reason, message, generation, now)
+    return draft.having(conditions=conditions).again(*(t for t in _moments(targets, spec) if t > now))
+
+
+def _marked(status: EnvironmentStatus) -> list[RollbackTargetStatus]:
+    held = {h.source_digest for h in status.held if h.source_digest}
+    return [
+        t.model_copy(update={"state": "Held" if t.source_digest in held else "Available"})
+        if t.state != "Unavailable"
+        else t
+        for t in status.rollback_targets
+    ]
+
+
+def _expiring(targets: Iterable[RollbackTargetStatus], spec: EnvironmentSpec, now: dt.datetime) -> tuple[str, str, str]:
+    for target, expires, ends in _in_danger(targets, spec):
+        if now >= ends:
+            continue
+        what = f"revision {short_revision(target.revision or target.source_digest)} (plan {target.plan_id})"
+        when = f"{expires:%Y-%m-%dT%H:%M:%SZ}"
+        how = f"can be rolled back to only until {when}" if expires > now else f"may have been lost since {when}"
+        message = (
+            f"{what} {how}: then SQLMesh's janitor may take its snapshots, before rollback.window"
+            f" ({spec.rollback.window}) is over at {ends:%Y-%m-%dT%H:%M:%SZ}. Do not run `sqlmesh janitor` until then; for"
+            " later revisions raise snapshot_ttl in the project, or lower rollback.window"
+        )
+        return "True", Why.EXPIRING, message
+    return "False", Why.KEPT, ""
+
+
+def _moments(targets: Iterable[RollbackTargetStatus], spec: EnvironmentSpec) -> Iterator[dt.datetime]:
+    for _, expires, ends in _in_danger(targets, spec):
+        yield expires
+        yield ends
+
+
+def _in_danger(
+    targets: Iterable[RollbackTargetStatus], spec: EnvironmentSpec
+) -> Iterator[tuple[RollbackTargetStatus, dt.datetime, dt.datetime]]:
+    """Those that can be lost inside the window, the first to go first: with when that may be, and when the window ends."""
+    window = parse_duration(spec.rollback.window)
+    found = [
+        (target, target.expires, target.replaced_time + window)
+        for target in targets
+        if target.state == "Available" and target.expires is not None and target.replaced_time is not None
+    ]
+    return iter(sorted((f for f in found if f[1] < f[2] - _GRACE), key=lambda f: (f[1], f[0].plan_id)))

@@ -1,0 +1,1 @@
+"""Rules that more than one planner applies: grants, approvals, schedules, windows, held revisions. Pure."""

@@ -1,0 +1,84 @@
+"""What is said in the same words of more than one kind: rights that are missing, suspension, failures, revisions. Pure."""
+
+import datetime as dt
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from vulcan_contract.reasons import Reason
+from vulcan_contract.task import TaskKind
+from vulcan_operator.api.conditions import Type, Why
+from vulcan_operator.api.fields import Condition, FailureStatus
+from vulcan_operator.plan.core.decision import Draft, Verdict, condition, holds
+
+_WHERE = re.compile(r'in the namespace "([^"]+)"')  # the API server's words
+_SINCE = re.compile(r"suspended since ([0-9T:-]+Z)")
+
+
+def refusal(answer: str, operator_account: str, hosts: Sequence[str]) -> Verdict:
+    """Missing rights with the command that gives them; anything else (quota, admission) in the API server's words. `hosts`:
+    namespaces of gateways, the one that is meant if the answer names none first."""
+    account = operator_account.removeprefix("system:serviceaccount:").partition(":")
+    named = _WHERE.search(answer)
+    where = named.group(1) if named is not None else hosts[0]
+    role = "vulcan-gateway" if where in hosts else "vulcan-environment"
+    command = (
+        f"kubectl create rolebinding vulcan-operator --clusterrole={role}"
+        f" --serviceaccount={account[0]}:{account[2]} --namespace={where}"
+    )
+    rights = " cannot " in answer
+    message = (
+        f"the operator may not work in namespace {where}: {command} ({answer[:300]})"
+        if rights
+        else f"the API server refuses what the operator does in namespace {where}; tried again: {answer[:600]}"
+    )
+    return Verdict("False", Why.NOT_AUTHORIZED, message, stalled=rights, reconciling=not rights)
+
+
+def still_refused(draft: Draft[Any], conditions: list[Condition], denied: str | None) -> Verdict | None:
+    """What was refused is tried again in this pass; Ready changes when that worked, and not to and fro."""
+    old = condition(conditions, Type.READY)
+    if denied is not None or old is None or old.reason != Why.NOT_AUTHORIZED or not draft.actions:
+        return None
+    stalled = holds(conditions, Type.STALLED)
+    return Verdict(old.status, old.reason, old.message, reconciling=not stalled, stalled=stalled)
+
+
+def suspension(reason: str | None, until: dt.datetime | None, ready: Condition | None, now: dt.datetime) -> str:
+    """Since when (as the last look said, if it was suspended then), until when and why."""
+    known = _SINCE.match(ready.message) if ready is not None and ready.reason == Why.SUSPENDED else None
+    since = known.group(1) if known is not None else f"{now:%Y-%m-%dT%H:%MZ}"
+    ends = f" until {until:%Y-%m-%dT%H:%MZ}" if until else ""
+    return f"suspended since {since}{ends}" + (f": {reason}" if reason else "")
+
+
+def unguarded(missing: tuple[str, ...] | None) -> Verdict | None:
+    """For what is protected: words, and the rules that ask for them, count only while the API server guards them."""
+    if missing is None:
+        return Verdict("False", Why.UNPROTECTED, "checking that the API server guards approvals", reconciling=True)
+    message = (
+        f"the API server does not guard approvals and their rules ({', '.join(missing)}): apply deploy/policies.yaml"
+    )
+    return Verdict("False", Why.UNPROTECTED, message, reconciling=True) if missing else None
+
+
+def failing(failure: FailureStatus, again: dt.datetime | None) -> Verdict:
+    """How a failure shows in Ready; a run that is given up is neither reconciling nor stalled: the next due time is."""
+    if again is not None:
+        message = f"{failure.message} Next attempt at {again:%Y-%m-%dT%H:%M:%SZ}."
+        return Verdict("False", failure.reason, message, reconciling=True)
+    if failure.task == TaskKind.RUN and failure.reason != Reason.MANUAL_CHECK:
+        return Verdict("False", Why.RUN_FAILED, f"{failure.reason}: {failure.message}")
+    return Verdict("False", failure.reason, failure.message, stalled=True)
+
+
+def named(revision: str, digest: str) -> str:
+    """A revision for people. A ConfigMap's name stays the same when its files change: their digest is said, too."""
+    shown = short(revision)
+    stable = shown != revision or "@sha256:" in revision or not digest
+    return shown if stable else f"{shown} ({digest.removeprefix('sha256:')[:8]})"
+
+
+def short(revision: str) -> str:
+    """A commit's first twelve digits; other revisions as they are."""
+    return revision[:12] if len(revision) in (40, 64) and revision.isalnum() else revision

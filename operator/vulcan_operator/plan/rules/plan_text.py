@@ -1,0 +1,117 @@
+"""A plan as people see it: the summary in status, the full report in a ConfigMap. Pure; used by the planners."""
+
+import base64
+import datetime as dt
+from typing import Any
+
+from vulcan_contract.result import ModelChange, PlanSummary, Result
+from vulcan_operator.api.environment import EnvironmentSpec, VulcanEnvironment
+from vulcan_operator.api.environment_status import PlanModelStatus, PlanStatus, PlanSummaryStatus, ReportRef
+from vulcan_operator.api.fields import TaskStatus
+from vulcan_operator.api.promotion import VulcanPromotion
+from vulcan_operator.plan.rules import approval
+from vulcan_operator.plan.tasks import config_maps
+
+REPORT_KEY = "report.json.gz"
+
+
+def report_name(owner: VulcanEnvironment | VulcanPromotion, digest: str, sha256: str) -> str:
+    """ConfigMap with the report of a plan: by the plan and by its own content."""
+    return f"{owner.metadata.name}-plan-{digest.removeprefix('sha256:')[:12]}-{sha256[:8]}"
+
+
+def plan_status(
+    owner: VulcanEnvironment | VulcanPromotion,
+    task: TaskStatus,
+    result: Result,
+    rules: EnvironmentSpec,
+    operations: tuple[str, ...],
+    now: dt.datetime,
+    *,
+    revision: str,
+    source_digest: str,
+) -> PlanStatus:
+    """What a plan task has found, as its owner's status has it. Words are on the `rules` and `operations`, too."""
+    summary = result.summary
+    assert summary is not None
+    digest = approval.token(summary, rules, operations)
+    sha = result.report_sha256 if summary.has_changes else None
+    return PlanStatus(
+        digest=digest,
+        state="Pending" if summary.has_changes else "NoChanges",
+        inputs=task.inputs,
+        target=summary.target,
+        base=summary.base,
+        revision=revision,
+        source_digest=source_digest,
+        time=now,
+        adopted=summary.adopted,
+        operations=list(operations),
+        summary=summary_status(summary),
+        report_ref=ReportRef(name=report_name(owner, digest, sha), sha256=sha) if sha else None,
+    )
+
+
+def summary_status(summary: PlanSummary) -> PlanSummaryStatus:
+    """The summary as status shows it."""
+    shown = summary.models[:20]
+    return PlanSummaryStatus(
+        text=_line(summary),
+        added=summary.added,
+        directly_modified=summary.directly_modified,
+        indirectly_modified=summary.indirectly_modified,
+        metadata_modified=summary.metadata_modified,
+        removed=summary.removed,
+        total_models=summary.total_models,
+        backfill_intervals=summary.backfill_intervals,
+        rebuilt_models=summary.rebuilt_models,
+        history_days=summary.history_days,
+        breaking=summary.breaking,
+        catch_up_intervals=summary.catch_up_intervals,
+        tests_run=summary.tests_run,
+        destructive=[name[:512] for name in summary.destructive[:256]],
+        destructive_count=summary.destructive_count,
+        destructive_sha256=summary.destructive_sha256,
+        models=[_model(m) for m in shown],
+        omitted=summary.omitted + len(summary.models) - len(shown),
+    )
+
+
+def _model(change: ModelChange) -> PlanModelStatus:
+    return PlanModelStatus(
+        name=change.name[:256],
+        change=change.change,
+        category=change.category,
+        intervals=change.intervals,
+        destructive=change.destructive,
+    )
+
+
+def _line(summary: PlanSummary) -> str:
+    parts = [
+        (summary.added, "added"),
+        (summary.directly_modified, "modified"),
+        (summary.indirectly_modified, "indirectly modified"),
+        (summary.metadata_modified, "with changed metadata"),
+        (summary.removed, "removed"),
+    ]
+    said = [f"{n} {what}" for n, what in parts if n]
+    if summary.unaudited:
+        said.append("audits of the last apply have not passed")
+    if summary.project_changed:
+        said.append("settings or materialisations of the project changed")
+    if summary.breaking:
+        said.append(f"{summary.breaking} breaking")
+    if summary.destructive or summary.destructive_count:
+        more = summary.destructive_count > len(summary.destructive[:3])
+        said.append(f"destructive: {', '.join(summary.destructive[:3])}" + ("…" if more else ""))
+    if summary.backfill_intervals:
+        said.append(f"{summary.backfill_intervals} intervals to compute")
+    return ", ".join(said)[:1024] or ("views to update" if summary.has_changes else "no changes")
+
+
+def report_manifest(of: VulcanEnvironment | VulcanPromotion, name: str, packed: bytes) -> dict[str, Any]:
+    """A report (gzipped JSON) as an immutable ConfigMap that belongs to the object it tells of."""
+    kind = "VulcanPromotion" if isinstance(of, VulcanPromotion) else "VulcanEnvironment"
+    binary = {REPORT_KEY: base64.b64encode(packed).decode()}
+    return config_maps.immutable(of.metadata, of.metadata.namespace, name, owner=kind, binaryData=binary)

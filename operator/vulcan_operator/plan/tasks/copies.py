@@ -1,0 +1,31 @@
+"""Immutable copies of ConfigMaps beside the Jobs that mount them, named by what is in them. Pure.
+
+A user's ConfigMap may lie in another namespace than its Job and may change while the Job starts. Used by
+`environments.launch` (its project), `promotions.origin` (likewise), `checks` (SodaCL files) and `retention`, which
+lets go of them.
+"""
+
+import base64
+from collections.abc import Mapping
+
+from vulcan_contract.digest import of_json
+from vulcan_operator.api import names
+from vulcan_operator.api.fields import ObjectMeta
+from vulcan_operator.plan.core.actions import Key, WriteConfigMap
+from vulcan_operator.plan.tasks import config_maps
+
+
+def name_of(meta: ObjectMeta, what: str, digest: str) -> str:
+    """Name of the copy of an object's `what` (source, checks) with this digest."""
+    return f"{meta.name}-{what}-{of_json([meta.uid, digest])[:12]}"
+
+
+def write(
+    owner: Key, meta: ObjectMeta, install: str, namespace: str, name: str, files: Mapping[str, bytes]
+) -> WriteConfigMap:
+    """`files` by key of the ConfigMap. Owned by the object where that is possible: an owner in another namespace is none
+    for the garbage collector."""
+    binary = {key: base64.b64encode(content).decode() for key, content in sorted(files.items())}
+    kind = owner.kind.value if meta.namespace == namespace else None
+    labels = {names.INSTALL: install}
+    return WriteConfigMap(config_maps.immutable(meta, namespace, name, owner=kind, labels=labels, binaryData=binary))

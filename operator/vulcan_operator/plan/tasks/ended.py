@@ -1,0 +1,81 @@
+"""An ended task: what it was for, how its failure counts, how it is told. Pure; used by whoever records one."""
+
+import datetime as dt
+from dataclasses import dataclass
+
+from vulcan_contract.reasons import ABOUT, Outcome, Retry
+from vulcan_contract.result import Result
+from vulcan_contract.task import TaskKind
+from vulcan_operator.api.environment import VulcanEnvironment
+from vulcan_operator.api.fields import FailureStatus, TaskStatus
+from vulcan_operator.plan.core.actions import Note
+
+
+@dataclass(frozen=True)
+class Ended:
+    """An ended task and what it was for."""
+
+    environment: VulcanEnvironment
+    task: TaskStatus
+    result: Result
+    now: dt.datetime
+    approved_by: tuple[str, ...] = ()
+    settled_inputs: str | None = None  # an apply's: what the plan's inputs are with its one-shots done
+
+
+def failure(previous: FailureStatus | None, task: TaskStatus, result: Result, now: dt.datetime) -> FailureStatus:
+    """The failure of one attempt, counted on from earlier attempts at the same inputs."""
+    same = previous is not None and (previous.task, previous.inputs) == (task.kind, task.inputs)
+    counted = previous.counted if same and previous is not None else 0
+    attempts = previous.attempts if same and previous is not None else 0
+    return FailureStatus(
+        task=task.kind,
+        inputs=task.inputs,
+        reason=result.reason,
+        message=message_of(result)[:1024],
+        attempts=attempts + 1,
+        last_attempt=task.attempt,
+        counted=counted + (1 if result.retries is Retry.BACKOFF else 0),
+        time=now,
+        retry=result.retries,
+    )
+
+
+def message_of(result: Result) -> str:
+    """One sentence of what happened and one of what to do."""
+    about = ABOUT[result.reason]
+    what = " ".join((result.message or about.meaning).split())
+    first = result.failures[0] if result.failures else None
+    if first is not None and first.model not in what:
+        where = f"{first.model} {first.interval}".strip()
+        what = f"{what} ({where}: {first.message})"
+    return f"{what.rstrip('.?! ')}. {about.next_step}"
+
+
+def audit_note(ended: Ended) -> Note:
+    """Event and audit line of an ended task."""
+    environment, result = ended.environment, ended.result
+    bad = result.outcome is not Outcome.SUCCEEDED
+    plan = environment.status.plan
+    revision = environment.status.revision
+    audit = {
+        "operation": ended.task.kind,
+        "gateway": environment.spec.gateway_ref.name,
+        "environment": environment.sqlmesh_environment,
+        "revision": revision.resolved if revision else "",
+        "plan": plan.digest if plan and ended.task.kind == TaskKind.APPLY else "",
+        "outcome": result.outcome.value,
+        "reason": result.reason.value,
+        "job": ended.task.job,
+        "why": ended.task.why,
+        "asked": ", ".join(ended.approved_by),
+    }
+    text = message_of(result) if bad else result.message or ABOUT[result.reason].meaning
+    return Note(result.reason.value, f"{ended.task.kind}: {text}", warning=bad, audit=audit)
+
+
+def plan_id(result: Result) -> str:
+    """What the environment has now; NoChanges comes without work, but says it."""
+    if result.work is not None:
+        return result.work.plan_id
+    return result.summary.base_plan_id if result.summary is not None else ""

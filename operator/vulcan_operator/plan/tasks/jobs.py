@@ -1,0 +1,188 @@
+"""Jobs as the planners see them: names, attempts, what became of one. Pure.
+
+A Job's name is a function of owner uid, task, inputs and attempt, so doing it twice is the same as once. One pod per
+Job, ever; retries are new Jobs and are decided in the planner alone.
+"""
+
+import datetime as dt
+import enum
+from dataclasses import dataclass
+
+from vulcan_contract.codec import ContractError
+from vulcan_contract.digest import of_json
+from vulcan_contract.reasons import Outcome, Reason
+from vulcan_contract.result import Result
+from vulcan_contract.task import TaskKind
+from vulcan_operator.api import names
+from vulcan_operator.api.conditions import Why
+from vulcan_operator.api.fields import TaskStatus
+from vulcan_operator.plan.core.seen import JobSeen, JobState, PodSeen
+
+_PULL = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError")
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What today's spec means for a Job that was made earlier."""
+
+    start_deadline: dt.timedelta = dt.timedelta(minutes=5)
+    runner: str = ""  # manifest.runner_digest of today; "": not compared
+    fenced: bool = True  # nothing gets hurt if its pod, whose node is dead, should still run
+    gateway: str = ""  # whose Job it is
+
+    def is_outdated(self, job: JobSeen) -> bool:
+        """Whether a Job was made with an image or settings that the spec does not have any more."""
+        return bool(self.runner and job.runner) and job.runner != self.runner
+
+
+class Stage(enum.Enum):
+    """What became of the task in hand."""
+
+    ABSENT = enum.auto()  # no Job of this name
+    PENDING = enum.auto()  # its container has not run yet
+    STUCK = enum.auto()  # not started within startDeadline, or made with settings that were corrected since
+    RUNNING = enum.auto()
+    ENDED = enum.auto()  # `result` says how
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The task in hand, classified."""
+
+    stage: Stage
+    detail: str = ""  # for people: what keeps it
+    why: Why = Why.POD_WAITING  # the reason that goes with it
+    result: Result | None = None
+    job: JobSeen | None = None
+    pod: PodSeen | None = None
+
+
+def job_name(owner_name: str, owner_uid: str, kind: str, inputs: str, attempt: int) -> str:
+    """At most 63 characters: readable prefix, task, 10 hex digits of what it stands for."""
+    return f"{owner_name[:40].rstrip('-.')}-{kind}-{of_json([owner_uid, kind, inputs, attempt])[:10]}"
+
+
+def next_attempt(jobs: tuple[JobSeen, ...], kind: str, inputs: str, known: int) -> int:
+    """One above the highest attempt known from status or from a Job's label (status may have been lost)."""
+    return 1 + max([known, *(j.attempt for j in jobs if j.task == kind and j.inputs == inputs)])
+
+
+def classify(
+    task: TaskStatus, jobs: tuple[JobSeen, ...], pods: tuple[PodSeen, ...], terms: Terms, now: dt.datetime
+) -> Progress:
+    """What became of the task in hand. It has ended when its pod has, with a word or without; or is given up with its
+    node."""
+    job = next((j for j in jobs if j.name == task.job), None)
+    mine = [p for p in pods if p.job == task.job]
+    pod = max(mine, key=lambda p: (p.ended, p.started), default=None)
+    if pod is not None and pod.is_on_dead_node(now):
+        return _on_dead_node(task, job, pod, terms)
+    if job is None:
+        # Its pod may still be writing although the Job is gone: not absent before that has ended.
+        if pod is not None and not pod.ended:
+            return Progress(Stage.RUNNING, "the Job was deleted, its pod is still there", pod=pod)
+        if pod is not None and pod.termination:
+            return Progress(Stage.ENDED, result=_result(task, job, pod), pod=pod)
+        return Progress(Stage.ABSENT, pod=pod)
+    # The Job controller counts an ended pod a second later, and a stopped one goes away with its result then: its word is
+    # taken before that. It is the only one a Job ever has.
+    spoke = pod is not None and bool(pod.termination) and all(p.ended for p in mine)
+    if job.state is not JobState.UNFINISHED or spoke:
+        return Progress(Stage.ENDED, result=_result(task, job, pod), job=job, pod=pod)
+    if pod is not None and pod.started:
+        return Progress(Stage.RUNNING, job=job, pod=pod)
+    detail = _why_waiting(pod)
+    if terms.is_outdated(job):
+        result = Result(task.kind, Reason.CANCELLED, "its pod had not started when the runner's settings were changed")
+        return Progress(Stage.STUCK, detail, result=result, job=job, pod=pod)
+    if job.created is not None and now >= job.created + terms.start_deadline:
+        return Progress(Stage.STUCK, detail, result=_stuck(task, pod, detail, terms), job=job, pod=pod)
+    return Progress(Stage.PENDING, detail, job=job, pod=pod)
+
+
+def next_look(progress: Progress, terms: Terms, now: dt.datetime) -> dt.datetime | None:
+    """When time alone will change what a Job that goes on is."""
+    job, pod = progress.job, progress.pod
+    waits = progress.stage is Stage.PENDING and job is not None and job.created is not None
+    times = [job.created + terms.start_deadline] if waits and job is not None and job.created is not None else []
+    if pod is not None and pod.given_up_at is not None:
+        times.append(pod.given_up_at)
+    return min((at for at in times if at > now), default=None)
+
+
+def _on_dead_node(task: TaskStatus, job: JobSeen | None, pod: PodSeen, terms: Terms) -> Progress:
+    if terms.fenced:
+        result = Result(
+            task.kind, Reason.LOST, f"pod {pod.name} was told to stop and its node does not say that it has"
+        )
+        return Progress(Stage.ENDED, result=result, job=job, pod=pod)
+    detail = (
+        f"the node of pod {pod.name} does not answer, and nothing in the state database fences off what it may still"
+        f" write. When it is certainly dead: kubectl annotate vulcangateway {terms.gateway} -n {pod.namespace} --overwrite"
+        f" {names.WRITER_GONE}={task.job}"
+    )
+    return Progress(Stage.RUNNING, detail, Why.WRITER_UNKNOWN, job=job, pod=pod)
+
+
+def _why_waiting(pod: PodSeen | None) -> str:
+    if pod is None:
+        return ""
+    if pod.waiting in _PULL:
+        # The kubelet's texts alternate between pulling and backing off; one text for both keeps status at rest.
+        return "ImagePullFailed: the runner image cannot be pulled; correct runner.image or its imagePullSecrets"
+    if pod.waiting in ("", "ContainerCreating", "PodInitializing"):
+        return ""
+    return f"{pod.waiting}: {pod.waiting_message}"[:300]
+
+
+def _stuck(task: TaskStatus, pod: PodSeen | None, detail: str, terms: Terms) -> Result:
+    pulling = pod is not None and pod.waiting in _PULL
+    reason = Reason.IMAGE_PULL_FAILED if pulling else Reason.POD_NOT_STARTED
+    starting = "a volume of the pod is missing (a ConfigMap of runner.caBundle or runner.volumes), or its image is slow"
+    unseen = starting if pod is not None and pod.waiting else "no node took the pod"
+    what = detail or (unseen if pod is not None else "no pod was created (quota or admission)")
+    return Result(task.kind, reason, f"not started within {terms.start_deadline}: {what}")
+
+
+def _believable(result: Result, task: TaskStatus, pod: PodSeen) -> bool:
+    """Project code can write the file, too; what it says must at least fit the task and how the process ended."""
+    good = result.outcome is Outcome.SUCCEEDED
+    timed_out = pod.exit_reason == "DeadlineExceeded" and result.outcome is Outcome.ABORTED
+    # A runner that cannot read its task does not know which it is.
+    fits = result.task == task.kind or (not good and not result.task)
+    return fits and good == (pod.exit_code == 0) and not timed_out and (not good or _complete(result))
+
+
+def _complete(result: Result) -> bool:
+    """Whether a success brings what it is good for."""
+    match result.task:
+        case TaskKind.PROBE:
+            return result.probe is not None
+        case TaskKind.RESOLVE:
+            return result.digest is not None
+        case TaskKind.PLAN:
+            return result.summary is not None
+        case TaskKind.CHECKS | TaskKind.AUDIT:
+            return result.work is not None
+        case TaskKind.DIFF:
+            return result.report_sha256 is not None
+        case _:
+            return True
+
+
+def _result(task: TaskStatus, job: JobSeen | None, pod: PodSeen | None) -> Result:
+    if pod is not None and pod.termination:
+        try:
+            result = Result.from_message(pod.termination)
+        except ContractError:
+            result = None
+        if result is not None and _believable(result, task, pod):
+            return result
+    if (job is not None and job.reason == "DeadlineExceeded") or (
+        pod is not None and pod.exit_reason == "DeadlineExceeded"
+    ):
+        return Result(task.kind, Reason.DEADLINE_EXCEEDED, "the task took longer than runner.deadline")
+    if pod is None:
+        return Result(task.kind, Reason.LOST, "the Job ended, its pod and result are gone")
+    what = pod.exit_reason or "Error"
+    return Result(task.kind, Reason.RUNNER_CRASHED, f"the runner ended without a result: {what}, exit {pod.exit_code}")

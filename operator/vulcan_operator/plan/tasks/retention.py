@@ -1,0 +1,82 @@
+"""What nothing refers to any more: old Jobs, reports, copies of ConfigMaps. Pure.
+
+Derived from what is there and what status names, in every pass, so that a crash between a record and its clean-up
+leaves nothing behind for ever.
+"""
+
+import datetime as dt
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+
+from vulcan_contract.task import TaskKind
+from vulcan_operator.api.environment import VulcanEnvironment
+from vulcan_operator.api.environment_status import EnvironmentStatus
+from vulcan_operator.plan.core.actions import Action, DeleteConfigMap, DeleteJob, KeepJob
+from vulcan_operator.plan.core.seen import JobSeen, JobState, PodSeen
+from vulcan_operator.plan.tasks import checks, copies
+from vulcan_operator.plan.tasks.jobs import Terms
+
+KEEP_RECORDED = 3 * 24 * 3600  # seconds a recorded Job stays for people to look at
+_KEPT_JOBS = 3  # of each task
+_NO_COPY = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}|.*@sha256:.*")  # revisions of git and images
+
+
+def let_go_jobs(
+    jobs: tuple[JobSeen, ...], pods: tuple[PodSeen, ...], current: set[str], terms: Terms, now: dt.datetime
+) -> list[Action]:
+    """All Jobs but those in hand: ended ones get an end, those that never start are deleted, few are kept."""
+    others = [j for j in jobs if j.name not in current]
+    ended = [j for j in others if j.state is not JobState.UNFINISHED]
+    by_task: defaultdict[str, list[JobSeen]] = defaultdict(list)
+    for job in sorted(ended, key=lambda j: (j.created or now, j.name), reverse=True):
+        by_task[job.task].append(job)
+    old = {j.name for group in by_task.values() for j in group[_KEPT_JOBS:]}
+    stuck = {j.name for j in others if (at := stuck_at(j, pods, terms)) is not None and at <= now}
+    return [
+        *(KeepJob(j.namespace, j.name, KEEP_RECORDED) for j in ended if j.ttl is None and j.name not in old),
+        *(DeleteJob(j.namespace, j.name) for j in others if j.name in old | stuck),
+    ]
+
+
+def stuck_at(job: JobSeen, pods: tuple[PodSeen, ...], terms: Terms) -> dt.datetime | None:
+    """When an unfinished Job whose container has not run counts as one that never will, or is not to any more."""
+    if job.state is not JobState.UNFINISHED or job.created is None or any(p.started for p in pods if p.job == job.name):
+        return None
+    return job.created if terms.is_outdated(job) else job.created + terms.start_deadline
+
+
+def let_go_reports(environment: VulcanEnvironment, after: EnvironmentStatus) -> list[Action]:
+    """Reports that status named before and does not name now. They are owned, so a lost deletion costs little."""
+    before = environment.status
+    kept = _reports(after)
+    plan, applied = before.plan, after.applied
+    if plan is not None and plan.report_ref is not None and applied is not None and applied.plan_digest == plan.digest:
+        kept |= {plan.report_ref.name}
+    gone = sorted(_reports(before) - kept)
+    return [DeleteConfigMap(environment.metadata.namespace, name) for name in gone]
+
+
+def let_go_copies(environment: VulcanEnvironment, after: EnvironmentStatus, namespace: str) -> list[Action]:
+    """The same for copies of ConfigMaps. Before the status that forgets them is written: nothing else knows their names."""
+    gone = set(copy_names(environment, environment.status)) - set(copy_names(environment, after))
+    return [DeleteConfigMap(namespace, name) for name in sorted(gone)]
+
+
+def _reports(status: EnvironmentStatus) -> set[str]:
+    names = {status.plan.report_ref.name} if status.plan is not None and status.plan.report_ref is not None else set()
+    return names | ({status.applied.report} if status.applied is not None and status.applied.report else set())
+
+
+def copy_name(environment: VulcanEnvironment, digest: str) -> str:
+    """The copy of a project's ConfigMap, by the digest of its files."""
+    return copies.name_of(environment.metadata, "source", digest)
+
+
+def copy_names(environment: VulcanEnvironment, status: EnvironmentStatus) -> Iterator[str]:
+    """Copies that a status refers to: of the pending and of the applied source, and of what is being checked."""
+    sources = [(status.revision.resolved, status.revision.digest)] if status.revision is not None else []
+    sources += [(p.revision, p.source_digest) for p in (status.plan, status.applied) if p is not None]
+    yield from (copy_name(environment, digest) for revision, digest in sources if not _NO_COPY.fullmatch(revision))
+    if status.task is not None and status.task.kind == TaskKind.CHECKS:
+        yield checks.copy_name(environment.metadata, status.task.inputs)

@@ -1,0 +1,176 @@
+"""Task values from a gateway and an environment. Pure; no secret passes through here, only names of Secrets."""
+
+import urllib.parse
+
+from vulcan_contract import task as contract
+from vulcan_contract.digest import of_json
+from vulcan_operator.api.connection import Connection, StateConnection
+from vulcan_operator.api.environment import VulcanEnvironment
+from vulcan_operator.api.environment_status import EnvironmentStatus, PlanStatus
+from vulcan_operator.api.fields import parse_duration
+from vulcan_operator.api.gateway import GitCredential, VulcanGateway
+from vulcan_operator.api.policy import PlanSpec
+from vulcan_operator.api.source import ProjectSource
+from vulcan_operator.plan.core.seen import Settings
+
+_PORTS = {"https": 443, "http": 80, "ssh": 22}
+
+
+def gateway_of(gateway: VulcanGateway, settings: Settings, *, planning: bool) -> contract.Gateway:
+    """The isolated system as the runner needs it; `planning` picks the weaker credentials where there are any."""
+    spec = gateway.spec
+    weak = spec.planning if planning else None
+    warehouse = (weak.connection if weak else None) or spec.connection
+    state = (weak.state_connection if weak else None) or spec.state_connection
+    return contract.Gateway(
+        sqlmesh_name=gateway.sqlmesh_name,
+        connection=_connection(warehouse),
+        state_connection=_connection(state),
+        state_schema=spec.state_connection.schema_,
+        additional=tuple(contract.NamedConnection(a.sqlmesh_name, _connection(a)) for a in spec.additional_connections),
+        variables=spec.variables,
+        owner=contract.Owner(settings.cluster, gateway.metadata.namespace, gateway.metadata.name),
+        state_identity=gateway.status.state_identity,
+        takeover=spec.takeover,
+    )
+
+
+def secret_env(gateway: VulcanGateway) -> tuple[str, ...]:
+    """Names of the variables of runner.env that come from Secrets."""
+    env = gateway.spec.runner.env
+    return tuple(sorted(str(e["name"]) for e in env if (e.get("valueFrom") or {}).get("secretKeyRef")))
+
+
+def secret_paths(gateway: VulcanGateway) -> tuple[str, ...]:
+    """Where the Secrets among runner.volumes are mounted."""
+    volumes = gateway.spec.runner.volumes
+    return tuple(sorted(str(v["mountPath"]) for v in volumes if (v.get("volume") or {}).get("secret")))
+
+
+def _connection(connection: Connection | StateConnection) -> contract.Connection:
+    secrets = {
+        field: contract.SecretRef(ref.name, ref.key, contract.SecretForm(ref.as_))
+        for field, ref in connection.secrets.items()
+    }
+    return contract.Connection(connection.type, connection.options, secrets)
+
+
+def options_of(plan: PlanSpec) -> contract.PlanOptions:
+    """Planning fields, SQLMesh's words."""
+    return contract.PlanOptions(
+        categorization=plan.categorization,
+        categories=plan.categories,
+        forward_only=plan.forward_only,
+        effective_from=plan.effective_from,
+        select_models=tuple(plan.select_models),
+        allow_destructive_models=tuple(plan.allow_destructive_models),
+        allow_additive_models=tuple(plan.allow_additive_models),
+        no_gaps=plan.no_gaps,
+        start=plan.start,
+        dev_start=plan.dev_start,
+        skip_tests=plan.skip_tests,
+        skip_linter=plan.skip_linter,
+    )
+
+
+def operations_of(environment: VulcanEnvironment, status: EnvironmentStatus) -> tuple[contract.Operation, ...]:
+    """One-shots that were not done yet, as the status of this pass says (an apply that ended in it counts)."""
+    done = set(status.operations_done)
+    return tuple(
+        contract.Operation(o.id, o.type, tuple(o.models), o.start, o.end)
+        for o in environment.spec.operations
+        if o.id not in done
+    )
+
+
+def limits_of(plan: PlanSpec) -> contract.Limits:
+    """Limits in the contract's units (days)."""
+    limits = plan.limits
+    return contract.Limits(
+        max_backfill_intervals=limits.max_backfill_intervals,
+        max_rebuilt_models=limits.max_rebuilt_models,
+        max_history_days=parse_duration(limits.max_history).days if limits.max_history else None,
+        max_removed_percent=limits.max_removed_percent,
+    )
+
+
+def source_of(project: ProjectSource, *, commit: str | None, digest: str | None) -> contract.Source:
+    """The project source; a resolved commit is fetched instead of the ref."""
+    known = None if digest is None or digest.startswith("git:") else digest
+    if project.git is not None:
+        git = project.git
+        return contract.Source(contract.SourceKind.GIT, git.url, git.ref, git.path, commit, known)
+    if project.config_map is not None:
+        return contract.Source(contract.SourceKind.CONFIG_MAP, digest=known)
+    return contract.Source(contract.SourceKind.IMAGE, digest=None)
+
+
+def approved_of(rules: PlanSpec, plan: PlanStatus, *, by_human: bool) -> contract.Approved:
+    """The decision that an apply carries."""
+    return contract.Approved(
+        token=plan.digest,
+        target=plan.target,
+        base=plan.base,
+        planned_at=plan.time.isoformat(),
+        backfill_intervals=plan.summary.backfill_intervals,
+        destructive=tuple(plan.summary.destructive),
+        destructive_sha256=plan.summary.destructive_sha256,
+        by_human=by_human,
+        limits=limits_of(rules),
+    )
+
+
+def project_inputs(project: ProjectSource) -> str:
+    """Digest of the fields that decide what a source resolves to."""
+    data = project.to_json()
+    if "git" in data:
+        data["git"].pop("pollInterval", None)
+    return of_json(data)[:16]
+
+
+def plan_inputs(
+    environment: VulcanEnvironment,
+    gateway: VulcanGateway,
+    source_digest: str,
+    image: str,
+    operations: tuple[contract.Operation, ...],
+) -> str:
+    """Digest of everything a plan is made from. Approvals, limits, schedule, retry and suspend are none of it."""
+    return of_json(
+        [
+            source_digest,
+            options_of(environment.spec.plan).__dict__,
+            [o.__dict__ for o in operations],
+            image,
+            gateway.sqlmesh_name,
+            gateway.spec.variables,
+        ]
+    )[:16]
+
+
+def git_secret(gateway: VulcanGateway, url: str) -> str | None:
+    """Secret with credentials for a git URL: the longest prefix by scheme, host and whole path segments."""
+    matching = [c for c in gateway.spec.git_credentials if _covers(c, url)]
+    best = max(matching, key=lambda c: len(_parsed(c.url_prefix)[2]), default=None)
+    return best.secret_ref.name if best is not None else None
+
+
+def _covers(credential: GitCredential, url: str) -> bool:
+    try:
+        prefix, target = _parsed(credential.url_prefix), _parsed(url)
+    except ValueError:
+        return False
+    return prefix[:2] == target[:2] and target[2][: len(prefix[2])] == prefix[2]
+
+
+def _parsed(url: str) -> tuple[str, str, list[str]]:
+    """Scheme, host with port, path segments. ValueError for what two programs could read differently."""
+    if "://" not in url and "@" in url and ":" in url:
+        host, _, path = url.partition(":")  # scp form: user@host:path
+        url = f"ssh://{host}/{path}"
+    parts = urllib.parse.urlsplit(url)
+    segments = [s for s in urllib.parse.unquote(parts.path).split("/") if s]
+    if "\\" in url or not url.isprintable() or not parts.hostname or {".", ".."} & set(segments):
+        raise ValueError(f"ambiguous: {url!r}")
+    scheme = parts.scheme.lower()
+    return scheme, f"{parts.hostname.lower()}:{parts.port or _PORTS.get(scheme, '')}", segments

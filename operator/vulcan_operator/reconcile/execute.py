@@ -1,0 +1,155 @@
+"""Carries out a planner's actions in order. Each is idempotent, so doing a pass twice is doing it once.
+
+Called by `reconcile`. Answers of the API server go into the cache at once, so that the next pass does not act on the
+past. Decides nothing.
+"""
+
+import contextlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import assert_never
+
+from vulcan_contract.task import TaskKind
+from vulcan_operator.api import names
+from vulcan_operator.cluster import views
+from vulcan_operator.cluster.cache import Cache
+from vulcan_operator.cluster.wake import Intake
+from vulcan_operator.kube import errors
+from vulcan_operator.kube.client import Kube
+from vulcan_operator.kube.clock import Clock
+from vulcan_operator.kube.resources import CONFIG_MAPS, CUSTOM, JOBS, PODS, Raw, Resource
+from vulcan_operator.plan.core import actions as act
+from vulcan_operator.plan.core.actions import Action, Key, Kind
+from vulcan_operator.reconcile import slots
+
+_WRITERS = frozenset(kind.value for kind in TaskKind if kind.writes) | {TaskKind.PROBE.value}
+
+
+class Refused(Exception):
+    """The API server will not do an action, now or later: rights, quota, admission or content."""
+
+
+class AttemptTaken(Exception):
+    """A Job of this name exists and is not ours: look again, the next attempt has another name."""
+
+
+@dataclass(frozen=True)
+class Executor:
+    """Does what plans say."""
+
+    kube: Kube
+    cache: Cache
+    intake: Intake
+    clock: Clock
+
+    async def run(self, key: Key, actions: Iterable[Action], versions: dict[str, str]) -> None:
+        """In order. `versions` maps a resourceVersion the planner saw to what our own writes have made of it.
+
+        Raises Refused, AttemptTaken, slots.SlotBusy, errors.Retriable or errors.NotLeader.
+        """
+        taken: act.TakeSlot | None = None
+        for action in actions:
+            taken = action if isinstance(action, act.TakeSlot) else taken
+            try:
+                await self._do(key, action, versions)
+            except errors.Permanent as error:
+                if taken is not None:  # its Job will not be: others must not wait for it
+                    await self._do(key, act.ReleaseSlot(taken.namespace, taken.gateway, taken.job), versions)
+                raise Refused(f"{type(action).__name__}: {error.message}") from error
+
+    async def _do(self, key: Key, action: Action, versions: dict[str, str]) -> None:
+        match action:
+            case act.CreateJob():
+                await self._create_job(action)
+            case act.DeleteJob():
+                await self._delete(JOBS, action.namespace, action.name)
+            case act.StopPods():
+                await self._stop_pods(action)
+            case act.KeepJob():
+                await self._keep_job(action)
+            case act.WriteConfigMap():
+                await self._write_config_map(action)
+            case act.DeleteConfigMap():
+                # Where our rights were withdrawn it stays, and its labels find it: nothing else must wait for that.
+                with contextlib.suppress(errors.Forbidden):
+                    await self._delete(CONFIG_MAPS, action.namespace, action.name)
+            case act.SetFinalizer():
+                await self._set_finalizer(action, versions)
+            case act.DeleteObject():
+                await self._delete_object(action)
+            case act.TakeSlot():
+                await slots.take(self.kube, self.cache, self.clock, action.namespace, action.gateway, action.job)
+            case act.ReleaseSlot():
+                await slots.release(self.kube, self.clock, action.namespace, action.gateway, action.job)
+                self.intake.wake_first_waiter((action.namespace, action.gateway), key)
+            case _:
+                assert_never(action)
+
+    async def _create_job(self, action: act.CreateJob) -> None:
+        wanted = action.manifest["metadata"]["labels"]
+        if wanted.get(names.TASK) in _WRITERS and not self._owner_known(wanted):
+            # Between the slot and here it was deleted: the slot counts as free by then, another may have it.
+            raise errors.Conflict(f"the owner of Job {action.namespace}/{action.name} is gone", status=409)
+        try:
+            self.intake.event(JOBS, await self.kube.create(JOBS, action.namespace, dict(action.manifest)))
+            return
+        except errors.AlreadyExists:
+            raw = await self._get_job(action)
+        found = raw["metadata"].get("labels", {})
+        if any(found.get(label) != wanted.get(label) for label in (names.OWNER_UID, names.INPUTS)):
+            raise AttemptTaken(f"Job {action.namespace}/{action.name} exists and was not made for this")
+        self.intake.event(JOBS, raw)
+
+    def _owner_known(self, labels: Mapping[str, str]) -> bool:
+        key = Key(Kind(labels[names.OWNER_KIND]), labels[names.OWNER_NAMESPACE], labels[names.OWNER_NAME])
+        found = self.cache.custom(key)
+        return found is not None and found.metadata.uid == labels[names.OWNER_UID]
+
+    async def _get_job(self, action: act.CreateJob) -> Raw:
+        try:
+            return await self.kube.get(JOBS, action.namespace, action.name)
+        except errors.NotFound as error:  # it went in between: the next pass creates it
+            raise errors.Conflict(error.message, status=404) from error
+
+    async def _delete(self, resource: Resource, namespace: str, name: str) -> None:
+        with contextlib.suppress(errors.NotFound):
+            await self.kube.delete(resource, namespace, name)
+
+    async def _stop_pods(self, action: act.StopPods) -> None:
+        async for page in self.kube.pages(PODS, action.namespace, f"{views.JOB_NAME}={action.job}"):
+            for pod in page.items:
+                if "deletionTimestamp" not in pod["metadata"]:
+                    await self._delete(PODS, action.namespace, pod["metadata"]["name"])
+
+    async def _keep_job(self, action: act.KeepJob) -> None:
+        known = self.cache.jobs.get((action.namespace, action.name))
+        if known is not None and known.ttl == action.seconds:
+            return
+        change = {"spec": {"ttlSecondsAfterFinished": action.seconds}}
+        with contextlib.suppress(errors.NotFound):
+            self.intake.event(JOBS, await self.kube.merge_patch(JOBS, action.namespace, action.name, change))
+
+    async def _write_config_map(self, action: act.WriteConfigMap) -> None:
+        with contextlib.suppress(errors.AlreadyExists):
+            await self.kube.create(CONFIG_MAPS, action.manifest["metadata"]["namespace"], dict(action.manifest))
+
+    async def _set_finalizer(self, action: act.SetFinalizer, versions: dict[str, str]) -> None:
+        version = versions.get(action.resource_version, action.resource_version)
+        operations: list[Raw] = [
+            {"op": "test", "path": "/metadata/resourceVersion", "value": version},
+            {"op": "add", "path": "/metadata/finalizers", "value": list(action.finalizers)},
+        ]
+        resource = CUSTOM[action.key.kind]
+        try:
+            raw = await self.kube.json_patch(resource, action.key.namespace, action.key.name, operations)
+        except errors.NotFound:
+            return
+        except errors.Invalid as error:  # a failed test is answered like a schema error
+            raise errors.Conflict(error.message, status=422) from error
+        if raw.get("kind") == action.key.kind:
+            versions[action.resource_version] = raw["metadata"]["resourceVersion"]
+            self.intake.event(resource, raw)
+
+    async def _delete_object(self, action: act.DeleteObject) -> None:
+        with contextlib.suppress(errors.NotFound, errors.Conflict):  # gone, or another object has the name
+            await self.kube.delete(CUSTOM[action.key.kind], action.key.namespace, action.key.name, action.uid)

@@ -1,0 +1,67 @@
+"""What is told about a reconcile besides status: Events for changed conditions, the audit line.
+
+Used by `reconcile`. Pure but for the audit log.
+"""
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from vulcan_contract.reasons import ABOUT, Outcome, Reason
+from vulcan_operator import logs
+from vulcan_operator.api.fields import Condition
+from vulcan_operator.cluster.views import Unparsable
+from vulcan_operator.plan.core.actions import Key, Note
+
+_TROUBLE = {r.value for r in Reason if ABOUT[r].outcome in (Outcome.FAILED, Outcome.ERRORED)}
+
+
+def transitions(before: Sequence[Condition], after: Sequence[Condition], notes: Sequence[Note]) -> Iterator[Note]:
+    """A Note for each condition whose status or reason changed; the same words are said once.
+
+    A condition that is new says nothing (that nothing ever ran is no event), but for Ready and Stalled. It is a warning if
+    any condition that says it is one: Ready and Stalled have the same reason.
+    """
+    known = {c.type: (c.status, c.reason) for c in before}
+    warnings = {c.reason for c in after if _is_warning(c)}
+    said = {n.reason for n in notes}
+    for condition in after:
+        if known.get(condition.type) == (condition.status, condition.reason) or condition.reason in said:
+            continue
+        if condition.type not in known and condition.type != "Ready" and not _is_warning(condition):
+            continue
+        said.add(condition.reason)
+        message = condition.message or f"{condition.type} is {condition.status}"
+        yield Note(condition.reason, message, warning=condition.reason in warnings)
+
+
+def _is_warning(condition: Condition) -> bool:
+    if condition.type in ("Stalled", "RollbackExpiring"):
+        return condition.status == "True"
+    return condition.status == "False" and condition.reason in _TROUBLE
+
+
+def audit(key: Key, note: Note) -> None:
+    """One line in the audit log, if the note wants one."""
+    if note.audit is not None:
+        about = {"object": str(key), "kind": key.kind.value, "event": note.reason, "message": note.message}
+        logs.audit({**about, **note.audit})
+
+
+def unparsable(found: Unparsable, now: dt.datetime) -> dict[str, Any]:
+    """The status of an object that cannot be read: what it was, with Ready and Stalled saying why."""
+    message = f"The object does not fit this release: {found.error}. Correct it, or install the CRDs of this release."
+    kept = [c for c in found.status.get("conditions", []) if c.get("type") not in ("Ready", "Stalled")]
+    ours = [_condition(found, "Ready", "False", message, now), _condition(found, "Stalled", "True", message, now)]
+    return {**found.status, "conditions": [*kept, *ours]}
+
+
+def _condition(found: Unparsable, kind: str, status: str, message: str, now: dt.datetime) -> dict[str, Any]:
+    before: dict[str, Any] = next((c for c in found.status.get("conditions", []) if c.get("type") == kind), {})
+    changed = before.get("status") != status
+    stamp = now.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {
+        "type": kind, "status": status, "reason": "SpecInvalid", "message": message,
+        "observedGeneration": found.metadata.generation,
+        "lastTransitionTime": stamp if changed else before["lastTransitionTime"],
+    }  # fmt: skip
