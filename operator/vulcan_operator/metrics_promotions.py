@@ -12,7 +12,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.promotion import VulcanPromotion
-from vulcan_operator.api.promotion_status import OUTCOMES
+from vulcan_operator.api.promotion_status import Outcome
 
 _PLACE = ["namespace", "name"]
 
@@ -68,8 +68,8 @@ def _remembered(environments: list[VulcanEnvironment]) -> Iterator[Metric]:
         meta, reference, status = environment.metadata, environment.spec.gateway_ref, environment.status
         place, gateway = [meta.namespace, meta.name], f"{reference.namespace or meta.namespace}/{reference.name}"
         count = Counter(item.outcome for item in status.promotions)
-        for outcome in OUTCOMES:
-            ended.add_metric([*place, gateway, outcome], count[outcome])
+        for outcome in Outcome:
+            ended.add_metric([*place, gateway, outcome.value], count[outcome.value])
         if status.promotions:
             newest = status.promotions[0]
             last.add_metric([*place, newest.outcome], newest.finished_at.timestamp())

@@ -3,6 +3,7 @@
 Used by `api.environment` (and the plan part by `api.promotion`). Facts that were observed, never where the code was.
 """
 
+import enum
 from typing import Annotated
 
 from pydantic import Field, computed_field
@@ -95,13 +96,23 @@ class ReportRef(Model):
     sha256: Annotated[str, Field(max_length=64)] = Field(description="sha256 of the gzipped report.")
 
 
+class PlanState(enum.StrEnum):
+    """What became of a plan. Outdated: it changed between decision and apply."""
+
+    PENDING = "Pending"
+    REJECTED = "Rejected"
+    NO_CHANGES = "NoChanges"
+    APPLIED = "Applied"
+    OUTDATED = "Outdated"
+
+
 class PlanStatus(Model):
     """The plan in question: pending, rejected, applied or without changes."""
 
     digest: Digest = Field(description="What an approval names.")
     state: Annotated[str, Field(max_length=16)] = Field(
         description="Pending, Rejected, NoChanges, Applied or Outdated.",
-        json_schema_extra={"enum": ["Pending", "Rejected", "NoChanges", "Applied", "Outdated"]},
+        json_schema_extra={"enum": list(PlanState)},
     )
     inputs: Annotated[str, Field(max_length=16)] = Field(description="Digest of what it was planned from.")
     target: Annotated[str, Field(max_length=64)] = Field(description="sha256 of what the environment becomes.")

@@ -1,8 +1,9 @@
 """Field types shared by the three kinds, and the base model with its Kubernetes habits (camelCase, lenient reading)."""
 
 import datetime as dt
+import enum
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 from pydantic.alias_generators import to_camel
@@ -44,10 +45,22 @@ class Model(BaseModel):
     """
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
+    checks_changes: ClassVar[bool] = False  # whether `but` validates: twice the time of a pass
 
     def to_json(self) -> dict[str, Any]:
         """As the API server takes it: camelCase, nothing null, times in RFC 3339."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    def but(self, **changes: Any) -> Self:
+        """A copy with these fields changed. Raises TypeError for a name that is no field: a misspelt
+        status field would otherwise be dropped in silence. Tests check the values, too.
+        """
+        unknown = changes.keys() - type(self).model_fields.keys()
+        if unknown:
+            raise TypeError(f"{type(self).__name__} has no field {', '.join(sorted(unknown))}")
+        if self.checks_changes:
+            type(self).model_validate({**self.__dict__, **changes})
+        return self.model_copy(update=changes)
 
 
 def _cut(limit: int) -> BeforeValidator:
@@ -234,6 +247,14 @@ class ObjectMeta(Model):
         return f"{self.namespace}/{self.name}"
 
 
+class TaskState(enum.StrEnum):
+    """How far a task is. Waiting for the writer slot; Started: its Job is to exist; Running: it was seen."""
+
+    WAITING = "Waiting"
+    STARTED = "Started"
+    RUNNING = "Running"
+
+
 class TaskStatus(Model):
     """The task in hand: written before its Job is created, gone when its result is recorded."""
 
@@ -249,7 +270,7 @@ class TaskStatus(Model):
     state: Annotated[str, Field(max_length=16)] = Field(
         "Started",
         description="Waiting for the gateway's writer slot, Started (its Job is to exist) or Running (it was seen).",
-        json_schema_extra={"enum": ["Waiting", "Started", "Running"]},
+        json_schema_extra={"enum": list(TaskState)},
     )
     priority: int = Field(0, description="Order among those who wait for the writer slot; the lowest goes first.")
     since: Timestamp = Field(description="When it began to wait or was started.")

@@ -3,6 +3,7 @@
 Used by `api.promotion`; written by the promotion planner. A step's state is what was observed, not where the code was.
 """
 
+import enum
 from typing import Annotated
 
 from pydantic import Field, computed_field
@@ -20,26 +21,80 @@ from vulcan_operator.api.fields import (
 )
 from vulcan_operator.api.source import Origin
 
-STEPS = (
-    "Resolve", "Plan", "Tests", "Audits", "Diff", "Checks", "Soak", "Approval", "CatchUp", "Apply", "Verify", "Rollback",
-)  # fmt: skip
-STEP_STATES = ("Pending", "Running", "Waiting", "Succeeded", "Skipped", "Failed", "Errored", "Inconclusive")
-OUTCOMES = ("Succeeded", "Failed", "Errored", "Inconclusive", "RolledBack", "Superseded", "Cancelled")
+
+class StepName(enum.StrEnum):
+    """The steps, in their order."""
+
+    RESOLVE = "Resolve"
+    PLAN = "Plan"
+    TESTS = "Tests"
+    AUDITS = "Audits"
+    DIFF = "Diff"
+    CHECKS = "Checks"
+    SOAK = "Soak"
+    APPROVAL = "Approval"
+    CATCH_UP = "CatchUp"
+    APPLY = "Apply"
+    VERIFY = "Verify"
+    ROLLBACK = "Rollback"
+
+
+class StepState(enum.StrEnum):
+    """How far a step is; from Succeeded on it has ended."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    WAITING = "Waiting"
+    SUCCEEDED = "Succeeded"
+    SKIPPED = "Skipped"
+    FAILED = "Failed"
+    ERRORED = "Errored"
+    INCONCLUSIVE = "Inconclusive"
+
+
+class Outcome(enum.StrEnum):
+    """How a promotion ended."""
+
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    ERRORED = "Errored"
+    INCONCLUSIVE = "Inconclusive"
+    ROLLED_BACK = "RolledBack"
+    SUPERSEDED = "Superseded"
+    CANCELLED = "Cancelled"
+
+
+class Relation(enum.StrEnum):
+    """Whether both environments are on one gateway."""
+
+    SAME = "SameSystem"
+    ACROSS = "AcrossSystems"
+
+
+class RollbackState(enum.StrEnum):
+    """How far a rollback is."""
+
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    UNAVAILABLE = "Unavailable"
+
+
 MOST_WORDS, MOST_IMAGES = 64, 8
 SOURCE_REPORT, TARGET_REPORT = "sourceReport", "targetReport"  # evidence of Diff until it is judged: ConfigMaps
 
-StepName = Annotated[str, Field(max_length=16, json_schema_extra={"enum": list(STEPS)})]
+StepField = Annotated[str, Field(max_length=16, json_schema_extra={"enum": list(StepName)})]
 
 
 class StepStatus(Model):
     """One step of a promotion."""
 
-    name: StepName = Field(description="Which step.")
+    name: StepField = Field(description="Which step.")
     state: str = Field(
         "Pending",
         max_length=63,
         description="Failed: a no for reasons of content. Errored: machinery. Inconclusive: a human must look.",
-        json_schema_extra={"enum": list(STEP_STATES)},
+        json_schema_extra={"enum": list(StepState)},
     )
     started_at: Timestamp | None = Field(None, description="When it began.")
     finished_at: Timestamp | None = Field(None, description="When it ended.")
@@ -55,6 +110,11 @@ class StepStatus(Model):
     touched: bool = Field(
         False, description="An attempt may have changed some of the views: that is brought to an end whatever is shut."
     )
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is over, well or not."""
+        return self.state not in (StepState.PENDING, StepState.RUNNING, StepState.WAITING)
 
 
 class WordStatus(Model):
@@ -94,7 +154,7 @@ class RollbackStatus(Model):
         "Running",
         max_length=63,
         description="Running, Succeeded, Failed or Unavailable (a snapshot is missing or cannot be restored).",
-        json_schema_extra={"enum": ["Running", "Succeeded", "Failed", "Unavailable"]},
+        json_schema_extra={"enum": list(RollbackState)},
     )
     reason: Annotated[str, Field(max_length=63)] = Field("", description="Why it was taken.")
     message: Message = Field("", description="In a sentence, with the age of the data.")
@@ -119,7 +179,7 @@ class PromotionStatus(Model):
         description="Ready, Reconciling, Stalled, AwaitingApproval.",
         json_schema_extra=schema(list_type="map", list_keys=["type"]),
     )
-    step: StepName | None = Field(None, description="Current step, or the last one.")
+    step: StepField | None = Field(None, description="Current step, or the last one.")
     steps: list[StepStatus] = Field(
         default=[],
         max_length=16,
@@ -131,14 +191,14 @@ class PromotionStatus(Model):
         max_length=63,
         description="How it ended. Failed: a no for reasons of content. Errored: machinery. Inconclusive: a human "
         "must look. Superseded: a newer promotion took its place. Cancelled: it was deleted while it was under way.",
-        json_schema_extra={"enum": list(OUTCOMES)},
+        json_schema_extra={"enum": list(Outcome)},
     )
     relation: str | None = Field(
         None,
         max_length=63,
         description="SameSystem: views are swapped, nothing is computed twice. AcrossSystems: planned and computed "
         "anew.",
-        json_schema_extra={"enum": ["SameSystem", "AcrossSystems"]},
+        json_schema_extra={"enum": list(Relation)},
     )
     revision: Revision | None = Field(None, description="The resolved revision that moves.")
     source_digest: Digest | None = Field(None, description="Digest of its files.")

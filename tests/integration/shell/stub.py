@@ -61,7 +61,7 @@ def plan_environment(seen: EnvironmentSeen, now: dt.datetime) -> Plan[Environmen
         task = TaskStatus(kind="plan", job=name, inputs="0" * 16, since=now.replace(microsecond=0))
         conditions = ready(generation, status.conditions, "Unknown", "Planning", now)
         return Plan(
-            status.model_copy(update={"task": task, "conditions": conditions}),
+            status.but(task=task, conditions=conditions),
             actions=(CreateJob(manifest(seen, name)),),
         )
     if not any(job.name == status.task.job for job in seen.jobs):
@@ -70,7 +70,7 @@ def plan_environment(seen: EnvironmentSeen, now: dt.datetime) -> Plan[Environmen
         return Plan(status, actions=(CreateJob(manifest(seen, status.task.job)),))
     conditions = ready(generation, status.conditions, "True", "Succeeded", now)
     update = {"task": None, "conditions": conditions, "observed_generation": generation}
-    return Plan(status.model_copy(update=update))
+    return Plan(status.but(**update))
 
 
 def plan_gateway(seen: GatewaySeen, now: dt.datetime) -> Plan[GatewayStatus]:
@@ -78,7 +78,7 @@ def plan_gateway(seen: GatewaySeen, now: dt.datetime) -> Plan[GatewayStatus]:
     gateway = seen.gateway
     conditions = ready(gateway.metadata.generation, gateway.status.conditions, "True", "Reachable", now)
     update = {"conditions": conditions, "observed_generation": gateway.metadata.generation}
-    return Plan(gateway.status.model_copy(update=update))
+    return Plan(gateway.status.but(**update))
 
 
 PLANNERS = Planners(plan_gateway, plan_environment)

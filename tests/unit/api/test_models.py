@@ -122,7 +122,7 @@ def test_what_has_been_applied_carries_its_short_revision() -> None:
         {"revision": "ab" * 20, "sourceDigest": "d", "inputs": "i", "time": "2026-11-22T10:00:00Z"}
     )
     assert applied.to_json()["shortRevision"] == "ab" * 6
-    assert applied.model_copy(update={"revision": "cd" * 20}).to_json()["shortRevision"] == "cd" * 6
+    assert applied.but(revision="cd" * 20).to_json()["shortRevision"] == "cd" * 6
     assert AppliedStatus.model_validate(applied.to_json()) == applied
 
 

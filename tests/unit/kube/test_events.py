@@ -52,7 +52,7 @@ async def test_the_same_words_again_are_counted(kube: FakeKube, recorder: Record
 async def test_one_object_cannot_flood(kube: FakeKube, recorder: Recorder) -> None:
     for i in range(100):
         emit(recorder, str(i))
-    emit(recorder, "quiet", ABOUT.model_copy(update={"uid": "u2"}))
+    emit(recorder, "quiet", ABOUT.but(uid="u2"))
     await recorder.drain()
     assert len(kube.all(EVENTS)) == 26
 

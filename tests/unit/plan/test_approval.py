@@ -104,7 +104,7 @@ def test_who_created_it_is_not_who_approves_it(
 @pytest.mark.parametrize(("annotation", "author"), [({}, None), ({"vulcan.dev/created-by": ""}, None),
                                                      ({"vulcan.dev/created-by": "a"}, "a")])  # fmt: skip
 def test_the_author_is_who_the_annotation_names(annotation: dict[str, str], author: str | None) -> None:
-    metadata = env().metadata.model_copy(update={"annotations": annotation})
+    metadata = env().metadata.but(annotations=annotation)
     assert approval.author(metadata) == author
 
 

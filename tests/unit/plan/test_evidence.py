@@ -43,7 +43,7 @@ def test_the_end_is_written_first() -> None:
     """Or a crash after the ConfigMap would leave two, of two ends."""
     ended = seen(ENDED).promotion.status
     assert evidence.leave(Draft(ended), seen({})).prepare == ()
-    known = ended.model_copy(update={"evidence_ref": ReportRef(name="e", sha256="0")})
+    known = ended.but(evidence_ref=ReportRef(name="e", sha256="0"))
     assert evidence.leave(Draft(known), seen(known.to_json())).prepare == ()
 
 

@@ -62,7 +62,7 @@ def test_an_applied_environment_does_not_wait_for_prod() -> None:
 
 def test_a_gateway_whose_spec_was_not_looked_at_yet_is_not_ready() -> None:
     gateway = gw()
-    gateway = gateway.model_copy(update={"metadata": gateway.metadata.model_copy(update={"generation": 2})})
+    gateway = gateway.but(metadata=gateway.metadata.but(generation=2))
     assert shut(seen(env(), gateway)) == "GatewayNotReady"
 
 

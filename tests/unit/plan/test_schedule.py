@@ -106,7 +106,7 @@ def test_what_a_probe_heals(reason: Reason, attempts: int, probed: int, at: dt.d
     retry = Retry.WAIT if reason is Reason.WAREHOUSE_UNREACHABLE else Retry.NEVER
     gateway = gw()
     probe = ProbeStatus(inputs="i", time=NOW + dt.timedelta(seconds=probed))
-    gateway = gateway.model_copy(update={"status": gateway.status.model_copy(update={"probe": probe})})
+    gateway = gateway.but(status=gateway.status.but(probe=probe))
     context = Context(seen(env(), gateway), LATER)
     assert context.retry_at(failure(reason, retry, attempts=attempts)) == at
 

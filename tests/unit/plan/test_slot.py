@@ -92,5 +92,5 @@ def test_who_needs_the_slot(kind: TaskKind, engine: str, needs: bool) -> None:
 
 
 def test_the_first_probe_may_initialise_the_state_so_it_needs_the_slot() -> None:
-    unknown = gw().model_copy(update={"status": gw().status.model_copy(update={"state_identity": None})})
+    unknown = gw().but(status=gw().status.but(state_identity=None))
     assert slot.needs_slot(TaskKind.PROBE, unknown)

@@ -45,7 +45,7 @@ def test_a_target_is_called_by_the_revision_that_status_knows() -> None:
     item = {"revision": "a" * 40, "planId": "p1", "sourceDigest": "sha256:p1", "time": stamp(-1)}
     status = told(option("p1"), option("p2"), history=[item])
     assert [t.revision for t in status.rollback_targets] == ["a" * 40, ""]
-    without_history = status.model_copy(update={"history": []})
+    without_history = status.but(history=[])
     again = rollback_targets.told(without_history, Work(rollback=(option("p1"),)))
     assert again.rollback_targets[0].revision == "a" * 40
 
@@ -63,7 +63,7 @@ def test_what_cannot_be_gone_back_to_says_why_and_what_was_taken_back_is_held() 
     context = Context(seen_objects.seen(seen_objects.env()), NOW)
     found = rollback_targets.watch(Draft(status), context).status
     assert [(t.state, "s.a" in t.message) for t in found.rollback_targets] == [("Unavailable", True), ("Held", False)]
-    let_go = rollback_targets.watch(Draft(found.model_copy(update={"held": []})), context).status
+    let_go = rollback_targets.watch(Draft(found.but(held=[])), context).status
     assert [t.state for t in let_go.rollback_targets] == ["Unavailable", "Available"]
 
 

@@ -42,7 +42,7 @@ def world(plan: PlanIt = stub.plan_environment) -> World:
 
 def ready(seen: EnvironmentSeen, reason: str, now: dt.datetime) -> EnvironmentStatus:
     status = seen.environment.status
-    return status.model_copy(update={"conditions": stub.ready(1, status.conditions, "False", reason, now)})
+    return status.but(conditions=stub.ready(1, status.conditions, "False", reason, now))
 
 
 def test_intent_is_written_before_the_job_is_made() -> None:

@@ -39,7 +39,7 @@ class Draft(Generic[Status]):
 
     def having(self, **fields: Any) -> "Draft[Status]":
         """With these status fields changed."""
-        return dataclasses.replace(self, status=self.status.model_copy(update=fields))
+        return dataclasses.replace(self, status=self.status.but(**fields))
 
     def first(self, *actions: Action) -> "Draft[Status]":
         """With actions that come before the status is written."""

@@ -113,7 +113,7 @@ def _start(draft: Draft[EnvironmentStatus], context: Context, deleted: dt.dateti
     if ready is None or ready.needs:
         return ready or draft
     if ready.actions == draft.actions:
-        ready = draft.having(task=task.model_copy(update={"state": "Waiting"})).again(context.now + SLOT_CHECK)
+        ready = draft.having(task=task.but(state="Waiting")).again(context.now + SLOT_CHECK)
     return conditions.finish(ready, context, None, None)
 
 

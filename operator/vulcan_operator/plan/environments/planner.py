@@ -121,6 +121,6 @@ def _start(draft: Draft[EnvironmentStatus], context: Context, want: wants.Want) 
     if ready.needs:
         return ready
     if ready.actions != draft.actions:  # it keeps the class it has risen to
-        return ready.having(task=task.model_copy(update={"priority": slot.aged(rank, task.since, context.now)}))
-    queued = task.model_copy(update={"state": "Waiting"})
+        return ready.having(task=task.but(priority=slot.aged(rank, task.since, context.now)))
+    queued = task.but(state="Waiting")
     return draft.having(task=queued).again(context.now + SLOT_CHECK)

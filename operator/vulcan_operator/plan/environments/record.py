@@ -30,7 +30,7 @@ def record(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
 
 
 def _recorded(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
-    status = status.model_copy(update={"task": None, **_answered(ended)})
+    status = status.but(task=None, **_answered(ended))
     if ended.result.outcome is not Outcome.SUCCEEDED:
         return _failed(status, ended)
     status = _recovered(status, ended.task.kind)
@@ -47,7 +47,7 @@ def _recorded(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
             return _checked(status, ended)
         case TaskKind.INVALIDATE:
             gone: dict[str, Any] = {"applied": None, "plan": None, "next_run_time": None, "rollback_targets": []}
-            return status.model_copy(update=gone)
+            return status.but(**gone)
         case _:
             return status
 
@@ -55,10 +55,10 @@ def _recorded(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
 def _recovered(status: EnvironmentStatus, kind: str) -> EnvironmentStatus:
     """Runs go on while a change fails, and the other way round; a source that resolves does not make a plan good."""
     if kind == TaskKind.RUN:
-        return status.model_copy(update={"run_failure": None})
+        return status.but(run_failure=None)
     if kind == TaskKind.RESOLVE and status.failure is not None and status.failure.task != kind:
         return status
-    return status.model_copy(update={"failure": None})
+    return status.but(failure=None)
 
 
 def _answered(ended: Ended) -> dict[str, Any]:
@@ -77,26 +77,24 @@ def _failed(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
     update: dict[str, Any] = {"failure": failure(status.failure, task, result, ended.now)}
     if task.kind == TaskKind.APPLY and status.plan is not None and result.retries is Retry.REPLAN:
         changed = status.plan.changed + 1
-        update = {"failure": None, "plan": status.plan.model_copy(update={"state": "Outdated", "changed": changed})}
+        update = {"failure": None, "plan": status.plan.but(state="Outdated", changed=changed)}
     if result.reason is Reason.SOURCE_CHANGED:
         update |= {"revision": None}
-    return status.model_copy(update=update)
+    return status.but(**update)
 
 
 def _resolved(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
     result = ended.result
     if result.digest is None:
         return status
-    return status.model_copy(
-        update={
-            "revision": RevisionStatus(
-                resolved=result.commit or result.digest,
-                digest=result.digest,
-                inputs=ended.task.inputs,
-                time=ended.now,
-                request=ended.task.request,
-            )
-        }
+    return status.but(
+        revision=RevisionStatus(
+            resolved=result.commit or result.digest,
+            digest=result.digest,
+            inputs=ended.task.inputs,
+            time=ended.now,
+            request=ended.task.request,
+        )
     )
 
 
@@ -108,11 +106,11 @@ def _planned(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
     plan = plan_text.plan_status(
         environment, ended.task, ended.result, environment.spec, operations, ended.now,
         revision=revision.resolved, source_digest=revision.digest,
-    ).model_copy(update={"changed": _changes(status, revision.digest)})  # fmt: skip
+    ).but(changed=_changes(status, revision.digest))  # fmt: skip
     update: dict[str, Any] = {"plan": plan, "observed_plan_id": summary.base_plan_id}
     if not summary.has_changes:
         update |= _nothing_to_apply(status, ended, plan, summary)
-    return status.model_copy(update=update)
+    return status.but(**update)
 
 
 def _changes(status: EnvironmentStatus, source_digest: str) -> int:
@@ -155,9 +153,9 @@ def _applied(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
         plan_digest=plan.digest,
         time=ended.now,
     )
-    return status.model_copy(
-        update={
-            "plan": plan.model_copy(update={"state": "Applied", "changed": 0}),
+    return status.but(
+        **{
+            "plan": plan.but(state="Applied", changed=0),
             "applied": AppliedStatus(
                 revision=plan.revision,
                 source_digest=plan.source_digest,
@@ -191,7 +189,7 @@ def _checked(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
         checks=work.audits_run,
         warned=work.audits_warned,
     )
-    return status.model_copy(update={"checks": done})
+    return status.but(checks=done)
 
 
 def _tests_run(ended: Ended, count: int) -> int:

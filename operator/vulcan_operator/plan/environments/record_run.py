@@ -19,11 +19,11 @@ def failed(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
     update: dict[str, Any] = {"last_run": last, "run_failure": fail}
     if result.retries is Retry.REPLAN or result.reason is Reason.UNFINALIZED:
         # The environment is not what we applied (gone, or half swapped): plan again, the plan shows the difference.
-        applied = status.applied.model_copy(update={"inputs": ""}) if status.applied else None
+        applied = status.applied.but(inputs="") if status.applied else None
         update |= {"applied": applied, "run_failure": None}
     elif schedule.retry_time(fail, environment.spec.retry) is None:
         update |= {"next_run_time": _next_due(ended)}
-    return status.model_copy(update=update)
+    return status.but(**update)
 
 
 def _next_due(ended: Ended) -> dt.datetime:
@@ -56,8 +56,8 @@ def succeeded(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
     elif spec.mode == "Auto" and work is not None and work.next_run is not None:
         # Never at once again: a run that leaves something due (a signal, a model out of its cron) has its own pace.
         following = max(dt.datetime.fromisoformat(work.next_run), now + dt.timedelta(seconds=1))
-    return status.model_copy(
-        update={
+    return status.but(
+        **{
             "last_run": RunStatus(
                 time=now,
                 due=ended.task.due,
@@ -73,6 +73,6 @@ def succeeded(status: EnvironmentStatus, ended: Ended) -> EnvironmentStatus:
             "next_run_time": following,
             "observed_plan_id": work.plan_id if work and work.plan_id else status.observed_plan_id,
             "intervals_behind": work.intervals_behind if work else None,
-            "applied": status.applied.model_copy(update={"complete_until": None}) if status.applied else None,
+            "applied": status.applied.but(complete_until=None) if status.applied else None,
         }
     )

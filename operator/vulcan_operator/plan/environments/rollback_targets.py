@@ -27,7 +27,7 @@ def told(status: EnvironmentStatus, work: Work | None) -> EnvironmentStatus:
         return status
     revisions = dict(_revisions(status))
     found = [_target(option, revisions) for option in work.rollback[:MOST_TARGETS]]
-    return status.model_copy(update={"rollback_targets": found})
+    return status.but(rollback_targets=found)
 
 
 def _target(option: RollbackOption, revisions: dict[str, str]) -> RollbackTargetStatus:
@@ -78,9 +78,7 @@ def watch(draft: Draft[EnvironmentStatus], context: Context) -> Draft[Environmen
 def _marked(status: EnvironmentStatus) -> list[RollbackTargetStatus]:
     held = {h.source_digest for h in status.held if h.source_digest}
     return [
-        t.model_copy(update={"state": "Held" if t.source_digest in held else "Available"})
-        if t.state != "Unavailable"
-        else t
+        t.but(state="Held" if t.source_digest in held else "Available") if t.state != "Unavailable" else t
         for t in status.rollback_targets
     ]
 

@@ -135,11 +135,11 @@ def _decide(draft: Draft[EnvironmentStatus], context: Context, plan: PlanStatus)
     spec = context.environment.spec
     token = approval.retoken(plan, spec)
     if token != plan.digest:
-        plan = plan.model_copy(update={"digest": token})
+        plan = plan.but(digest=token)
     decision = approval.decide(plan, spec, context.author)
     state = "Rejected" if decision.say is approval.Say.NO else "Pending"
     by = list(decision.by) if decision.say is approval.Say.GO else []
-    plan = plan.model_copy(update={"state": state, "why": decision.why[:1024], "approved_by": by})
+    plan = plan.but(state=state, why=decision.why[:1024], approved_by=by)
     draft = draft.having(plan=plan)
     match decision.say:
         case approval.Say.NO:

@@ -54,7 +54,7 @@ def finish(
     return draft.having(
         conditions=conditions,
         observed_generation=generation,
-        next_attempt_time=schedule.retry_time(failure.model_copy(update={"counted": 0}), RETRY) if failure else None,
+        next_attempt_time=schedule.retry_time(failure.but(counted=0), RETRY) if failure else None,
         last_contact_time=max(known, default=None) if changed else state.last_contact_time,
         active_writer=_writer(seen),
         waiting=_waiting(seen, now),
@@ -80,7 +80,7 @@ def _verdict(
         return Verdict("False", progress.why, f"Job {task.job}: {progress.detail}", reconciling=True)
     if failure is not None:
         # Stays the answer while the next probe runs: nobody is helped by a status that flickers.
-        waits = schedule.retry_time(failure.model_copy(update={"counted": 0}), RETRY) is not None
+        waits = schedule.retry_time(failure.but(counted=0), RETRY) is not None
         return Verdict("False", failure.reason, failure.message, reconciling=waits, stalled=not waits)
     if task is not None:
         current = state.probe is not None and state.probe.inputs == inputs

@@ -163,7 +163,7 @@ def _trigger(
         return "requested", asked, None
     failure = state.failure
     if failure is not None:
-        at = schedule.retry_time(failure.model_copy(update={"counted": 0}), conditions.RETRY)
+        at = schedule.retry_time(failure.but(counted=0), conditions.RETRY)
         return ("the last probe failed", None, None) if at is not None and at <= now else (None, None, at)
     if state.probe is None or state.probe.inputs != inputs:
         return ("never probed" if state.probe is None else "the connections changed"), None, None
@@ -185,7 +185,7 @@ def _launch(draft: Draft[GatewayStatus], seen: GatewaySeen, task: TaskStatus, no
         if seen.slot is None:
             return draft.needing(Need.SLOT)
         if not slot.my_turn(Waiter(key, task.priority, task.since), seen.waiters, seen.slot, task.job, now):
-            return draft.having(task=task.model_copy(update={"state": "Waiting"})).again(now + SLOT_CHECK)
+            return draft.having(task=task.but(state="Waiting")).again(now + SLOT_CHECK)
         draft = draft.then(TakeSlot(meta.namespace, meta.name, task.job))
     built = contract.Task(
         kind=TaskKind.PROBE,

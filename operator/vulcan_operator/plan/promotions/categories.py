@@ -14,8 +14,8 @@ def beside(summary: PlanSummaryStatus, status: PromotionStatus, context: Promoti
     if status.relation != ACROSS or plan is None:
         return summary
     theirs = {model.name: model.category for model in plan.summary.models}
-    models = [m.model_copy(update={"source_category": theirs.get(m.name, "")}) for m in summary.models]
-    return summary.model_copy(update={"models": models})
+    models = [m.but(source_category=theirs.get(m.name, "")) for m in summary.models]
+    return summary.but(models=models)
 
 
 def _plan_there(context: PromotionContext) -> PlanStatus | None:

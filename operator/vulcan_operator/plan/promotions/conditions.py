@@ -6,7 +6,7 @@ from vulcan_contract.reasons import Outcome
 from vulcan_contract.result import Result
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Type, Why
-from vulcan_operator.api.promotion_status import STEPS, PromotionStatus, StepStatus
+from vulcan_operator.api.promotion_status import PromotionStatus, StepName, StepStatus
 from vulcan_operator.plan.core.actions import Note
 from vulcan_operator.plan.core.decision import Draft, Verdict, put, summarize
 from vulcan_operator.plan.promotions.context import PromotionContext
@@ -63,7 +63,7 @@ def finish(
         next_attempt_time=retries,
         next_opening_time=line.opens if line is not None else None,
         step=open_,
-        steps=sorted(status.steps, key=lambda s: STEPS.index(s.name)),
+        steps=sorted(status.steps, key=lambda s: list(StepName).index(StepName(s.name))),
     )
     return draft.again(retries if retries is not None and retries > now else None)
 

@@ -61,7 +61,7 @@ class PromotionContext:
 
     def having(self, status: PromotionStatus) -> "PromotionContext":
         """The same with what this pass has settled already."""
-        promotion = self.promotion.model_copy(update={"status": status})
+        promotion = self.promotion.but(status=status)
         return PromotionContext(dataclasses.replace(self.seen, promotion=promotion), self.now)
 
     @property
@@ -173,8 +173,8 @@ class PromotionContext:
     def rules(self) -> EnvironmentSpec:
         """The target's rules with this promotion's words, under the stricter of both policies."""
         spec = self.target.spec
-        plan = spec.plan.model_copy(update={"approval": self.policy})
-        return spec.model_copy(update={"plan": plan, "approvals": self.promotion.spec.approvals})
+        plan = spec.plan.but(approval=self.policy)
+        return spec.but(plan=plan, approvals=self.promotion.spec.approvals)
 
     @property
     def way_back(self) -> str:

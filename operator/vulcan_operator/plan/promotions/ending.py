@@ -140,9 +140,7 @@ def _unheard(context: PromotionContext) -> Iterator[StopPods]:
 
 def idle(draft: Draft[PromotionStatus], going: Mapping[str, Progress]) -> Draft[PromotionStatus]:
     """Tasks that have not begun leave the line while a gate is shut."""
-    steps = [
-        s if s.name in going or s.task is None else s.model_copy(update={"task": None}) for s in draft.status.steps
-    ]
+    steps = [s if s.name in going or s.task is None else s.but(task=None) for s in draft.status.steps]
     return draft if steps == draft.status.steps else draft.having(steps=steps)
 
 

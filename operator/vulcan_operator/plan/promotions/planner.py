@@ -99,7 +99,7 @@ def _in_hand(draft: Draft[PromotionStatus], context: PromotionContext) -> tuple[
             if task.kind == TaskKind.DIFF:  # what it left is read by what status says of it: in the next pass
                 going[step.name] = found.ended
         elif task.state == "Started":  # it is known live that its Job was never made
-            waits: dict[str, Any] = {"task": task.model_copy(update={"state": "Waiting"})}
+            waits: dict[str, Any] = {"task": task.but(state="Waiting")}
             waits |= {"job": ""} if step.failure is None and not step.touched else {}
             draft = replace(draft, status=record.change(draft.status, step.name, **waits))
     return draft, {name: progress for name, progress in going.items() if draft.status.find(name) is not None}
@@ -197,7 +197,7 @@ def _under_rules_of_today(draft: Draft[PromotionStatus], context: PromotionConte
     if token == plan.digest or changing:
         return draft
     steps = [_asked_again(step) for step in draft.status.steps]
-    return draft.having(plan=plan.model_copy(update={"digest": token}), steps=steps, approved_by=[])
+    return draft.having(plan=plan.but(digest=token), steps=steps, approved_by=[])
 
 
 def _asked_again(step: StepStatus) -> StepStatus:
@@ -206,7 +206,7 @@ def _asked_again(step: StepStatus) -> StepStatus:
         case "Approval":
             return StepStatus(name=step.name, started_at=step.started_at)
         case "CatchUp" | "Apply":
-            return step.model_copy(update={"task": None})
+            return step.but(task=None)
         case _:
             return step
 
@@ -221,7 +221,7 @@ def _way(status: PromotionStatus, context: PromotionContext) -> tuple[stages.Tog
 
 def _judge(draft: Draft[PromotionStatus], context: PromotionContext, name: str, done: Done) -> Draft[PromotionStatus]:
     known = draft.status.reports
-    status = record.put(draft.status.model_copy(update=done.settles), name, done, context.now)
+    status = record.put(draft.status.but(**done.settles), name, done, context.now)
     draft = _let_go(replace(draft, status=status), context, known)
     if done.state in BAD:
         status = record.end(status, done.state, context.now)
@@ -269,10 +269,10 @@ def _order(draft: Draft[PromotionStatus], context: PromotionContext, name: str, 
     if ready.needs:
         return ready, None
     if ready.actions != begun.actions:
-        risen = task.model_copy(update={"priority": slot.aged(rank, task.since, context.now)})
+        risen = task.but(priority=slot.aged(rank, task.since, context.now))
         return replace(ready, status=record.change(ready.status, name, task=risen)), None
     # The Job is none yet: whoever asks later whether it may have changed anything must not take it for one.
-    waiting, last = task.model_copy(update={"state": "Waiting"}), step.job if failed is not None else ""
+    waiting, last = task.but(state="Waiting"), step.job if failed is not None else ""
     status = record.put(begun.status, name, None, context.now, job=last, task=waiting)
     return replace(draft, status=status).again(context.now + SLOT_CHECK), None
 

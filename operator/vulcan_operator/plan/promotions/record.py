@@ -42,14 +42,14 @@ def record(
 def put(status: PromotionStatus, name: str, done: Done | None, now: dt.datetime, **fields: Any) -> PromotionStatus:
     """The status with one step begun, or ended; the order of the others is kept."""
     old = status.find(name) or StepStatus(name=name, started_at=now)
-    new = old.model_copy(update={"started_at": old.started_at or now, **fields})
+    new = old.but(started_at=old.started_at or now, **fields)
     if done is not None:
         cut = {key: value[:1024] for key, value in done.evidence.items()}
         update = {"state": done.state, "message": done.message[:1024], "evidence": cut, "finished_at": now}
-        new = new.model_copy(update={**update, "task": None, "failure": None})
+        new = new.but(**update, task=None, failure=None)
     known = status.find(name) is not None
     steps = [new if s.name == name else s for s in status.steps] if known else [*status.steps, new]
-    return status.model_copy(update={"steps": steps, "step": name})
+    return status.but(steps=steps, step=name)
 
 
 def planned_again(status: PromotionStatus) -> PromotionStatus:
@@ -62,18 +62,18 @@ def planned_again(status: PromotionStatus) -> PromotionStatus:
     if touched is not None:
         steps.append(StepStatus(name="Apply", started_at=touched.started_at, job=touched.job, touched=True))
     update = {"plan": None, "plans": status.plans + 1, "steps": steps, "step": "Resolve", "approved_by": []}
-    return status.model_copy(update=update)
+    return status.but(**update)
 
 
 def end(status: PromotionStatus, outcome: str, now: dt.datetime) -> PromotionStatus:
     """It is over."""
-    return status.model_copy(update={"outcome": outcome, "finished_at": now})
+    return status.but(outcome=outcome, finished_at=now)
 
 
 def change(status: PromotionStatus, name: str, **fields: Any) -> PromotionStatus:
     """The status with fields of one step changed, if it was begun."""
-    steps = [s.model_copy(update=fields) if s.name == name else s for s in status.steps]
-    return status.model_copy(update={"steps": steps})
+    steps = [s.but(**fields) if s.name == name else s for s in status.steps]
+    return status.but(steps=steps)
 
 
 def _hand_empty(status: PromotionStatus, name: str) -> PromotionStatus:
@@ -103,10 +103,8 @@ def _succeeded(
             if step.name == "CatchUp":
                 status = put(status, "CatchUp", Done(PASSED, "caught up", {**evidence, "batches": batches}), now)
             done = Done(PASSED, result.message, {**evidence, "batches": batches, "planId": plan_id})
-            plan = status.plan.model_copy(update={"state": "Applied"}) if status.plan else None
-            return put(status, "Apply", done, now, job=task.job).model_copy(
-                update={"applied_plan_id": plan_id, "plan": plan}
-            )
+            plan = status.plan.but(state="Applied") if status.plan else None
+            return put(status, "Apply", done, now, job=task.job).but(applied_plan_id=plan_id, plan=plan)
         case _:
             return _gone_back(status, context, step, result)
 
@@ -148,17 +146,17 @@ def _planned(status: PromotionStatus, context: PromotionContext, step: StepStatu
         context.promotion, task, result, context.rules, operations, context.now,
         revision=status.revision or "", source_digest=status.source_digest or "",
     )  # fmt: skip
-    plan = plan.model_copy(update={"summary": categories.beside(plan.summary, status, context)})
+    plan = plan.but(summary=categories.beside(plan.summary, status, context))
     evidence = _plan_evidence(task.job, summary) | categories.disagreements(plan.summary, status)
     status = put(status, "Plan", Done(PASSED, plan.summary.text, evidence), context.now)
-    status = status.model_copy(update={"plan": plan})
+    status = status.but(plan=plan)
     return status if summary.has_changes else _nothing_to_do(status, summary, context)
 
 
 def _nothing_to_do(status: PromotionStatus, summary: PlanSummary, context: PromotionContext) -> PromotionStatus:
     """GitOps creates objects again: what is there already is a success without an effect. Where nobody vouches for what is
     there, Verify is asked, and whatever has not begun is skipped."""
-    status = status.model_copy(update={"applied_plan_id": summary.base_plan_id})
+    status = status.but(applied_plan_id=summary.base_plan_id)
     had = context.target.status.applied
     known = had is None or (had.plan_id == summary.base_plan_id and had.verification not in ("Failed", "Unknown"))
     vouched = known and not is_touched(status)
@@ -191,7 +189,7 @@ def _gone_back(status: PromotionStatus, context: PromotionContext, step: StepSta
         intervals_behind=work.intervals_behind, complete_until=until,
     )  # fmt: skip
     status = put(status, "Rollback", Done(PASSED, message, evidence), context.now)
-    status = status.model_copy(update={"rollback": rollback, "applied_plan_id": plan_id})
+    status = status.but(rollback=rollback, applied_plan_id=plan_id)
     return end(status, "Succeeded" if wanted else "RolledBack", context.now)
 
 
@@ -218,12 +216,10 @@ def _failed(status: PromotionStatus, context: PromotionContext, step: StepStatus
         unavailable = result.reason is Reason.ROLLBACK_UNAVAILABLE
         state = "Unavailable" if unavailable else "Failed"
         reason = status.rollback.reason if status.rollback else "Requested"
-        status = status.model_copy(
-            update={"rollback": RollbackStatus(state=state, reason=reason, message=message[:1024])}
-        )
+        status = status.but(rollback=RollbackStatus(state=state, reason=reason, message=message[:1024]))
     elif step.name == "Verify" and content and not stays:
         rollback = RollbackStatus(state="Running", reason=result.reason, message=message[:1024])
-        return status.model_copy(update={"rollback": rollback})
+        return status.but(rollback=rollback)
     return end(status, "Failed" if content else "Errored", context.now)
 
 

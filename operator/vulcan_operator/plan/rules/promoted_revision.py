@@ -72,7 +72,7 @@ def _named_anew(before: AppliedStatus, found: AppliedStatus) -> AppliedStatus:
         update["tests_run"] = found.tests_run
     if found.verification in _JUDGED:
         update |= {"verification": found.verification, "verification_message": found.verification_message}
-    return before.model_copy(update=update)
+    return before.but(**update)
 
 
 def _behind(last: VulcanPromotion, status: EnvironmentStatus) -> int | None:

@@ -95,7 +95,7 @@ def announce(
 
 def noticed(task: TaskStatus) -> TaskStatus:
     """Its Job was seen: from now on a missing one is a lost one."""
-    return task if task.state == "Running" else task.model_copy(update={"state": "Running"})
+    return task if task.state == "Running" else task.but(state="Running")
 
 
 def _is_reported(result: Result | None) -> bool:
