@@ -37,19 +37,19 @@ class Draft(Generic[Status]):
     needs: frozenset[Need] = frozenset()
     look_again: dt.datetime | None = None
 
-    def having(self, **fields: Any) -> "Draft[Status]":
+    def with_status(self, **fields: Any) -> "Draft[Status]":
         """With these status fields changed."""
         return dataclasses.replace(self, status=self.status.but(**fields))
 
-    def first(self, *actions: Action) -> "Draft[Status]":
+    def before_status(self, *actions: Action) -> "Draft[Status]":
         """With actions that come before the status is written."""
         return dataclasses.replace(self, prepare=(*self.prepare, *actions))
 
-    def then(self, *actions: Action) -> "Draft[Status]":
+    def after_status(self, *actions: Action) -> "Draft[Status]":
         """With actions that come after the status is written."""
         return dataclasses.replace(self, actions=(*self.actions, *actions))
 
-    def saying(self, *notes: Note) -> "Draft[Status]":
+    def noting(self, *notes: Note) -> "Draft[Status]":
         """With events (and audit lines)."""
         return dataclasses.replace(self, notes=(*self.notes, *notes))
 
@@ -62,7 +62,7 @@ class Draft(Generic[Status]):
         known = [t for t in (self.look_again, *times) if t is not None]
         return dataclasses.replace(self, look_again=min(known, default=None))
 
-    def plan(self) -> Plan[Status]:
+    def finish(self) -> Plan[Status]:
         """The finished Plan; with needs it does nothing else."""
         if self.needs:
             return Plan(self.status, needs=self.needs)

@@ -46,7 +46,7 @@ def finish(
     line = change_windows.of_promotions(context.environment, context.seen.gateway, now)
     is_set = bool(context.environment.spec.promotion_windows) or change_windows.is_frozen(context.seen.gateway)
     conditions = change_windows.told(conditions, line, generation, now, is_set=is_set)
-    draft = draft.again(line.look_again).having(
+    draft = draft.again(line.look_again).with_status(
         conditions=conditions,
         next_opening_time=line.opens,
         environment=context.environment.sqlmesh_environment,

@@ -37,7 +37,7 @@ def plan_deletion(
     if names.FINALIZER not in context.environment.metadata.finalizers:
         # Others hold it; it starts nothing any more, so it must not stand in anybody's way either.
         waits = draft.status.task is not None and draft.status.task.state == "Waiting"
-        return draft.having(task=None) if waits else draft
+        return draft.with_status(task=None) if waits else draft
     deleted = context.environment.metadata.deletion_timestamp
     assert deleted is not None
     if context.deletion_policy != "Invalidate":
@@ -48,7 +48,7 @@ def plan_deletion(
     if progress is not None:
         return _await(draft.again(deleted + GIVE_UP), context, progress)
     if draft.status.task is not None and draft.status.task.kind != TaskKind.INVALIDATE:
-        draft = draft.having(task=None)
+        draft = draft.with_status(task=None)
     if draft.status.applied is None and draft.status.plan is None:
         return _let_go(draft, context)  # it never came to life, or its invalidate task has ended well
     failure = draft.status.failure
@@ -70,19 +70,19 @@ def give_up(draft: Draft[EnvironmentStatus], context: Context) -> Draft[Environm
 
 def _forced(draft: Draft[EnvironmentStatus], context: Context, gone: str) -> Draft[EnvironmentStatus]:
     note = Note(Why.DELETION_FORCED, f"let go without invalidating: {gone}", warning=True, audit=_audit(context, gone))
-    return _let_go(draft.saying(note), context)
+    return _let_go(draft.noting(note), context)
 
 
 def _let_go(draft: Draft[EnvironmentStatus], context: Context) -> Draft[EnvironmentStatus]:
     """Copies of its project go with their owner, or `collect` clears them away."""
-    return draft.then(SetFinalizer.ours(context.key, context.environment.metadata, there=False))
+    return draft.after_status(SetFinalizer.ours(context.key, context.environment.metadata, there=False))
 
 
 def _await(draft: Draft[EnvironmentStatus], context: Context, progress: Progress) -> Draft[EnvironmentStatus]:
     """Its Job still runs: what it computes is of no use any more, so it is told to stop (what invalidates is not)."""
     task, pod = draft.status.task, progress.pod
     if task is not None and task.kind != TaskKind.INVALIDATE and pod is not None and pod.started and not pod.deleting:
-        draft = draft.then(StopPods(context.gateway_namespace, task.job))
+        draft = draft.after_status(StopPods(context.gateway_namespace, task.job))
     return _say(draft, context, "waiting for its Job to end")
 
 
@@ -109,11 +109,11 @@ def _start(draft: Draft[EnvironmentStatus], context: Context, deleted: dt.dateti
         priority=int(slot.Priority.OTHER),
         why="deleted",
     )
-    ready = launch.launch(draft.having(task=task), context, task)
+    ready = launch.launch(draft.with_status(task=task), context, task)
     if ready is None or ready.needs:
         return ready or draft
     if ready.actions == draft.actions:
-        ready = draft.having(task=task.but(state="Waiting")).again(context.now + SLOT_CHECK)
+        ready = draft.with_status(task=task.but(state="Waiting")).again(context.now + SLOT_CHECK)
     return conditions.finish(ready, context, None, None)
 
 

@@ -35,7 +35,7 @@ def in_hand(draft: Draft[EnvironmentStatus], context: Context) -> InHand:
     if found.goes is not None:
         draft = draft.again(jobs.next_look(found.goes, terms, context.now))
         seen_now = life.noticed(task)
-        return InHand(draft if seen_now is task else draft.having(task=seen_now), found.goes)
+        return InHand(draft if seen_now is task else draft.with_status(task=seen_now), found.goes)
     if found.ended is None:
         return InHand(draft)
     draft = _record(draft, context, task, found.ended)
@@ -43,7 +43,9 @@ def in_hand(draft: Draft[EnvironmentStatus], context: Context) -> InHand:
     if found.packed is None or plan is None or plan.report_ref is None:
         return InHand(draft)  # or nothing refers to it: the revision it was planned from is not known any more
     return InHand(
-        draft.first(WriteConfigMap(plan_text.report_manifest(context.environment, plan.report_ref.name, found.packed)))
+        draft.before_status(
+            WriteConfigMap(plan_text.report_manifest(context.environment, plan.report_ref.name, found.packed))
+        )
     )
 
 
@@ -54,11 +56,11 @@ def _record(
     by = _approved_by(context) if task.kind == TaskKind.APPLY else ()
     settled = _settled_inputs(context) if task.kind == TaskKind.APPLY else None
     ended = Ended(context.environment, task, progress.result, context.now, by, settled)
-    draft = replace(draft, status=record.record(draft.status, ended)).saying(audit_note(ended))
+    draft = replace(draft, status=record.record(draft.status, ended)).noting(audit_note(ended))
     gateway = context.seen.gateway
     # Not for a stuck Job: its slot is free when it is gone.
     if gateway is not None and slot.needs_slot(TaskKind(task.kind), gateway) and progress.stage is Stage.ENDED:
-        return draft.then(ReleaseSlot(context.gateway_namespace, gateway.metadata.name, task.job))
+        return draft.after_status(ReleaseSlot(context.gateway_namespace, gateway.metadata.name, task.job))
     return draft
 
 

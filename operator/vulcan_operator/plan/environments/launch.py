@@ -38,7 +38,7 @@ def launch(draft: Draft[EnvironmentStatus], context: Context, task: TaskStatus) 
     job = _job(draft.status, context, task)
     if job is None:
         return None
-    return draft.first(*_copies(draft.status, context, task)).then(*take, job)
+    return draft.before_status(*_copies(draft.status, context, task)).after_status(*take, job)
 
 
 def _announced(context: Context, task: TaskStatus) -> bool:

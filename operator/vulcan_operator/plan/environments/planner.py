@@ -31,23 +31,25 @@ def plan_environment(seen: EnvironmentSeen, now: dt.datetime) -> Plan[Environmen
     context = Context(seen, now)
     draft = Draft(seen.environment.status)
     if seen.denied is not None:
-        return deletion.give_up(conditions.finish(draft, context, conditions.denied(context), None), context).plan()
+        return deletion.give_up(conditions.finish(draft, context, conditions.denied(context), None), context).finish()
     if (
         seen.gateway is not None
         and seen.namespace_labels is None
         and access.needs_labels(seen.gateway, seen.environment)
     ):
-        return draft.needing(Need.NAMESPACE).plan()
+        return draft.needing(Need.NAMESPACE).finish()
     found = in_hand(draft, context)
     draft, progress = found.draft, found.progress
     if draft.needs:
-        return draft.plan()
+        return draft.finish()
     if seen.environment.metadata.deletion_timestamp is not None:
-        return deletion.plan_deletion(draft, context, progress).plan()
+        return deletion.plan_deletion(draft, context, progress).finish()
     verdict = None
     if progress is None:
         draft, verdict = _advance(draft, context)
-    return draft.plan() if draft.needs else conditions.finish(_tidy(draft, context), context, verdict, progress).plan()
+    return (
+        draft.finish() if draft.needs else conditions.finish(_tidy(draft, context), context, verdict, progress).finish()
+    )
 
 
 def _tidy(draft: Draft[EnvironmentStatus], context: Context) -> Draft[EnvironmentStatus]:
@@ -58,7 +60,9 @@ def _tidy(draft: Draft[EnvironmentStatus], context: Context) -> Draft[Environmen
     current, terms = {task.job} if task is not None else set(), context.terms()
     waits = [retention.stuck_at(j, seen.pods, terms) for j in seen.jobs if j.name not in current]
     draft = draft.again(*(at for at in waits if at is not None and at > context.now))
-    return draft.first(*retention.let_go_copies(seen.environment, draft.status, context.gateway_namespace)).then(
+    return draft.before_status(
+        *retention.let_go_copies(seen.environment, draft.status, context.gateway_namespace)
+    ).after_status(
         *retention.let_go_jobs(seen.jobs, seen.pods, current, terms, context.now),
         *retention.let_go_reports(seen.environment, draft.status),
     )
@@ -75,16 +79,16 @@ def _advance(draft: Draft[EnvironmentStatus], context: Context) -> tuple[Draft[E
         soon = _SOON.get(shut.reason)
         until = spec.suspend_until if shut.reason == Why.SUSPENDED else None
         return _idle(draft).again(context.now + soon if soon is not None else None, until), shut
-    draft = draft.having(environment=context.environment.sqlmesh_environment, protected=context.protected)
+    draft = draft.with_status(environment=context.environment.sqlmesh_environment, protected=context.protected)
     if spec.project is None and draft.status.applied is None:
         message = "waiting for a VulcanPromotion to this environment"
         return _idle(draft), Verdict("False", Why.NO_REVISION, message, reconciling=True)
     finalizer = deletion.fit_finalizer(context)
     if finalizer is not None:
-        return draft.then(finalizer), None
+        return draft.after_status(finalizer), None
     expires = context.expired_at(draft.status)
     if spec.ttl_action == "Delete" and expires is not None and expires <= context.now:
-        return draft.then(DeleteObject(context.key, meta.uid)), None
+        return draft.after_status(DeleteObject(context.key, meta.uid)), None
     wrong = schedule.problem(spec.schedule, context.now)
     if wrong is not None:  # before anything is planned: a first backfill may take a day
         return _idle(draft), Verdict("False", Why.INVALID, f"spec.schedule: {wrong}", stalled=True)
@@ -96,7 +100,7 @@ def _advance(draft: Draft[EnvironmentStatus], context: Context) -> tuple[Draft[E
 
 
 def _idle(draft: Draft[EnvironmentStatus]) -> Draft[EnvironmentStatus]:
-    return draft.having(task=None) if draft.status.task is not None else draft
+    return draft.with_status(task=None) if draft.status.task is not None else draft
 
 
 def _start(draft: Draft[EnvironmentStatus], context: Context, want: wants.Want) -> Draft[EnvironmentStatus]:
@@ -115,12 +119,12 @@ def _start(draft: Draft[EnvironmentStatus], context: Context, want: wants.Want) 
         due=want.due,
         why=want.why,
     )
-    ready = launch.launch(draft.having(task=task), context, task)
+    ready = launch.launch(draft.with_status(task=task), context, task)
     if ready is None:
-        return draft.having(task=None)
+        return draft.with_status(task=None)
     if ready.needs:
         return ready
     if ready.actions != draft.actions:  # it keeps the class it has risen to
-        return ready.having(task=task.but(priority=slot.aged(rank, task.since, context.now)))
+        return ready.with_status(task=task.but(priority=slot.aged(rank, task.since, context.now)))
     queued = task.but(state="Waiting")
-    return draft.having(task=queued).again(context.now + SLOT_CHECK)
+    return draft.with_status(task=queued).again(context.now + SLOT_CHECK)

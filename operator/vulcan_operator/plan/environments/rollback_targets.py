@@ -64,15 +64,15 @@ def watch(draft: Draft[EnvironmentStatus], context: Context) -> Draft[Environmen
     """The draft with holds marked, with condition RollbackExpiring, and with the next look at the time it changes."""
     targets = _marked(draft.status)
     if targets != draft.status.rollback_targets:
-        draft = draft.having(rollback_targets=targets)
+        draft = draft.with_status(rollback_targets=targets)
     if not targets:
         others = [c for c in draft.status.conditions if c.type != Type.ROLLBACK_EXPIRING]
-        return draft.having(conditions=others) if len(others) < len(draft.status.conditions) else draft
+        return draft.with_status(conditions=others) if len(others) < len(draft.status.conditions) else draft
     spec, now = context.environment.spec, context.now
     status, reason, message = _expiring(targets, spec, now)
     generation = context.environment.metadata.generation
     conditions = put(list(draft.status.conditions), Type.ROLLBACK_EXPIRING, status, reason, message, generation, now)
-    return draft.having(conditions=conditions).again(*(t for t in _moments(targets, spec) if t > now))
+    return draft.with_status(conditions=conditions).again(*(t for t in _moments(targets, spec) if t > now))
 
 
 def _marked(status: EnvironmentStatus) -> list[RollbackTargetStatus]:

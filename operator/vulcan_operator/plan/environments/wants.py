@@ -74,7 +74,7 @@ def _change(draft: Draft[EnvironmentStatus], context: Context) -> Outlook:
     if context.environment.spec.project is None:
         # Its changes are promotions; a plan of the project that it had before will not be applied any more.
         open_ = draft.status.plan is not None and draft.status.plan.state not in ("Applied", "NoChanges")
-        return _checked(draft.having(plan=None) if open_ else draft, context)
+        return _checked(draft.with_status(plan=None) if open_ else draft, context)
     draft, want, verdict = _revision(draft, context)
     if draft.needs or want is not None or verdict is not None:
         return _gated(draft, context, want, verdict)
@@ -86,7 +86,7 @@ def _change(draft: Draft[EnvironmentStatus], context: Context) -> Outlook:
     applied, plan = draft.status.applied, draft.status.plan
     if applied is not None and applied.inputs == inputs and request is None:
         if plan is not None and plan.inputs != inputs and plan.digest != applied.plan_digest:
-            draft = draft.having(plan=None)
+            draft = draft.with_status(plan=None)
         return _checked(draft, context)
     if plan is None or plan.inputs != inputs or request is not None or plan.state not in ("Pending", "Rejected"):
         return _plan(draft, context, inputs, request)
@@ -98,7 +98,7 @@ def _checked(draft: Draft[EnvironmentStatus], context: Context) -> Outlook:
     soda, applied, failed = context.environment.spec.checks.soda, draft.status.applied, draft.status.failure
     wanted = soda is not None and applied is not None and bool(applied.plan_id)
     if failed is not None and not (wanted and failed.task == TaskKind.CHECKS):
-        draft = draft.having(failure=None)
+        draft = draft.with_status(failure=None)
     if not wanted or soda is None or applied is None:
         return Outlook(draft)
     seen, done = context.seen.checks, draft.status.checks
@@ -108,7 +108,7 @@ def _checked(draft: Draft[EnvironmentStatus], context: Context) -> Outlook:
         return _absent(draft, context, soda.config_map_ref.name, "does not exist; create it")
     inputs = checks.inputs(applied.plan_id, seen.files)
     if done is not None and done.inputs == inputs:
-        return Outlook(draft.having(failure=None) if draft.status.failure is not None else draft)
+        return Outlook(draft.with_status(failure=None) if draft.status.failure is not None else draft)
     return _gated(draft, context, Want(TaskKind.CHECKS, inputs, f"plan {applied.plan_id[:64]} is applied"), None)
 
 
@@ -140,7 +140,7 @@ def _decide(draft: Draft[EnvironmentStatus], context: Context, plan: PlanStatus)
     state = "Rejected" if decision.say is approval.Say.NO else "Pending"
     by = list(decision.by) if decision.say is approval.Say.GO else []
     plan = plan.but(state=state, why=decision.why[:1024], approved_by=by)
-    draft = draft.having(plan=plan)
+    draft = draft.with_status(plan=plan)
     match decision.say:
         case approval.Say.NO:
             return Outlook(draft, verdict=conditions.rejected(plan))
@@ -223,7 +223,7 @@ def _known(draft: Draft[EnvironmentStatus], revision: RevisionStatus) -> Draft[E
         revision.digest,
         revision.inputs,
     )
-    return draft if same else draft.having(revision=revision)
+    return draft if same else draft.with_status(revision=revision)
 
 
 def _config_map(
@@ -282,7 +282,7 @@ def _due(draft: Draft[EnvironmentStatus], context: Context) -> Draft[Environment
     current = f"{spec.cron.cron} {spec.cron.time_zone}" if spec.mode == "Cron" and spec.cron is not None else spec.mode
     switched = draft.status.schedule not in (None, current)
     if draft.status.schedule != current:
-        draft = draft.having(schedule=current)
+        draft = draft.with_status(schedule=current)
     if due is not None and due <= context.now:
         return draft
     match spec.mode:
@@ -292,4 +292,4 @@ def _due(draft: Draft[EnvironmentStatus], context: Context) -> Draft[Environment
             fit = None
         case _:
             fit = context.now if switched else due  # the next run tells when the models are due
-    return draft if fit == due else draft.having(next_run_time=fit)
+    return draft if fit == due else draft.with_status(next_run_time=fit)

@@ -51,7 +51,7 @@ def finish(
     known = [t for t in (state.last_contact_time, contact) if t is not None]
     # Contact times of environments are only taken along when something else changes: no write for each run.
     changed = conditions != list(seen.gateway.status.conditions) or state != seen.gateway.status
-    return draft.having(
+    return draft.with_status(
         conditions=conditions,
         observed_generation=generation,
         next_attempt_time=schedule.retry_time(failure.but(counted=0), RETRY) if failure else None,

@@ -39,23 +39,23 @@ def plan_gateway(seen: GatewaySeen, now: dt.datetime) -> Plan[GatewayStatus]:
     """The Plan for one gateway."""
     draft = Draft(seen.gateway.status)
     if seen.denied is not None:
-        return conditions.finish(draft, seen, now, None, probe_inputs(seen)).plan()
+        return conditions.finish(draft, seen, now, None, probe_inputs(seen)).finish()
     if seen.gateway.metadata.deletion_timestamp is not None:
-        return draft.plan()
+        return draft.finish()
     draft, progress = _in_hand(draft, seen, now)
     if draft.needs:
-        return draft.plan()
+        return draft.finish()
     if progress is None:
         draft = _advance(draft, seen, now)
     if draft.needs:
-        return draft.plan()
+        return draft.finish()
     draft = preempt.preempt(_tidy(draft, seen, now), seen, now)
-    return conditions.finish(draft, seen, now, progress, probe_inputs(seen)).plan()
+    return conditions.finish(draft, seen, now, progress, probe_inputs(seen)).finish()
 
 
 def _tidy(draft: Draft[GatewayStatus], seen: GatewaySeen, now: dt.datetime) -> Draft[GatewayStatus]:
     current = {draft.status.task.job} if draft.status.task is not None else set()
-    return draft.then(*retention.let_go_jobs(seen.jobs, seen.pods, current, _terms(seen), now))
+    return draft.after_status(*retention.let_go_jobs(seen.jobs, seen.pods, current, _terms(seen), now))
 
 
 def _image(seen: GatewaySeen) -> str:
@@ -88,7 +88,7 @@ def _in_hand(
     if found.goes is not None:
         draft = draft.again(jobs.next_look(found.goes, terms, now))
         noticed = life.noticed(task)
-        return draft if noticed is task else draft.having(task=noticed), found.goes
+        return draft if noticed is task else draft.with_status(task=noticed), found.goes
     return (_record(draft, seen, task, found.ended, now) if found.ended is not None else draft), None
 
 
@@ -123,23 +123,23 @@ def _record(
             "why": task.why,
         },
     )
-    draft = draft.having(**update).saying(note)
+    draft = draft.with_status(**update).noting(note)
     if slot.needs_slot(TaskKind.PROBE, seen.gateway) and progress.stage is Stage.ENDED:
-        return draft.then(ReleaseSlot(meta.namespace, meta.name, task.job))
+        return draft.after_status(ReleaseSlot(meta.namespace, meta.name, task.job))
     return draft
 
 
 def _advance(draft: Draft[GatewayStatus], seen: GatewaySeen, now: dt.datetime) -> Draft[GatewayStatus]:
     """Starts a probe if one of the triggers fires."""
     if conditions.suspended(seen, now):
-        return draft.having(task=None).again(seen.gateway.spec.suspend_until)
+        return draft.with_status(task=None).again(seen.gateway.spec.suspend_until)
     inputs = probe_inputs(seen)
     if draft.status.failure is not None and draft.status.failure.inputs != inputs:
-        draft = draft.having(failure=None)  # of connections that are not in the spec any more
+        draft = draft.with_status(failure=None)  # of connections that are not in the spec any more
     why, request, again = _trigger(draft.status, seen, inputs, now)
     draft = draft.again(again)
     if why is None:
-        return draft.having(task=None) if draft.status.task is not None else draft
+        return draft.with_status(task=None) if draft.status.task is not None else draft
     task = life.announce(
         seen.gateway.metadata,
         seen.jobs,
@@ -151,7 +151,7 @@ def _advance(draft: Draft[GatewayStatus], seen: GatewaySeen, now: dt.datetime) -
         request=request,
         why=why[:256],
     )
-    return _launch(draft.having(task=task), seen, task, now)
+    return _launch(draft.with_status(task=task), seen, task, now)
 
 
 def _trigger(
@@ -185,8 +185,8 @@ def _launch(draft: Draft[GatewayStatus], seen: GatewaySeen, task: TaskStatus, no
         if seen.slot is None:
             return draft.needing(Need.SLOT)
         if not slot.my_turn(Waiter(key, task.priority, task.since), seen.waiters, seen.slot, task.job, now):
-            return draft.having(task=task.but(state="Waiting")).again(now + SLOT_CHECK)
-        draft = draft.then(TakeSlot(meta.namespace, meta.name, task.job))
+            return draft.with_status(task=task.but(state="Waiting")).again(now + SLOT_CHECK)
+        draft = draft.after_status(TakeSlot(meta.namespace, meta.name, task.job))
     built = contract.Task(
         kind=TaskKind.PROBE,
         job=task.job,
@@ -195,4 +195,4 @@ def _launch(draft: Draft[GatewayStatus], seen: GatewaySeen, task: TaskStatus, no
     )
     install = seen.settings.install
     parts = JobParts(key, meta.uid, install, task.inputs, task.attempt, task.why, _image(seen), gateway)
-    return draft.then(build_job(built, parts))
+    return draft.after_status(build_job(built, parts))

@@ -33,7 +33,7 @@ def preempt(draft: Draft[GatewayStatus], seen: GatewaySeen, now: dt.datetime) ->
     if not any(p.started for p in pods):
         return draft.again(now + _LOOK)
     note = Note(Reason.PREEMPTED, f"{holder.kind} of {holder.key} is stopped: more urgent work waits")
-    return draft.saying(note).then(StopPods(seen.gateway.metadata.namespace, holder.job))
+    return draft.noting(note).after_status(StopPods(seen.gateway.metadata.namespace, holder.job))
 
 
 def _holder(seen: GatewaySeen) -> TaskSeen | None:

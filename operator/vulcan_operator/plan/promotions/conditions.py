@@ -57,7 +57,7 @@ def finish(
     retries = min((t for t in times if t is not None), default=None)
     bad = next((s.name for s in status.steps if s.state in BAD), None)
     open_ = bad or next((s.name for s in status.steps if s.state not in ENDED), status.step)
-    draft = draft.having(
+    draft = draft.with_status(
         conditions=conditions,
         observed_generation=meta.generation,
         next_attempt_time=retries,

@@ -37,7 +37,7 @@ def keep(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[Prom
     meta = context.promotion.metadata
     if names.FINALIZER in meta.finalizers or meta.deletion_timestamp is not None:
         return draft
-    return draft.first(SetFinalizer.ours(context.key, meta, there=True))
+    return draft.before_status(SetFinalizer.ours(context.key, meta, there=True))
 
 
 def let_go(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[PromotionStatus]:
@@ -47,7 +47,7 @@ def let_go(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[Pr
         return draft
     if not ended or not (is_late(context) or _is_told(context)):
         return draft.again(meta.deletion_timestamp + GIVE_UP if meta.deletion_timestamp is not None else None)
-    return draft.then(SetFinalizer.ours(context.key, meta, there=False))
+    return draft.after_status(SetFinalizer.ours(context.key, meta, there=False))
 
 
 def give_up(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[PromotionStatus]:
@@ -82,7 +82,7 @@ def superseded(draft: Draft[PromotionStatus], context: PromotionContext) -> Draf
         return None
     name = newer.metadata.full_name
     status = record.end(draft.status, "Superseded", context.now)
-    return replace(draft, status=status).having(superseded_by=name)
+    return replace(draft, status=status).with_status(superseded_by=name)
 
 
 def superseding(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[PromotionStatus]:
@@ -90,7 +90,7 @@ def superseding(draft: Draft[PromotionStatus], context: PromotionContext) -> Dra
     mine = str(context.key)
     found = {p.metadata.full_name for p in context.seen.rivals if p.status.superseded_by == mine}
     known = sorted({*draft.status.supersedes, *found})[:64]
-    return draft.having(supersedes=known) if known != draft.status.supersedes else draft
+    return draft.with_status(supersedes=known) if known != draft.status.supersedes else draft
 
 
 def stop(
@@ -101,26 +101,26 @@ def stop(
     if draft.status.outcome is None:
         return draft
     if context.promotion.status.outcome is not None:
-        return draft.then(*_unheard(context))
+        return draft.after_status(*_unheard(context))
     draft = replace(draft, actions=tuple(a for a in draft.actions if not isinstance(a, CreateJob | TakeSlot)))
     why = "nothing would change" if draft.status.is_there else f"the promotion is over ({draft.status.outcome})"
     for step in draft.status.steps:
         if step.state in ENDED:
             continue
         if step.task is not None and step.name in going:
-            draft = draft.then(_ended(step.task, going[step.name]))
+            draft = draft.after_status(_ended(step.task, going[step.name]))
         if step.task is not None and step.task.kind == TaskKind.CHECKS:
             copy = checks.copy_name(context.promotion.metadata, step.task.inputs)
-            draft = draft.first(DeleteConfigMap(step.task.place[0], copy))
+            draft = draft.before_status(DeleteConfigMap(step.task.place[0], copy))
         reports = draft.status.reports if step.name == diff_step.STEP else []
-        draft = draft.first(*(DeleteConfigMap(context.key.namespace, name) for name in reports))
+        draft = draft.before_status(*(DeleteConfigMap(context.key.namespace, name) for name in reports))
         evidence = {key: said for key, said in step.evidence.items() if said not in reports}
         stopped = Done(SKIPPED, f"not judged: {why}", evidence)
         draft = replace(draft, status=record.put(draft.status, step.name, stopped, context.now))
     kept = draft.status.origin
     if draft.status.relation == ACROSS and kept is not None and kept.kind == "ConfigMap" and context.to is not None:
         namespace = context.to.gateway.metadata.namespace
-        draft = draft.first(DeleteConfigMap(namespace, origin.copy_name(context, draft.status)))
+        draft = draft.before_status(DeleteConfigMap(namespace, origin.copy_name(context, draft.status)))
     return draft
 
 
@@ -141,7 +141,7 @@ def _unheard(context: PromotionContext) -> Iterator[StopPods]:
 def idle(draft: Draft[PromotionStatus], going: Mapping[str, Progress]) -> Draft[PromotionStatus]:
     """Tasks that have not begun leave the line while a gate is shut."""
     steps = [s if s.name in going or s.task is None else s.but(task=None) for s in draft.status.steps]
-    return draft if steps == draft.status.steps else draft.having(steps=steps)
+    return draft if steps == draft.status.steps else draft.with_status(steps=steps)
 
 
 def cancel(
@@ -158,7 +158,7 @@ def cancel(
         task, pod = draft.status.find(writer), going[writer].pod
         assert task is not None and task.task is not None
         if writer != "Rollback" and not task.touched and pod is not None and pod.started and not pod.deleting:
-            draft = draft.then(StopPods(task.task.place[0], task.task.job))
+            draft = draft.after_status(StopPods(task.task.place[0], task.task.job))
         said = f"deleted: waiting for Job {task.task.job}, which may be changing views, to end"
         return draft.again(deleted + GIVE_UP), Verdict("False", Why.CANCELLING, said, reconciling=True), False
     if not late and unfinished(draft.status):
@@ -171,7 +171,7 @@ def cancel(
 def _cancelled(draft: Draft[PromotionStatus], context: PromotionContext, *, late: bool) -> Draft[PromotionStatus]:
     said = _what_was_done(draft.status, late=late)
     note = Note(Why.CANCELLED, f"deleted under way: {said}", warning=late, audit=_audit(context, said))
-    return replace(draft, status=record.end(draft.status, "Cancelled", context.now)).saying(note)
+    return replace(draft, status=record.end(draft.status, "Cancelled", context.now)).noting(note)
 
 
 def unfinished(status: PromotionStatus) -> stages.Together:

@@ -32,14 +32,14 @@ _TOLD = (
 def leave(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[PromotionStatus]:
     """The draft with what is to be remembered noted, and with the ConfigMap in the pass after the promotion's end."""
     if context.promotion.status.outcome is None:
-        return draft.having(**_heard(draft.status, context), **_ran(draft.status, context))
+        return draft.with_status(**_heard(draft.status, context), **_ran(draft.status, context))
     if draft.status.evidence_ref is not None:
         return draft
     text = _text(draft.status, context)
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     reference = ReportRef(name=f"{context.key.name}-evidence-{sha256[:12]}", sha256=sha256)
-    written = draft.first(WriteConfigMap(_manifest(context, reference.name, text)))
-    return written.having(evidence_ref=reference).saying(_note(draft.status, context, reference))
+    written = draft.before_status(WriteConfigMap(_manifest(context, reference.name, text)))
+    return written.with_status(evidence_ref=reference).noting(_note(draft.status, context, reference))
 
 
 def _heard(status: PromotionStatus, context: PromotionContext) -> dict[str, Any]:

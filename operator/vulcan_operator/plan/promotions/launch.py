@@ -44,10 +44,10 @@ def start(
         take = [TakeSlot(meta.namespace, meta.name, task.job)]
     job = build_job(_task(draft.status, context, task, site), _parts(draft.status, context, task, site))
     if copied and context.seen.source_files is not None and context.seen.source_files.files is not None:
-        draft = draft.first(_copy(draft.status, context, site, context.seen.source_files.files))
+        draft = draft.before_status(_copy(draft.status, context, site, context.seen.source_files.files))
     ordered = _checks(context, task, site)
-    draft = draft.first(ordered.copy) if ordered is not None else draft
-    return draft.then(*take, job)
+    draft = draft.before_status(ordered.copy) if ordered is not None else draft
+    return draft.after_status(*take, job)
 
 
 def _files(status: PromotionStatus, kind: TaskKind) -> Origin | None:

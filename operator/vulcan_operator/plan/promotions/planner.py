@@ -46,12 +46,12 @@ def plan_promotion(seen: PromotionSeen, now: dt.datetime) -> Plan[PromotionStatu
     if seen.denied is not None:
         hosts = [g.metadata.namespace for g in (seen.gateway, seen.source_gateway) if g is not None]
         refused = messages.refusal(seen.denied, seen.settings.operator_account, hosts or [context.key.namespace])
-        return ending.give_up(conditions.finish(draft, context, refused, {}), context).plan()
+        return ending.give_up(conditions.finish(draft, context, refused, {}), context).finish()
     if seen.namespace_labels is None and preconditions.needs_labels(context):
-        return draft.needing(Need.NAMESPACE).plan()
+        return draft.needing(Need.NAMESPACE).finish()
     draft, going = _in_hand(draft, context)
     if draft.needs:
-        return draft.plan()
+        return draft.finish()
     deleted = seen.promotion.metadata.deletion_timestamp is not None
     verdict: Verdict | None = None
     if deleted and draft.status.outcome is None:
@@ -61,9 +61,9 @@ def plan_promotion(seen: PromotionSeen, now: dt.datetime) -> Plan[PromotionStatu
     elif draft.status.outcome is None:
         draft, verdict = _advance(draft, context, going)
     if draft.needs:
-        return draft.plan()
+        return draft.finish()
     draft = ending.let_go(_tidy(ending.stop(draft, context, going), context), context)
-    return evidence.leave(conditions.finish(draft, context, verdict, going), context).plan()
+    return evidence.leave(conditions.finish(draft, context, verdict, going), context).finish()
 
 
 def _tidy(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[PromotionStatus]:
@@ -74,7 +74,7 @@ def _tidy(draft: Draft[PromotionStatus], context: PromotionContext) -> Draft[Pro
         here = tuple(j for j in seen.jobs if j.namespace == site.gateway.metadata.namespace)
         terms = context.terms(site.name)
         found = retention.let_go_jobs(here, seen.pods, current, terms, context.now)
-        draft = draft.then(*(action for action in found if over or not isinstance(action, KeepJob)))
+        draft = draft.after_status(*(action for action in found if over or not isinstance(action, KeepJob)))
     return draft
 
 
@@ -111,28 +111,30 @@ def _record(
     result, task = progress.result, step.task
     assert result is not None and task is not None
     draft = replace(draft, status=record.record(draft.status, context, step, result, packed))
-    draft = draft.saying(conditions.note(draft.status, context, step, result))
+    draft = draft.noting(conditions.note(draft.status, context, step, result))
     plan = draft.status.plan
     if task.kind == TaskKind.PLAN and packed is not None and plan is not None and plan.report_ref is not None:
-        draft = draft.first(WriteConfigMap(plan_text.report_manifest(context.promotion, plan.report_ref.name, packed)))
+        draft = draft.before_status(
+            WriteConfigMap(plan_text.report_manifest(context.promotion, plan.report_ref.name, packed))
+        )
     site = context.site(task.gateway)
     if task.kind == TaskKind.DIFF and packed is not None and draft.status.relation == ACROSS:
         name = diff_step.report_name(context, result.report_sha256 or "")
-        draft = draft.first(WriteConfigMap(plan_text.report_manifest(context.promotion, name, packed)))
+        draft = draft.before_status(WriteConfigMap(plan_text.report_manifest(context.promotion, name, packed)))
         draft = _let_go(draft, context, context.promotion.status.reports)
     if task.kind == TaskKind.CHECKS:
         copy = checks.copy_name(context.promotion.metadata, task.inputs)
-        draft = draft.first(DeleteConfigMap(task.place[0], copy))
+        draft = draft.before_status(DeleteConfigMap(task.place[0], copy))
     if site is not None and slot.needs_slot(TaskKind(task.kind), site.gateway) and progress.stage is Stage.ENDED:
         meta = site.gateway.metadata
-        return draft.then(ReleaseSlot(meta.namespace, meta.name, task.job))
+        return draft.after_status(ReleaseSlot(meta.namespace, meta.name, task.job))
     return draft
 
 
 def _let_go(draft: Draft[PromotionStatus], context: PromotionContext, known: list[str]) -> Draft[PromotionStatus]:
     """Reports that the status does not name any more. Before that is written: nothing else knows their names."""
     gone = [name for name in known if name not in draft.status.reports]
-    return draft.first(*(DeleteConfigMap(context.key.namespace, name) for name in gone))
+    return draft.before_status(*(DeleteConfigMap(context.key.namespace, name) for name in gone))
 
 
 def _advance(draft: Draft[PromotionStatus], context: PromotionContext, going: Going) -> Walk:
@@ -145,7 +147,7 @@ def _advance(draft: Draft[PromotionStatus], context: PromotionContext, going: Go
         soon = _MINUTE if shut.reconciling else 10 * _MINUTE  # changes of what is seen wake it; labels are not watched
         return ending.idle(draft, going).again(context.now + soon), None if going else shut
     if draft.status.started_at is None:
-        draft = draft.having(started_at=context.now)
+        draft = draft.with_status(started_at=context.now)
     draft = _under_rules_of_today(ending.superseding(draft, context), context)
     verdict: Verdict | None = None
     for stage in _way(draft.status, context):
@@ -197,7 +199,7 @@ def _under_rules_of_today(draft: Draft[PromotionStatus], context: PromotionConte
     if token == plan.digest or changing:
         return draft
     steps = [_asked_again(step) for step in draft.status.steps]
-    return draft.having(plan=plan.but(digest=token), steps=steps, approved_by=[])
+    return draft.with_status(plan=plan.but(digest=token), steps=steps, approved_by=[])
 
 
 def _asked_again(step: StepStatus) -> StepStatus:

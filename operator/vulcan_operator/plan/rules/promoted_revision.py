@@ -28,19 +28,19 @@ def take(
     if environment.spec.revision_from != "Promotion":
         return draft
     held = held_revisions.of(environment, promotions)
-    draft = draft.having(held=held) if held != draft.status.held else draft
+    draft = draft.with_status(held=held) if held != draft.status.held else draft
     last = last_given(promotions)
     if last is None or is_taken(draft.status.applied, last):
         return draft
     before = draft.status.applied
     applied = _applied(last) if before is not None else _left_by(promotions)
     if before is not None and before.plan_id == applied.plan_id:
-        return draft.having(applied=_named_anew(before, applied))
+        return draft.with_status(applied=_named_anew(before, applied))
     item = HistoryItem(
         revision=applied.revision, source_digest=applied.source_digest, plan_id=applied.plan_id,
         plan_digest=applied.plan_digest, time=applied.time,
     )  # fmt: skip
-    return draft.having(
+    return draft.with_status(
         applied=applied,
         promotion=last.metadata.full_name,
         history=[item, *draft.status.history][:MOST_HISTORY],

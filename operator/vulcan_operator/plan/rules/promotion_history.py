@@ -33,7 +33,7 @@ def keep(
         return draft
     stays = {(item.namespace, item.evidence.name) for item in items}
     gone = [(i.namespace, i.evidence.name) for i in before if (i.namespace, i.evidence.name) not in stays]
-    return draft.having(promotions=items).first(*(DeleteConfigMap(*place) for place in gone))
+    return draft.with_status(promotions=items).before_status(*(DeleteConfigMap(*place) for place in gone))
 
 
 def is_noted(environment: VulcanEnvironment, promotion: VulcanPromotion, now: dt.datetime) -> bool:
