@@ -1,6 +1,6 @@
 """What a planner may ask for: actions as data, and the Plan that carries them.
 
-Built by `plan_*`, carried out by `reconcile.execute` in order. Every action is idempotent or fails loudly; none decides.
+Built by the planners, carried out by `reconcile.execute` in order. Every action is idempotent or fails loudly; none decides.
 """
 
 import datetime as dt
@@ -145,19 +145,46 @@ Action = (
 )  # fmt: skip
 
 
-class Need(enum.StrEnum):
-    """What a planner wants read before it can decide; `reconcile.reads` does, and the planner is asked again."""
+@dataclass(frozen=True)
+class ReadConfigMap:
+    """Content of a ConfigMap."""
 
-    SLOT = "slot"  # holder of the writer Lease and whether it still lives
-    SOURCE_SLOT = "sourceSlot"  # the same of the gateway that a promotion takes its revision from
-    SOURCE_FILES = "sourceFiles"  # what the copy holds that a promotion's revision comes from
-    CONFIG_MAP = "configMap"  # the project's ConfigMap
-    CHECKS = "checks"  # the ConfigMap with SodaCL files
-    REPORT = "report"  # reports of the finished Jobs in hand, from their pods' logs
-    LEFT = "left"  # reports that a promotion's steps have left in ConfigMaps
-    KEPT = "kept"  # whether the pending plan's report is still there for people to look at
-    NAMESPACE = "namespace"  # labels of the environment's namespace
-    JOB = "job"  # the task's Job and pods, live (before an irreversible act the cache is not trusted)
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True)
+class ReadSlot:
+    """Holder of the gateway's writer Lease and whether it still lives."""
+
+    namespace: str
+    gateway: str
+
+
+@dataclass(frozen=True)
+class ReadJob:
+    """A Job and its pods, into the cache: before an irreversible act the cache is not trusted."""
+
+    namespace: str
+    job: str
+
+
+@dataclass(frozen=True)
+class ReadReport:
+    """The report of an ended Job, from the log of its pod."""
+
+    namespace: str
+    job: str
+
+
+@dataclass(frozen=True)
+class ReadLabels:
+    """Labels of a namespace."""
+
+    namespace: str
+
+
+Need = ReadConfigMap | ReadSlot | ReadJob | ReadReport | ReadLabels
 
 
 @dataclass(frozen=True)

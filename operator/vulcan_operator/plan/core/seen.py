@@ -1,13 +1,9 @@
-"""What was observed, as frozen values. Absent is None. Made by `reconcile.observe`, read by the planners."""
+"""Jobs, pods and the writer slot as they were observed, as frozen values. Absent is None. Made by `cluster.views`."""
 
 import datetime as dt
 import enum
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from vulcan_operator.api.environment import VulcanEnvironment
-from vulcan_operator.api.gateway import VulcanGateway
-from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.plan.core.actions import Key
 
 _DEAD_AFTER = dt.timedelta(minutes=2)  # past the grace period
@@ -113,122 +109,3 @@ class Waiter:
     key: Key
     priority: int
     since: dt.datetime
-
-
-@dataclass(frozen=True, slots=True)
-class TaskSeen:
-    """A task in hand on a gateway, of an environment or a promotion."""
-
-    key: Key
-    uid: str
-    kind: str
-    job: str
-    state: str
-    priority: int
-    since: dt.datetime
-
-
-@dataclass(frozen=True)
-class Sibling:
-    """Another environment on the same gateway."""
-
-    key: Key
-    uid: str
-    created: dt.datetime | None
-    environment: str
-    protected: bool
-    applied: bool
-    deleting: bool = False
-    refused: bool = False  # no grant allows it
-    failed_reason: str = ""  # reason and time of its failure, for the gateway's planner
-    failed_at: dt.datetime | None = None
-    contact: dt.datetime | None = None  # when one of its Jobs last reached both databases
-    task_job: str = ""
-    task_kind: str = ""
-    task_state: str = ""
-    task_priority: int = 0
-    task_since: dt.datetime | None = None
-
-
-@dataclass(frozen=True)
-class ConfigMapSeen:
-    """A ConfigMap that people write; `files` is None when it does not exist, or lacks keys that `items` name."""
-
-    files: Mapping[str, bytes] | None
-    missing_keys: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class ReportSeen:
-    """The report of a finished plan Job: gzipped JSON, or None when the log has none that fits the Result."""
-
-    packed: bytes | None
-
-
-@dataclass(frozen=True)
-class GatewaySeen:
-    """Everything `plan_gateway` looks at."""
-
-    gateway: VulcanGateway
-    settings: Settings
-    jobs: tuple[JobSeen, ...] = ()
-    pods: tuple[PodSeen, ...] = ()
-    environments: tuple[Sibling, ...] = ()
-    tasks: tuple[TaskSeen, ...] = ()  # of its environments, and of promotions that run here
-    writer_pods: tuple[PodSeen, ...] = ()  # of those that run, while others wait for the writer slot
-    slot: SlotSeen | None = None  # None: not read (Need.SLOT)
-    waiters: tuple[Waiter, ...] = ()
-    job_is_live: bool = False  # jobs and pods were read live (Need.JOB)
-    denied: str | None = None  # the API server's refusal of our last action, when it was one
-
-
-@dataclass(frozen=True)
-class EnvironmentSeen:
-    """Everything `plan_environment` looks at."""
-
-    environment: VulcanEnvironment
-    settings: Settings
-    gateway: VulcanGateway | None = None
-    jobs: tuple[JobSeen, ...] = ()
-    pods: tuple[PodSeen, ...] = ()
-    siblings: tuple[Sibling, ...] = ()  # all others on the gateway, any namespace
-    slot: SlotSeen | None = None
-    waiters: tuple[Waiter, ...] = ()  # others only
-    namespace_labels: Mapping[str, str] | None = None
-    config_map: ConfigMapSeen | None = None
-    checks: ConfigMapSeen | None = None  # None: not read (Need.CHECKS)
-    reports: Mapping[str, ReportSeen] | None = None  # of ended Jobs, by Job; None: not read (Need.REPORT)
-    report_kept: bool | None = None  # None: not read (Need.KEPT)
-    promotions: tuple[VulcanPromotion, ...] = ()  # all to it
-    unguarded: tuple[str, ...] | None = None  # admission policies that do not hold; None: not judged yet
-    job_is_live: bool = False
-    denied: str | None = None
-
-
-@dataclass(frozen=True)
-class PromotionSeen:
-    """Everything `plan_promotion` looks at."""
-
-    promotion: VulcanPromotion
-    settings: Settings
-    source: VulcanEnvironment | None = None
-    target: VulcanEnvironment | None = None
-    source_gateway: VulcanGateway | None = None
-    gateway: VulcanGateway | None = None  # the target's
-    rivals: tuple[VulcanPromotion, ...] = ()  # all others to the same target
-    upstream: tuple[VulcanPromotion, ...] = ()  # all to the source
-    jobs: tuple[JobSeen, ...] = ()
-    pods: tuple[PodSeen, ...] = ()
-    slot: SlotSeen | None = None  # of the target's gateway
-    source_slot: SlotSeen | None = None  # of the source's, where that is another
-    waiters: tuple[Waiter, ...] = ()  # others only, at the target's gateway
-    source_waiters: tuple[Waiter, ...] = ()  # the same at the source's
-    namespace_labels: Mapping[str, str] | None = None  # of the promotion's namespace
-    checks: ConfigMapSeen | None = None  # None: not read (Need.CHECKS)
-    source_files: ConfigMapSeen | None = None  # of the copy that its origin names
-    reports: Mapping[str, ReportSeen] | None = None
-    left: Mapping[str, bytes] | None = None  # reports that its steps have left, by ConfigMap; None: not read
-    report_kept: bool | None = None
-    unguarded: tuple[str, ...] | None = None
-    job_is_live: bool = False
-    denied: str | None = None

@@ -5,7 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vulcan_operator.api.environment import VulcanEnvironment
-from vulcan_operator.api.gateway import Grant, VulcanGateway
+from vulcan_operator.api.gateway import Grant
+from vulcan_operator.plan.core.facts import EnvironmentFacts, GatewayFacts
+
+AnEnvironment = VulcanEnvironment | EnvironmentFacts
 
 
 @dataclass(frozen=True)
@@ -17,14 +20,14 @@ class Access:
     quota: Grant | None = None  # the grant whose maxEnvironments counts
 
 
-def needs_labels(gateway: VulcanGateway, environment: VulcanEnvironment) -> bool:
+def needs_labels(gateway: GatewayFacts, environment: AnEnvironment) -> bool:
     """Whether a grant can only be judged by the namespace's labels."""
     return any(
-        g.namespaces.from_ == "Selector" and names(g, environment.sqlmesh_environment) for g in gateway.spec.grants
+        g.namespaces.from_ == "Selector" and covers(g, environment.sqlmesh_environment) for g in gateway.spec.grants
     )
 
 
-def access(gateway: VulcanGateway, environment: VulcanEnvironment, labels: Mapping[str, str] | None) -> Access:
+def access(gateway: GatewayFacts, environment: AnEnvironment, labels: Mapping[str, str] | None) -> Access:
     """No grants: the gateway's own namespace, every name. Else any that matches; protected if one of them says so."""
     same = gateway.metadata.namespace == environment.metadata.namespace
     if not gateway.spec.grants:
@@ -32,7 +35,7 @@ def access(gateway: VulcanGateway, environment: VulcanEnvironment, labels: Mappi
     matching = [
         g
         for g in gateway.spec.grants
-        if names(g, environment.sqlmesh_environment) and _reaches(g, same, dict(labels or {}))
+        if covers(g, environment.sqlmesh_environment) and _reaches(g, same, dict(labels or {}))
     ]
     return Access(
         allowed=bool(matching),
@@ -46,21 +49,21 @@ def _most_generous(grants: list[Grant]) -> Grant | None:
     return None if len(limited) < len(grants) else max(limited, key=lambda g: g.max_environments or 0, default=None)
 
 
-def deletion_policy(environment: VulcanEnvironment, protected: bool) -> str:
+def deletion_policy(environment: AnEnvironment, protected: bool) -> str:
     """Retain | Expire | Invalidate. A protected environment is kept, whatever its spec says; prod is by default."""
     if protected:
         return "Retain"
     return environment.spec.deletion_policy or ("Retain" if environment.sqlmesh_environment == "prod" else "Expire")
 
 
-def runner_image(environment: VulcanEnvironment, gateway: VulcanGateway, default: str) -> str:
+def runner_image(environment: AnEnvironment, gateway: GatewayFacts, default: str) -> str:
     """The image of this environment's Jobs; a project image is the runner image with the project in it."""
     project = environment.spec.project
     own = environment.spec.runner.image or (project.image if project is not None else None)
     return own or gateway.spec.runner.image or default
 
 
-def image_allowed(environment: VulcanEnvironment, gateway: VulcanGateway) -> bool:
+def image_allowed(environment: AnEnvironment, gateway: GatewayFacts) -> bool:
     """An environment may name only images that the gateway allows."""
     project = environment.spec.project
     named = [i for i in (environment.spec.runner.image, project.image if project else None) if i]
@@ -69,15 +72,15 @@ def image_allowed(environment: VulcanEnvironment, gateway: VulcanGateway) -> boo
 
 
 def promotion_allowed(
-    gateway: VulcanGateway, environment: VulcanEnvironment, namespace: str, labels: Mapping[str, str] | None
+    gateway: GatewayFacts, environment: AnEnvironment, namespace: str, labels: Mapping[str, str] | None
 ) -> bool:
     """Whether a promotion in another namespace may touch an environment: a grant for its name says so."""
     same = gateway.metadata.namespace == namespace
-    matching = (g for g in gateway.spec.grants if g.promotions and names(g, environment.sqlmesh_environment))
+    matching = (g for g in gateway.spec.grants if g.promotions and covers(g, environment.sqlmesh_environment))
     return any(_reaches(g, same, dict(labels or {})) for g in matching)
 
 
-def names(grant: Grant, environment: str) -> bool:
+def covers(grant: Grant, environment: str) -> bool:
     """Whether a grant is for this SQLMesh environment name."""
     return any(fnmatch.fnmatchcase(environment, pattern) for pattern in grant.environments)
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from vulcan_contract.reasons import Reason
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Type, Why
-from vulcan_operator.api.environment import VulcanEnvironment
+from vulcan_operator.api.environment import EnvironmentSpec
 from vulcan_operator.api.fields import Condition, FailureStatus
-from vulcan_operator.api.gateway import VulcanGateway
 from vulcan_operator.plan.core import decision
 from vulcan_operator.plan.core.decision import Verdict
+from vulcan_operator.plan.core.facts import GatewayFacts
 from vulcan_operator.plan.rules import windows
 
 # Attempts that may have ended between two views: finishing them is better than leaving readers with a mixture. And those
@@ -27,7 +27,7 @@ _A_DAY = dt.timedelta(days=1)  # what is not in sight comes into sight
 
 
 @dataclass(frozen=True)
-class Line:
+class ChangeWindow:
     """Whether views may be changed; when to look again; and when they may be again, if anybody knows."""
 
     why: Why
@@ -47,75 +47,75 @@ class Line:
         return Verdict("False", self.why, self.message, reconciling=waits, stalled=wrong)
 
 
-def of_gateway(gateway: VulcanGateway | None, now: dt.datetime) -> Line:
+def of_gateway(gateway: GatewayFacts | None, now: dt.datetime) -> ChangeWindow:
     """What holds every change on a gateway: its freeze."""
     freeze = gateway.spec.freeze if gateway is not None else None
     if gateway is None or freeze is None or (freeze.until is not None and freeze.until <= now):
-        return Line(Why.OPEN, "no freeze")
+        return ChangeWindow(Why.OPEN, "no freeze")
     name = f"VulcanGateway {gateway.metadata.full_name}"
     ends = f"until {_text(freeze.until)}" if freeze.until is not None else "until spec.freeze is removed"
-    return Line(Why.FROZEN, f"{name} is frozen {ends}: {freeze.reason}"[:900], freeze.until, freeze.until)
+    return ChangeWindow(Why.FROZEN, f"{name} is frozen {ends}: {freeze.reason}"[:900], freeze.until, freeze.until)
 
 
-def of_promotions(environment: VulcanEnvironment, gateway: VulcanGateway | None, now: dt.datetime) -> Line:
+def of_promotions(spec: EnvironmentSpec, gateway: GatewayFacts | None, now: dt.datetime) -> ChangeWindow:
     """What holds promotions to an environment: the freeze, then its windows."""
     frozen = of_gateway(gateway, now)
     if frozen.is_open:
-        return _windows(environment, now)
+        return _windows(spec, now)
     if frozen.opens is None:
         return frozen
-    after = _windows(environment, frozen.opens)
+    after = _windows(spec, frozen.opens)
     if after.is_open:
         return frozen
-    return Line(Why.FROZEN, f"{frozen.message}; then {after.message}", frozen.opens, after.opens)
+    return ChangeWindow(Why.FROZEN, f"{frozen.message}; then {after.message}", frozen.opens, after.opens)
 
 
-def hold(
-    environment: VulcanEnvironment, gateway: VulcanGateway | None, failure: FailureStatus | None, now: dt.datetime
-) -> Line | None:
+def closed_for(
+    spec: EnvironmentSpec, gateway: GatewayFacts | None, failure: FailureStatus | None, now: dt.datetime
+) -> ChangeWindow | None:
     """What a promotion's Job that changes views waits for."""
-    line = of_promotions(environment, gateway, now)
+    window = of_promotions(spec, gateway, now)
     kind = TaskKind.APPLY if failure is not None and failure.task == TaskKind.APPLY else TaskKind.PROMOTE
-    return line if holds(line, failure, kind) else None
+    return window if blocks(window, failure, kind) else None
 
 
-def holds(line: Line, failure: FailureStatus | None, task: str) -> bool:
+def blocks(window: ChangeWindow, failure: FailureStatus | None, task: str) -> bool:
     """Whether a Job of this kind must not be started now."""
     half_done = failure is not None and failure.task == task and failure.reason in _HALF_DONE
-    return not line.is_open and not half_done
+    return not window.is_open and not half_done
 
 
-def is_frozen(gateway: VulcanGateway | None) -> bool:
+def is_frozen(gateway: GatewayFacts | None) -> bool:
     """Whether there is a freeze, over or not."""
     return gateway is not None and gateway.spec.freeze is not None
 
 
-def told(
-    conditions: list[Condition], line: Line, generation: int, now: dt.datetime, *, is_set: bool
+def with_condition(
+    conditions: list[Condition], window: ChangeWindow, generation: int, now: dt.datetime, *, is_set: bool
 ) -> list[Condition]:
     """With the condition ChangesAllowed, where there is anything to say, or was."""
     if not is_set and decision.condition(conditions, Type.CHANGES) is None:
         return conditions
-    allowed = "True" if line.is_open else "False"
-    return decision.put(conditions, Type.CHANGES, allowed, line.why, line.message, generation, now)
+    allowed = "True" if window.is_open else "False"
+    return decision.put(conditions, Type.CHANGES, allowed, window.why, window.message, generation, now)
 
 
-def _windows(environment: VulcanEnvironment, now: dt.datetime) -> Line:
-    all_ = environment.spec.promotion_windows
+def _windows(spec: EnvironmentSpec, now: dt.datetime) -> ChangeWindow:
+    all_ = spec.promotion_windows
     if not all_:
-        return Line(Why.OPEN, "no freeze, and no windows are set")
+        return ChangeWindow(Why.OPEN, "no freeze, and no windows are set")
     wrong = windows.problem(all_, now)
     if wrong is not None:
-        return Line(Why.INVALID, f"spec.promotionWindows: {wrong}"[:900], now + _A_DAY)
+        return ChangeWindow(Why.INVALID, f"spec.promotionWindows: {wrong}"[:900], now + _A_DAY)
     look = windows.look(all_, now)
     again = look.changes or now + _A_DAY
     if look.is_open:
         ends = f"until {_text(look.changes)}" if look.changes is not None else "for two years at least"
-        return Line(Why.OPEN, f"open {ends}", again)
+        return ChangeWindow(Why.OPEN, f"open {ends}", again)
     allow = ", ".join(w.name for w in all_ if w.kind == "Allow")
     where = f"inside Deny window {', '.join(look.denied_by)}" if look.denied_by else f"outside Allow window {allow}"
     opening = f"next opening at {_text(look.changes)}" if look.changes is not None else "no opening within two years"
-    return Line(Why.OUTSIDE_WINDOW, f"{where[:800]}; {opening}", again, look.changes)
+    return ChangeWindow(Why.OUTSIDE_WINDOW, f"{where[:800]}; {opening}", again, look.changes)
 
 
 def _text(moment: dt.datetime | None) -> str:

@@ -22,7 +22,7 @@ _PULL = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverP
 
 
 @dataclass(frozen=True)
-class Terms:
+class JobPolicy:
     """What today's spec means for a Job that was made earlier."""
 
     start_deadline: dt.timedelta = dt.timedelta(minutes=5)
@@ -68,7 +68,7 @@ def next_attempt(jobs: tuple[JobSeen, ...], kind: str, inputs: str, known: int) 
 
 
 def classify(
-    task: TaskStatus, jobs: tuple[JobSeen, ...], pods: tuple[PodSeen, ...], terms: Terms, now: dt.datetime
+    task: TaskStatus, jobs: tuple[JobSeen, ...], pods: tuple[PodSeen, ...], policy: JobPolicy, now: dt.datetime
 ) -> Progress:
     """What became of the task in hand. It has ended when its pod has, with a word or without; or is given up with its
     node."""
@@ -76,7 +76,7 @@ def classify(
     mine = [p for p in pods if p.job == task.job]
     pod = max(mine, key=lambda p: (p.ended, p.started), default=None)
     if pod is not None and pod.is_on_dead_node(now):
-        return _on_dead_node(task, job, pod, terms)
+        return _on_dead_node(task, job, pod, policy)
     if job is None:
         # Its pod may still be writing although the Job is gone: not absent before that has ended.
         if pod is not None and not pod.ended:
@@ -92,33 +92,33 @@ def classify(
     if pod is not None and pod.started:
         return Progress(Stage.RUNNING, job=job, pod=pod)
     detail = _why_waiting(pod)
-    if terms.is_outdated(job):
+    if policy.is_outdated(job):
         result = Result(task.kind, Reason.CANCELLED, "its pod had not started when the runner's settings were changed")
         return Progress(Stage.STUCK, detail, result=result, job=job, pod=pod)
-    if job.created is not None and now >= job.created + terms.start_deadline:
-        return Progress(Stage.STUCK, detail, result=_stuck(task, pod, detail, terms), job=job, pod=pod)
+    if job.created is not None and now >= job.created + policy.start_deadline:
+        return Progress(Stage.STUCK, detail, result=_stuck(task, pod, detail, policy), job=job, pod=pod)
     return Progress(Stage.PENDING, detail, job=job, pod=pod)
 
 
-def next_look(progress: Progress, terms: Terms, now: dt.datetime) -> dt.datetime | None:
+def next_look(progress: Progress, policy: JobPolicy, now: dt.datetime) -> dt.datetime | None:
     """When time alone will change what a Job that goes on is."""
     job, pod = progress.job, progress.pod
     waits = progress.stage is Stage.PENDING and job is not None and job.created is not None
-    times = [job.created + terms.start_deadline] if waits and job is not None and job.created is not None else []
+    times = [job.created + policy.start_deadline] if waits and job is not None and job.created is not None else []
     if pod is not None and pod.given_up_at is not None:
         times.append(pod.given_up_at)
     return min((at for at in times if at > now), default=None)
 
 
-def _on_dead_node(task: TaskStatus, job: JobSeen | None, pod: PodSeen, terms: Terms) -> Progress:
-    if terms.fenced:
+def _on_dead_node(task: TaskStatus, job: JobSeen | None, pod: PodSeen, policy: JobPolicy) -> Progress:
+    if policy.fenced:
         result = Result(
             task.kind, Reason.LOST, f"pod {pod.name} was told to stop and its node does not say that it has"
         )
         return Progress(Stage.ENDED, result=result, job=job, pod=pod)
     detail = (
         f"the node of pod {pod.name} does not answer, and nothing in the state database fences off what it may still"
-        f" write. When it is certainly dead: kubectl annotate vulcangateway {terms.gateway} -n {pod.namespace} --overwrite"
+        f" write. When it is certainly dead: kubectl annotate vulcangateway {policy.gateway} -n {pod.namespace} --overwrite"
         f" {names.WRITER_GONE}={task.job}"
     )
     return Progress(Stage.RUNNING, detail, Why.WRITER_UNKNOWN, job=job, pod=pod)
@@ -135,13 +135,13 @@ def _why_waiting(pod: PodSeen | None) -> str:
     return f"{pod.waiting}: {pod.waiting_message}"[:300]
 
 
-def _stuck(task: TaskStatus, pod: PodSeen | None, detail: str, terms: Terms) -> Result:
+def _stuck(task: TaskStatus, pod: PodSeen | None, detail: str, policy: JobPolicy) -> Result:
     pulling = pod is not None and pod.waiting in _PULL
     reason = Reason.IMAGE_PULL_FAILED if pulling else Reason.POD_NOT_STARTED
     starting = "a volume of the pod is missing (a ConfigMap of runner.caBundle or runner.volumes), or its image is slow"
     unseen = starting if pod is not None and pod.waiting else "no node took the pod"
     what = detail or (unseen if pod is not None else "no pod was created (quota or admission)")
-    return Result(task.kind, reason, f"not started within {terms.start_deadline}: {what}")
+    return Result(task.kind, reason, f"not started within {policy.start_deadline}: {what}")
 
 
 def _believable(result: Result, task: TaskStatus, pod: PodSeen) -> bool:

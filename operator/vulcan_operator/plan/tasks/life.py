@@ -1,109 +1,309 @@
-"""A task in hand: what became of its Job. Pure; used by every planner, which records what ended in its own status.
+"""A task's life, once for all kinds: announced, queued for the writer slot, launched, in flight, ended. Pure.
 
-Status named the task before its Job was made, so one of three holds: its Job is seen (state Running), its Job was never
-made (the pass goes on and decides anew, with the same name), or it was seen and is gone (Lost).
+Used by every planner. Status names a task before its Job is created, so one of three holds: its Job is
+seen (state Running), its Job was never created (the pass goes on and decides again, with the same
+name), or it was seen and is gone (Lost).
+
+A `Lane` says where a status keeps one task and its failure: a gateway has one for its probe, an
+environment one for its change and one for its runs, a promotion one for each step.
 """
 
 import datetime as dt
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
+from vulcan_contract import task as contract
+from vulcan_contract.digest import of_json
 from vulcan_contract.reasons import Reason
 from vulcan_contract.result import Result
 from vulcan_contract.task import TaskKind
-from vulcan_operator.api.fields import FailureStatus, ObjectMeta, TaskStatus
-from vulcan_operator.plan.core.actions import Need
-from vulcan_operator.plan.core.seen import JobSeen, PodSeen, ReportSeen
-from vulcan_operator.plan.tasks import jobs
-from vulcan_operator.plan.tasks.jobs import Progress, Stage, Terms
+from vulcan_operator.api.environment_status import EnvironmentStatus
+from vulcan_operator.api.fields import FailureStatus, ObjectMeta, TaskState, TaskStatus
+from vulcan_operator.api.gateway import GatewayStatus
+from vulcan_operator.api.promotion_status import PromotionStatus
+from vulcan_operator.plan.core.actions import Action, Key, ReleaseSlot, TakeSlot, WriteConfigMap
+from vulcan_operator.plan.core.decision import Draft
+from vulcan_operator.plan.core.moves import Order, Site
+from vulcan_operator.plan.core.needs import Live
+from vulcan_operator.plan.core.seen import JobSeen, PodSeen, Settings, SlotSeen, Waiter
+from vulcan_operator.plan.tasks import jobs, slot, values
+from vulcan_operator.plan.tasks.jobs import JobPolicy, Progress, Stage
+from vulcan_operator.plan.tasks.manifest import JobParts, build_job
+
+SLOT_CHECK = dt.timedelta(seconds=20)
+"""Who waits for a writer slot looks again then, for the holder may die without an event."""
+Status = TypeVar("Status", EnvironmentStatus, GatewayStatus, PromotionStatus)
 
 
 @dataclass(frozen=True)
-class Hand:
-    """One of: it goes on, it ended (with its report, if it made one), something must be read first; or nothing, when its
-    Job is still to be made."""
+class Pass:
+    """What one pass knows of the tasks of its object."""
 
-    goes: Progress | None = None
-    ended: Progress | None = None
+    key: Key
+    meta: ObjectMeta
+    settings: Settings
+    jobs: tuple[JobSeen, ...]
+    pods: tuple[PodSeen, ...]
+    live: Live
+    now: dt.datetime
+
+
+class Lane(Protocol[Status]):
+    """Where a status keeps one task and the failure that it may repeat."""
+
+    def task(self, status: Status) -> TaskStatus | None:
+        """The current task."""
+
+    def failure(self, status: Status) -> FailureStatus | None:
+        """The failure that waits for another attempt."""
+
+    def with_task(self, status: Status, task: TaskStatus | None) -> Status:
+        """The status with this current task."""
+
+
+@dataclass(frozen=True)
+class Going:
+    """It goes on."""
+
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class Ended:
+    """It has ended: with what result, and with which report (gzipped JSON), if it made one."""
+
+    task: TaskStatus
+    result: Result
     packed: bytes | None = None
-    need: Need | None = None
+    frees_slot: bool = True  # not while its Job, which never started, is still there
 
 
-def look(
-    task: TaskStatus,
-    jobs_: tuple[JobSeen, ...],
-    pods: tuple[PodSeen, ...],
-    terms: Terms,
-    now: dt.datetime,
-    *,
-    live: bool,
-    reports: Mapping[str, ReportSeen] | None,
-) -> Hand:
-    """What became of a task. `live`: Jobs and pods were read live; `reports`: those of ended Jobs, None: not read."""
-    if task.state == "Waiting":
-        return Hand()
-    progress = jobs.classify(task, jobs_, pods, terms, now)
+@dataclass(frozen=True)
+class NotCreated:
+    """Its Job is not there and never was."""
+
+
+Fate = Going | Ended | NotCreated
+
+
+def inspect(task: TaskStatus, namespace: str, policy: JobPolicy, seen: Pass) -> Fate:
+    """What became of a task. What is recorded for good is read live before."""
+    if task.state == TaskState.WAITING:
+        return NotCreated()
+    progress = jobs.classify(task, seen.jobs, seen.pods, policy, seen.now)
     match progress.stage:
         case Stage.PENDING | Stage.RUNNING:
-            return Hand(goes=progress)
-        case Stage.ABSENT if not live:
-            return Hand(need=Need.JOB)
-        case Stage.ABSENT if task.state == "Running":
-            return Hand(ended=_lost(progress, task, f"Job {task.job} vanished before its result was recorded"))
+            return Going(progress)
         case Stage.ABSENT:
-            return Hand()
+            seen.live.require_job(namespace, task.job)
+            if task.state == TaskState.RUNNING:
+                return _lost(task, f"Job {task.job} vanished before its result was recorded")
+            return NotCreated()
         case Stage.STUCK:
-            return Hand(ended=progress)
-    # The Job's end may be seen before its pod's: what is recorded for ever is read live.
-    if (progress.pod is None or not progress.pod.termination) and not live:
-        return Hand(need=Need.JOB)
-    if not _is_reported(progress.result):
-        return Hand(ended=progress)
-    if reports is None:
-        return Hand(need=Need.REPORT)
-    seen = reports.get(task.job)
-    if seen is None or seen.packed is None:
-        return Hand(ended=_lost(progress, task, "the report is not in the Job's log"))
-    return Hand(ended=progress, packed=seen.packed)
+            assert progress.result is not None
+            return Ended(task, progress.result, frees_slot=False)
+        case Stage.ENDED:
+            # The Job's end may be seen before its pod's.
+            if progress.pod is None or not progress.pod.termination:
+                seen.live.require_job(namespace, task.job)
+            assert progress.result is not None
+            return _with_report(task, progress.result, namespace, seen.live)
+
+
+def _with_report(task: TaskStatus, result: Result, namespace: str, live: Live) -> Ended:
+    """With its report, where one is kept: a plan without changes has no readers."""
+    changes = result.summary is not None and result.summary.has_changes
+    if result.report_sha256 is None or (result.task == TaskKind.PLAN and not changes):
+        return Ended(task, result)
+    packed = live.report(namespace, task.job)
+    if packed is None:
+        return _lost(task, "the report is not in the Job's log")
+    return Ended(task, result, packed)
+
+
+def _lost(task: TaskStatus, why: str) -> Ended:
+    return Ended(task, Result(task.kind, Reason.LOST, why))
+
+
+def settle(
+    draft: Draft[Status],
+    lane: Lane[Status],
+    site: Site | None,
+    namespace: str,
+    seen: Pass,
+    record: Callable[[Draft[Status], Ended], Draft[Status]],
+) -> tuple[Draft[Status], Progress | None]:
+    """The draft after the lane's task was inspected: one that has ended is recorded by `record` and
+    gives the writer slot back. The Progress of one that goes on, else None."""
+    task = lane.task(draft.status)
+    if task is None:
+        return draft, None
+    policy = site_policy(site, task.kind, task.job)
+    match inspect(task, namespace, policy, seen):
+        case Going(progress):
+            draft = draft.again(jobs.next_look(progress, policy, seen.now))
+            if task.state != TaskState.RUNNING:  # from now on a missing Job is a lost one
+                running = task.but(state=TaskState.RUNNING)
+                draft = draft.with_new(lane.with_task(draft.status, running))
+            return draft, progress
+        case Ended() as ended:
+            draft = record(draft, ended)
+            if site is not None and ended.frees_slot and slot.needs_slot(TaskKind(task.kind), site.gateway):
+                meta = site.gateway.metadata
+                draft = draft.after_status(ReleaseSlot(meta.namespace, meta.name, task.job))
+            return draft, None
+        case NotCreated():
+            if task.state == TaskState.STARTED:
+                waiting = task.but(state=TaskState.WAITING)
+                draft = draft.with_new(lane.with_task(draft.status, waiting))
+            return draft, None
+
+
+def site_policy(site: Site | None, kind: str = "", job: str = "") -> JobPolicy:
+    """What the specs of today mean for a Job that was made earlier."""
+    return slot.job_policy(site.gateway, site.image, kind, job) if site is not None else JobPolicy()
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What the Job of one step gets besides what every Job does."""
+
+    task: contract.Task
+    copies: tuple[WriteConfigMap, ...] = ()  # of the ConfigMaps that it mounts
+    source_config_map: str | None = None
+    git_secret: str | None = None
+    checks_config_map: str | None = None
+
+
+Fill = Callable[[contract.Task, TaskStatus], Extras | None]
+"""Completes the Task of a step; None: what it was announced for is not wanted any more."""
+
+
+@dataclass(frozen=True)
+class Started(Generic[Status]):
+    """The draft announces the task and creates its Job."""
+
+    draft: Draft[Status]
+
+
+@dataclass(frozen=True)
+class Queued(Generic[Status]):
+    """The draft announces the task as waiting for the writer slot."""
+
+    draft: Draft[Status]
+
+
+@dataclass(frozen=True)
+class Outdated:
+    """What was to be started is not wanted any more."""
+
+
+def start(
+    draft: Draft[Status],
+    lane: Lane[Status],
+    order: Order,
+    observed: TaskStatus | None,
+    rank: slot.Priority,
+    fill: Fill,
+    seen: Pass,
+) -> Started[Status] | Queued[Status] | Outdated:
+    """Announces a task; its Job follows in the same pass, unless the writer slot is taken.
+
+    `observed`: the lane's task as the status had it before this pass. One that was started already may
+    hold the slot, so it is not back in the queue.
+    """
+    task = announce(draft, lane, order, rank, seen)
+    draft = draft.again(order.until)
+    taken = _take(draft.actions, task, order.site, observed, seen)
+    if taken is None:
+        waiting = task.but(state=TaskState.WAITING)
+        queued = draft.with_new(lane.with_task(draft.status, waiting))
+        return Queued(queued.again(seen.now + SLOT_CHECK))
+    base = contract.Task(
+        kind=order.kind,
+        job=task.job,
+        nonce=of_json([task.job, seen.meta.uid, task.since])[:16],
+        gateway=values.gateway_of(
+            order.site.gateway, seen.settings, planning=TaskKind(order.kind).traits.weak_credentials
+        ),
+    )
+    extras = fill(base, task)
+    if extras is None:
+        return Outdated()
+    # It keeps the class that it has risen to.
+    risen = task.but(priority=slot.aged(rank, task.since, seen.now))
+    job = build_job(extras.task, _parts(order.site, task, extras, seen))
+    draft = draft.with_new(lane.with_task(draft.status, risen))
+    return Started(draft.before_status(*extras.copies).after_status(*taken, job))
 
 
 def announce(
-    owner: ObjectMeta,
-    jobs_: tuple[JobSeen, ...],
-    kind: TaskKind,
-    inputs: str,
-    before: tuple[FailureStatus | None, TaskStatus | None],
-    now: dt.datetime,
-    **more: Any,
+    draft: Draft[Status], lane: Lane[Status], order: Order, rank: slot.Priority, seen: Pass
 ) -> TaskStatus:
-    """A task to start. `before`: the failure that it may repeat, and the task that may have waited for its turn."""
-    failed, waiting = before
-    same = failed is not None and (failed.task, failed.inputs) == (kind, inputs)
-    attempt = jobs.next_attempt(jobs_, kind, inputs, failed.last_attempt if failed is not None and same else 0)
-    kept = waiting is not None and (waiting.kind, waiting.inputs) == (kind, inputs)
+    """The task to start: with the number of its attempt, and waiting since its predecessor waited."""
+    failed, waiting = lane.failure(draft.status), lane.task(draft.status)
+    same = failed is not None and (failed.task, failed.inputs) == (order.kind, order.inputs)
+    last = failed.last_attempt if failed is not None and same else 0
+    attempt = jobs.next_attempt(seen.jobs, order.kind, order.inputs, last)
+    kept = waiting is not None and (waiting.kind, waiting.inputs) == (order.kind, order.inputs)
     return TaskStatus(
-        kind=kind,
-        job=jobs.job_name(owner.name, owner.uid, kind, inputs, attempt),
-        inputs=inputs,
+        kind=order.kind,
+        job=jobs.job_name(seen.meta.name, seen.meta.uid, order.kind, order.inputs, attempt),
+        inputs=order.inputs,
         attempt=attempt,
-        state="Started",
-        since=waiting.since if waiting is not None and kept else now,
-        **more,
+        state=TaskState.STARTED,
+        since=waiting.since if waiting is not None and kept else seen.now,
+        priority=int(rank),
+        why=order.why,
+        request=order.request,
+        due=order.due,
+        gateway=lane.names_gateway(order.site),
     )
 
 
-def noticed(task: TaskStatus) -> TaskStatus:
-    """Its Job was seen: from now on a missing one is a lost one."""
-    return task if task.state == "Running" else task.but(state="Running")
+def _take(
+    actions: Sequence[Action], task: TaskStatus, site: Site, observed: TaskStatus | None, seen: Pass
+) -> tuple[TakeSlot, ...] | None:
+    """What takes the writer slot; None: it is not this task's turn."""
+    if not slot.needs_slot(TaskKind(task.kind), site.gateway):
+        return ()
+    place = (site.gateway.metadata.namespace, site.gateway.metadata.name)
+    me = Waiter(seen.key, task.priority, task.since)
+    is_started = observed is not None and observed.job == task.job and observed.state != TaskState.WAITING
+    # Only the first in the queue has to know who holds the slot.
+    if not is_started and not slot.first_in_line(me, site.waiters, seen.now):
+        return None
+    known = seen.live.slot_if_read(*place)
+    if known is None and (is_started or not _looks_free(site, seen.key)):
+        known = seen.live.slot(*place)
+    returned = [a.job for a in actions if isinstance(a, ReleaseSlot)]
+    if known is None or known.holder in returned:  # TakeSlot asks the Lease itself
+        known = SlotSeen()
+    if not slot.my_turn(me, site.waiters, known, task.job, seen.now):
+        return None
+    # After the status that names the Job: a holder that no status names counts as dead.
+    return (TakeSlot(*place, task.job),)
 
 
-def _is_reported(result: Result | None) -> bool:
-    """Whether somebody will look at its report. Nobody does at that of a plan without changes."""
-    if result is None or result.report_sha256 is None:
-        return False
-    return result.task != TaskKind.PLAN or (result.summary is not None and result.summary.has_changes)
+def _looks_free(site: Site, me: Key) -> bool:
+    """Whether no status names another task that may hold the slot: then a read of the Lease is saved."""
+    return not site.waiters and all(
+        t.key == me or not slot.needs_slot(TaskKind(t.kind), site.gateway) for t in site.tasks
+    )
 
 
-def _lost(progress: Progress, task: TaskStatus, why: str) -> Progress:
-    return replace(progress, stage=Stage.ENDED, result=Result(task.kind, Reason.LOST, why))
+def _parts(site: Site, task: TaskStatus, extras: Extras, seen: Pass) -> JobParts:
+    return JobParts(
+        owner=seen.key,
+        owner_uid=seen.meta.uid,
+        install=seen.settings.install,
+        inputs=task.inputs,
+        attempt=task.attempt,
+        why=task.why,
+        image=site.image,
+        gateway=site.gateway,
+        source_config_map=extras.source_config_map,
+        git_secret=extras.git_secret,
+        checks_config_map=extras.checks_config_map,
+    )

@@ -14,9 +14,9 @@ from vulcan_contract.digest import of_json
 from vulcan_contract.task import Connection, SourceKind, Task
 from vulcan_operator.api import GROUP, names
 from vulcan_operator.api.fields import parse_duration
-from vulcan_operator.api.gateway import VulcanGateway
 from vulcan_operator.api.gateway_runner import RunnerSpec
 from vulcan_operator.plan.core.actions import CreateJob, Key
+from vulcan_operator.plan.core.facts import GatewayFacts
 
 _ROOT = "/vulcan"
 _RESULT = "/dev/termination-log"
@@ -45,7 +45,7 @@ class JobParts:
     attempt: int
     why: str
     image: str
-    gateway: VulcanGateway
+    gateway: GatewayFacts
     source_config_map: str | None = None
     git_secret: str | None = None
     checks_config_map: str | None = None

@@ -15,7 +15,7 @@ from vulcan_operator.api.environment_status import EnvironmentStatus
 from vulcan_operator.plan.core.actions import Action, DeleteConfigMap, DeleteJob, KeepJob
 from vulcan_operator.plan.core.seen import JobSeen, JobState, PodSeen
 from vulcan_operator.plan.tasks import checks, copies
-from vulcan_operator.plan.tasks.jobs import Terms
+from vulcan_operator.plan.tasks.jobs import JobPolicy
 
 KEEP_RECORDED = 3 * 24 * 3600  # seconds a recorded Job stays for people to look at
 _KEPT_JOBS = 3  # of each task
@@ -23,7 +23,7 @@ _NO_COPY = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}|.*@sha256:.*")  # revisions of
 
 
 def let_go_jobs(
-    jobs: tuple[JobSeen, ...], pods: tuple[PodSeen, ...], current: set[str], terms: Terms, now: dt.datetime
+    jobs: tuple[JobSeen, ...], pods: tuple[PodSeen, ...], current: set[str], policy: JobPolicy, now: dt.datetime
 ) -> list[Action]:
     """All Jobs but those in hand: ended ones get an end, those that never start are deleted, few are kept."""
     others = [j for j in jobs if j.name not in current]
@@ -32,18 +32,18 @@ def let_go_jobs(
     for job in sorted(ended, key=lambda j: (j.created or now, j.name), reverse=True):
         by_task[job.task].append(job)
     old = {j.name for group in by_task.values() for j in group[_KEPT_JOBS:]}
-    stuck = {j.name for j in others if (at := stuck_at(j, pods, terms)) is not None and at <= now}
+    stuck = {j.name for j in others if (at := stuck_at(j, pods, policy)) is not None and at <= now}
     return [
         *(KeepJob(j.namespace, j.name, KEEP_RECORDED) for j in ended if j.ttl is None and j.name not in old),
         *(DeleteJob(j.namespace, j.name) for j in others if j.name in old | stuck),
     ]
 
 
-def stuck_at(job: JobSeen, pods: tuple[PodSeen, ...], terms: Terms) -> dt.datetime | None:
+def stuck_at(job: JobSeen, pods: tuple[PodSeen, ...], policy: JobPolicy) -> dt.datetime | None:
     """When an unfinished Job whose container has not run counts as one that never will, or is not to any more."""
     if job.state is not JobState.UNFINISHED or job.created is None or any(p.started for p in pods if p.job == job.name):
         return None
-    return job.created if terms.is_outdated(job) else job.created + terms.start_deadline
+    return job.created if policy.is_outdated(job) else job.created + policy.start_deadline
 
 
 def let_go_reports(environment: VulcanEnvironment, after: EnvironmentStatus) -> list[Action]:

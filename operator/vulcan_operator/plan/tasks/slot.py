@@ -10,7 +10,7 @@ import enum
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api import names
 from vulcan_operator.api.fields import parse_duration
-from vulcan_operator.api.gateway import VulcanGateway
+from vulcan_operator.plan.core.facts import GatewayFacts
 from vulcan_operator.plan.core.seen import SlotSeen, Waiter
 from vulcan_operator.plan.tasks import jobs
 from vulcan_operator.plan.tasks.manifest import runner_digest
@@ -37,26 +37,26 @@ def priority(kind: TaskKind, *, protected: bool, preview: bool) -> Priority:
     return Priority.PREVIEW if preview else Priority.OTHER
 
 
-def needs_slot(kind: TaskKind, gateway: VulcanGateway) -> bool:
+def needs_slot(kind: TaskKind, gateway: GatewayFacts) -> bool:
     """Writers always; the first probe (it initialises the state); on DuckDB everything, a second process fails."""
     duckdb = "duckdb" in (gateway.spec.connection.type, gateway.spec.state_connection.type)
-    first_probe = kind is TaskKind.PROBE and gateway.status.state_identity is None
+    first_probe = kind is TaskKind.PROBE and gateway.state_identity is None
     touches = kind is not TaskKind.RESOLVE
     return kind.writes or first_probe or (duckdb and touches)
 
 
-def is_fenced(gateway: VulcanGateway, job: str) -> bool:
+def is_fenced(gateway: GatewayFacts, job: str) -> bool:
     """Whether a Job's pod on a dead node may be given up: the lock in the state database decides whether it still
     writes, or a human has said that it does not."""
     return gateway.spec.state_connection.type in _LOCKING or gateway.metadata.annotations.get(names.WRITER_GONE) == job
 
 
-def terms(gateway: VulcanGateway, image: str, kind: str = "", job: str = "") -> jobs.Terms:
+def job_policy(gateway: GatewayFacts, image: str, kind: str = "", job: str = "") -> jobs.JobPolicy:
     """What a gateway's spec of today means for a Job that was made earlier; a task that takes no slot hurts nobody."""
     runner = gateway.spec.runner
     harmless = not kind or not needs_slot(TaskKind(kind), gateway) or is_fenced(gateway, job)
     deadline = parse_duration(runner.start_deadline)
-    return jobs.Terms(deadline, runner_digest(image, runner), harmless, gateway.metadata.name)
+    return jobs.JobPolicy(deadline, runner_digest(image, runner), harmless, gateway.metadata.name)
 
 
 def my_turn(me: Waiter, others: tuple[Waiter, ...], slot: SlotSeen, job: str, now: dt.datetime) -> bool:

@@ -8,15 +8,16 @@ from vulcan_operator.api.connection import Connection, StateConnection
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.environment_status import EnvironmentStatus, PlanStatus
 from vulcan_operator.api.fields import parse_duration
-from vulcan_operator.api.gateway import GitCredential, VulcanGateway
+from vulcan_operator.api.gateway import GitCredential
 from vulcan_operator.api.policy import PlanSpec
 from vulcan_operator.api.source import ProjectSource
+from vulcan_operator.plan.core.facts import GatewayFacts
 from vulcan_operator.plan.core.seen import Settings
 
 _PORTS = {"https": 443, "http": 80, "ssh": 22}
 
 
-def gateway_of(gateway: VulcanGateway, settings: Settings, *, planning: bool) -> contract.Gateway:
+def gateway_of(gateway: GatewayFacts, settings: Settings, *, planning: bool) -> contract.Gateway:
     """The isolated system as the runner needs it; `planning` picks the weaker credentials where there are any."""
     spec = gateway.spec
     weak = spec.planning if planning else None
@@ -30,18 +31,18 @@ def gateway_of(gateway: VulcanGateway, settings: Settings, *, planning: bool) ->
         additional=tuple(contract.NamedConnection(a.sqlmesh_name, _connection(a)) for a in spec.additional_connections),
         variables=spec.variables,
         owner=contract.Owner(settings.cluster, gateway.metadata.namespace, gateway.metadata.name),
-        state_identity=gateway.status.state_identity,
+        state_identity=gateway.state_identity,
         takeover=spec.takeover,
     )
 
 
-def secret_env(gateway: VulcanGateway) -> tuple[str, ...]:
+def secret_env(gateway: GatewayFacts) -> tuple[str, ...]:
     """Names of the variables of runner.env that come from Secrets."""
     env = gateway.spec.runner.env
     return tuple(sorted(str(e["name"]) for e in env if (e.get("valueFrom") or {}).get("secretKeyRef")))
 
 
-def secret_paths(gateway: VulcanGateway) -> tuple[str, ...]:
+def secret_paths(gateway: GatewayFacts) -> tuple[str, ...]:
     """Where the Secrets among runner.volumes are mounted."""
     volumes = gateway.spec.runner.volumes
     return tuple(sorted(str(v["mountPath"]) for v in volumes if (v.get("volume") or {}).get("secret")))
@@ -130,7 +131,7 @@ def project_inputs(project: ProjectSource) -> str:
 
 def plan_inputs(
     environment: VulcanEnvironment,
-    gateway: VulcanGateway,
+    gateway: GatewayFacts,
     source_digest: str,
     image: str,
     operations: tuple[contract.Operation, ...],
@@ -148,7 +149,7 @@ def plan_inputs(
     )[:16]
 
 
-def git_secret(gateway: VulcanGateway, url: str) -> str | None:
+def git_secret(gateway: GatewayFacts, url: str) -> str | None:
     """Secret with credentials for a git URL: the longest prefix by scheme, host and whole path segments."""
     matching = [c for c in gateway.spec.git_credentials if _covers(c, url)]
     best = max(matching, key=lambda c: len(_parsed(c.url_prefix)[2]), default=None)

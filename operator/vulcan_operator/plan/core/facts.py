@@ -1,0 +1,234 @@
+"""What planners read of other objects than their own: frozen facts, and nothing else.
+
+Made once per change by `cluster.wake`, which wakes whoever reads facts that have changed: reading is
+waking, by construction. What a planner needs of another object is added here, and only here.
+(Facts of promotions follow from rules; `rules.promotion_facts` makes them.)
+"""
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from vulcan_operator.api import GROUP
+from vulcan_operator.api.conditions import Type, Why
+from vulcan_operator.api.environment import EnvironmentSpec, VulcanEnvironment
+from vulcan_operator.api.environment_history import PromotionItem, RollbackTargetStatus
+from vulcan_operator.api.environment_status import (
+    AppliedStatus,
+    HeldStatus,
+    HistoryItem,
+    PlanStatus,
+    RevisionStatus,
+)
+from vulcan_operator.api.fields import Condition, ObjectMeta
+from vulcan_operator.api.gateway import GatewaySpec, VulcanGateway
+from vulcan_operator.api.promotion_status import PreviousStatus
+from vulcan_operator.plan.core.actions import Key, Kind
+
+_OURS = f"{GROUP}/"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Metadata that others read; annotations are those of our group."""
+
+    name: str
+    namespace: str
+    uid: str
+    created: dt.datetime | None = None
+    deleted: dt.datetime | None = None
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, meta: ObjectMeta) -> "Identity":
+        """The identity of an object."""
+        ours = {k: v for k, v in meta.annotations.items() if k.startswith(_OURS)}
+        return cls(
+            meta.name, meta.namespace, meta.uid, meta.creation_timestamp, meta.deletion_timestamp, ours
+        )
+
+    @property
+    def full_name(self) -> str:
+        """namespace/name, as messages and status name objects."""
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyFacts:
+    """Condition Ready without its time."""
+
+    status: str = ""  # "": there is none yet
+    reason: str = ""
+    message: str = ""
+    is_current: bool = False  # judged by the spec of today
+
+    @classmethod
+    def of(cls, conditions: list[Condition], *, is_current: bool) -> "ReadyFacts":
+        """Of an object's conditions."""
+        for c in conditions:
+            if c.type == Type.READY:
+                return cls(c.status, c.reason, c.message, is_current)
+        return cls(is_current=is_current)
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayFacts:
+    """A gateway: not who writes or waits there, which changes all the time."""
+
+    metadata: Identity
+    spec: GatewaySpec
+    sqlmesh_name: str
+    ready: ReadyFacts = ReadyFacts()
+    state_identity: str | None = None
+    probed: dt.datetime | None = None
+
+    @classmethod
+    def of(cls, gateway: VulcanGateway) -> "GatewayFacts":
+        """The facts of a gateway."""
+        status = gateway.status
+        current = status.observed_generation == gateway.metadata.generation
+        return cls(
+            metadata=Identity.of(gateway.metadata),
+            spec=gateway.spec,
+            sqlmesh_name=gateway.sqlmesh_name,
+            ready=ReadyFacts.of(status.conditions, is_current=current),
+            state_identity=status.state_identity,
+            probed=status.probe.time if status.probe is not None else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentFacts:
+    """An environment as promotions from it and to it read it."""
+
+    metadata: Identity
+    spec: EnvironmentSpec
+    sqlmesh_environment: str
+    ready: ReadyFacts = ReadyFacts()
+    environment: str | None = None  # the name as its own planner has noted it
+    protected: bool = False
+    revision: RevisionStatus | None = None
+    applied: AppliedStatus | None = None
+    plan: PlanStatus | None = None  # the one that it has applied
+    green_runs: int = 0
+    held: tuple[HeldStatus, ...] = ()
+    history: tuple[HistoryItem, ...] = ()
+    rollback_targets: tuple[RollbackTargetStatus, ...] = ()
+    promotions: tuple[PromotionItem, ...] = ()
+
+    @classmethod
+    def of(cls, environment: VulcanEnvironment) -> "EnvironmentFacts":
+        """The facts of an environment."""
+        status = environment.status
+        current = status.observed_generation == environment.metadata.generation
+        applied, plan = status.applied, status.plan
+        is_applied = applied is not None and plan is not None and plan.digest == applied.plan_digest
+        return cls(
+            metadata=Identity.of(environment.metadata),
+            spec=environment.spec,
+            sqlmesh_environment=environment.sqlmesh_environment,
+            ready=ReadyFacts.of(status.conditions, is_current=current),
+            environment=status.environment,
+            protected=status.protected,
+            revision=status.revision,
+            applied=applied,
+            plan=plan if is_applied else None,
+            green_runs=status.green_runs,
+            held=tuple(status.held),
+            history=tuple(status.history),
+            rollback_targets=tuple(status.rollback_targets),
+            promotions=tuple(status.promotions),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An environment as the others on its gateway read it: whose name it has, whether it counts."""
+
+    key: Key
+    environment: str
+    created: dt.datetime | None
+    protected: bool = False
+    applied: bool = False
+    deleting: bool = False
+    refused: bool = False  # no grant allows it
+
+    @classmethod
+    def of(cls, environment: VulcanEnvironment) -> "Claim":
+        """The claim of an environment."""
+        meta, status = environment.metadata, environment.status
+        refused = any(c.type == Type.READY and c.reason == Why.NOT_GRANTED for c in status.conditions)
+        return cls(
+            Key(Kind.ENVIRONMENT, meta.namespace, meta.name), environment.sqlmesh_environment,
+            meta.creation_timestamp, status.protected, status.applied is not None,
+            meta.deletion_timestamp is not None, refused,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFacts:
+    """A task on a gateway, of an environment or a promotion, as the gateway reads it."""
+
+    key: Key
+    uid: str
+    kind: str
+    job: str
+    state: str
+    priority: int
+    since: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """What an environment's Jobs have found of its gateway."""
+
+    reached: dt.datetime | None = None  # when one last reached both databases
+    failed_reason: str = ""
+    failed_at: dt.datetime | None = None
+
+    @classmethod
+    def of(cls, environment: VulcanEnvironment) -> "Contact":
+        """By its last plan, apply, run and failure."""
+        status = environment.status
+        times = [part.time for part in (status.plan, status.applied) if part is not None]
+        if status.last_run is not None and status.last_run.succeeded:
+            times.append(status.last_run.time)
+        failures = [f for f in (status.failure, status.run_failure) if f is not None]
+        failed = max(failures, key=lambda f: f.time, default=None)
+        return cls(
+            max(times, default=None),
+            failed.reason if failed is not None else "",
+            failed.time if failed is not None else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PromotionFacts:
+    """A promotion as its target and other promotions read it. Made by `rules.promotion_facts`."""
+
+    key: Key
+    uid: str
+    created: dt.datetime | None
+    is_rollback: bool  # spec.rollbackTo
+    takes_places: bool  # spec.queue: Supersede
+    outcome: str | None = None
+    is_started: bool = False
+    is_deleted: bool = False
+    is_inert: bool = False  # deleted, and nothing of it must still come to an end
+    is_queued: bool = False
+    goes_nowhere: bool = False  # stalled, or waits for what may never come
+    is_changing: bool = False  # its Job may have begun to change the target, or has
+    is_there: bool = False  # the target had the revision already
+    superseded_by: str | None = None
+    applied_plan_id: str = ""
+    left: AppliedStatus | None = None  # what the target has of it, once it is over
+    intervals_behind: int | None = None  # after a rollback
+    held: HeldStatus | None = None  # the revision that was rolled back
+    item: PromotionItem | None = None  # for the target's history, once its evidence is kept
+    previous: PreviousStatus | None = None
+    plan: PlanStatus | None = None  # once it is applied
+
+    @property
+    def full_name(self) -> str:
+        """namespace/name."""
+        return str(self.key)

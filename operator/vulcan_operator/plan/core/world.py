@@ -1,0 +1,69 @@
+"""Everything a planner looks at, as one frozen value. Made by `reconcile.observe`."""
+
+from dataclasses import dataclass
+
+from vulcan_operator.api.environment import VulcanEnvironment
+from vulcan_operator.api.gateway import VulcanGateway
+from vulcan_operator.api.promotion import VulcanPromotion
+from vulcan_operator.plan.core.facts import (
+    Claim,
+    Contact,
+    EnvironmentFacts,
+    GatewayFacts,
+    PromotionFacts,
+    TaskFacts,
+)
+from vulcan_operator.plan.core.needs import Live
+from vulcan_operator.plan.core.seen import JobSeen, PodSeen, Settings, Waiter
+
+
+@dataclass(frozen=True)
+class GatewaySeen:
+    """Everything `plan_gateway` looks at."""
+
+    gateway: VulcanGateway
+    settings: Settings
+    live: Live = Live()
+    jobs: tuple[JobSeen, ...] = ()
+    pods: tuple[PodSeen, ...] = ()
+    contacts: tuple[Contact, ...] = ()  # of its environments
+    tasks: tuple[TaskFacts, ...] = ()  # of its environments, and of promotions that run here
+    writer_pods: tuple[PodSeen, ...] = ()  # of those that run, while others wait for the slot
+    waiters: tuple[Waiter, ...] = ()
+
+
+@dataclass(frozen=True)
+class EnvironmentSeen:
+    """Everything `plan_environment` looks at."""
+
+    environment: VulcanEnvironment
+    settings: Settings
+    gateway: GatewayFacts | None = None
+    live: Live = Live()
+    jobs: tuple[JobSeen, ...] = ()
+    pods: tuple[PodSeen, ...] = ()
+    claims: tuple[Claim, ...] = ()  # of all others on the gateway, any namespace
+    waiters: tuple[Waiter, ...] = ()  # others only
+    tasks: tuple[TaskFacts, ...] = ()
+    promotions: tuple[PromotionFacts, ...] = ()  # all to it
+    unguarded: tuple[str, ...] | None = None  # policies that do not hold; None: not judged yet
+
+
+@dataclass(frozen=True)
+class PromotionSeen:
+    """Everything `plan_promotion` looks at."""
+
+    promotion: VulcanPromotion
+    settings: Settings
+    live: Live = Live()
+    source: EnvironmentFacts | None = None
+    target: EnvironmentFacts | None = None
+    source_gateway: GatewayFacts | None = None
+    gateway: GatewayFacts | None = None  # the target's
+    rivals: tuple[PromotionFacts, ...] = ()  # all others to the same target
+    upstream: tuple[PromotionFacts, ...] = ()  # all to the source
+    jobs: tuple[JobSeen, ...] = ()
+    pods: tuple[PodSeen, ...] = ()
+    waiters: tuple[Waiter, ...] = ()  # others only, at the target's gateway
+    source_waiters: tuple[Waiter, ...] = ()  # the same at the source's
+    unguarded: tuple[str, ...] | None = None
