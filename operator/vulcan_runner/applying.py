@@ -13,7 +13,7 @@ from typing import Any
 from sqlmesh.core.plan import Plan
 from sqlmesh.utils.date import to_timestamp
 
-from vulcan_contract import digest
+from vulcan_contract import digest, limits
 from vulcan_contract.reasons import Reason
 from vulcan_contract.result import PlanSummary, Result, Work
 from vulcan_contract.task import Approved, Task
@@ -162,15 +162,12 @@ def _require_decided(
 
 
 def _require_within_limits(approved: Approved, found: PlanSummary) -> None:
-    limits = approved.limits
-    for what, value, most in (
-        ("intervals to compute", found.backfill_intervals, limits.max_backfill_intervals),
-        ("models to rebuild", found.rebuilt_models, limits.max_rebuilt_models),
-        ("days of history", found.history_days, limits.max_history_days),
-        ("percent of models removed", found.removed_percent, limits.max_removed_percent),
-    ):
-        if most is not None and value > most:
-            raise Problem(Reason.PLAN_CHANGED, f"{value} {what}, and {most} is the most that needs no approval.")
+    for excess in limits.exceeded(found, approved.limits):
+        raise Problem(
+            Reason.PLAN_CHANGED,
+            f"{round(excess.value, 2)} {excess.what}, and {excess.most} is the most that needs no"
+            " approval.",
+        )
 
 
 def _elapsed(built: Built, approved: Approved) -> int:

@@ -35,6 +35,7 @@ from sqlmesh.utils import CompletionStatus, columns_to_types_all_known
 from sqlmesh.utils.date import now, to_datetime
 from sqlmesh.utils.errors import CircuitBreakerError
 
+from vulcan_contract import REFERENCE
 from vulcan_contract.reasons import Reason
 from vulcan_contract.result import Failure
 from vulcan_contract.task import Task
@@ -166,7 +167,7 @@ class Engine:
         further than they are. What `Context.plan_builder` does after it has loaded a project."""
         context, reader = self.context, self.context.state_reader
         diff = ContextDiff.create(
-            environment, snapshots=snapshots, create_from="prod", state_reader=reader,
+            environment, snapshots=snapshots, create_from=REFERENCE, state_reader=reader,
             provided_requirements=requirements, excluded_requirements=set(), environment_statements=statements,
             gateway_managed_virtual_layer=self.config.gateway_managed_virtual_layer, infer_python_dependencies=False,
         )  # fmt: skip
@@ -178,7 +179,7 @@ class Engine:
         changed = {*diff.modified_snapshots, *(s.name for s in diff.added)}
         start, end = context._get_plan_default_start_end(diff.snapshots_by_name, ends, None, changed)
         return PlanBuilder(
-            context_diff=diff, apply=context.apply, is_dev=environment != "prod", include_unmodified=True,
+            context_diff=diff, apply=context.apply, is_dev=environment != REFERENCE, include_unmodified=True,
             allow_destructive_models=["*"], environment_suffix_target=self.config.environment_suffix_target,
             environment_catalog_mapping=context.environment_catalog_mapping, default_start=start, default_end=end,
             end_bounded=True, end_override_per_model=ends, console=context.console,
@@ -252,7 +253,7 @@ def environment_name(name: str) -> str:
 
 def deployability(environment: str, snapshots: dict[str, Snapshot]) -> DeployabilityIndex:
     """Which snapshots of the environment of that name write to the table that other environments share."""
-    if environment == "prod":
+    if environment == REFERENCE:
         return DeployabilityIndex.all_deployable()
     return DeployabilityIndex.create({s.snapshot_id: s for s in snapshots.values()})
 

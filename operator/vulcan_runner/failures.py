@@ -15,6 +15,7 @@ from sqlmesh.utils.date import to_datetime
 from vulcan_contract.codec import ContractError
 from vulcan_contract.reasons import Reason, Retry
 from vulcan_contract.result import Failure
+from vulcan_contract.times import rfc3339
 from vulcan_runner import names
 from vulcan_runner.problem import Problem
 from vulcan_runner.secrets import cut, without_data
@@ -158,7 +159,7 @@ def _of_model(error: Any, catalog: str | None) -> list[Failure]:
 def _interval(interval: Any) -> str:
     if not interval:
         return ""
-    start, end = (to_datetime(i).isoformat().replace("+00:00", "Z") for i in interval)
+    start, end = (rfc3339(to_datetime(i)) for i in interval)
     return f"{start}/{end}"
 
 

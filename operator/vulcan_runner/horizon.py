@@ -11,8 +11,10 @@ from typing import Any
 
 from sqlmesh.utils.date import now
 
+from vulcan_contract import REFERENCE
 from vulcan_contract.result import Work
 from vulcan_contract.task import Task
+from vulcan_contract.times import rfc3339
 from vulcan_runner import engine as engines
 from vulcan_runner import summary
 from vulcan_runner.engine import Engine
@@ -74,14 +76,14 @@ def look(task: Task, engine: Engine, environment: Any, *, computed: bool, signal
         moments.append(now())
     if waiting or signals:
         moments.append(now() + SIGNAL_RETRY)
-    due = engines.next_due((snapshots[n] for n in mine.own), restates=task.environment == "prod")
+    due = engines.next_due((snapshots[n] for n in mine.own), restates=task.environment == REFERENCE)
     moments += [due] if due else []
     since = min((intervals[0][0] for intervals in missing.values()), default=None)
     return Horizon(
-        next_run=_text(min(moments)) if moments else None,
+        next_run=rfc3339(min(moments), "seconds") if moments else None,
         intervals_behind=sum(behind.values()),
         blocked=waiting + signals,
-        complete_until=_text(datetime.fromtimestamp(since / 1000, UTC)) if since is not None else None,
+        complete_until=rfc3339(datetime.fromtimestamp(since / 1000, UTC), "seconds") if since is not None else None,
     )
 
 
@@ -97,7 +99,3 @@ def _is_read(name: str, own: frozenset[str], snapshots: dict[str, Any]) -> bool:
                 seen.add(child.name)
                 todo.append(child.name)
     return False
-
-
-def _text(moment: datetime) -> str:
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -11,8 +11,10 @@ from typing import Any
 
 from sqlmesh.utils.date import to_datetime
 
+from vulcan_contract import words
 from vulcan_contract.reasons import Reason
 from vulcan_contract.task import Task
+from vulcan_contract.times import rfc3339
 from vulcan_runner import failures, names
 from vulcan_runner.problem import Problem
 from vulcan_runner.state import InFlightRow, State
@@ -43,13 +45,12 @@ class Journal:
             return
         job = rows[0].job
         entries = [f"{r.physical_table} for {r.start_at} to {r.end_at} (model {r.model})" for r in rows if r.job == job]
-        more = f" and {len(entries) - _SHOWN} more" if len(entries) > _SHOWN else ""
         asked = "run-requested-at" if self._task.source is None else "plan-requested-at (or run-requested-at)"
         raise Problem(
             Reason.MANUAL_CHECK,
-            f"The lost Job {job} was appending to {'; '.join(entries[:_SHOWN])}{more}. Rows of that interval may be there"
-            f" already: remove them, then annotate the VulcanEnvironment with vulcan.dev/checked={job} and"
-            f" vulcan.dev/{asked}=now.",
+            f"The lost Job {job} was appending to {words.shortened(entries, _SHOWN, '; ')}."
+            " Rows of that interval may be there already: remove them, then annotate the"
+            f" VulcanEnvironment with vulcan.dev/checked={job} and vulcan.dev/{asked}=now.",
         )
 
     @contextmanager
@@ -91,4 +92,4 @@ def is_append_only(snapshot: Any) -> bool:
 
 
 def _text(moment: Any) -> str:
-    return str(to_datetime(moment).isoformat().replace("+00:00", "Z"))
+    return rfc3339(to_datetime(moment))

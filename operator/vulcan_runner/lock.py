@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlmesh.core.config.connection import ConnectionConfig
 
+from vulcan_contract import engines
 from vulcan_contract.reasons import Reason
 from vulcan_runner.lines import Lines
 from vulcan_runner.problem import Problem
@@ -33,7 +34,7 @@ _ZOMBIES = (
 @contextmanager
 def held(connection: ConnectionConfig, schema: str, stop: Stop, lines: Lines) -> Iterator[None]:
     """Raises StateBusy when somebody else holds it."""
-    if connection.type_ != "postgres":
+    if not engines.is_fenced(connection.type_):
         lines.say(f"No advisory lock on {connection.type_}", lock="none")
         yield
         return
@@ -55,7 +56,7 @@ def held(connection: ConnectionConfig, schema: str, stop: Stop, lines: Lines) ->
 def end_zombies(connections: list[ConnectionConfig], prefix: str, own: str, lines: Lines) -> None:
     """Ends sessions of former holders of our lock, on every PostgreSQL of the gateway. Needs the lock."""
     for connection in connections:
-        if connection.type_ == "postgres":
+        if engines.is_fenced(connection.type_):
             with _closing(_session(connection)) as cursor:
                 _end(cursor, prefix.replace("_", r"\_") + "%", own, lines)
 

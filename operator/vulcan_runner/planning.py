@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlmesh.core.plan import Plan, PlanBuilder
 
+from vulcan_contract import REFERENCE
 from vulcan_contract.reasons import Reason
 from vulcan_contract.task import Operation, Task
 from vulcan_runner import engine as engines
@@ -15,8 +16,6 @@ from vulcan_runner.engine import Engine
 from vulcan_runner.lines import Lines
 from vulcan_runner.problem import Problem
 from vulcan_runner.state import ApplyRow
-
-REFERENCE = "prod"
 
 
 @dataclass(frozen=True)

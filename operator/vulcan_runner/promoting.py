@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlmesh.core.plan import Plan
 from sqlmesh.core.snapshot.definition import Snapshot
 
+from vulcan_contract import words
 from vulcan_contract.reasons import Reason
 from vulcan_contract.task import Promotion, Task
 from vulcan_runner import engine as engines
@@ -79,9 +80,8 @@ def _require_virtual(promotion: Promotion, effort: Effort) -> None:
     if not promotion.virtual_only:
         return
     if effort.computed:
-        shown = ", ".join(effort.computed[:_SHOWN])
-        more = f" and {len(effort.computed) - _SHOWN} more" if len(effort.computed) > _SHOWN else ""
-        raise Problem(Reason.NOT_VIRTUAL_ONLY, f"It would have to compute {shown}{more}.")
+        shown = words.shortened(effort.computed, _SHOWN)
+        raise Problem(Reason.NOT_VIRTUAL_ONLY, f"It would have to compute {shown}.")
     if effort.catch_up > promotion.max_catch_up:
         raise Problem(
             Reason.NOT_VIRTUAL_ONLY,

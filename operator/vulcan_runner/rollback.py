@@ -15,7 +15,9 @@ from sqlglot import exp
 from sqlmesh.core.snapshot.definition import SnapshotFingerprint, SnapshotId
 from sqlmesh.core.state_sync.db.utils import fetchall, snapshot_id_filter
 
+from vulcan_contract import words
 from vulcan_contract.result import RollbackOption
+from vulcan_contract.times import rfc3339
 from vulcan_runner import history
 from vulcan_runner.engine import Engine
 from vulcan_runner.state import HistoryRow, State
@@ -80,8 +82,7 @@ def refusal(engine: Engine, gone: Iterable[str], altered: Iterable[str], most: i
     for found, what in reasons:
         models = sorted(engine.display(name) for name in found)
         if models:
-            more = f" and {len(models) - most} more" if len(models) > most else ""
-            return f"The snapshots of {', '.join(models[:most])}{more} {what}."
+            return f"The snapshots of {words.shortened(models, most)} {what}."
     return ""
 
 
@@ -133,4 +134,4 @@ def _held(state: State, own: str, wanted: frozenset[SnapshotId]) -> dict[Snapsho
 
 
 def _text(ms: int) -> str:
-    return datetime.fromtimestamp(ms // 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return rfc3339(datetime.fromtimestamp(ms // 1000, UTC))

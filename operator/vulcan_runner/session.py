@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vulcan_contract.reasons import Reason
-from vulcan_contract.task import Task, TaskKind
+from vulcan_contract.task import Task
 from vulcan_runner import failures, guard, lock, stored
 from vulcan_runner.config import Connections, application_name, writer_prefix
 from vulcan_runner.console import Recorder
@@ -65,7 +65,7 @@ def writer(shell: Shell, connections: Connections, state: State) -> Iterator[tup
         everywhere = [connections.state, connections.warehouse, *connections.additional.values()]
         lock.end_zombies(everywhere, writer_prefix(task.gateway), application_name(task), shell.lines)
         journal = Journal(state, task)
-        if task.kind is not TaskKind.INVALIDATE:  # which writes no rows
+        if task.kind.traits.computes:
             journal.require_clean()
         shell.stop.check()
         yield identity, journal

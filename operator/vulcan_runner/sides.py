@@ -11,6 +11,7 @@ from sqlmesh.core.dialect import schema_
 from sqlmesh.core.snapshot.definition import DeployabilityIndex, Snapshot
 from sqlmesh.utils.date import to_datetime, to_timestamp
 
+from vulcan_contract.times import rfc3339
 from vulcan_runner import engine as engines
 from vulcan_runner.engine import Engine
 
@@ -97,7 +98,7 @@ def before(snapshot: Snapshot, end: int, columns: dict[str, exp.DataType]) -> ex
 
 def text(end: int | None) -> str:
     """RFC 3339, empty for never."""
-    return "" if end is None else str(to_datetime(end).isoformat().replace("+00:00", "Z"))
+    return "" if end is None else rfc3339(to_datetime(end))
 
 
 def milliseconds(moment: str) -> int:

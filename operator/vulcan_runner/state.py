@@ -16,6 +16,7 @@ from sqlmesh.core.state_sync import EngineAdapterStateSync
 from sqlmesh.utils.migration import index_text_type
 
 from vulcan_contract.task import Owner
+from vulcan_contract.times import rfc3339
 
 
 @dataclass(frozen=True)
@@ -239,7 +240,7 @@ class State:
 
 def now() -> str:
     """RFC 3339, UTC."""
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return rfc3339(datetime.now(UTC), "seconds")
 
 
 def _values(row: Row) -> dict[str, str]:

@@ -11,9 +11,10 @@ from typing import Any
 
 from sqlmesh.utils.date import to_datetime
 
-from vulcan_contract import digest, report
+from vulcan_contract import digest, limits, report
 from vulcan_contract.result import ModelChange, PlanSummary
 from vulcan_contract.task import Task
+from vulcan_contract.times import rfc3339
 from vulcan_runner import digests, names
 from vulcan_runner.config import effective_categorizer
 from vulcan_runner.engine import Engine
@@ -33,7 +34,6 @@ def summarise(
     plan, diff = built.plan, built.plan.context_diff
     changes = _changes(built, engine)
     counted = {kind: sum(c.change == kind for c in changes.values()) for kind in {c.change for c in changes.values()}}
-    existing = len(built.before.snapshots) if built.before else 0
     removed = [names.display(s.name, engine.catalog) for s in diff.removed_snapshots]
     lost = destructive(built, engine)
     return PlanSummary(
@@ -51,7 +51,7 @@ def summarise(
         backfill_intervals=sum(c.intervals for c in changes.values()),
         rebuilt_models=sum(_is_rebuilt(c) for c in changes.values()),
         history_days=_history_days(built),
-        removed_percent=round(100 * len(removed) / existing, 2) if existing else 0.0,
+        removed_percent=round(limits.removed_percent(len(plan.snapshots), len(diff.added), len(removed)), 2),
         breaking=sum(c.category == "Breaking" and c.change == "DirectlyModified" for c in changes.values()),
         destructive=lost,
         destructive_count=len(lost),
@@ -208,7 +208,7 @@ def _detail(plan: Any, engine: Engine, change: ModelChange, snapshot: Any, missi
 
 def _spans(missing: Any) -> list[str]:
     pairs = missing.merged_intervals if missing else []
-    return ["/".join(to_datetime(t).isoformat().replace("+00:00", "Z") for t in pair) for pair in pairs[:20]]
+    return ["/".join(rfc3339(to_datetime(t)) for t in pair) for pair in pairs[:20]]
 
 
 def _size(value: Any) -> int:

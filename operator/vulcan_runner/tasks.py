@@ -7,6 +7,7 @@ is (`guard`); those that write hold the writer lock for the whole time.
 import dataclasses
 from typing import Any, assert_never
 
+from vulcan_contract import REFERENCE, words
 from vulcan_contract import report as reports
 from vulcan_contract.codec import encode
 from vulcan_contract.reasons import Reason
@@ -33,8 +34,6 @@ from vulcan_runner.journal import Journal
 from vulcan_runner.problem import Problem
 from vulcan_runner.session import Shell
 from vulcan_runner.state import ApplyRow, State
-
-_PROD = "prod"
 
 
 def run(shell: Shell) -> Result:
@@ -82,8 +81,9 @@ def _plan(shell: Shell) -> Result:
         engine.close()
     sha256 = _send(shell, full)
     reason = Reason.SUCCEEDED if found.has_changes else Reason.NO_CHANGES
+    said = f"{words.plan(found)}." if found.has_changes else "The environment has this revision already."
     return Result(
-        task.kind, reason, _plan_words(found), summary=found, report_sha256=sha256, report_omitted=omitted,
+        task.kind, reason, said, summary=found, report_sha256=sha256, report_omitted=omitted,
         digest=built.source,
     )  # fmt: skip
 
@@ -126,7 +126,7 @@ def _planned(
 def _apply(shell: Shell) -> Result:
     """Of a project, of a promotion, and of the way back."""
     task = shell.task
-    if task.approved is None and task.kind is not TaskKind.ROLLBACK:
+    if task.approved is None and task.kind.traits.needs_decision:
         raise Problem(Reason.CONTRACT_MISMATCH, "An apply without a decision.")
     with (
         session.state_of(shell) as (connections, state),
@@ -241,8 +241,8 @@ def _run(shell: Shell) -> Result:
 
 def _invalidate(shell: Shell) -> Result:
     task = shell.task
-    if task.environment == _PROD:
-        raise Problem(Reason.PLAN_REJECTED, "The environment prod is never invalidated.")
+    if task.environment == REFERENCE:
+        raise Problem(Reason.PLAN_REJECTED, f"The environment {REFERENCE} is never invalidated.")
     with session.state_of(shell) as (connections, state), session.writer(shell, connections, state) as (_, journal):
         engine = session.engine(shell, None, connections, state, journal)
         engine.connect()
@@ -254,15 +254,3 @@ def _invalidate(shell: Shell) -> Result:
         engine.close()
     said = "Dropped its views and record." if there else "It was not there."
     return Result(task.kind, Reason.SUCCEEDED, said)
-
-
-def _plan_words(found: Any) -> str:
-    if not found.has_changes:
-        return "The environment has this revision already."
-    counts = (
-        (found.added, "added"), (found.directly_modified, "modified"), (found.indirectly_modified, "indirectly modified"),
-        (found.metadata_modified, "with other metadata"), (found.removed, "removed"),
-    )  # fmt: skip
-    said = ", ".join(f"{count} {word}" for count, word in counts if count) or "no model changed"
-    said += ", settings or materialisations of the project changed" if found.project_changed else ""
-    return f"{said}; {found.backfill_intervals} intervals to compute."
