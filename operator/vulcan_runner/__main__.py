@@ -26,7 +26,7 @@ from vulcan_runner.fetch import fetch
 from vulcan_runner.lines import Lines
 from vulcan_runner.pod import Pod
 from vulcan_runner.problem import Problem, Stopped
-from vulcan_runner.secrets import Scrubber, Secrets, arm, cut, elsewhere, git_scrubber
+from vulcan_runner.secrets import Scrubber, Secrets, arm, cut, git_scrubber, other_secrets
 from vulcan_runner.stop import Stop
 
 _EXIT = {
@@ -93,7 +93,7 @@ def _work(task: Task, pod: Pod, lines: Lines, scrub: Scrubber, frames: Callable[
     from vulcan_runner import session, tasks
     from vulcan_runner.console import Recorder
 
-    return tasks.run(session.Shell(task, pod, lines, scrub, stop, Recorder(lines), frames))
+    return tasks.run(session.TaskContext(task, pod, lines, scrub, stop, Recorder(lines), frames))
 
 
 def _prepare_environment(pod: Pod) -> None:
@@ -157,7 +157,7 @@ def _scrubber(task: Task, pod: Pod, is_fetch: bool) -> Scrubber:
     gateway = task.gateway
     connections = [gateway.connection, *(n.connection for n in gateway.additional)]
     connections += [gateway.state_connection] if gateway.state_connection else []
-    return Secrets(pod.secrets).scrubber(connections, elsewhere(task.secret_env, task.secret_paths))
+    return Secrets(pod.secrets).scrubber(connections, other_secrets(task.secret_env, task.secret_paths))
 
 
 def _write(pod: Pod, result: Result, scrub: Scrubber) -> None:

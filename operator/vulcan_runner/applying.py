@@ -17,48 +17,48 @@ from vulcan_contract import digest, limits
 from vulcan_contract.reasons import Reason
 from vulcan_contract.result import PlanSummary, Result, Work
 from vulcan_contract.task import Approved, Task
-from vulcan_runner import digests, failures, history, horizon, names, rollback, summary
+from vulcan_runner import digests, failures, freshness, history, names, rollback, summary
 from vulcan_runner.engine import Engine
+from vulcan_runner.kept_project import KeptProject
 from vulcan_runner.lines import Lines
-from vulcan_runner.planning import Built
+from vulcan_runner.planning import BuiltPlan
 from vulcan_runner.problem import Problem, Stopped
 from vulcan_runner.state import ApplyRow, ProjectRow, State, now
-from vulcan_runner.stored import Stored
 
 
 @dataclass(frozen=True)
-class Origin:
+class RevisionSource:
     """Where a revision comes from: a project's files, or what the state has of an earlier apply. `kept`: what is stored of
     its project."""
 
-    build: Callable[[ApplyRow | None], Built]  # from the record of the last apply
-    kept: Stored
+    build: Callable[[ApplyRow | None], BuiltPlan]  # from the record of the last apply
+    kept: KeptProject
     source_digest: str
 
 
 def apply(
-    task: Task, approved: Approved, engine: Engine, state: State, identity: str, lines: Lines, origin: Origin
+    task: Task, approved: Approved, engine: Engine, state: State, identity: str, lines: Lines, source: RevisionSource
 ) -> Result:
     """Succeeded, AlreadyApplied or NoChanges; everything else is raised."""
     engine.connect()
     record, environment = state.apply_record(task.environment), engine.environment(task.environment)
-    kept = origin.kept
+    kept = source.kept
     state.keep_project(ProjectRow(kept.digest, kept.pack()))
     ours = record if record is not None and record.token == approved.token else None
     if ours and environment and environment.plan_id == ours.plan_id and environment.finalized_ts:
-        return _finish(task, engine, state, ours, lines, Reason.ALREADY_APPLIED, origin, resumed=True)
+        return _finish(task, engine, state, ours, lines, Reason.ALREADY_APPLIED, source, resumed=True)
     if ours is not None and not _is_where_it_was_left(ours, approved, environment, identity):
         ours = None
-    built = origin.build(record)
+    built = source.build(record)
     found = summary.summarise(task, built, engine, identity, record)
     _require_decided(task, approved, built, found, engine, resumed=ours is not None)
     if not built.has_work:
         row = _recorded(task, approved, record, found, kept.digest, unaudited=built.unaudited)
         if built.unaudited:
-            return _finish(task, engine, state, row, lines, Reason.SUCCEEDED, origin, resumed=True)
+            return _finish(task, engine, state, row, lines, Reason.SUCCEEDED, source, resumed=True)
         state.record_apply(row)
         if environment is not None:
-            history.remember(engine, state, environment, origin.source_digest, kept.digest)
+            history.remember(engine, state, environment, source.source_digest, kept.digest)
         state.forget_projects()
         return Result(task.kind, Reason.NO_CHANGES, "The environment has this revision.", summary=_short(found))
     plan = _allowed(task, approved, built, engine)
@@ -68,10 +68,10 @@ def apply(
     state.record_apply(row)
     _apply(engine, plan, lines)
     _require_applied(task, engine, plan)
-    return _finish(task, engine, state, row, lines, Reason.SUCCEEDED, origin, resumed=ours is not None)
+    return _finish(task, engine, state, row, lines, Reason.SUCCEEDED, source, resumed=ours is not None)
 
 
-def ordered(task: Task, built: Built, found: PlanSummary) -> Approved:
+def rollback_decision(task: Task, built: BuiltPlan, found: PlanSummary) -> Approved:
     """A way back needs no approval of its own: the order itself is the decision, for the plan it leads to, from exactly the
     plan that is to be undone."""
     promotion = task.promotion
@@ -138,7 +138,7 @@ def _models_failed(engine: Engine) -> Problem:
 
 
 def _require_decided(
-    task: Task, approved: Approved, built: Built, found: PlanSummary, engine: Engine, resumed: bool
+    task: Task, approved: Approved, built: BuiltPlan, found: PlanSummary, engine: Engine, resumed: bool
 ) -> None:
     """Raises PlanChanged when this is not the plan that was decided on, or needs a stricter decision."""
     if found.target != approved.target:
@@ -165,12 +165,11 @@ def _require_within_limits(approved: Approved, found: PlanSummary) -> None:
     for excess in limits.exceeded(found, approved.limits):
         raise Problem(
             Reason.PLAN_CHANGED,
-            f"{round(excess.value, 2)} {excess.what}, and {excess.most} is the most that needs no"
-            " approval.",
+            f"{round(excess.value, 2)} {excess.what}, and {excess.most} is the most that needs no approval.",
         )
 
 
-def _elapsed(built: Built, approved: Approved) -> int:
+def _elapsed(built: BuiltPlan, approved: Approved) -> int:
     """How many of the intervals had not ended yet when the plan was decided on."""
     planned_at = to_timestamp(approved.planned_at)
     if not built.plan.requires_backfill:
@@ -181,7 +180,7 @@ def _elapsed(built: Built, approved: Approved) -> int:
     )
 
 
-def _allowed(task: Task, approved: Approved, built: Built, engine: Engine) -> Plan:
+def _allowed(task: Task, approved: Approved, built: BuiltPlan, engine: Engine) -> Plan:
     """The plan with exactly those destructive changes allowed that were decided on. A model that does not say that it
     allows them (`on_destructive_change`) needs the spec or a human to say so."""
     everything = summary.destructive(built, engine)
@@ -205,7 +204,7 @@ def _allowed(task: Task, approved: Approved, built: Built, engine: Engine) -> Pl
 
 def _record(
     task: Task, approved: Approved, before: ApplyRow | None, ours: ApplyRow | None, plan: Plan, found: PlanSummary,
-    built: Built,
+    built: BuiltPlan,
 ) -> ApplyRow:  # fmt: skip
     """Written before anything is applied: new versions are in the state before the backfill, so the base moves."""
     changed = sorted({*built.plan.context_diff.modified_snapshots, *(s.name for s in built.plan.context_diff.added)})
@@ -234,11 +233,18 @@ def _require_applied(task: Task, engine: Engine, plan: Plan) -> None:
 
 
 def _finish(
-    task: Task, engine: Engine, state: State, row: ApplyRow, lines: Lines, reason: Reason, origin: Origin, resumed: bool
+    task: Task,
+    engine: Engine,
+    state: State,
+    row: ApplyRow,
+    lines: Lines,
+    reason: Reason,
+    source: RevisionSource,
+    resumed: bool,
 ) -> Result:
     """Audits what was changed and not audited just now, then closes the record. Done once per apply."""
     environment = engine.environment(task.environment)
-    row = dataclasses.replace(row, project=origin.kept.digest)  # runs have it from now on, whatever the audits say
+    row = dataclasses.replace(row, project=source.kept.digest)  # runs have it from now on, whatever the audits say
     state.record_apply(row)
     work = dataclasses.replace(done(engine), plan_id=environment.plan_id, resumed=resumed)
     if task.audits and row.phase != "done":
@@ -251,10 +257,10 @@ def _finish(
             message = f"Applied, but {first.model}: {first.message}"
             work = dataclasses.replace(work, rollback=rollback.options(engine, state, environment))
             raise Problem(Reason.AUDIT_FAILED, message, failures=failed, work=work)
-    history.remember(engine, state, environment, origin.source_digest, origin.kept.digest)
+    history.remember(engine, state, environment, source.source_digest, source.kept.digest)
     state.record_apply(dataclasses.replace(row, phase="done", at=now(), ended=row.token))
     state.forget_projects()
-    seen = horizon.look(task, engine, environment, computed=True, signals=engine.recorder.counts.blocked)
+    seen = freshness.look(task, engine, environment, computed=True, signals=engine.recorder.counts.blocked)
     work = dataclasses.replace(seen.on(work), rollback=rollback.options(engine, state, environment))
     return Result(task.kind, reason, f"Applied as plan {work.plan_id}; {work.batches} batches computed.", work=work)
 

@@ -67,7 +67,7 @@ def build(
     task: Task, folder: Path | None, connections: Connections, cache: Path, settings: Mapping[str, Any] | None = None
 ) -> tuple[Config, list[str]]:
     """The Config and the names of the project's settings that are ignored. Without a folder: one of the settings that the
-    state has (`stored`), or a bare one."""
+    state has (`kept_project`), or a bare one."""
     python, yamls = _project_files(folder)
     ours = _OURS if task.expires else (*_OURS, _TTL)
     texts = {path: load_config_from_yaml(path) for path in yamls}  # some 50 ms each: Jinja, then YAML

@@ -22,10 +22,10 @@ from vulcan_contract import report as reports
 from vulcan_contract.codec import encode
 from vulcan_contract.diff_report import MAX_MODELS, MAX_NAMED, MAX_UNPACKED, DiffReport, ModelDiff
 from vulcan_contract.task import Diff, Task
-from vulcan_runner import failures, history, scratch, sides
+from vulcan_runner import diff_side, failures, history, scratch
+from vulcan_runner.diff_side import DiffSide
 from vulcan_runner.engine import Engine
 from vulcan_runner.lines import Lines
-from vulcan_runner.sides import Side
 from vulcan_runner.state import HistoryRow
 from vulcan_runner.stop import Stop
 
@@ -38,8 +38,8 @@ def compare(
 ) -> DiffReport:
     """`row`: the plan that would move. `folder`: of the pod, for what is in the way."""
     ids = history.snapshots(row)
-    after = sides.of_snapshots(task.environment, row.plan_id, engine.snapshots_by_id(ids))
-    before = sides.of_environment(engine, task.environment)
+    after = diff_side.of_snapshots(task.environment, row.plan_id, engine.snapshots_by_id(ids))
+    before = diff_side.of_environment(engine, task.environment)
     known = before.with_data()
     gone = ids.keys() - after.snapshots.keys()
     both = known & after.with_data()
@@ -86,26 +86,26 @@ def fitted(report: DiffReport, omitted: list[str]) -> DiffReport:
         report = replace(report, models=report.models[:kept], counted=report.counted[:kept])
 
 
-def _is_directly_modified(before: Side, after: Side, name: str) -> bool:
+def _is_directly_modified(before: DiffSide, after: DiffSide, name: str) -> bool:
     old, new = before.snapshots[name], after.snapshots[name]
     return bool(old.fingerprint.data_hash != new.fingerprint.data_hash)
 
 
-def _model(found: ModelDiff, name: str, before: Side, after: Side, engine: Engine, folder: Path) -> ModelDiff:
+def _model(found: ModelDiff, name: str, before: DiffSide, after: DiffSide, engine: Engine, folder: Path) -> ModelDiff:
     ends = (before.end(name), after.end(name))
-    found = replace(found, before_end=sides.text(ends[0]), after_end=sides.text(ends[1]))
+    found = replace(found, before_end=diff_side.text(ends[0]), after_end=diff_side.text(ends[1]))
     if None in ends:
         return replace(found, method="", why="one of its tables has nothing computed")
     if before.table(name) == after.table(name):
         return replace(found, method="", why="its new version has no table of its own to look at")
-    adapter = sides.adapter(engine, after.snapshots[name])
+    adapter = diff_side.adapter(engine, after.snapshots[name])
     try:
         columns = [adapter.columns(side.table(name)) for side in (before, after)]
         where = None
         if before.time_column(name) is not None and before.time_column(name) == after.time_column(name):
             end = min(e for e in ends if e is not None)
-            where = sides.before(after.snapshots[name], end, columns[1])
-            found = replace(found, end=sides.text(end))
+            where = diff_side.before(after.snapshots[name], end, columns[1])
+            found = replace(found, end=diff_side.text(end))
         tables = before.table(name), after.table(name)
         return _tables(_schemas(found, *columns), after.snapshots[name], adapter, tables, where, folder)
     except Exception as error:  # noqa: BLE001  drivers have no common type

@@ -39,13 +39,13 @@ from vulcan_contract import REFERENCE
 from vulcan_contract.reasons import Reason
 from vulcan_contract.result import Failure
 from vulcan_contract.task import Task
-from vulcan_runner import config, names, stored
+from vulcan_runner import config, kept_project, names
 from vulcan_runner.console import Recorder
 from vulcan_runner.journal import Journal
+from vulcan_runner.kept_project import KeptProject
 from vulcan_runner.problem import Problem
 from vulcan_runner.secrets import cut, without_data
 from vulcan_runner.stop import Stop
-from vulcan_runner.stored import Stored
 
 SQLMESH_VERSION = importlib.metadata.version("sqlmesh")
 SQLGLOT_VERSION = importlib.metadata.version("sqlglot")
@@ -97,14 +97,14 @@ class Engine:
 
     def __init__(
         self, task: Task, folder: Path | None, connections: config.Connections, work: Path,
-        recorder: Recorder, stop: Stop, journal: Journal, kept: Stored | None = None,
+        recorder: Recorder, stop: Stop, journal: Journal, kept: KeptProject | None = None,
     ) -> None:  # fmt: skip
         cache = work / "cache" / ((task.source and task.source.digest) or "none").replace(":", "-")
         cache.mkdir(parents=True, exist_ok=True)
         set_console(recorder)
         self.recorder = recorder
         self.config, self.ignored = config.build(
-            task, folder, connections, cache, stored.settings_of(kept) if kept else None
+            task, folder, connections, cache, kept_project.settings_of(kept) if kept else None
         )
         root = (folder or work / "empty").absolute()
         root.mkdir(parents=True, exist_ok=True)

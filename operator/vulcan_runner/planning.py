@@ -19,7 +19,7 @@ from vulcan_runner.state import ApplyRow
 
 
 @dataclass(frozen=True)
-class Built:
+class BuiltPlan:
     """A plan and what was found on the way. `before` is the environment's record, None when it is new."""
 
     plan: Plan
@@ -50,7 +50,9 @@ def prepare(task: Task, engine: Engine, lines: Lines, check: bool) -> int:
     return _test(engine, lines) if check and not task.plan.skip_tests else 0
 
 
-def build(task: Task, engine: Engine, lines: Lines, source: str, record: ApplyRow | None, tests_run: int = 0) -> Built:
+def build(
+    task: Task, engine: Engine, lines: Lines, source: str, record: ApplyRow | None, tests_run: int = 0
+) -> BuiltPlan:
     """Raises ReferenceMissing, Uncategorized or PlanRejected."""
     lines.enter("plan")
     require_reference(task, engine)
@@ -61,7 +63,7 @@ def build(task: Task, engine: Engine, lines: Lines, source: str, record: ApplyRo
     _require_restated(task, plan)
     unaudited = is_unaudited(before, record)
     warnings = tuple(_warnings(task, engine, tests_run))
-    return Built(plan, before, tests_run, warnings, unaudited, source, destructive(engine, plan))
+    return BuiltPlan(plan, before, tests_run, warnings, unaudited, source, destructive(engine, plan))
 
 
 def is_unaudited(before: Any, record: ApplyRow | None) -> bool:

@@ -11,11 +11,11 @@ from sqlmesh.core.snapshot.definition import Snapshot
 from vulcan_contract import words
 from vulcan_contract.reasons import Reason
 from vulcan_contract.task import Promotion, Task
+from vulcan_runner import diff_side, history, planning, rollback, summary
 from vulcan_runner import engine as engines
-from vulcan_runner import history, planning, rollback, sides, summary
 from vulcan_runner.engine import Engine
 from vulcan_runner.lines import Lines
-from vulcan_runner.planning import Built
+from vulcan_runner.planning import BuiltPlan
 from vulcan_runner.problem import Problem
 from vulcan_runner.state import ApplyRow, HistoryRow
 
@@ -32,7 +32,7 @@ class Effort:
 
 def build(
     task: Task, promotion: Promotion, engine: Engine, row: HistoryRow, lines: Lines, record: ApplyRow | None
-) -> tuple[Built, Effort]:
+) -> tuple[BuiltPlan, Effort]:
     """Raises RollbackUnavailable for snapshots that are gone, NotVirtualOnly for more work than the promotion allows."""
     engine.connect()
     lines.enter("plan")
@@ -48,7 +48,7 @@ def build(
     warnings = tuple(engine.recorder.warnings)
     unaudited = planning.is_unaudited(before, record)
     destructive = planning.destructive(engine, plan)
-    return Built(plan, before, 0, warnings, unaudited, row.source_digest, destructive), effort
+    return BuiltPlan(plan, before, 0, warnings, unaudited, row.source_digest, destructive), effort
 
 
 def _snapshots(task: Task, engine: Engine, row: HistoryRow) -> dict[str, Snapshot]:
@@ -56,8 +56,8 @@ def _snapshots(task: Task, engine: Engine, row: HistoryRow) -> dict[str, Snapsho
     wanted = history.snapshots(row)
     found = engine.snapshots_by_id(wanted)
     altered = [s.name for s in found.values() if s.unrestorable]
-    side = sides.of_snapshots(task.environment, row.plan_id, found)
-    lost = sides.without_table(engine, side) if task.kind.writes else []
+    side = diff_side.of_snapshots(task.environment, row.plan_id, found)
+    lost = diff_side.without_table(engine, side) if task.kind.writes else []
     refused = rollback.refusal(engine, wanted.keys() - found.keys(), altered, _SHOWN, lost)
     if refused:
         raise Problem(Reason.ROLLBACK_UNAVAILABLE, refused)

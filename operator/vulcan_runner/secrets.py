@@ -73,7 +73,7 @@ class Secrets:
         return Scrubber(words)
 
 
-def elsewhere(variables: Iterable[str], folders: Iterable[str]) -> Iterator[str]:
+def other_secrets(variables: Iterable[str], folders: Iterable[str]) -> Iterator[str]:
     """Secrets that the pod got besides those of its connections: in environment variables, and as volumes."""
     for name in variables:
         value = os.environ.get(name, "").strip("\r\n")

@@ -1,8 +1,8 @@
 """What Vulcan itself keeps in the state database, beside SQLMesh's tables: who owns it, what was applied, what is in
 flight. Works on any engine through SQLMesh's adapter; tables are made when they are first written.
 
-Called by `guard` (owner, identity), `applying` (apply record, project), `stored` and `journal`. Reads need no lock; writers
-hold the gateway's lock (`lock`). SQLMesh neither sees nor minds these tables.
+Called by `guard` (owner, identity), `applying` (apply record, project), `kept_project` and `journal`. Reads need no lock;
+writers hold the gateway's lock (`lock`). SQLMesh neither sees nor minds these tables.
 """
 
 import threading
@@ -55,7 +55,7 @@ class ApplyRow:
 
 @dataclass(frozen=True)
 class ProjectRow:
-    """Table `_vulcan_project`: see `stored`, which packs it."""
+    """Table `_vulcan_project`: see `kept_project`, which packs it."""
 
     digest: str
     packed: str

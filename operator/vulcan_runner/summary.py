@@ -18,7 +18,7 @@ from vulcan_contract.times import rfc3339
 from vulcan_runner import digests, names
 from vulcan_runner.config import effective_categorizer
 from vulcan_runner.engine import Engine
-from vulcan_runner.planning import Built
+from vulcan_runner.planning import BuiltPlan
 from vulcan_runner.state import ApplyRow
 
 _DAY_MS = 86_400_000
@@ -26,7 +26,7 @@ _MAX_DIFF = 20_000
 
 
 def summarise(
-    task: Task, built: Built, engine: Engine, identity: str, record: ApplyRow | None, adopted: bool = False
+    task: Task, built: BuiltPlan, engine: Engine, identity: str, record: ApplyRow | None, adopted: bool = False
 ) -> PlanSummary:
     """`record`: of the last apply.
 
@@ -63,13 +63,13 @@ def summarise(
     )
 
 
-def destructive(built: Built, engine: Engine) -> tuple[str, ...]:
+def destructive(built: BuiltPlan, engine: Engine) -> tuple[str, ...]:
     """All models that go away or lose columns."""
     removed = (s.name for s in built.plan.context_diff.removed_snapshots)
     return tuple(sorted({names.display(name, engine.catalog) for name in (*removed, *built.destructive)}))
 
 
-def full_report(task: Task, built: Built, engine: Engine, summary: PlanSummary) -> tuple[dict[str, Any], int]:
+def full_report(task: Task, built: BuiltPlan, engine: Engine, summary: PlanSummary) -> tuple[dict[str, Any], int]:
     """The report and how many models were left out of it."""
     plan = built.plan
     snapshots = {names.display(s.name, engine.catalog): s for s in plan.snapshots.values()}
@@ -112,7 +112,7 @@ def is_whole(snapshot: Any) -> bool:
     return bool(snapshot.is_full or snapshot.is_view or snapshot.is_seed or not snapshot.is_incremental)
 
 
-def _changes(built: Built, engine: Engine) -> dict[str, ModelChange]:
+def _changes(built: BuiltPlan, engine: Engine) -> dict[str, ModelChange]:
     plan, diff = built.plan, built.plan.context_diff
     missing = _missing(built)
     found = {}
@@ -151,7 +151,7 @@ def _is_rebuilt(change: ModelChange) -> bool:
     return change.intervals > 0 and change.kind != "VIEW" and change.change not in ("Added", "Backfilled")
 
 
-def _history_days(built: Built) -> int:
+def _history_days(built: BuiltPlan) -> int:
     """The longest stretch of time that one incremental model is computed for."""
     if not built.plan.requires_backfill:
         return 0
@@ -182,7 +182,7 @@ def _effective(task: Task, engine: Engine) -> dict[str, str]:
     return {name: f"{str(value)[:100]} ({'spec' if ours else 'project'})" for name, (value, ours) in said.items()}
 
 
-def _missing(built: Built) -> dict[Any, Any]:
+def _missing(built: BuiltPlan) -> dict[Any, Any]:
     """By snapshot id. Once for all models: SQLMesh reckons it anew whenever it is asked, for the whole plan."""
     return {i.snapshot_id: i for i in built.plan.missing_intervals} if built.plan.requires_backfill else {}
 

@@ -23,7 +23,7 @@ SIGNAL_RETRY = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
-class Share:
+class OwnedModels:
     """Which snapshots of an environment are its own to compute; `until` (ms): no further than what it reads."""
 
     own: frozenset[str]
@@ -32,7 +32,7 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Horizon:
+class Freshness:
     """Times are RFC 3339. `blocked`: how many of the missing intervals nothing here can compute now."""
 
     next_run: str | None
@@ -45,7 +45,7 @@ class Horizon:
         return dataclasses.replace(work, **dataclasses.asdict(self))
 
 
-def share(task: Task, engine: Engine, environment: Any, snapshots: dict[str, Any]) -> Share:
+def owned_models(task: Task, engine: Engine, environment: Any, snapshots: dict[str, Any]) -> OwnedModels:
     """A snapshot is shared when it writes to a table (name and version) that a protected environment has, too."""
     taken: set[tuple[str, str]] = set()
     if not task.protected:
@@ -59,14 +59,14 @@ def share(task: Task, engine: Engine, environment: Any, snapshots: dict[str, Any
     waits = [
         intervals[0][0] for name, intervals in missing.items() if name in shared and _is_read(name, own, snapshots)
     ]
-    return Share(own, bool(shared), min(waits, default=None))
+    return OwnedModels(own, bool(shared), min(waits, default=None))
 
 
-def look(task: Task, engine: Engine, environment: Any, *, computed: bool, signals: int) -> Horizon:
+def look(task: Task, engine: Engine, environment: Any, *, computed: bool, signals: int) -> Freshness:
     """`computed`: whether this task computed anything; if not, what is missing cannot be computed now, so it is not
     due at once (or the operator would start one run after the other)."""
     snapshots = engine.snapshots(environment)
-    mine = share(task, engine, environment, snapshots)
+    mine = owned_models(task, engine, environment, snapshots)
     missing = engine.missing(environment, snapshots)
     behind = {name: summary.intervals_of(snapshots[name], i) for name, i in missing.items()}
     possible = [n for n, i in missing.items() if n in mine.own and (mine.until is None or i[0][1] <= mine.until)]
@@ -79,7 +79,7 @@ def look(task: Task, engine: Engine, environment: Any, *, computed: bool, signal
     due = engines.next_due((snapshots[n] for n in mine.own), restates=task.environment == REFERENCE)
     moments += [due] if due else []
     since = min((intervals[0][0] for intervals in missing.values()), default=None)
-    return Horizon(
+    return Freshness(
         next_run=rfc3339(min(moments), "seconds") if moments else None,
         intervals_behind=sum(behind.values()),
         blocked=waiting + signals,

@@ -17,7 +17,7 @@ from vulcan_runner.engine import Engine
 
 
 @dataclass(frozen=True)
-class Side:
+class DiffSide:
     """Snapshots by name; empty for an environment that is not in the state. `plan_id`: the plan they are of."""
 
     plan_id: str
@@ -52,7 +52,7 @@ class Side:
         return str(found.column.name) if found is not None else None
 
 
-def of_environment(engine: Engine, environment: str) -> Side:
+def of_environment(engine: Engine, environment: str) -> DiffSide:
     """As it is now."""
     record = engine.environment(environment)
     if record is None:
@@ -60,12 +60,12 @@ def of_environment(engine: Engine, environment: str) -> Side:
     return of_snapshots(environment, record.plan_id, engine.snapshots(record))
 
 
-def of_snapshots(environment: str, plan_id: str, snapshots: dict[str, Snapshot]) -> Side:
+def of_snapshots(environment: str, plan_id: str, snapshots: dict[str, Snapshot]) -> DiffSide:
     """As they are, or would be, in an environment."""
-    return Side(plan_id, snapshots, engines.deployability(environment, snapshots))
+    return DiffSide(plan_id, snapshots, engines.deployability(environment, snapshots))
 
 
-def without_table(engine: Engine, side: Side) -> list[str]:
+def without_table(engine: Engine, side: DiffSide) -> list[str]:
     """Models that are computed, by the state, and whose table is not in the warehouse any more. SQLMesh would make an empty
     one. Views are made anew without harm; what a materialisation of somebody's own keeps, and where, nobody knows."""
     wanted: dict[tuple[str | None, str, str], dict[str, str]] = {}
