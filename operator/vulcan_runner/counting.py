@@ -10,7 +10,13 @@ from typing import Any
 from sqlglot import exp
 from sqlmesh.core.snapshot.definition import Snapshot
 
-from vulcan_contract.diff_report import MAX_COLUMNS, MAX_MODELS, ColumnStatistics, DiffReport, ModelStatistics
+from vulcan_contract.diff_report import (
+    MAX_COLUMNS,
+    MAX_MODELS,
+    ColumnStatistics,
+    DiffReport,
+    ModelStatistics,
+)
 from vulcan_contract.task import Diff, Task
 from vulcan_runner import diff_side, diffing, failures
 from vulcan_runner.engine import Engine
@@ -39,17 +45,25 @@ def count(task: Task, wanted: Diff, engine: Engine, stop: Stop, lines: Lines) ->
             return replace(found, why="nothing of it is computed")
         try:
             return _counted(
-                found, snapshot, diff_side.adapter(engine, snapshot), side.table(name), min(end, asked or end)
+                found,
+                snapshot,
+                diff_side.adapter(engine, snapshot),
+                side.table(name),
+                min(end, asked or end),
             )
         except Exception as error:  # noqa: BLE001  drivers have no common type
             return replace(found, why=failures.of_one(error))
 
     lines.say(f"{len(names)} models to count", of=len(names))
     counted = tuple(diffing.each(names, one, engine, stop, lines))
-    return diffing.fitted(replace(report, counted=counted), [engine.display(n) for n in names[MAX_MODELS:]])
+    return diffing.fitted(
+        replace(report, counted=counted), [engine.display(n) for n in names[MAX_MODELS:]]
+    )
 
 
-def _counted(found: ModelStatistics, snapshot: Snapshot, adapter: Any, table: exp.Table, end: int) -> ModelStatistics:
+def _counted(
+    found: ModelStatistics, snapshot: Snapshot, adapter: Any, table: exp.Table, end: int
+) -> ModelStatistics:
     types = adapter.columns(table)
     columns = sorted(types)[:MAX_COLUMNS]
     query = exp.select(exp.func("COUNT", exp.Star())).from_(table)
@@ -72,7 +86,9 @@ def _aggregates(column: str, kind: exp.DataType) -> list[exp.Expr]:
         found.append(exp.Count(this=exp.Distinct(expressions=[value.copy()])))
     if _is_number(kind):
         # A float is summed as a double: single precision would depend on the order of the rows.
-        summed = exp.cast(value.copy(), "DOUBLE") if kind.is_type(*_Type.FLOAT_TYPES) else value.copy()
+        summed = (
+            exp.cast(value.copy(), "DOUBLE") if kind.is_type(*_Type.FLOAT_TYPES) else value.copy()
+        )
         found.append(exp.func("SUM", summed))
     return found
 

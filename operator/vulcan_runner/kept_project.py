@@ -62,12 +62,17 @@ class KeptProject:
 def unpack(packed: str) -> KeptProject:
     """Inverse of `KeptProject.pack`."""
     data = json.loads(gzip.decompress(base64.b64decode(packed)))
-    return KeptProject(data["settings"], {path: base64.b64decode(content) for path, content in data["files"].items()})
+    return KeptProject(
+        data["settings"],
+        {path: base64.b64decode(content) for path, content in data["files"].items()},
+    )
 
 
 def of(config: Config, folder: Path) -> KeptProject:
     """What is to be kept of a project. A materialisation may import any of its modules, so all of them are."""
-    settings = {name: _plain(getattr(config, name)) for name in _FIELDS} | {"dialect": config.dialect}
+    settings = {name: _plain(getattr(config, name)) for name in _FIELDS} | {
+        "dialect": config.dialect
+    }
     own = any((folder / c.MATERIALIZATIONS).rglob("*.py"))
     files = {p: f.read_bytes() for p, f in project.files(folder) if _is_code(p)} if own else {}
     if sum(map(len, files.values())) > _MOST_BYTES:
@@ -90,7 +95,9 @@ def of_record(state: State, digest_: str) -> KeptProject:
     """What an earlier apply has kept."""
     packed = state.project(digest_)
     if packed is None:
-        raise Problem(Reason.CONFIGURATION_UNKNOWN, "What the state had kept of the project is gone.")
+        raise Problem(
+            Reason.CONFIGURATION_UNKNOWN, "What the state had kept of the project is gone."
+        )
     return unpack(packed)
 
 
@@ -98,7 +105,11 @@ def is_news(wanted: KeptProject, state: State, environment: str) -> bool:
     """Whether an environment has something else of its project, so that an apply is due although no model changed. One
     that was never applied by us has nothing, and needs nothing but materialisations."""
     record = state.apply_record(environment)
-    return wanted.digest != record.project if record is not None and record.project else bool(wanted.files)
+    return (
+        wanted.digest != record.project
+        if record is not None and record.project
+        else bool(wanted.files)
+    )
 
 
 def _is_code(path: str) -> bool:
@@ -109,7 +120,10 @@ def _is_code(path: str) -> bool:
 def _plain(value: Any) -> Any:
     """A mapping as pairs: of its patterns the first that matches counts."""
     if isinstance(value, Mapping):
-        return [[k.pattern if isinstance(k, re.Pattern) else str(k), _plain(v)] for k, v in value.items()]
+        return [
+            [k.pattern if isinstance(k, re.Pattern) else str(k), _plain(v)]
+            for k, v in value.items()
+        ]
     return getattr(value, "value", value)
 
 

@@ -26,7 +26,9 @@ class BuiltPlan:
     before: Any
     tests_run: int
     warnings: tuple[str, ...]
-    unaudited: bool  # the environment has what the last apply gave it, and its audits have not passed
+    unaudited: (
+        bool  # the environment has what the last apply gave it, and its audits have not passed
+    )
     source: str  # digest of the project's files as they were got
     destructive: frozenset[str]  # fully qualified names whose physical schema loses columns
 
@@ -41,7 +43,9 @@ def prepare(task: Task, engine: Engine, lines: Lines, check: bool) -> int:
     lines.enter("load")
     count = engine.load()
     if count == 0:
-        raise Problem(Reason.PROJECT_EMPTY, "The source has no models; planning it would remove everything.")
+        raise Problem(
+            Reason.PROJECT_EMPTY, "The source has no models; planning it would remove everything."
+        )
     lines.say(f"Loaded {count} models", models=count)
     for name in engine.ignored:
         lines.say(f"Ignored: {name}; connections come from the gateway", ignored=name)
@@ -51,7 +55,12 @@ def prepare(task: Task, engine: Engine, lines: Lines, check: bool) -> int:
 
 
 def build(
-    task: Task, engine: Engine, lines: Lines, source: str, record: ApplyRow | None, tests_run: int = 0
+    task: Task,
+    engine: Engine,
+    lines: Lines,
+    source: str,
+    record: ApplyRow | None,
+    tests_run: int = 0,
 ) -> BuiltPlan:
     """Raises ReferenceMissing, Uncategorized or PlanRejected."""
     lines.enter("plan")
@@ -63,7 +72,9 @@ def build(
     _require_restated(task, plan)
     unaudited = is_unaudited(before, record)
     warnings = tuple(_warnings(task, engine, tests_run))
-    return BuiltPlan(plan, before, tests_run, warnings, unaudited, source, destructive(engine, plan))
+    return BuiltPlan(
+        plan, before, tests_run, warnings, unaudited, source, destructive(engine, plan)
+    )
 
 
 def is_unaudited(before: Any, record: ApplyRow | None) -> bool:
@@ -87,7 +98,11 @@ def _test(engine: Engine, lines: Lines) -> int:
     lines.say(f"{count} unit tests, {len(failed)} failed", tests=count, failed=len(failed))
     if failed:
         names = ", ".join(f.message.split(":", 1)[0] for f in failed[:5])
-        raise Problem(Reason.TESTS_FAILED, f"{len(failed)} of {count} unit tests fail: {names}", failures=failed)
+        raise Problem(
+            Reason.TESTS_FAILED,
+            f"{len(failed)} of {count} unit tests fail: {names}",
+            failures=failed,
+        )
     return count
 
 
@@ -124,7 +139,10 @@ def _restatement(operations: tuple[Operation, ...]) -> dict[str, Any]:
         return {}
     unknown = [o for o in operations if o.type != "Restate"]
     if unknown:
-        raise Problem(Reason.PLAN_REJECTED, f"Operation {unknown[0].id} has the unknown type {unknown[0].type}.")
+        raise Problem(
+            Reason.PLAN_REJECTED,
+            f"Operation {unknown[0].id} has the unknown type {unknown[0].type}.",
+        )
     if len({(o.start, o.end) for o in operations}) > 1:
         ids = ", ".join(o.id for o in operations)
         raise Problem(
@@ -138,7 +156,9 @@ def _restatement(operations: tuple[Operation, ...]) -> dict[str, Any]:
 
 def _categorised(task: Task, engine: Engine, builder: PlanBuilder) -> Plan:
     plan = builder.build()
-    chosen = {_normal(name): engines.category(name_of) for name, name_of in task.plan.categories.items()}
+    chosen = {
+        _normal(name): engines.category(name_of) for name, name_of in task.plan.categories.items()
+    }
     everything = engines.category("Breaking") if task.plan.categorization == "Breaking" else None
     for snapshot in _choosable(plan):
         choice = chosen.get(_normal(engine.recorder.name(snapshot)), everything)
@@ -154,7 +174,11 @@ def _categorised(task: Task, engine: Engine, builder: PlanBuilder) -> Plan:
 def _choosable(plan: Plan) -> list[Any]:
     """Only new versions of directly modified models; a resumed plan's are in state with their category already."""
     new = plan.context_diff.new_snapshots
-    return [new[s] for s in sorted(plan.directly_modified) if s in new and plan.context_diff.directly_modified(s.name)]
+    return [
+        new[s]
+        for s in sorted(plan.directly_modified)
+        if s in new and plan.context_diff.directly_modified(s.name)
+    ]
 
 
 def _require_restated(task: Task, plan: Plan) -> None:

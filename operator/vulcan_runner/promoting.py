@@ -31,7 +31,12 @@ class Effort:
 
 
 def build(
-    task: Task, promotion: Promotion, engine: Engine, row: HistoryRow, lines: Lines, record: ApplyRow | None
+    task: Task,
+    promotion: Promotion,
+    engine: Engine,
+    row: HistoryRow,
+    lines: Lines,
+    record: ApplyRow | None,
 ) -> tuple[BuiltPlan, Effort]:
     """Raises RollbackUnavailable for snapshots that are gone, NotVirtualOnly for more work than the promotion allows."""
     engine.connect()
@@ -41,7 +46,11 @@ def build(
     found = _snapshots(task, engine, row)
     engine.recorder.destructive.clear()
     plan = engine.plan_from_state(
-        task.environment, found, history.requirements(row), history.statements(row), catch_up=promotion.catch_up
+        task.environment,
+        found,
+        history.requirements(row),
+        history.statements(row),
+        catch_up=promotion.catch_up,
     )
     effort = _effort(engine, plan)
     _require_virtual(promotion, effort)
@@ -65,7 +74,9 @@ def _snapshots(task: Task, engine: Engine, row: HistoryRow) -> dict[str, Snapsho
 
 
 def _effort(engine: Engine, plan: Plan) -> Effort:
-    others = {engine.display(name) for name in engines.worked_on(engine.context, plan, engine.catalog)}
+    others = {
+        engine.display(name) for name in engines.worked_on(engine.context, plan, engine.catalog)
+    }
     catch_up = 0
     for missing in plan.missing_intervals if plan.requires_backfill else ():
         snapshot = plan.snapshots[missing.snapshot_id]

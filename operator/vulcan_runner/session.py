@@ -42,7 +42,9 @@ def state_of(context: TaskContext) -> Iterator[tuple[Connections, State]]:
     task = context.task
     context.lines.enter("config")
     connections = Connections(task, Secrets(context.pod.secrets))
-    state = State(connections.state, task.gateway.state_schema, context.pod.work / "cache" / "state")
+    state = State(
+        connections.state, task.gateway.state_schema, context.pod.work / "cache" / "state"
+    )
     try:
         yield connections, state
     except Exception as error:
@@ -55,15 +57,21 @@ def state_of(context: TaskContext) -> Iterator[tuple[Connections, State]]:
 
 
 @contextmanager
-def writer(context: TaskContext, connections: Connections, state: State) -> Iterator[tuple[str, Journal]]:
+def writer(
+    context: TaskContext, connections: Connections, state: State
+) -> Iterator[tuple[str, Journal]]:
     """The state's identity and the journal, with the writer lock held and nobody left of a former holder."""
     task = context.task
     identity = verify(context, state)
     context.stop.writing = True
     with ExitStack() as stack:
-        stack.enter_context(lock.held(connections.state, task.gateway.state_schema, context.stop, context.lines))
+        stack.enter_context(
+            lock.held(connections.state, task.gateway.state_schema, context.stop, context.lines)
+        )
         everywhere = [connections.state, connections.warehouse, *connections.additional.values()]
-        lock.end_zombies(everywhere, writer_prefix(task.gateway), application_name(task), context.lines)
+        lock.end_zombies(
+            everywhere, writer_prefix(task.gateway), application_name(task), context.lines
+        )
         journal = Journal(state, task)
         if task.kind.traits.computes:
             journal.require_clean()
@@ -84,7 +92,16 @@ def engine(
     """SQLMesh on these connections; without a folder it has no project but what is `kept`."""
     context.lines.enter("config")
     journal = journal or Journal(state, context.task)
-    return Engine(context.task, folder, connections, context.pod.work, context.recorder, context.stop, journal, kept)
+    return Engine(
+        context.task,
+        folder,
+        connections,
+        context.pod.work,
+        context.recorder,
+        context.stop,
+        journal,
+        kept,
+    )
 
 
 def _of_warehouse(error: Exception, state: State, stage: str) -> Problem | None:
@@ -96,4 +113,6 @@ def _of_warehouse(error: Exception, state: State, stage: str) -> Problem | None:
         state.adapter.ping()
     except Exception:  # noqa: BLE001  drivers have no common type; whatever it is, the state does not answer
         return None
-    return Problem(Reason.WAREHOUSE_UNREACHABLE, f"The warehouse cannot be reached: {problem.message}")
+    return Problem(
+        Reason.WAREHOUSE_UNREACHABLE, f"The warehouse cannot be reached: {problem.message}"
+    )
