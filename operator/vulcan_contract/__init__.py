@@ -8,6 +8,9 @@ termination message, the plan's report as framed lines on stdout. Nothing here r
 CONTRACT_VERSION = 1
 """Raised when an older runner could misread a task; the runner refuses a task of another version."""
 
+REFERENCE = "prod"
+"""The environment that SQLMesh branches every other one from; its name is SQLMesh's own default."""
+
 
 class ExitCode:
     """Exit codes of `python -m vulcan_runner` (the Result has the detail; these are for people reading pods)."""
@@ -29,4 +32,6 @@ class PodEnv:
     SODA_PYTHON = "VULCAN_SODA_PYTHON"  # Soda's own interpreter in the runner image, which sets it
     WORK = "VULCAN_WORK"  # writable folder shared by the containers of the pod: cache, fetch result
     RESULT = "VULCAN_RESULT"  # file: the termination message
-    GIT_CREDENTIALS = "VULCAN_GIT_CREDENTIALS"  # folder with Flux's key names; init container `fetch` only
+    GIT_CREDENTIALS = (
+        "VULCAN_GIT_CREDENTIALS"  # folder with Flux's key names; init container `fetch` only
+    )

@@ -1,10 +1,13 @@
-"""Frozen dataclasses to and from JSON, driven by their type hints.
+"""Frozen dataclasses to and from JSON, driven by their type hints, and the check of their bounds.
 
-Called by Task and Result only. Absent and null are the same; fields at their default are left out, which keeps the
-termination message small. Unknown keys are ignored, so a newer peer may say more; a missing required one raises.
+Called by Task, Result and DiffReport only. Absent and null are the same; fields at their default
+are left out, which keeps the termination message small. Unknown keys are ignored, so that a newer
+peer may say more; a missing required one raises. `decode` checks types alone: what may come from
+project code is checked against the bounds of its fields as well (`check`).
 """
 
 import dataclasses
+import datetime as dt
 import enum
 import functools
 import json
@@ -16,6 +19,79 @@ from typing import Any
 
 class ContractError(ValueError):
     """The JSON does not have the shape of the dataclass it was read as."""
+
+
+_MOST = 2**63 - 1  # the schemas' int64
+_LAST_YEAR = 9000  # later times leave no room to compute with
+
+
+@dataclasses.dataclass(frozen=True)
+class Bound:
+    """What a field's text and collections must be, beside their type: `Annotated[str, Bound(64)]`.
+
+    Nested dataclasses have bounds of their own. Numbers are finite and of 63 bits everywhere.
+    """
+
+    longest: int | None = None  # characters of text
+    most: int | None = None  # elements of a collection
+    filled: bool = False  # no text is empty
+    time: bool = False  # text is RFC 3339 with a zone; empty only where it need not be filled
+
+
+def check(value: object, default: Bound, bound: Bound | None = None, name: str = "") -> None:
+    """Raises ContractError for a value outside its field's bounds. `default` holds for fields that
+    do not say more, and for keys of mappings; `bound` and `name` are those of the field."""
+    own = bound or default
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        bounds = _bounds(type(value))
+        for f in dataclasses.fields(value):
+            check(getattr(value, f.name), default, bounds.get(f.name), f.name)
+    elif isinstance(value, (Mapping, tuple)):
+        if len(value) > (own.most or default.most or len(value)):
+            raise ContractError(f"{name}: {len(value)} elements are too many")
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            check(inner, default, bound, name)
+        for key in value if isinstance(value, Mapping) else ():
+            _check_text(key, default, default.longest, f"a key of {name}")
+    elif isinstance(value, (int, float)) and not 0 <= value <= _MOST:  # nor NaN
+        raise ContractError(f"{name}: {value} is out of range")
+    elif isinstance(value, str):
+        _check_text(value, own, own.longest or default.longest, name)
+
+
+def _check_text(text: str, bound: Bound, longest: int | None, name: str) -> None:
+    if longest is not None and len(text) > longest:
+        raise ContractError(f"{name}: longer than {longest} characters")
+    if not text and bound.filled:
+        raise ContractError(f"{name}: empty")
+    if any("\ud800" <= c <= "\udfff" for c in text):
+        raise ContractError(f"{name}: half of a surrogate pair")
+    if text and bound.time:
+        _check_time(text, name)
+
+
+def _check_time(text: str, name: str) -> None:
+    try:
+        time = dt.datetime.fromisoformat(text)
+        known = time.tzinfo is not None and time.astimezone(dt.UTC).year < _LAST_YEAR
+    except (ValueError, OverflowError) as error:
+        raise ContractError(f"{name}: {error}") from error
+    if not known:
+        raise ContractError(f"{name}: {text} has no zone, or is too far in the future")
+
+
+@functools.cache
+def _bounds(kind: type) -> dict[str, Bound]:
+    hints = typing.get_type_hints(kind, include_extras=True)
+    found = {name: _bound_in(hint) for name, hint in hints.items()}
+    return {name: bound for name, bound in found.items() if bound is not None}
+
+
+def _bound_in(hint: Any) -> Bound | None:
+    """The one Bound that a hint mentions, however deep within it."""
+    inner = typing.get_args(hint)
+    own = next((part for part in inner if isinstance(part, Bound)), None)
+    return own or next(filter(None, map(_bound_in, inner)), None)
 
 
 def encode(value: Any) -> Any:
@@ -43,7 +119,9 @@ def decode(kind: type, data: Any, where: str = "") -> Any:
         return None if data is None else decode(inner[0], data, where)
     if dataclasses.is_dataclass(kind):
         if not isinstance(data, Mapping):
-            raise ContractError(f"{where or kind.__name__}: expected an object, got {type(data).__name__}")
+            raise ContractError(
+                f"{where or kind.__name__}: expected an object, got {type(data).__name__}"
+            )
         hints = _hints(kind)
         known = {
             f.name: decode(hints[f.name], data[f.name], f"{where}.{f.name}")
@@ -62,7 +140,9 @@ def decode(kind: type, data: Any, where: str = "") -> Any:
     if origin is tuple:
         if not isinstance(data, (list, tuple)):
             raise ContractError(f"{where}: expected a list, got {type(data).__name__}")
-        return tuple(decode(typing.get_args(kind)[0], v, f"{where}[{i}]") for i, v in enumerate(data))
+        return tuple(
+            decode(typing.get_args(kind)[0], v, f"{where}[{i}]") for i, v in enumerate(data)
+        )
     if origin in (dict, Mapping):
         if not isinstance(data, Mapping):
             raise ContractError(f"{where}: expected an object, got {type(data).__name__}")

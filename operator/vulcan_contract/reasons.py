@@ -5,26 +5,12 @@ The runner maps exceptions to reasons in one place (`vulcan_runner.failures`), t
 """
 
 import enum
-from dataclasses import dataclass
 
-
-class Outcome(enum.StrEnum):
-    """FAILED is a no for reasons of content (the user's project or spec), ERRORED is machinery, ABORTED was stopped."""
-
-    SUCCEEDED = "Succeeded"
-    FAILED = "Failed"
-    ERRORED = "Errored"
-    ABORTED = "Aborted"
-
-
-class Retry(enum.StrEnum):
-    """When the same task may be tried again without a human."""
-
-    NEVER = "Never"  # a new revision, a new spec or a human's word
-    NOW = "Now"  # at once; counts as an attempt
-    BACKOFF = "Backoff"  # exponential, up to retry.limit attempts
-    WAIT = "Wait"  # at retry.maxBackoff at the latest, without limit: somebody else's outage
-    REPLAN = "Replan"  # the plan no longer holds: plan again, then ask again
+from vulcan_contract.outcomes import About as About
+from vulcan_contract.outcomes import Leaves as Leaves
+from vulcan_contract.outcomes import Outcome as Outcome
+from vulcan_contract.outcomes import Retry as Retry
+from vulcan_contract.outcomes import Side as Side
 
 
 class Reason(enum.StrEnum):
@@ -82,288 +68,230 @@ class Reason(enum.StrEnum):
     LOST = "Lost"
 
 
-@dataclass(frozen=True)
-class About:
-    """One row of the table: outcome, when to retry, what it means and what a person can do."""
-
-    outcome: Outcome
-    retry: Retry
-    meaning: str
-    next_step: str
-
-
 _OK, _NO, _ERR, _STOP = Outcome.SUCCEEDED, Outcome.FAILED, Outcome.ERRORED, Outcome.ABORTED
-_NEVER, _NOW, _BACK, _WAIT, _REPLAN = Retry.NEVER, Retry.NOW, Retry.BACKOFF, Retry.WAIT, Retry.REPLAN
+_NEVER, _NOW, _BACK, _WAIT, _REPLAN = (
+    Retry.NEVER,
+    Retry.NOW,
+    Retry.BACKOFF,
+    Retry.WAIT,
+    Retry.REPLAN,
+)
 
+# fmt: off
 ABOUT: dict[Reason, About] = {
-    Reason.SUCCEEDED: About(_OK, _NEVER, "The task did what it was asked to do.", "Nothing to do."),
-    Reason.NO_CHANGES: About(_OK, _NEVER, "The environment already has this revision.", "Nothing to do."),
-    Reason.NOTHING_TO_DO: About(_OK, _NEVER, "No interval was due.", "Nothing to do."),
-    Reason.ALREADY_APPLIED: About(_OK, _NEVER, "The environment is already at this plan.", "Nothing to do."),
-    Reason.PLAN_CHANGED: About(
-        _NO,
-        _REPLAN,
+    Reason.SUCCEEDED: About(_OK, _NEVER, Side.NOBODY, Leaves.NOTHING,
+        "The task did what it was asked to do.",
+        "Nothing to do.",
+    ),
+    Reason.NO_CHANGES: About(_OK, _NEVER, Side.NOBODY, Leaves.NOTHING,
+        "The environment already has this revision.",
+        "Nothing to do.",
+    ),
+    Reason.NOTHING_TO_DO: About(_OK, _NEVER, Side.NOBODY, Leaves.NOTHING,
+        "No interval was due.",
+        "Nothing to do.",
+    ),
+    Reason.ALREADY_APPLIED: About(_OK, _NEVER, Side.NOBODY, Leaves.NOTHING,
+        "The environment is already at this plan.",
+        "Nothing to do.",
+    ),
+    Reason.PLAN_CHANGED: About(_NO, _REPLAN, Side.ENVIRONMENT, Leaves.NOTHING,
         "The plan rebuilt at apply time is not the one that was decided on.",
         "It is planned again; look at the new plan and approve that one.",
     ),
-    Reason.CONFIG_INVALID: About(
-        _NO,
-        _NEVER,
+    Reason.CONFIG_INVALID: About(_NO, _NEVER, Side.SETTINGS, Leaves.NOTHING,
         "SQLMesh refuses the project's configuration or the connection's options.",
         "Correct config.yaml in the project or the connection options of the gateway.",
     ),
-    Reason.PROJECT_LOAD_FAILED: About(
-        _NO,
-        _NEVER,
+    Reason.PROJECT_LOAD_FAILED: About(_NO, _NEVER, Side.PROJECT, Leaves.NOTHING,
         "The project does not load: a model, macro or audit has an error.",
         "Correct the file named in the message and give a new revision.",
     ),
-    Reason.PROJECT_EMPTY: About(
-        _NO,
-        _NEVER,
+    Reason.PROJECT_EMPTY: About(_NO, _NEVER, Side.PROJECT, Leaves.NOTHING,
         "The source has no models; planning it would remove everything.",
-        "Check project.git.path or the ConfigMap's items; an environment is removed by deleting its object.",
+        "Check project.git.path or the ConfigMap's items; an environment is removed by deleting "
+        "its object.",
     ),
-    Reason.DBT_UNSUPPORTED: About(
-        _NO,
-        _NEVER,
+    Reason.DBT_UNSUPPORTED: About(_NO, _NEVER, Side.PROJECT, Leaves.NOTHING,
         "The source is a dbt project.",
         "Use a native SQLMesh project; dbt projects are not supported yet.",
     ),
-    Reason.LINT_FAILED: About(
-        _NO,
-        _NEVER,
+    Reason.LINT_FAILED: About(_NO, _NEVER, Side.PROJECT, Leaves.NOTHING,
         "The project's own linter rules report errors.",
         "Correct the models and give a new revision.",
     ),
-    Reason.TESTS_FAILED: About(
-        _NO,
-        _NEVER,
+    Reason.TESTS_FAILED: About(_NO, _NEVER, Side.PROJECT, Leaves.NOTHING,
         "Unit tests of the project fail.",
         "Correct the models or tests and give a new revision.",
     ),
-    Reason.PLAN_REJECTED: About(
-        _NO,
-        _NEVER,
+    Reason.PLAN_REJECTED: About(_NO, _NEVER, Side.PROJECT, Leaves.NOTHING,
         "SQLMesh refuses to build this plan.",
-        "Change the spec or the project as the message says (selection, dates, destructive changes).",
+        "Change the spec or the project as the message says (selection, dates, destructive "
+        "changes).",
     ),
-    Reason.UNCATEGORIZED: About(
-        _NO,
-        _NEVER,
+    Reason.UNCATEGORIZED: About(_NO, _NEVER, Side.PROJECT, Leaves.NOTHING,
         "A changed model has no category and the project does not categorise automatically.",
         "Set plan.categorization or plan.categories.",
     ),
-    Reason.MODEL_FAILED: About(
-        _NO,
-        _BACK,
+    Reason.MODEL_FAILED: About(_NO, _BACK, Side.PROJECT, Leaves.NOTHING,
         "The SQL or Python of a model failed.",
         "Correct the model, or its data; it is retried meanwhile.",
     ),
-    Reason.AUDIT_FAILED: About(
-        _NO,
-        _BACK,
+    Reason.AUDIT_FAILED: About(_NO, _BACK, Side.DATA, Leaves.NOTHING,
         "A blocking audit failed; the rows it found are written already.",
         "Correct the data or the model; it is retried meanwhile.",
     ),
-    Reason.CHECKS_FAILED: About(
-        _NO,
-        _BACK,
+    Reason.CHECKS_FAILED: About(_NO, _BACK, Side.DATA, Leaves.NOTHING,
         "A Soda check failed.",
         "Correct the data, the model or the check; it is checked again meanwhile.",
     ),
-    Reason.CHECKS_NOT_EVALUATED: About(
-        _ERR,
-        _BACK,
-        "Soda could not judge a check, which is no pass: its YAML or SQL, or an engine that is not supported.",
+    Reason.CHECKS_NOT_EVALUATED: About(_ERR, _BACK, Side.DATA, Leaves.NOTHING,
+        "Soda could not judge a check, which is no pass: its YAML or SQL, or an engine that is "
+        "not supported.",
         "Correct the SodaCL files as the message says; they are tried again meanwhile.",
     ),
-    Reason.SIGNAL_NOT_READY: About(_OK, _NEVER, "A signal says its data is not there yet.", "It is asked again."),
-    Reason.PLAN_CONFLICT: About(
-        _NO,
-        _REPLAN,
+    Reason.SIGNAL_NOT_READY: About(_OK, _NEVER, Side.OTHERS, Leaves.NOTHING,
+        "A signal says its data is not there yet.",
+        "It is asked again.",
+    ),
+    Reason.PLAN_CONFLICT: About(_NO, _REPLAN, Side.OTHERS, Leaves.NOTHING,
         "Another plan was applied to the environment meanwhile.",
         "It is planned again.",
     ),
-    Reason.UNFINALIZED: About(
-        _ERR,
-        _NOW,
+    Reason.UNFINALIZED: About(_ERR, _NOW, Side.ENVIRONMENT, Leaves.MAYBE_VIEWS,
         "An earlier apply was interrupted while it swapped views.",
         "It is applied again by itself.",
     ),
-    Reason.ENVIRONMENT_NOT_FOUND: About(
-        _ERR,
-        _REPLAN,
+    Reason.ENVIRONMENT_NOT_FOUND: About(_ERR, _REPLAN, Side.ENVIRONMENT, Leaves.NOTHING,
         "The environment is not in the state database.",
         "It is planned again.",
     ),
-    Reason.REFERENCE_MISSING: About(
-        _NO,
-        _WAIT,
+    Reason.REFERENCE_MISSING: About(_NO, _WAIT, Side.ENVIRONMENT, Leaves.NOTHING,
         "The gateway has no environment named prod, which others branch from.",
-        "Create a VulcanEnvironment with environment: prod on this gateway; it goes on by itself then.",
+        "Create a VulcanEnvironment with environment: prod on this gateway; it goes on by itself"
+        " then.",
     ),
-    Reason.MANUAL_CHECK: About(
-        _NO,
-        _NEVER,
+    Reason.MANUAL_CHECK: About(_NO, _NEVER, Side.ENVIRONMENT, Leaves.NOTHING,
         "An append-only model was being written when its Job was lost; rows may be there twice.",
-        "Check the table and interval in the message and remove what is there twice; then annotate the environment with"
-        " vulcan.dev/checked=JOB (the Job in the message) and vulcan.dev/plan-requested-at (or run-requested-at).",
+        "Check the table and interval in the message and remove what is there twice; then "
+        "annotate the environment with vulcan.dev/checked=JOB (the Job in the message) and "
+        "vulcan.dev/plan-requested-at (or run-requested-at).",
     ),
-    Reason.STATE_BUSY: About(
-        _ERR,
-        _WAIT,
+    Reason.STATE_BUSY: About(_ERR, _WAIT, Side.OTHERS, Leaves.NOTHING,
         "Another process holds the writer lock of the state database.",
         "It is tried again; if nothing of ours runs, look for a SQLMesh process elsewhere.",
     ),
-    Reason.STATE_OWNERSHIP: About(
-        _NO,
-        _NEVER,
+    Reason.STATE_OWNERSHIP: About(_NO, _NEVER, Side.STATE, Leaves.NOTHING,
         "The state database belongs to another gateway.",
-        "Give this gateway a state database of its own, or set spec.takeover to the owner in the message.",
+        "Give this gateway a state database of its own, or set spec.takeover to the owner in the"
+        " message.",
     ),
-    Reason.STATE_LOST: About(
-        _NO,
-        _NEVER,
+    Reason.STATE_LOST: About(_NO, _NEVER, Side.STATE, Leaves.NOTHING,
         "The state is empty although the warehouse has SQLMesh tables.",
-        "Restore the state database from a backup and annotate the gateway with vulcan.dev/probe-requested-at=now, or set"
-        " spec.takeover: empty to start anew.",
+        "Restore the state database from a backup and annotate the gateway with "
+        "vulcan.dev/probe-requested-at=now, or set spec.takeover: empty to start anew.",
     ),
-    Reason.STATE_IDENTITY: About(
-        _NO,
-        _NEVER,
+    Reason.STATE_IDENTITY: About(_NO, _NEVER, Side.STATE, Leaves.NOTHING,
         "The state is not the one this gateway used before.",
-        "Restore the former state database and annotate the gateway with vulcan.dev/probe-requested-at=now, or set"
-        " spec.takeover to accept this one.",
+        "Restore the former state database and annotate the gateway with vulcan.dev/probe-"
+        "requested-at=now, or set spec.takeover to accept this one.",
     ),
-    Reason.STATE_MIGRATION: About(
-        _NO,
-        _NEVER,
+    Reason.STATE_MIGRATION: About(_NO, _NEVER, Side.VERSION, Leaves.NOTHING,
         "The state was written by an older SQLMesh than the runner's.",
-        "Back up and migrate the state, then annotate the gateway with vulcan.dev/probe-requested-at=now; or use a runner"
-        " image with the former SQLMesh version.",
+        "Back up and migrate the state, then annotate the gateway with vulcan.dev/probe-"
+        "requested-at=now; or use a runner image with the former SQLMesh version.",
     ),
-    Reason.RUNNER_OUTDATED: About(
-        _NO,
-        _NEVER,
+    Reason.RUNNER_OUTDATED: About(_NO, _NEVER, Side.VERSION, Leaves.NOTHING,
         "The state was written by a newer SQLMesh than the runner's.",
         "Use a newer runner image.",
     ),
-    Reason.WAREHOUSE_UNREACHABLE: About(
-        _ERR,
-        _WAIT,
+    Reason.WAREHOUSE_UNREACHABLE: About(_ERR, _WAIT, Side.DATABASE, Leaves.NOTHING,
         "The warehouse does not answer.",
         "It is tried again; check host, port and network policies.",
     ),
-    Reason.STATE_UNREACHABLE: About(
-        _ERR,
-        _WAIT,
+    Reason.STATE_UNREACHABLE: About(_ERR, _WAIT, Side.DATABASE, Leaves.NOTHING,
         "The state database does not answer.",
         "It is tried again; check host, port and network policies.",
     ),
-    Reason.AUTH_FAILED: About(
-        _ERR,
-        _WAIT,
+    Reason.AUTH_FAILED: About(_ERR, _WAIT, Side.DATABASE, Leaves.NOTHING,
         "The database refuses the credentials.",
         "Correct the Secret named in the message; the next attempt reads it afresh.",
     ),
-    Reason.SECRET_MISSING: About(
-        _ERR,
-        _WAIT,
+    Reason.SECRET_MISSING: About(_ERR, _WAIT, Side.SECRET, Leaves.NOTHING,
         "A Secret that a connection names does not exist.",
         "Create the Secret in the gateway's namespace; the next attempt reads it.",
     ),
-    Reason.SECRET_KEY_MISSING: About(
-        _ERR,
-        _WAIT,
+    Reason.SECRET_KEY_MISSING: About(_ERR, _WAIT, Side.SECRET, Leaves.NOTHING,
         "A Secret lacks the key that a connection names.",
         "Add the key to the Secret or correct the reference; the next attempt reads it.",
     ),
-    Reason.SOURCE_UNREACHABLE: About(
-        _ERR,
-        _WAIT,
+    Reason.SOURCE_UNREACHABLE: About(_ERR, _WAIT, Side.SOURCE, Leaves.NOTHING,
         "The git server does not answer.",
         "It is tried again; check project.git.url and the network.",
     ),
-    Reason.SOURCE_AUTH_FAILED: About(
-        _ERR,
-        _WAIT,
+    Reason.SOURCE_AUTH_FAILED: About(_ERR, _WAIT, Side.SOURCE, Leaves.NOTHING,
         "The git server refuses the credentials.",
         "Correct the Secret of the gateway's gitCredentials entry for this URL.",
     ),
-    Reason.SOURCE_REF_MISSING: About(
-        _NO,
-        _WAIT,
+    Reason.SOURCE_REF_MISSING: About(_NO, _WAIT, Side.SOURCE, Leaves.NOTHING,
         "The repository has no such branch, tag or commit.",
         "Push the ref or correct project.git.ref.",
     ),
-    Reason.SOURCE_PATH_MISSING: About(
-        _NO,
-        _NEVER,
+    Reason.SOURCE_PATH_MISSING: About(_NO, _NEVER, Side.SOURCE, Leaves.NOTHING,
         "The repository has no such folder, or it holds no SQLMesh project.",
         "Correct project.git.path.",
     ),
-    Reason.SOURCE_CHANGED: About(
-        _ERR,
-        _REPLAN,
+    Reason.SOURCE_CHANGED: About(_ERR, _REPLAN, Side.SOURCE, Leaves.NOTHING,
         "The source the pod got is not the one that was resolved.",
         "It is resolved again.",
     ),
-    Reason.NOT_VIRTUAL_ONLY: About(
-        _NO,
-        _NEVER,
+    Reason.NOT_VIRTUAL_ONLY: About(_NO, _NEVER, Side.ENVIRONMENT, Leaves.NOTHING,
         "The promotion would compute more than a catch-up of recent intervals.",
-        "Build the models in the source environment first, or promote with gates.virtualOnly: Optional.",
+        "Build the models in the source environment first, or promote with gates.virtualOnly: "
+        "Optional.",
     ),
-    Reason.ROLLBACK_UNAVAILABLE: About(
-        _NO,
-        _NEVER,
-        "What a plan left cannot be had again: a snapshot is gone, or its table was altered since or is not there any more.",
-        "Apply the earlier revision again; it is computed anew. A table that somebody dropped is filled again by an"
-        " operation Restate of an environment that has the revision.",
+    Reason.ROLLBACK_UNAVAILABLE: About(_NO, _NEVER, Side.ENVIRONMENT, Leaves.NOTHING,
+        "What a plan left cannot be had again: a snapshot is gone, or its table was altered "
+        "since or is not there any more.",
+        "Apply the earlier revision again; it is computed anew. A table that somebody dropped is"
+        " filled again by an operation Restate of an environment that has the revision.",
     ),
-    Reason.CONFIGURATION_UNKNOWN: About(
-        _NO,
-        _NEVER,
+    Reason.CONFIGURATION_UNKNOWN: About(_NO, _NEVER, Side.ENVIRONMENT, Leaves.NOTHING,
         "The state has no record of how the revision was applied.",
-        "Apply it in the source environment with this operator first; what others applied keeps no record.",
+        "Apply it in the source environment with this operator first; what others applied keeps "
+        "no record.",
     ),
-    Reason.CANCELLED: About(_STOP, _NOW, "The Job was told to stop.", "It goes on where it stopped."),
-    Reason.PREEMPTED: About(_STOP, _NOW, "More urgent work needed the gateway.", "It goes on where it stopped."),
-    Reason.CONTRACT_MISMATCH: About(
-        _NO,
-        _NEVER,
+    Reason.CANCELLED: About(_STOP, _NOW, Side.CLUSTER, Leaves.BATCHES,
+        "The Job was told to stop.",
+        "It goes on where it stopped.",
+    ),
+    Reason.PREEMPTED: About(_STOP, _NOW, Side.OTHERS, Leaves.BATCHES,
+        "More urgent work needed the gateway.",
+        "It goes on where it stopped.",
+    ),
+    Reason.CONTRACT_MISMATCH: About(_NO, _NEVER, Side.RUNNER, Leaves.NOTHING,
         "Runner image and operator do not understand each other.",
         "Use a runner image of the operator's version.",
     ),
-    Reason.RUNNER_CRASHED: About(
-        _ERR,
-        _BACK,
+    Reason.RUNNER_CRASHED: About(_ERR, _BACK, Side.RUNNER, Leaves.MAYBE_VIEWS,
         "The runner ended without a result (killed, out of memory, or a bug).",
         "It is tried again; see the Job's log, raise runner.resources if it was out of memory.",
     ),
-    Reason.DEADLINE_EXCEEDED: About(
-        _ERR,
-        _BACK,
+    Reason.DEADLINE_EXCEEDED: About(_ERR, _BACK, Side.CLUSTER, Leaves.MAYBE_VIEWS,
         "The task took longer than runner.deadline.",
         "It goes on where it stopped; raise runner.deadline.",
     ),
-    Reason.IMAGE_PULL_FAILED: About(
-        _ERR,
-        _WAIT,
+    Reason.IMAGE_PULL_FAILED: About(_ERR, _WAIT, Side.CLUSTER, Leaves.NOTHING,
         "The runner image cannot be pulled.",
         "Correct runner.image or its imagePullSecrets.",
     ),
-    Reason.POD_NOT_STARTED: About(
-        _ERR,
-        _WAIT,
+    Reason.POD_NOT_STARTED: About(_ERR, _WAIT, Side.CLUSTER, Leaves.NOTHING,
         "The Job's pod did not start in time.",
         "See the message: quota, nodes, volumes or admission.",
     ),
-    Reason.LOST: About(
-        _ERR,
-        _BACK,
+    Reason.LOST: About(_ERR, _BACK, Side.CLUSTER, Leaves.MAYBE_VIEWS,
         "The Job vanished before its result was recorded.",
         "It is done again under a new name.",
     ),
 }
+# fmt: on

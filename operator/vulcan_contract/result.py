@@ -6,36 +6,35 @@ does not fit goes into the report on stdout (`report.py`).
 """
 
 import dataclasses
-import datetime as dt
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
 from vulcan_contract import CONTRACT_VERSION
-from vulcan_contract.codec import ContractError, decode, encode, load
+from vulcan_contract.codec import Bound, ContractError, check, decode, encode, load
 from vulcan_contract.reasons import ABOUT, Outcome, Reason, Retry
 
 MAX_BYTES = 4096
 MAX_MESSAGE = 700
-_MOST = 2**63 - 1
-_LONGEST = {
-    "target": 64, "base": 64, "destructive_sha256": 64, "report_sha256": 64, "commit": 64, "digest": 80,
-    "base_plan_id": 128, "plan_id": 128, "change": 32, "category": 32, "versions": 128, "state_identity": 512,
-    "destructive": 512, "source_digest": 80, "unavailable": 512,
-}  # fmt: skip
-_MOST_VERSIONS = 16
-_TIMES = ("next_run", "complete_until", "applied", "replaced", "expires")
-_LAST_YEAR = 9000  # later ones leave no room to reckon with
+
+_DEFAULT = Bound(MAX_BYTES)  # of text whose field says no more
+Sha256 = Annotated[str, Bound(64)]
+SourceDigest = Annotated[str, Bound(80)]
+PlanId = Annotated[str, Bound(128)]
+Word = Annotated[str, Bound(32)]
+Time = Annotated[str, Bound(filled=True, time=True)]  # RFC 3339
 
 
 @dataclass(frozen=True)
 class ModelChange:
     """One changed model of a plan. `intervals`: batches of time to compute (FULL, VIEW, SEED count once)."""
 
-    name: str
-    change: str  # Added | DirectlyModified | IndirectlyModified | MetadataModified | Removed | Restated | Backfilled
-    category: str = ""  # SQLMesh's SnapshotChangeCategory, title case: Breaking, NonBreaking, ForwardOnly, ...
+    name: Annotated[str, Bound(filled=True)]
+    # Added | DirectlyModified | IndirectlyModified | MetadataModified | Removed | Restated
+    # | Backfilled
+    change: Word
+    category: Word = ""  # SQLMesh's SnapshotChangeCategory, title case: Breaking, ForwardOnly, ...
     kind: str = ""
     intervals: int = 0
     destructive: bool = False
@@ -45,14 +44,14 @@ class ModelChange:
 class PlanSummary:
     """What a plan would do. `models` may be cut (see `omitted`), the counts never are."""
 
-    target: str  # sha256 of everything the resulting environment is made of
-    base: str  # sha256 of what the plan starts from
-    base_plan_id: str = ""
+    target: Sha256  # sha256 of everything the resulting environment is made of
+    base: Sha256  # sha256 of what the plan starts from
+    base_plan_id: PlanId = ""
     has_changes: bool = False
     catch_up_intervals: int = 0  # of a promotion: recent ones, up to what the target has
     computed: tuple[str, ...] = ()  # of a promotion: models that need more than that
     unaudited: bool = False  # the last apply is there, but its audits have not passed
-    project_changed: bool = False  # its settings or materialisations, which the state keeps for runs
+    project_changed: bool = False  # its settings or materialisations, kept in the state for runs
     added: int = 0
     directly_modified: int = 0
     indirectly_modified: int = 0
@@ -64,9 +63,10 @@ class PlanSummary:
     history_days: int = 0
     removed_percent: float = 0.0
     breaking: int = 0
-    destructive: tuple[str, ...] = ()  # for people; may be cut, what decides is the next two
+    # For people; may be cut: what decides is the next two.
+    destructive: tuple[Annotated[str, Bound(512, filled=True)], ...] = ()
     destructive_count: int = 0
-    destructive_sha256: str = ""  # digest.of_names of all of them
+    destructive_sha256: Sha256 = ""  # digest.of_names of all of them
     adopted: bool = False  # the environment was in state before its first plan by the operator
     tests_run: int = 0
     effective: Mapping[str, str] = field(default_factory=dict)  # planning field -> "value (whence)"
@@ -89,32 +89,33 @@ class Failure:
 class RollbackOption:
     """What an environment had after an earlier apply, and whether its views can be swapped back to it. Times: RFC 3339."""
 
-    plan_id: str
-    source_digest: str = ""
-    applied: str | None = None
-    replaced: str | None = None  # when something else took its place
-    expires: str | None = (
-        None  # when SQLMesh's janitor may take a snapshot of it away; None: something else needs them all
-    )
-    unavailable: str = ""  # why not, with the first of the models whose snapshots are missing; empty: it can be
+    plan_id: PlanId
+    source_digest: SourceDigest = ""
+    applied: Time | None = None
+    replaced: Time | None = None  # when something else took its place
+    # When SQLMesh's janitor may delete one of its snapshots; None: something else needs them all.
+    expires: Time | None = None
+    # Why not, with the first of the models whose snapshots are missing; empty: they can be.
+    unavailable: Annotated[str, Bound(512)] = ""
 
 
 @dataclass(frozen=True)
 class Work:
     """What an apply or a run did. Intervals and `next_run` are those of the environment afterwards."""
 
-    plan_id: str = ""
+    plan_id: PlanId = ""
     models: int = 0
     batches: int = 0
     rows: int = 0
     audits_run: int = 0
     audits_warned: int = 0
     resumed: bool = False
-    next_run: str | None = None  # RFC 3339; None: no model is ever due
+    next_run: Time | None = None  # RFC 3339; None: no model is ever due
     intervals_behind: int = 0
-    complete_until: str | None = None  # RFC 3339: where the oldest missing interval begins; None: none is missing
+    complete_until: Time | None = None  # where the oldest missing interval begins, if any
     blocked: int = 0  # missing intervals that a signal holds back; asked again after 5 min
-    rollback: tuple[RollbackOption, ...] | None = None  # newest first; the oldest are cut first. None: nobody looked
+    # Newest first; the oldest are cut first. None: nobody looked.
+    rollback: tuple[RollbackOption, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -123,9 +124,9 @@ class Probe:
 
     warehouse: bool = False
     state: bool = False
-    state_identity: str = ""
+    state_identity: Annotated[str, Bound(512)] = ""
     initialised: bool = False
-    versions: Mapping[str, str] = field(default_factory=dict)
+    versions: Annotated[Mapping[str, str], Bound(128, most=16)] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -139,10 +140,10 @@ class Result:
     reason: Reason
     message: str = ""
     retry: Retry | None = None
-    commit: str | None = None  # resolve: the commit a ref names
-    digest: str | None = None  # resolve: the source digest of what was got
+    commit: Sha256 | None = None  # resolve: the commit a ref names
+    digest: SourceDigest | None = None  # resolve: the source digest of what was got
     summary: PlanSummary | None = None
-    report_sha256: str | None = None
+    report_sha256: Sha256 | None = None
     report_omitted: int = 0
     work: Work | None = None
     probe: Probe | None = None
@@ -178,53 +179,14 @@ class Result:
     def check(self) -> None:
         """Raises ContractError for values that no runner says: project code can write the file, too, and what is taken
         from here goes into objects of a strict schema."""
-        _check(self, "")
-
-
-def _check(value: object, name: str) -> None:
-    """One value and all within it; `name` is that of the field it is in."""
-    if dataclasses.is_dataclass(value):
-        for f in dataclasses.fields(value):
-            _check(getattr(value, f.name), f.name)
-    elif isinstance(value, Mapping):
-        if name == "versions" and len(value) > _MOST_VERSIONS:
-            raise ContractError(f"{len(value)} versions")
-        for key, inner in value.items():
-            _check(key, "")
-            _check(inner, name)
-    elif isinstance(value, tuple):
-        for inner in value:
-            _check(inner, name)
-    elif isinstance(value, (int, float)) and not (math.isfinite(value) and 0 <= value <= _MOST):
-        raise ContractError(f"{name}: {value} cannot be")
-    elif isinstance(value, str) and name in _TIMES:
-        _check_time(value, name)
-    elif isinstance(value, str):
-        _check_text(value, name)
-
-
-def _check_text(text: str, name: str) -> None:
-    if len(text) > _LONGEST.get(name, MAX_BYTES):
-        raise ContractError(f"{name}: longer than {_LONGEST.get(name, MAX_BYTES)}")
-    if not text and name in ("name", "destructive"):
-        raise ContractError(f"{name}: a model without a name")
-    if any("\ud800" <= c <= "\udfff" for c in text):
-        raise ContractError(f"{name}: half a character")
-
-
-def _check_time(text: str, name: str) -> None:
-    try:
-        time = dt.datetime.fromisoformat(text)
-        known = time.tzinfo is not None and time.astimezone(dt.UTC).year < _LAST_YEAR
-    except (ValueError, OverflowError) as error:
-        raise ContractError(f"{name}: {error}") from error
-    if not known:
-        raise ContractError(f"{name}: {text} is no time that can be reckoned with")
+        check(self, _DEFAULT)
 
 
 def _dump(result: Result) -> str:
     text = json.dumps(encode(result), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return text.encode(errors="replace").decode()  # half a surrogate pair (a broken file name) has no bytes
+    return text.encode(
+        errors="replace"
+    ).decode()  # half a surrogate pair (a broken file name) has no bytes
 
 
 def _cut(text: str, length: int) -> str:
@@ -236,7 +198,9 @@ def _smaller(result: Result) -> Result:
     if summary is not None and summary.models:
         kept = summary.models[: len(summary.models) * 2 // 3]
         omitted = summary.omitted + len(summary.models) - len(kept)
-        return dataclasses.replace(result, summary=dataclasses.replace(summary, models=kept, omitted=omitted))
+        return dataclasses.replace(
+            result, summary=dataclasses.replace(summary, models=kept, omitted=omitted)
+        )
     if summary is not None and len(summary.effective) > 0:
         return dataclasses.replace(result, summary=dataclasses.replace(summary, effective={}))
     if result.work is not None and len(result.work.rollback or ()) > 1:
@@ -246,10 +210,14 @@ def _smaller(result: Result) -> Result:
     if result.seconds:
         return dataclasses.replace(result, seconds={})
     if len(result.message) > 40:
-        return dataclasses.replace(result, message=_cut(result.message, len(result.message) * 2 // 3))
+        return dataclasses.replace(
+            result, message=_cut(result.message, len(result.message) * 2 // 3)
+        )
     if result.failures and len(result.failures[0].message) > 40:
         first = result.failures[0]
-        shorter = dataclasses.replace(first, message=_cut(first.message, len(first.message) * 2 // 3))
+        shorter = dataclasses.replace(
+            first, message=_cut(first.message, len(first.message) * 2 // 3)
+        )
         return dataclasses.replace(result, failures=(shorter,))
     if result.failures:
         return dataclasses.replace(result, failures=())

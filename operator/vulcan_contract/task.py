@@ -12,30 +12,7 @@ from typing import Any
 
 from vulcan_contract import CONTRACT_VERSION
 from vulcan_contract.codec import ContractError, decode, encode
-
-
-class TaskKind(enum.StrEnum):
-    """What a Job does. Fetching is none: it is the init container of a task whose source is git."""
-
-    PROBE = "probe"
-    RESOLVE = "resolve"
-    PLAN = "plan"
-    APPLY = "apply"
-    RUN = "run"
-    PROMOTE = "promote"
-    ROLLBACK = "rollback"
-    AUDIT = "audit"
-    DIFF = "diff"
-    CHECKS = "checks"
-    INVALIDATE = "invalidate"
-
-    @property
-    def writes(self) -> bool:
-        """Whether it changes a warehouse or a state database, so that it needs the gateway's writer slot."""
-        return self in _WRITERS
-
-
-_WRITERS = (TaskKind.APPLY, TaskKind.RUN, TaskKind.PROMOTE, TaskKind.ROLLBACK, TaskKind.INVALIDATE)
+from vulcan_contract.tasks import TaskKind as TaskKind  # what a kind is: the table beside it
 
 
 class SecretForm(enum.StrEnum):
@@ -253,7 +230,10 @@ class Task:
     def to_json(self) -> str:
         """One line of JSON; deterministic."""
         return json.dumps(
-            {**encode(self), "contract": self.contract}, sort_keys=True, separators=(",", ":"), ensure_ascii=False
+            {**encode(self), "contract": self.contract},
+            sort_keys=True,
+            separators=(",", ":"),
+            ensure_ascii=False,
         )
 
     @classmethod
@@ -265,7 +245,9 @@ class Task:
             raise ContractError(f"not JSON: {error}") from error
         version = data.get("contract") if isinstance(data, dict) else None
         if version != CONTRACT_VERSION:
-            raise ContractError(f"contract version {version}, this runner speaks {CONTRACT_VERSION}")
+            raise ContractError(
+                f"contract version {version}, this runner speaks {CONTRACT_VERSION}"
+            )
         task = decode(cls, data)
         assert isinstance(task, cls)
         return task

@@ -26,7 +26,7 @@ from vulcan_runner.fetch import fetch
 from vulcan_runner.lines import Lines
 from vulcan_runner.pod import Pod
 from vulcan_runner.problem import Problem, Stopped
-from vulcan_runner.secrets import Scrubber, Secrets, arm, cut, elsewhere, git_scrubber
+from vulcan_runner.secrets import Scrubber, Secrets, arm, cut, git_scrubber, other_secrets
 from vulcan_runner.stop import Stop
 
 _EXIT = {
@@ -44,7 +44,11 @@ def main(arguments: list[str]) -> int:
     try:
         task = Task.from_json(os.environ.get(PodEnv.TASK, ""))
     except ContractError as error:
-        _write(pod, Result("", Reason.CONTRACT_MISMATCH, f"The task cannot be read: {error}"), Scrubber())
+        _write(
+            pod,
+            Result("", Reason.CONTRACT_MISMATCH, f"The task cannot be read: {error}"),
+            Scrubber(),
+        )
         return ExitCode.BAD_TASK
     os.environ.pop(PodEnv.TASK)  # project code has no business with the nonce
     scrub = _scrubber(task, pod, is_fetch=arguments == ["fetch"])
@@ -52,14 +56,23 @@ def main(arguments: list[str]) -> int:
     streams = out.install(scrub)
     out.log_through(lines)
     crash.arm(task.kind, lines)
-    work = _fetch if arguments == ["fetch"] else functools.partial(_work, frames=streams[0].verbatim)
+    work = (
+        _fetch if arguments == ["fetch"] else functools.partial(_work, frames=streams[0].verbatim)
+    )
     result = _guarded(work, task, pod, lines, scrub)
     lines.enter("end")
     if result is not None:
-        result = dataclasses.replace(result, seconds=dict(lines.seconds))  # the last stage's included
+        result = dataclasses.replace(
+            result, seconds=dict(lines.seconds)
+        )  # the last stage's included
         _write(pod, result, scrub)
         for failure in result.failures:
-            lines.say(failure.message, model=failure.model, reason=failure.reason.value, interval=failure.interval)
+            lines.say(
+                failure.message,
+                model=failure.model,
+                reason=failure.reason.value,
+                interval=failure.interval,
+            )
         lines.say(result.message, reason=result.reason.value, outcome=result.outcome.value)
     for stream in streams:
         stream.finish()
@@ -82,33 +95,44 @@ def _fetch(task: Task, pod: Pod, lines: Lines, scrub: Scrubber) -> Result | None
     return None
 
 
-def _work(task: Task, pod: Pod, lines: Lines, scrub: Scrubber, frames: Callable[[Iterable[str]], None]) -> Result:
+def _work(
+    task: Task, pod: Pod, lines: Lines, scrub: Scrubber, frames: Callable[[Iterable[str]], None]
+) -> Result:
     _prepare_environment(pod)
     stop = Stop()
     stop.install()
     if task.kind is TaskKind.RESOLVE:
-        from vulcan_runner.resolving import resolve  # without the seconds that importing SQLMesh takes
+        from vulcan_runner.resolving import (
+            resolve,
+        )  # without the seconds that importing SQLMesh takes
 
         return resolve(task, pod, lines)
     from vulcan_runner import session, tasks
     from vulcan_runner.console import Recorder
 
-    return tasks.run(session.Shell(task, pod, lines, scrub, stop, Recorder(lines), frames))
+    return tasks.run(session.TaskContext(task, pod, lines, scrub, stop, Recorder(lines), frames))
 
 
 def _prepare_environment(pod: Pod) -> None:
     """What SQLMesh reads when it is imported."""
     if os.environ.get("PYTHONHASHSEED") != "0":
-        raise Problem(Reason.RUNNER_CRASHED, "PYTHONHASHSEED is not 0; plans would differ from process to process.")
+        raise Problem(
+            Reason.RUNNER_CRASHED,
+            "PYTHONHASHSEED is not 0; plans would differ from process to process.",
+        )
     home = pod.work / "sqlmesh"
     home.mkdir(parents=True, exist_ok=True)
-    os.environ.update({"SQLMESH_HOME": str(home), "SQLMESH__DISABLE_ANONYMIZED_ANALYTICS": "true", "TZ": "UTC"})
+    os.environ.update(
+        {"SQLMESH_HOME": str(home), "SQLMESH__DISABLE_ANONYMIZED_ANALYTICS": "true", "TZ": "UTC"}
+    )
     os.environ.setdefault("MAX_FORK_WORKERS", "1")
     os.environ.setdefault("SQLMESH_RUNTIME_ENVIRONMENT", "ci")
     time.tzset()
 
 
-def _guarded(work: Callable[..., Result | None], task: Task, pod: Pod, lines: Lines, scrub: Scrubber) -> Result | None:
+def _guarded(
+    work: Callable[..., Result | None], task: Task, pod: Pod, lines: Lines, scrub: Scrubber
+) -> Result | None:
     try:
         result = work(task, pod, lines, scrub)
         _ignore_signals()
@@ -157,7 +181,9 @@ def _scrubber(task: Task, pod: Pod, is_fetch: bool) -> Scrubber:
     gateway = task.gateway
     connections = [gateway.connection, *(n.connection for n in gateway.additional)]
     connections += [gateway.state_connection] if gateway.state_connection else []
-    return Secrets(pod.secrets).scrubber(connections, elsewhere(task.secret_env, task.secret_paths))
+    return Secrets(pod.secrets).scrubber(
+        connections, other_secrets(task.secret_env, task.secret_paths)
+    )
 
 
 def _write(pod: Pod, result: Result, scrub: Scrubber) -> None:
@@ -170,9 +196,14 @@ def _write(pod: Pod, result: Result, scrub: Scrubber) -> None:
 
 def _clean(result: Result, text: Callable[[str], str]) -> Result:
     def failure(f: Failure) -> Failure:
-        return dataclasses.replace(f, model=text(f.model), message=text(f.message), audit=text(f.audit))
+        return dataclasses.replace(
+            f, model=text(f.model), message=text(f.message), audit=text(f.audit)
+        )
 
-    changes: dict[str, Any] = {"message": text(result.message), "failures": tuple(map(failure, result.failures))}
+    changes: dict[str, Any] = {
+        "message": text(result.message),
+        "failures": tuple(map(failure, result.failures)),
+    }
     if result.summary is not None:
         effective = {k: text(v) for k, v in result.summary.effective.items()}
         models = tuple(dataclasses.replace(m, name=text(m.name)) for m in result.summary.models)
@@ -182,4 +213,6 @@ def _clean(result: Result, text: Callable[[str], str]) -> Result:
 
 if __name__ == "__main__":
     code = main(sys.argv[1:])
-    os._exit(code)  # threads and exit handlers of project code must neither keep the pod nor change its result
+    os._exit(
+        code
+    )  # threads and exit handlers of project code must neither keep the pod nor change its result

@@ -50,7 +50,9 @@ class Place:
             return cls(name, environment.plan_id, schema_suffix=f"__{name}")
         if target.is_table:
             return cls(name, environment.plan_id, table_suffix=f"__{name}")
-        message = f"Soda checks know no views in other catalogs (environment_suffix_target of {name})."
+        message = (
+            f"Soda checks know no views in other catalogs (environment_suffix_target of {name})."
+        )
         raise Problem(Reason.CHECKS_NOT_EVALUATED, message)
 
     @property
@@ -76,10 +78,20 @@ def _files(task: Task, pod: Pod) -> dict[str, str]:
     mounted = project.files(pod.checks, mount=True) if pod.checks.is_dir() else ()
     content = {unescape(key): file.read_bytes() for key, file in mounted}
     if digest.of_files(content) != task.checks.digest:
-        raise Problem(Reason.CHECKS_NOT_EVALUATED, "The SodaCL files in the pod are not those that were to be checked.")
-    files = {name: data.decode(errors="replace") for name, data in content.items() if name.endswith(_FILES)}
+        raise Problem(
+            Reason.CHECKS_NOT_EVALUATED,
+            "The SodaCL files in the pod are not those that were to be checked.",
+        )
+    files = {
+        name: data.decode(errors="replace")
+        for name, data in content.items()
+        if name.endswith(_FILES)
+    }
     if not files:
-        raise Problem(Reason.CHECKS_NOT_EVALUATED, "No key of the ConfigMap ends in .yml or .yaml: no check was found.")
+        raise Problem(
+            Reason.CHECKS_NOT_EVALUATED,
+            "No key of the ConfigMap ends in .yml or .yaml: no check was found.",
+        )
     return files
 
 
@@ -88,12 +100,23 @@ def _source(task: Task, secrets: Secrets) -> tuple[dict[str, Any], dict[str, str
     connection = task.gateway.connection
     if connection.type not in _ENGINES:
         known = " and ".join(_ENGINES)
-        raise Problem(Reason.CHECKS_NOT_EVALUATED, f"Soda checks know {known}; the warehouse is {connection.type}.")
+        raise Problem(
+            Reason.CHECKS_NOT_EVALUATED,
+            f"Soda checks know {known}; the warehouse is {connection.type}.",
+        )
     filled = secrets.fill(connection)
     if connection.type == "duckdb":
         return {"type": "duckdb", "path": str(filled.get("database") or ""), "read_only": True}, {}
-    names = {"host": "host", "database": "database", "user": "username", "password": "password", "sslmode": "sslmode"}
-    source = {theirs: filled[ours] for ours, theirs in names.items() if filled.get(ours) is not None}
+    names = {
+        "host": "host",
+        "database": "database",
+        "user": "username",
+        "password": "password",
+        "sslmode": "sslmode",
+    }
+    source = {
+        theirs: filled[ours] for ours, theirs in names.items() if filled.get(ours) is not None
+    }
     source |= {"type": "postgres", "port": str(filled.get("port", 5432))}
     source["connection_timeout"] = int(filled.get("connect_timeout") or 10)
     options = ["-c default_transaction_read_only=on"]
@@ -137,26 +160,41 @@ def _judge(task: Task, place: Place, checks: list[dict[str, Any]], errors: list[
     work = Work(plan_id=place.plan_id, audits_run=len(checks), audits_warned=len(warned))
     if bad:
         found = tuple(_failure(c, Reason.CHECKS_FAILED, "fails") for c in bad)
-        message = f"{len(bad)} of {len(checks)} Soda checks fail; {found[0].model}: {found[0].message}"
+        message = (
+            f"{len(bad)} of {len(checks)} Soda checks fail; {found[0].model}: {found[0].message}"
+        )
         raise Problem(Reason.CHECKS_FAILED, message, failures=found, work=work)
     if errors or open_ or not checks:
         found = tuple(_failure(c, Reason.CHECKS_NOT_EVALUATED, "was not evaluated") for c in open_)
         raise _unjudged(checks, open_, errors, found, work)
-    return Result(task.kind, Reason.SUCCEEDED, f"{len(checks)} Soda checks, {len(warned)} warnings.", work=work)
+    return Result(
+        task.kind,
+        Reason.SUCCEEDED,
+        f"{len(checks)} Soda checks, {len(warned)} warnings.",
+        work=work,
+    )
 
 
 def _unjudged(
-    checks: list[dict[str, Any]], open_: list[dict[str, Any]], errors: list[str], found: tuple[Failure, ...], work: Work
+    checks: list[dict[str, Any]],
+    open_: list[dict[str, Any]],
+    errors: list[str],
+    found: tuple[Failure, ...],
+    work: Work,
 ) -> Problem:
     """Without an answer of the warehouse, that is the reason; else the check's own fault."""
     first = next((without_data(e) for e in errors), "no check was found in the SodaCL files")
     if not checks or len(open_) == len(checks):
-        reasons = (failures.connection_reason(e, None, Reason.WAREHOUSE_UNREACHABLE) for e in errors)
+        reasons = (
+            failures.connection_reason(e, None, Reason.WAREHOUSE_UNREACHABLE) for e in errors
+        )
         away = next(filter(None, reasons), None)
         if away is not None:
             return Problem(away, f"Soda cannot reach the warehouse: {cut(first, 400)}")
     words = (
-        f"{len(open_)} of {len(checks)} Soda checks were not evaluated: " if checks else "No Soda check was evaluated: "
+        f"{len(open_)} of {len(checks)} Soda checks were not evaluated: "
+        if checks
+        else "No Soda check was evaluated: "
     )
     return Problem(Reason.CHECKS_NOT_EVALUATED, words + cut(first, 400), failures=found, work=work)
 

@@ -12,7 +12,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sqlmesh.core.config import CategorizerConfig, Config, GatewayConfig, ModelDefaultsConfig, RunConfig
+from sqlmesh.core.config import (
+    CategorizerConfig,
+    Config,
+    GatewayConfig,
+    ModelDefaultsConfig,
+    RunConfig,
+)
 from sqlmesh.core.config.connection import ConnectionConfig, parse_connection_config
 from sqlmesh.core.config.loader import load_config_from_python_module, load_config_from_yaml
 
@@ -39,7 +45,9 @@ class Connections:
         self.application = application_name(task)
         self.warehouse = self._parse(gateway.connection, secrets)
         self.state = self._parse(gateway.state_connection or gateway.connection, secrets)
-        self.additional = {n.sqlmesh_name: self._parse(n.connection, secrets) for n in gateway.additional}
+        self.additional = {
+            n.sqlmesh_name: self._parse(n.connection, secrets) for n in gateway.additional
+        }
 
     def _parse(self, connection: Connection, secrets: Secrets) -> ConnectionConfig:
         values = secrets.fill(connection)
@@ -52,9 +60,7 @@ class Connections:
 
 def application_name(task: Task) -> str:
     """PostgreSQL keeps 63 bytes. Writers of one gateway share a prefix: `writer_prefix`."""
-    name = (
-        f"{writer_prefix(task.gateway) if task.kind.writes else 'vulcan-r:'}{digest.of_json(task.job)[:6]}:{task.job}"
-    )
+    name = f"{writer_prefix(task.gateway) if task.kind.writes else 'vulcan-r:'}{digest.of_json(task.job)[:6]}:{task.job}"
     return name.encode("ascii", "replace").decode()[:63]
 
 
@@ -64,20 +70,32 @@ def writer_prefix(gateway: Gateway) -> str:
 
 
 def build(
-    task: Task, folder: Path | None, connections: Connections, cache: Path, settings: Mapping[str, Any] | None = None
+    task: Task,
+    folder: Path | None,
+    connections: Connections,
+    cache: Path,
+    settings: Mapping[str, Any] | None = None,
 ) -> tuple[Config, list[str]]:
     """The Config and the names of the project's settings that are ignored. Without a folder: one of the settings that the
-    state has (`stored`), or a bare one."""
+    state has (`kept_project`), or a bare one."""
     python, yamls = _project_files(folder)
     ours = _OURS if task.expires else (*_OURS, _TTL)
-    texts = {path: load_config_from_yaml(path) for path in yamls}  # some 50 ms each: Jinja, then YAML
-    ignored = [f"{key} of {path.name}" for path, text in texts.items() for key in ours if key in text]
+    texts = {
+        path: load_config_from_yaml(path) for path in yamls
+    }  # some 50 ms each: Jinja, then YAML
+    ignored = [
+        f"{key} of {path.name}" for path, text in texts.items() for key in ours if key in text
+    ]
     name = task.gateway.sqlmesh_name
     config, kept, said = _load(python, texts, name)
     ignored += [f"{key} of {python.name}" for key in said if python is not None]
     if folder is not None and (folder / ".env").exists():
         ignored.append(".env")
-    ignored += [key for key in sorted(os.environ) if key.upper().startswith("SQLMESH__") and "ANALYTICS" not in key]
+    ignored += [
+        key
+        for key in sorted(os.environ)
+        if key.upper().startswith("SQLMESH__") and "ANALYTICS" not in key
+    ]
     gateways = {name: _gateway(task.gateway, connections, kept)}
     gateways |= {other: GatewayConfig(connection=c) for other, c in connections.additional.items()}
     if folder is None:
@@ -91,7 +109,9 @@ def _project_files(folder: Path | None) -> tuple[Path | None, list[Path]]:
     if folder is None:
         return None, []
     found = [folder / name for name in CONFIG_FILES if (folder / name).is_file()]
-    return next((p for p in found if p.suffix == ".py"), None), [p for p in found if p.suffix != ".py"]
+    return next((p for p in found if p.suffix == ".py"), None), [
+        p for p in found if p.suffix != ".py"
+    ]
 
 
 def _load(
@@ -106,14 +126,30 @@ def _load(
     if python is not None:
         base = load_config_from_python_module(Config, python)
         if "dbt" in base.loader.__name__.lower():
-            raise Problem(Reason.DBT_UNSUPPORTED, "config.py uses SQLMesh's dbt loader, which is not supported.")
+            raise Problem(
+                Reason.DBT_UNSUPPORTED,
+                "config.py uses SQLMesh's dbt loader, which is not supported.",
+            )
         said_in_python = _connections_of(base)
         own = next((g for key, g in base.gateways.items() if key.lower() == name.lower()), None)
         kept = {key: value for key in _KEPT if own is not None and (value := getattr(own, key))}
-        base = base.copy(update={"gateways": {"": GatewayConfig()}, "default_gateway": "", "default_connection": None})
+        base = base.copy(
+            update={
+                "gateways": {"": GatewayConfig()},
+                "default_gateway": "",
+                "default_connection": None,
+            }
+        )
     for said in yamls.values():
         gateways = said.get("gateways") or said.get("gateway") or {}
-        own_yaml = next((g for key, g in gateways.items() if key.lower() == name.lower() and isinstance(g, dict)), {})
+        own_yaml = next(
+            (
+                g
+                for key, g in gateways.items()
+                if key.lower() == name.lower() and isinstance(g, dict)
+            ),
+            {},
+        )
         kept |= {key: own_yaml[key] for key in _KEPT if own_yaml.get(key)}
         over = Config.parse_obj({key: value for key, value in said.items() if key not in _OURS})
         base = base.update_with(over) if base is not None else over
@@ -124,7 +160,10 @@ def _connections_of(config: Config) -> list[str]:
     """By name, the settings of a Config in Python that a gateway of ours takes the place of."""
     has = config.gateways if isinstance(config.gateways, dict) else {"": config.gateways}
     connections = any(
-        c is not None for g in has.values() for c in (g.connection, g.state_connection, g.scheduler) if g is not None
+        c is not None
+        for g in has.values()
+        for c in (g.connection, g.state_connection, g.scheduler)
+        if g is not None
     )
     return [
         *(["gateways"] if connections else []),
@@ -146,8 +185,13 @@ def _gateway(gateway: Gateway, connections: Connections, kept: dict[str, Any]) -
 
 def _finished(config: Config, task: Task, gateways: dict[str, Any], cache: Path) -> Config:
     own = gateways[task.gateway.sqlmesh_name.lower()]
-    if config.dialect is None and (own.model_defaults is None or own.model_defaults.dialect is None):
-        raise Problem(Reason.CONFIG_INVALID, "model_defaults.dialect is not set in the project's configuration.")
+    if config.dialect is None and (
+        own.model_defaults is None or own.model_defaults.dialect is None
+    ):
+        raise Problem(
+            Reason.CONFIG_INVALID,
+            "model_defaults.dialect is not set in the project's configuration.",
+        )
     update: dict[str, Any] = {
         "gateways": gateways,
         "default_gateway": task.gateway.sqlmesh_name,
@@ -159,7 +203,9 @@ def _finished(config: Config, task: Task, gateways: dict[str, Any], cache: Path)
         update["environment_ttl"] = None
     mode = task.plan.categorization
     if mode != "Project":
-        categorizer = CategorizerConfig.all_full() if mode == "Auto" else CategorizerConfig.all_off()
+        categorizer = (
+            CategorizerConfig.all_full() if mode == "Auto" else CategorizerConfig.all_off()
+        )
         update["plan"] = config.plan.copy(update={"auto_categorize_changes": categorizer})
     return _keyed_without_secrets(config.copy(update=update))
 
@@ -173,8 +219,14 @@ class _Keyed(Config):
             n: (g.variables, repr(g.model_defaults), g.connection and g.connection.type_)
             for n, g in self.gateways.items()
         }
-        rest = self.dict(exclude={"loader", "notification_targets", "users", "gateways", "default_connection"})
-        return str(zlib.crc32(pickle.dumps((sorted(own.items()), sorted(rest.items(), key=lambda i: i[0])))))
+        rest = self.dict(
+            exclude={"loader", "notification_targets", "users", "gateways", "default_connection"}
+        )
+        return str(
+            zlib.crc32(
+                pickle.dumps((sorted(own.items()), sorted(rest.items(), key=lambda i: i[0])))
+            )
+        )
 
 
 def _keyed_without_secrets(config: Config) -> Config:

@@ -10,9 +10,15 @@ from typing import Any
 from sqlglot import exp
 from sqlmesh.core.snapshot.definition import Snapshot
 
-from vulcan_contract.diff_report import MAX_COLUMNS, MAX_MODELS, ColumnStatistics, DiffReport, ModelStatistics
+from vulcan_contract.diff_report import (
+    MAX_COLUMNS,
+    MAX_MODELS,
+    ColumnStatistics,
+    DiffReport,
+    ModelStatistics,
+)
 from vulcan_contract.task import Diff, Task
-from vulcan_runner import diffing, failures, sides
+from vulcan_runner import diff_side, diffing, failures
 from vulcan_runner.engine import Engine
 from vulcan_runner.lines import Lines
 from vulcan_runner.stop import Stop
@@ -26,34 +32,44 @@ _COUNTABLE = {
 
 def count(task: Task, wanted: Diff, engine: Engine, stop: Stop, lines: Lines) -> DiffReport:
     """Of `task.environment` as it is now."""
-    side = sides.of_environment(engine, task.environment)
+    side = diff_side.of_environment(engine, task.environment)
     names = sorted(side.with_data(), key=engine.display)
     report = DiffReport(True, task.environment, side.plan_id)
 
     def one(name: str) -> ModelStatistics:
         shown, end = engine.display(name), side.end(name)
-        asked = sides.milliseconds(wanted.ends[shown]) if shown in wanted.ends else None
+        asked = diff_side.milliseconds(wanted.ends[shown]) if shown in wanted.ends else None
         snapshot = side.snapshots[name]
-        found = ModelStatistics(shown, code=snapshot.fingerprint.data_hash, end=sides.text(end))
+        found = ModelStatistics(shown, code=snapshot.fingerprint.data_hash, end=diff_side.text(end))
         if end is None:
             return replace(found, why="nothing of it is computed")
         try:
-            return _counted(found, snapshot, sides.adapter(engine, snapshot), side.table(name), min(end, asked or end))
+            return _counted(
+                found,
+                snapshot,
+                diff_side.adapter(engine, snapshot),
+                side.table(name),
+                min(end, asked or end),
+            )
         except Exception as error:  # noqa: BLE001  drivers have no common type
             return replace(found, why=failures.of_one(error))
 
     lines.say(f"{len(names)} models to count", of=len(names))
     counted = tuple(diffing.each(names, one, engine, stop, lines))
-    return diffing.fitted(replace(report, counted=counted), [engine.display(n) for n in names[MAX_MODELS:]])
+    return diffing.fitted(
+        replace(report, counted=counted), [engine.display(n) for n in names[MAX_MODELS:]]
+    )
 
 
-def _counted(found: ModelStatistics, snapshot: Snapshot, adapter: Any, table: exp.Table, end: int) -> ModelStatistics:
+def _counted(
+    found: ModelStatistics, snapshot: Snapshot, adapter: Any, table: exp.Table, end: int
+) -> ModelStatistics:
     types = adapter.columns(table)
     columns = sorted(types)[:MAX_COLUMNS]
     query = exp.select(exp.func("COUNT", exp.Star())).from_(table)
     if snapshot.model.time_column is not None:
-        query = query.where(sides.before(snapshot, end, types))
-        found = replace(found, end=sides.text(end), restricted=True)
+        query = query.where(diff_side.before(snapshot, end, types))
+        found = replace(found, end=diff_side.text(end), restricted=True)
     for column in columns:
         query = query.select(*_aggregates(column, types[column]))
     values = iter(adapter.fetchone(query, quote_identifiers=True))
@@ -70,7 +86,9 @@ def _aggregates(column: str, kind: exp.DataType) -> list[exp.Expr]:
         found.append(exp.Count(this=exp.Distinct(expressions=[value.copy()])))
     if _is_number(kind):
         # A float is summed as a double: single precision would depend on the order of the rows.
-        summed = exp.cast(value.copy(), "DOUBLE") if kind.is_type(*_Type.FLOAT_TYPES) else value.copy()
+        summed = (
+            exp.cast(value.copy(), "DOUBLE") if kind.is_type(*_Type.FLOAT_TYPES) else value.copy()
+        )
         found.append(exp.func("SUM", summed))
     return found
 

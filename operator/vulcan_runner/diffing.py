@@ -22,10 +22,10 @@ from vulcan_contract import report as reports
 from vulcan_contract.codec import encode
 from vulcan_contract.diff_report import MAX_MODELS, MAX_NAMED, MAX_UNPACKED, DiffReport, ModelDiff
 from vulcan_contract.task import Diff, Task
-from vulcan_runner import failures, history, scratch, sides
+from vulcan_runner import diff_side, failures, history, scratch
+from vulcan_runner.diff_side import DiffSide
 from vulcan_runner.engine import Engine
 from vulcan_runner.lines import Lines
-from vulcan_runner.sides import Side
 from vulcan_runner.state import HistoryRow
 from vulcan_runner.stop import Stop
 
@@ -34,12 +34,18 @@ T = TypeVar("T")
 
 
 def compare(
-    task: Task, wanted: Diff, engine: Engine, row: HistoryRow, stop: Stop, lines: Lines, folder: Path
+    task: Task,
+    wanted: Diff,
+    engine: Engine,
+    row: HistoryRow,
+    stop: Stop,
+    lines: Lines,
+    folder: Path,
 ) -> DiffReport:
     """`row`: the plan that would move. `folder`: of the pod, for what is in the way."""
     ids = history.snapshots(row)
-    after = sides.of_snapshots(task.environment, row.plan_id, engine.snapshots_by_id(ids))
-    before = sides.of_environment(engine, task.environment)
+    after = diff_side.of_snapshots(task.environment, row.plan_id, engine.snapshots_by_id(ids))
+    before = diff_side.of_environment(engine, task.environment)
     known = before.with_data()
     gone = ids.keys() - after.snapshots.keys()
     both = known & after.with_data()
@@ -64,7 +70,9 @@ def compare(
     return fitted(replace(report, models=models), [engine.display(n) for n in names[MAX_MODELS:]])
 
 
-def each(names: list[str], one: Callable[[str], T], engine: Engine, stop: Stop, lines: Lines) -> list[T]:
+def each(
+    names: list[str], one: Callable[[str], T], engine: Engine, stop: Stop, lines: Lines
+) -> list[T]:
     """So many models as a report may have, one after the other."""
     found = []
     for name in names[:MAX_MODELS]:
@@ -82,39 +90,51 @@ def fitted(report: DiffReport, omitted: list[str]) -> DiffReport:
         if len(text) <= MAX_UNPACKED and len(gzip.compress(text)) <= reports.MAX_BYTES * 9 // 10:
             return whole
         kept = max(len(report.models), len(report.counted)) * 3 // 4
-        omitted = [*(m.name for m in report.models[kept:]), *(m.name for m in report.counted[kept:]), *omitted]
+        omitted = [
+            *(m.name for m in report.models[kept:]),
+            *(m.name for m in report.counted[kept:]),
+            *omitted,
+        ]
         report = replace(report, models=report.models[:kept], counted=report.counted[:kept])
 
 
-def _is_directly_modified(before: Side, after: Side, name: str) -> bool:
+def _is_directly_modified(before: DiffSide, after: DiffSide, name: str) -> bool:
     old, new = before.snapshots[name], after.snapshots[name]
     return bool(old.fingerprint.data_hash != new.fingerprint.data_hash)
 
 
-def _model(found: ModelDiff, name: str, before: Side, after: Side, engine: Engine, folder: Path) -> ModelDiff:
+def _model(
+    found: ModelDiff, name: str, before: DiffSide, after: DiffSide, engine: Engine, folder: Path
+) -> ModelDiff:
     ends = (before.end(name), after.end(name))
-    found = replace(found, before_end=sides.text(ends[0]), after_end=sides.text(ends[1]))
+    found = replace(found, before_end=diff_side.text(ends[0]), after_end=diff_side.text(ends[1]))
     if None in ends:
         return replace(found, method="", why="one of its tables has nothing computed")
     if before.table(name) == after.table(name):
         return replace(found, method="", why="its new version has no table of its own to look at")
-    adapter = sides.adapter(engine, after.snapshots[name])
+    adapter = diff_side.adapter(engine, after.snapshots[name])
     try:
         columns = [adapter.columns(side.table(name)) for side in (before, after)]
         where = None
-        if before.time_column(name) is not None and before.time_column(name) == after.time_column(name):
+        if before.time_column(name) is not None and before.time_column(name) == after.time_column(
+            name
+        ):
             end = min(e for e in ends if e is not None)
-            where = sides.before(after.snapshots[name], end, columns[1])
-            found = replace(found, end=sides.text(end))
+            where = diff_side.before(after.snapshots[name], end, columns[1])
+            found = replace(found, end=diff_side.text(end))
         tables = before.table(name), after.table(name)
-        return _tables(_schemas(found, *columns), after.snapshots[name], adapter, tables, where, folder)
+        return _tables(
+            _schemas(found, *columns), after.snapshots[name], adapter, tables, where, folder
+        )
     except Exception as error:  # noqa: BLE001  drivers have no common type
         return replace(found, method="", why=failures.of_one(error))
 
 
 def _schemas(found: ModelDiff, before: dict[str, Any], after: dict[str, Any]) -> ModelDiff:
     lost = sorted(c for c in before if before[c] != after.get(c))
-    return replace(found, columns_added=_few(sorted(after.keys() - before.keys())), columns_lost=_few(lost))
+    return replace(
+        found, columns_added=_few(sorted(after.keys() - before.keys())), columns_lost=_few(lost)
+    )
 
 
 def _few(names: list[str]) -> tuple[str, ...]:
@@ -123,7 +143,12 @@ def _few(names: list[str]) -> tuple[str, ...]:
 
 
 def _tables(
-    found: ModelDiff, snapshot: Snapshot, adapter: Any, tables: tuple[exp.Table, exp.Table], where: Any, folder: Path
+    found: ModelDiff,
+    snapshot: Snapshot,
+    adapter: Any,
+    tables: tuple[exp.Table, exp.Table],
+    where: Any,
+    folder: Path,
 ) -> ModelDiff:
     grain = snapshot.model.on
     if not grain or not isinstance(adapter, RowDiffMixin):
@@ -140,8 +165,14 @@ def _tables(
     unique = all(stats[f"{side}_count"] == stats[f"distinct_count_{side}"] for side in "st")
     if not unique or stats["null_grain_count"]:
         # The join has dropped rows, or made more of them than there are.
-        return _counted(replace(found, why="its grain is not unique, or null"), adapter, tables, where)
-    differ = {str(c): round(100 - float(p), 6) for c, p in rows.column_stats["pct_match"].items() if _differs(p)}
+        return _counted(
+            replace(found, why="its grain is not unique, or null"), adapter, tables, where
+        )
+    differ = {
+        str(c): round(100 - float(p), 6)
+        for c, p in rows.column_stats["pct_match"].items()
+        if _differs(p)
+    }
     worst = sorted(differ, key=lambda c: (-differ[c], c))[:_COLUMNS]
     return replace(
         found, before=stats["s_count"], after=stats["t_count"], joined=stats["join_count"],
@@ -154,7 +185,9 @@ def _differs(percent: Any) -> bool:
     return percent is not None and math.isfinite(float(percent)) and float(percent) < 100
 
 
-def _counted(found: ModelDiff, adapter: Any, tables: tuple[exp.Table, exp.Table], where: Any) -> ModelDiff:
+def _counted(
+    found: ModelDiff, adapter: Any, tables: tuple[exp.Table, exp.Table], where: Any
+) -> ModelDiff:
     count = exp.select(exp.func("COUNT", exp.Star()))
     queries = (count.from_(table).where(where) for table in tables)
     before, after = (int(adapter.fetchone(query, quote_identifiers=True)[0]) for query in queries)

@@ -11,12 +11,12 @@ from vulcan_contract import digest
 from vulcan_contract.codec import encode
 from vulcan_contract.task import Task
 from vulcan_runner.engine import SQLGLOT_VERSION, SQLMESH_VERSION
-from vulcan_runner.planning import Built
+from vulcan_runner.planning import BuiltPlan
 
 _VERSION = 1
 
 
-def target(task: Task, built: Built, source: str) -> str:
+def target(task: Task, built: BuiltPlan, source: str) -> str:
     """For every model of the resulting environment: name, identifier, category, definition; and what shaped the plan.
     `source`: digest of the project's files as they were got, whatever was known of them before."""
     plan = built.plan
@@ -33,7 +33,9 @@ def target(task: Task, built: Built, source: str) -> str:
             "expires": task.expires,
             "options": encode(task.plan),
             **({"promotion": encode(task.promotion)} if task.promotion else {}),
-            "operations": sorted(([encode(o) for o in task.operations]), key=lambda o: str(o["id"])),
+            "operations": sorted(
+                ([encode(o) for o in task.operations]), key=lambda o: str(o["id"])
+            ),
             "restated": sorted(s.name for s in plan.restatements) if task.operations else [],
             "models": sorted(_model(s) for s in plan.snapshots.values()),
             "requirements": plan.context_diff.requirements,

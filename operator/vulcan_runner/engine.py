@@ -35,16 +35,17 @@ from sqlmesh.utils import CompletionStatus, columns_to_types_all_known
 from sqlmesh.utils.date import now, to_datetime
 from sqlmesh.utils.errors import CircuitBreakerError
 
+from vulcan_contract import REFERENCE
 from vulcan_contract.reasons import Reason
 from vulcan_contract.result import Failure
 from vulcan_contract.task import Task
-from vulcan_runner import config, names, stored
+from vulcan_runner import config, kept_project, names
 from vulcan_runner.console import Recorder
 from vulcan_runner.journal import Journal
+from vulcan_runner.kept_project import KeptProject
 from vulcan_runner.problem import Problem
 from vulcan_runner.secrets import cut, without_data
 from vulcan_runner.stop import Stop
-from vulcan_runner.stored import Stored
 
 SQLMESH_VERSION = importlib.metadata.version("sqlmesh")
 SQLGLOT_VERSION = importlib.metadata.version("sqlglot")
@@ -76,15 +77,21 @@ class _Context(Context):
         self._load_materializations()
         self._loaded = True
 
-    def _select_models_for_run(self, select_models: Any, no_auto_upstream: bool, snapshots: Any) -> set[str]:
+    def _select_models_for_run(
+        self, select_models: Any, no_auto_upstream: bool, snapshots: Any
+    ) -> set[str]:
         """We select by exact names, which need not be parsable as SQLMesh's selectors."""
         return set(select_models)
 
-    def _run(self, *args: Any, circuit_breaker: Callable[[], bool] | None = None, **kwargs: Any) -> CompletionStatus:
+    def _run(
+        self, *args: Any, circuit_breaker: Callable[[], bool] | None = None, **kwargs: Any
+    ) -> CompletionStatus:
         """`Context.run` starts over when its own breaker fires (the environment moved); ours must end it."""
         try:
             return super()._run(
-                *args, circuit_breaker=lambda: self.stop() or bool(circuit_breaker and circuit_breaker()), **kwargs
+                *args,
+                circuit_breaker=lambda: self.stop() or bool(circuit_breaker and circuit_breaker()),
+                **kwargs,
             )
         except CircuitBreakerError:
             self.stop.check()
@@ -96,20 +103,22 @@ class Engine:
 
     def __init__(
         self, task: Task, folder: Path | None, connections: config.Connections, work: Path,
-        recorder: Recorder, stop: Stop, journal: Journal, kept: Stored | None = None,
+        recorder: Recorder, stop: Stop, journal: Journal, kept: KeptProject | None = None,
     ) -> None:  # fmt: skip
         cache = work / "cache" / ((task.source and task.source.digest) or "none").replace(":", "-")
         cache.mkdir(parents=True, exist_ok=True)
         set_console(recorder)
         self.recorder = recorder
         self.config, self.ignored = config.build(
-            task, folder, connections, cache, stored.settings_of(kept) if kept else None
+            task, folder, connections, cache, kept_project.settings_of(kept) if kept else None
         )
         root = (folder or work / "empty").absolute()
         root.mkdir(parents=True, exist_ok=True)
         if kept is not None:
             kept.lay_out(root)
-        self.context = _Context(paths=[root], config={root: self.config}, gateway=task.gateway.sqlmesh_name, load=False)
+        self.context = _Context(
+            paths=[root], config={root: self.config}, gateway=task.gateway.sqlmesh_name, load=False
+        )
         self.context.stop, self.context.journal = stop, journal
         if kept is not None:
             self.context.load_kept()
@@ -128,14 +137,21 @@ class Engine:
     def lint(self) -> tuple[Failure, ...]:
         """The violations of rules that the project calls errors."""
         self.context.lint_models(raise_on_error=False)
-        return tuple(Failure(model, Reason.LINT_FAILED, cut(text, 300)) for model, text in self.recorder.violations)
+        return tuple(
+            Failure(model, Reason.LINT_FAILED, cut(text, 300))
+            for model, text in self.recorder.violations
+        )
 
     def test(self) -> tuple[int, tuple[Failure, ...]]:
         """Runs the project's unit tests on its test connection (DuckDB in memory unless it says otherwise)."""
         result = self.context.test(stream=io.StringIO())
         bad = [*result.failures, *result.errors]
         return result.testsRun, tuple(
-            Failure(_test_model(test), Reason.TESTS_FAILED, f"{_test_name(test)}: {cut(without_data(text), 300)}")
+            Failure(
+                _test_model(test),
+                Reason.TESTS_FAILED,
+                f"{_test_name(test)}: {cut(without_data(text), 300)}",
+            )
             for test, text in bad
         )
 
@@ -166,19 +182,28 @@ class Engine:
         further than they are. What `Context.plan_builder` does after it has loaded a project."""
         context, reader = self.context, self.context.state_reader
         diff = ContextDiff.create(
-            environment, snapshots=snapshots, create_from="prod", state_reader=reader,
+            environment, snapshots=snapshots, create_from=REFERENCE, state_reader=reader,
             provided_requirements=requirements, excluded_requirements=set(), environment_statements=statements,
             gateway_managed_virtual_layer=self.config.gateway_managed_virtual_layer, infer_python_dependencies=False,
         )  # fmt: skip
         context.state_sync.refresh_snapshot_intervals(diff.snapshots.values())
         if catch_up:
-            ends = {n: to_datetime(t) for n, t in context.state_sync.max_interval_end_per_model(environment).items()}
+            ends = {
+                n: to_datetime(t)
+                for n, t in context.state_sync.max_interval_end_per_model(environment).items()
+            }
         else:
-            ends = {s.name: to_datetime(s.intervals[-1][1]) for s in diff.snapshots.values() if s.intervals}
+            ends = {
+                s.name: to_datetime(s.intervals[-1][1])
+                for s in diff.snapshots.values()
+                if s.intervals
+            }
         changed = {*diff.modified_snapshots, *(s.name for s in diff.added)}
-        start, end = context._get_plan_default_start_end(diff.snapshots_by_name, ends, None, changed)
+        start, end = context._get_plan_default_start_end(
+            diff.snapshots_by_name, ends, None, changed
+        )
         return PlanBuilder(
-            context_diff=diff, apply=context.apply, is_dev=environment != "prod", include_unmodified=True,
+            context_diff=diff, apply=context.apply, is_dev=environment != REFERENCE, include_unmodified=True,
             allow_destructive_models=["*"], environment_suffix_target=self.config.environment_suffix_target,
             environment_catalog_mapping=context.environment_catalog_mapping, default_start=start, default_end=end,
             end_bounded=True, end_override_per_model=ends, console=context.console,
@@ -199,7 +224,9 @@ class Engine:
     def run(self, environment: str, names: set[str] | None, end: Any) -> CompletionStatus:
         """`names`: fully qualified names of the only models to run. The project's models come from the state."""
         select = None if names is None else sorted(names)
-        return self.context.run(environment, end=end, skip_janitor=True, select_models=select, no_auto_upstream=True)
+        return self.context.run(
+            environment, end=end, skip_janitor=True, select_models=select, no_auto_upstream=True
+        )
 
     def invalidate(self, environment: str) -> None:
         self.context.invalidate_environment(environment, sync=True)
@@ -210,11 +237,19 @@ class Engine:
         self.context.state_sync.refresh_snapshot_intervals(found)
         return {s.name: s for s in found}
 
-    def missing(self, environment: Any, snapshots: dict[str, Snapshot]) -> dict[str, list[tuple[int, int]]]:
+    def missing(
+        self, environment: Any, snapshots: dict[str, Snapshot]
+    ) -> dict[str, list[tuple[int, int]]]:
         """Complete intervals that are not computed yet, by model."""
         index = deployability(environment.name, snapshots)
-        found = missing_intervals(list(snapshots.values()), execution_time=now(), deployability_index=index)
-        return {s.name: list(intervals) for s, intervals in found.items() if intervals and not s.is_symbolic}
+        found = missing_intervals(
+            list(snapshots.values()), execution_time=now(), deployability_index=index
+        )
+        return {
+            s.name: list(intervals)
+            for s, intervals in found.items()
+            if intervals and not s.is_symbolic
+        }
 
     def audit(self, environment: Any, names: Iterable[str]) -> tuple[int, int, tuple[Failure, ...]]:
         """Audits models over what is computed of them: audits run, warnings, blocking failures."""
@@ -252,7 +287,7 @@ def environment_name(name: str) -> str:
 
 def deployability(environment: str, snapshots: dict[str, Snapshot]) -> DeployabilityIndex:
     """Which snapshots of the environment of that name write to the table that other environments share."""
-    if environment == "prod":
+    if environment == REFERENCE:
         return DeployabilityIndex.all_deployable()
     return DeployabilityIndex.create({s.snapshot_id: s for s in snapshots.values()})
 
@@ -295,7 +330,10 @@ def loses_columns(plan: Plan, snapshot_id: Any) -> bool:
 
 def category(name: str) -> SnapshotChangeCategory:
     """Breaking | NonBreaking, as `plan.categories` says it."""
-    known = {"Breaking": SnapshotChangeCategory.BREAKING, "NonBreaking": SnapshotChangeCategory.NON_BREAKING}
+    known = {
+        "Breaking": SnapshotChangeCategory.BREAKING,
+        "NonBreaking": SnapshotChangeCategory.NON_BREAKING,
+    }
     if name not in known:
         raise Problem(Reason.PLAN_REJECTED, f"The category {name} is none of {', '.join(known)}.")
     return known[name]
@@ -304,9 +342,15 @@ def category(name: str) -> SnapshotChangeCategory:
 def next_due(snapshots: Iterable[Snapshot], restates: bool) -> Any:
     """When the next model's cron (or auto-restatement) fires; None when none ever does."""
     moment = now()
-    due = [s.node.cron_next(moment) for s in snapshots if s.is_model and not s.is_symbolic and not s.is_seed]
+    due = [
+        s.node.cron_next(moment)
+        for s in snapshots
+        if s.is_model and not s.is_symbolic and not s.is_seed
+    ]
     if restates:
-        due += [to_datetime(s.next_auto_restatement_ts) for s in snapshots if s.next_auto_restatement_ts]
+        due += [
+            to_datetime(s.next_auto_restatement_ts) for s in snapshots if s.next_auto_restatement_ts
+        ]
     return min(due) if due else None
 
 

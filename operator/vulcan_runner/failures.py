@@ -15,19 +15,30 @@ from sqlmesh.utils.date import to_datetime
 from vulcan_contract.codec import ContractError
 from vulcan_contract.reasons import Reason, Retry
 from vulcan_contract.result import Failure
+from vulcan_contract.times import rfc3339
 from vulcan_runner import names
 from vulcan_runner.problem import Problem
 from vulcan_runner.secrets import cut, without_data
 
 _MESSAGE = 500
-_TRANSIENT = ("08", "40", "53", "57", "25P02")  # 25P02: the error before it is lost, a fresh process does better
+_TRANSIENT = (
+    "08",
+    "40",
+    "53",
+    "57",
+    "25P02",
+)  # 25P02: the error before it is lost, a fresh process does better
 _REFUSED = (
     "password authentication failed", "authentication failed", "no pg_hba.conf entry", "access denied for user",
     "login failed", "invalid authorization", "incorrect username or password", "is not permitted to log in",
     "permission denied for database", "invalid credentials", "401 unauthorized",
 )  # fmt: skip
 _ROLE = re.compile(r'role "[^"]*" does not exist')
-_BUSY = ("could not set lock on file", "conflicting lock is held", "different configuration than existing connections")
+_BUSY = (
+    "could not set lock on file",
+    "conflicting lock is held",
+    "different configuration than existing connections",
+)
 _AWAY = (
     "connection refused", "could not connect", "timeout expired", "timed out", "could not translate host name",
     "server closed the connection", "connection to server", "is starting up", "shutting down", "too many connections",
@@ -63,7 +74,9 @@ def problem(error: BaseException, stage: str) -> Problem:
             return Problem(reason, _cut(text))
     driver = _driver_error(error)
     if driver is not None:
-        found = connection_reason(str(driver), getattr(driver, "pgcode", None), Reason.STATE_UNREACHABLE)
+        found = connection_reason(
+            str(driver), getattr(driver, "pgcode", None), Reason.STATE_UNREACHABLE
+        )
         if found is not None:
             return Problem(found, _cut(without_data(str(driver))))
     if isinstance(error, sqlmesh_errors.SQLMeshError):
@@ -77,8 +90,13 @@ def problem(error: BaseException, stage: str) -> Problem:
     if isinstance(error, sqlmesh_errors.ConfigError):
         return Problem(Reason.CONFIG_INVALID, _cut(_first_words(error)))
     if isinstance(error, sqlmesh_errors.PlanError):
-        return Problem(Reason.PLAN_REJECTED if stage != "apply" else Reason.MODEL_FAILED, _cut(_first_words(error)))
-    return Problem(Reason.RUNNER_CRASHED, _cut(f"Stage {stage}: {type(error).__name__}: {without_data(text)}"))
+        return Problem(
+            Reason.PLAN_REJECTED if stage != "apply" else Reason.MODEL_FAILED,
+            _cut(_first_words(error)),
+        )
+    return Problem(
+        Reason.RUNNER_CRASHED, _cut(f"Stage {stage}: {type(error).__name__}: {without_data(text)}")
+    )
 
 
 def connection_reason(text: str, code: str | None, away: Reason) -> Reason | None:
@@ -86,7 +104,11 @@ def connection_reason(text: str, code: str | None, away: Reason) -> Reason | Non
     lower = text.lower()
     if any(sign in lower for sign in _BUSY):
         return Reason.STATE_BUSY
-    if (code or "").startswith("28") or any(sign in lower for sign in _REFUSED) or _ROLE.search(lower):
+    if (
+        (code or "").startswith("28")
+        or any(sign in lower for sign in _REFUSED)
+        or _ROLE.search(lower)
+    ):
         return Reason.AUTH_FAILED
     if (code or "")[:2] in ("08", "57") or (code is None and any(sign in lower for sign in _AWAY)):
         return away
@@ -110,7 +132,9 @@ def ended(failures: tuple[Failure, ...], errors: list[Any]) -> Problem:
     first = next((f for f in failures if f.reason is reason), None)
     more = f" (and {len(names_of) - 1} more)" if len(names_of) > 1 else ""
     message = f"{first.model}{more}: {first.message}" if first else "Models failed."
-    return Problem(reason, _cut(message), retry=Retry.WAIT if transient else None, failures=failures)
+    return Problem(
+        reason, _cut(message), retry=Retry.WAIT if transient else None, failures=failures
+    )
 
 
 def is_transient(error: BaseException) -> bool:
@@ -147,7 +171,13 @@ def _of_model(error: Any, catalog: str | None) -> list[Failure]:
         return [Failure(model, cause.reason, _cut(cause.message), interval)]
     if isinstance(cause, sqlmesh_errors.NodeAuditsErrors):
         return [
-            Failure(model, Reason.AUDIT_FAILED, f"audit {e.audit_name} found {e.count} rows", interval, e.audit_name)
+            Failure(
+                model,
+                Reason.AUDIT_FAILED,
+                f"audit {e.audit_name} found {e.count} rows",
+                interval,
+                e.audit_name,
+            )
             for e in cause.errors
         ]
     if isinstance(cause, sqlmesh_errors.SQLMeshError) and cause.__cause__ is None:
@@ -158,7 +188,7 @@ def _of_model(error: Any, catalog: str | None) -> list[Failure]:
 def _interval(interval: Any) -> str:
     if not interval:
         return ""
-    start, end = (to_datetime(i).isoformat().replace("+00:00", "Z") for i in interval)
+    start, end = (rfc3339(to_datetime(i)) for i in interval)
     return f"{start}/{end}"
 
 
@@ -168,7 +198,9 @@ def _driver_error(error: BaseException | None) -> BaseException | None:
     while error is not None and id(error) not in seen:
         seen.add(id(error))
         module = type(error).__module__.split(".")[0]
-        if module not in ("sqlmesh", "sqlglot", "vulcan_runner", "builtins") and _is_dbapi(type(error)):
+        if module not in ("sqlmesh", "sqlglot", "vulcan_runner", "builtins") and _is_dbapi(
+            type(error)
+        ):
             return error
         error = error.__cause__ or error.__context__
     return None

@@ -51,7 +51,16 @@ class Git:
     def fetch(self, ref: str, depth: int | None) -> None:
         """Raises SourceUnreachable, SourceAuthFailed or SourceRefMissing."""
         shallow = ["--depth", str(depth)] if depth else []
-        self._run("fetch", "-q", "--no-tags", "--no-recurse-submodules", *shallow, self._url, ref, limit=_TRANSFER)
+        self._run(
+            "fetch",
+            "-q",
+            "--no-tags",
+            "--no-recurse-submodules",
+            *shallow,
+            self._url,
+            ref,
+            limit=_TRANSFER,
+        )
 
     def try_fetch(self, ref: str) -> bool:
         """False when the server does not hand out this ref."""
@@ -75,7 +84,11 @@ class Git:
         return self._run("rev-parse", "HEAD", limit=_ANSWER).strip()
 
     def _environment(self) -> dict[str, str]:
-        kept = {k: v for k, v in os.environ.items() if k in ("PATH", "LANG", "LC_ALL") or k.lower().endswith("_proxy")}
+        kept = {
+            k: v
+            for k, v in os.environ.items()
+            if k in ("PATH", "LANG", "LC_ALL") or k.lower().endswith("_proxy")
+        }
         return kept | {
             "HOME": str(self._home),
             "GIT_CONFIG_NOSYSTEM": "1",
@@ -91,9 +104,22 @@ class Git:
 
     def _ssh_command(self) -> str:
         """ssh wants the key to be private, which a mounted Secret is not, so it is copied."""
-        options = ["BatchMode=yes", "ConnectTimeout=15", "ServerAliveInterval=10", "ServerAliveCountMax=2"]
-        options += ["StrictHostKeyChecking=yes", f"UserKnownHostsFile={self._credentials / 'known_hosts'}"]
-        command = ["ssh", "-F", "/dev/null", *(word for option in options for word in ("-o", option))]
+        options = [
+            "BatchMode=yes",
+            "ConnectTimeout=15",
+            "ServerAliveInterval=10",
+            "ServerAliveCountMax=2",
+        ]
+        options += [
+            "StrictHostKeyChecking=yes",
+            f"UserKnownHostsFile={self._credentials / 'known_hosts'}",
+        ]
+        command = [
+            "ssh",
+            "-F",
+            "/dev/null",
+            *(word for option in options for word in ("-o", option)),
+        ]
         key = self._credentials / "identity"
         if key.is_file():
             copy = self._home / "identity"
@@ -120,15 +146,20 @@ class Git:
         path = self._home / "config"
         path.touch(mode=0o600)
         for name, value in settings:
-            self._run("config", "--file", str(path), "--add", name, value, limit=_ANSWER, inside=False)
+            self._run(
+                "config", "--file", str(path), "--add", name, value, limit=_ANSWER, inside=False
+            )
         if (folder / "bearerToken").is_file() and self._scheme in ("http", "https"):
-            path.write_text(path.read_text() + self._bearer((folder / "bearerToken").read_text().strip()))
+            path.write_text(
+                path.read_text() + self._bearer((folder / "bearerToken").read_text().strip())
+            )
 
     def _bearer(self, token: str) -> str:
         """Written, not passed to `git config`, because that would put the token into argv; for this host only."""
         if any(c in token for c in '"\\\n\r'):
             raise Problem(
-                Reason.SOURCE_AUTH_FAILED, "The bearerToken of the git credential has a character it must not."
+                Reason.SOURCE_AUTH_FAILED,
+                "The bearerToken of the git credential has a character it must not.",
             )
         return f'[http "{self._host()}"]\n\textraHeader = "Authorization: Bearer {token}"\n'
 
@@ -146,7 +177,9 @@ class Git:
     def _returncode(self, *args: str) -> int:
         return self._process(args, _ANSWER, inside=True).returncode
 
-    def _process(self, args: tuple[str, ...], limit: int, inside: bool) -> subprocess.CompletedProcess[str]:
+    def _process(
+        self, args: tuple[str, ...], limit: int, inside: bool
+    ) -> subprocess.CompletedProcess[str]:
         """Own session: a time limit and a signal end git's helpers (ssh, curl), too."""
         command = ["git", *(["-C", str(self.tree)] if inside else []), *args]
         with subprocess.Popen(
@@ -159,7 +192,8 @@ class Git:
                 _kill(process)
                 process.communicate()
                 raise Problem(
-                    Reason.SOURCE_UNREACHABLE, f"The git server did not answer within {limit} seconds."
+                    Reason.SOURCE_UNREACHABLE,
+                    f"The git server did not answer within {limit} seconds.",
                 ) from None
             except BaseException:  # Stopped: without this, the end of the `with` waits for git
                 _kill(process)

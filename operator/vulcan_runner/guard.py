@@ -36,14 +36,22 @@ def verify(task: Task, state: State) -> str:
     gateway = task.gateway
     versions = state.versions()
     if versions.schema_version == 0:
-        raise Problem(Reason.STATE_LOST, "The state is empty. Only a probe of the gateway may initialise it.")
+        raise Problem(
+            Reason.STATE_LOST, "The state is empty. Only a probe of the gateway may initialise it."
+        )
     require_versions(versions)
     row, identity = state.owner(), state.identity()
     if row is None or row.owner != gateway.owner:
         shown = row.owner if row else "nobody"
-        raise Problem(Reason.STATE_OWNERSHIP, f"The state belongs to {shown}, this gateway is {gateway.owner}.")
+        raise Problem(
+            Reason.STATE_OWNERSHIP,
+            f"The state belongs to {shown}, this gateway is {gateway.owner}.",
+        )
     if gateway.state_identity not in (None, identity):
-        raise Problem(Reason.STATE_IDENTITY, f"The state is {identity}, it was {gateway.state_identity} before.")
+        raise Problem(
+            Reason.STATE_IDENTITY,
+            f"The state is {identity}, it was {gateway.state_identity} before.",
+        )
     return identity
 
 
@@ -84,14 +92,19 @@ def require_versions(versions: Any) -> None:
         (versions.sqlglot_version, SQLGLOT_VERSION, "SQLGlot"),
     )
     differences = [
-        (_minor(theirs), _minor(ours), f"{what} {theirs}, the runner has {ours}") for theirs, ours, what in pairs
+        (_minor(theirs), _minor(ours), f"{what} {theirs}, the runner has {ours}")
+        for theirs, ours, what in pairs
     ]
     schema = f"schema {versions.schema_version}, the runner has {SCHEMA_VERSION}"
     for theirs, ours, text in ((versions.schema_version, SCHEMA_VERSION, schema), *differences):
         if theirs < ours:
-            raise Problem(Reason.STATE_MIGRATION, f"The state was written by an older version: {text}.")
+            raise Problem(
+                Reason.STATE_MIGRATION, f"The state was written by an older version: {text}."
+            )
         if theirs > ours:
-            raise Problem(Reason.RUNNER_OUTDATED, f"The state was written by a newer version: {text}.")
+            raise Problem(
+                Reason.RUNNER_OUTDATED, f"The state was written by a newer version: {text}."
+            )
 
 
 def _claim(gateway: Gateway, connections: Connections, state: State, lines: Lines) -> bool:
@@ -128,7 +141,10 @@ def _require_may_own(gateway: Gateway, state: State) -> None:
     if gateway.takeover and gateway.takeover in (owner, identity):
         return
     if row is not None and row.owner != gateway.owner:
-        raise Problem(Reason.STATE_OWNERSHIP, f"The state belongs to {owner}. To take it over, set takeover: {owner}")
+        raise Problem(
+            Reason.STATE_OWNERSHIP,
+            f"The state belongs to {owner}. To take it over, set takeover: {owner}",
+        )
     if gateway.state_identity is not None and gateway.state_identity != identity:
         raise Problem(
             Reason.STATE_IDENTITY,
@@ -144,7 +160,11 @@ def _physical_schemas(connections: Connections) -> list[str]:
     adapter = warehouse.create_engine_adapter()
     # PostgreSQL's information schema hides what belongs to other roles.
     in_catalog = warehouse.type_ in ("postgres", "gcp_postgres", "redshift")
-    query = "select nspname from pg_namespace" if in_catalog else "select schema_name from information_schema.schemata"
+    query = (
+        "select nspname from pg_namespace"
+        if in_catalog
+        else "select schema_name from information_schema.schemata"
+    )
     rows = adapter.fetchall(query)
     return sorted({str(name) for (name,) in rows if str(name).lower().startswith("sqlmesh__")})
 
@@ -154,12 +174,29 @@ def _ping_both(gateway: Gateway, connections: Connections, state: State) -> None
     found: list[Problem] = []
     up = {"warehouse": True, "state": True}
     sides = (
-        ("warehouse", "warehouse", connections.warehouse, gateway.connection, Reason.WAREHOUSE_UNREACHABLE),
-        ("state", "state database", None, gateway.state_connection or gateway.connection, Reason.STATE_UNREACHABLE),
+        (
+            "warehouse",
+            "warehouse",
+            connections.warehouse,
+            gateway.connection,
+            Reason.WAREHOUSE_UNREACHABLE,
+        ),
+        (
+            "state",
+            "state database",
+            None,
+            gateway.state_connection or gateway.connection,
+            Reason.STATE_UNREACHABLE,
+        ),
     )
     for side, words, connection, told, away in sides:
         try:
-            _ping(connection.create_engine_adapter() if connection else state.adapter, words, told, away)
+            _ping(
+                connection.create_engine_adapter() if connection else state.adapter,
+                words,
+                told,
+                away,
+            )
         except Problem as problem:
             found.append(problem)
             up[side] = False

@@ -16,7 +16,9 @@ from vulcan_runner.state import HistoryRow, State, now
 _KEPT = 20  # of each environment
 
 
-def remember(engine: Engine, state: State, environment: Any, source_digest: str, project: str) -> None:
+def remember(
+    engine: Engine, state: State, environment: Any, source_digest: str, project: str
+) -> None:
     """Doing it twice is the same as once."""
     row = HistoryRow(
         environment=environment.name,
@@ -38,7 +40,8 @@ def find(state: State, environment: str, plan_id: str) -> HistoryRow:
     row = next((r for r in state.history(environment) if r.plan_id == plan_id), None)
     if row is None:
         raise Problem(
-            Reason.CONFIGURATION_UNKNOWN, f"The state has no record of plan {plan_id or 'unknown'} of {environment}."
+            Reason.CONFIGURATION_UNKNOWN,
+            f"The state has no record of plan {plan_id or 'unknown'} of {environment}.",
         )
     return row
 

@@ -11,8 +11,10 @@ from typing import Any
 
 from sqlmesh.utils.date import to_datetime
 
+from vulcan_contract import words
 from vulcan_contract.reasons import Reason
 from vulcan_contract.task import Task
+from vulcan_contract.times import rfc3339
 from vulcan_runner import failures, names
 from vulcan_runner.problem import Problem
 from vulcan_runner.state import InFlightRow, State
@@ -42,18 +44,27 @@ class Journal:
         if not rows:
             return
         job = rows[0].job
-        entries = [f"{r.physical_table} for {r.start_at} to {r.end_at} (model {r.model})" for r in rows if r.job == job]
-        more = f" and {len(entries) - _SHOWN} more" if len(entries) > _SHOWN else ""
-        asked = "run-requested-at" if self._task.source is None else "plan-requested-at (or run-requested-at)"
+        entries = [
+            f"{r.physical_table} for {r.start_at} to {r.end_at} (model {r.model})"
+            for r in rows
+            if r.job == job
+        ]
+        asked = (
+            "run-requested-at"
+            if self._task.source is None
+            else "plan-requested-at (or run-requested-at)"
+        )
         raise Problem(
             Reason.MANUAL_CHECK,
-            f"The lost Job {job} was appending to {'; '.join(entries[:_SHOWN])}{more}. Rows of that interval may be there"
-            f" already: remove them, then annotate the VulcanEnvironment with vulcan.dev/checked={job} and"
-            f" vulcan.dev/{asked}=now.",
+            f"The lost Job {job} was appending to {words.shortened(entries, _SHOWN, '; ')}."
+            " Rows of that interval may be there already: remove them, then annotate the"
+            f" VulcanEnvironment with vulcan.dev/checked={job} and vulcan.dev/{asked}=now.",
         )
 
     @contextmanager
-    def batch(self, snapshot: Any, start: Any, end: Any, deployable: bool, adapter: Any) -> Iterator[None]:
+    def batch(
+        self, snapshot: Any, start: Any, end: Any, deployable: bool, adapter: Any
+    ) -> Iterator[None]:
         """Written before and removed after the batch; kept when nobody knows whether its rows are there."""
         if not is_append_only(snapshot):
             yield
@@ -67,7 +78,9 @@ class Journal:
             start_at=_text(start),
             end_at=_text(end),
         )
-        self._require_none([lost for lost in self._lost if lost.physical_table == row.physical_table])
+        self._require_none(
+            [lost for lost in self._lost if lost.physical_table == row.physical_table]
+        )
         self._state.put_in_flight(row)
         try:
             yield
@@ -91,4 +104,4 @@ def is_append_only(snapshot: Any) -> bool:
 
 
 def _text(moment: Any) -> str:
-    return str(to_datetime(moment).isoformat().replace("+00:00", "Z"))
+    return rfc3339(to_datetime(moment))

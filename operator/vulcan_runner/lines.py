@@ -96,7 +96,12 @@ class Lines:
 
     def say(self, msg: str, **fields: Any) -> None:
         """One line; `msg` may be a driver's text and is cleaned from data values where the caller did not."""
-        line = {"t": datetime.now(UTC).isoformat(timespec="milliseconds"), "stage": self.stage, **fields, "msg": msg}
+        line = {
+            "t": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "stage": self.stage,
+            **fields,
+            "msg": msg,
+        }
         print(json.dumps(line, ensure_ascii=False, default=str), flush=True)
 
 
@@ -106,7 +111,9 @@ class _Handler(logging.Handler):
         self._lines = lines
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._lines.say(cut(without_data(record.getMessage()), 1000), level=record.levelname, logger=record.name)
+        self._lines.say(
+            cut(without_data(record.getMessage()), 1000), level=record.levelname, logger=record.name
+        )
 
 
 def install(scrub: Scrubber) -> tuple[Clean, Clean]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlmesh.core.config.connection import ConnectionConfig
 
+from vulcan_contract import engines
 from vulcan_contract.reasons import Reason
 from vulcan_runner.lines import Lines
 from vulcan_runner.problem import Problem
@@ -23,7 +24,12 @@ _HELD = (
     "select count(*) from pg_locks where locktype = 'advisory' and granted and pid = pg_backend_pid()"
     " and database = (select oid from pg_database where datname = current_database())"
 )
-_KEEPALIVE = {"keepalives": 1, "keepalives_idle": 5, "keepalives_interval": 3, "keepalives_count": 3}
+_KEEPALIVE = {
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+}
 _ZOMBIES = (
     "from pg_stat_activity where application_name like %s and application_name <> %s"
     " and usename = current_user and pid <> pg_backend_pid()"
@@ -33,7 +39,7 @@ _ZOMBIES = (
 @contextmanager
 def held(connection: ConnectionConfig, schema: str, stop: Stop, lines: Lines) -> Iterator[None]:
     """Raises StateBusy when somebody else holds it."""
-    if connection.type_ != "postgres":
+    if not engines.is_fenced(connection.type_):
         lines.say(f"No advisory lock on {connection.type_}", lock="none")
         yield
         return
@@ -41,7 +47,9 @@ def held(connection: ConnectionConfig, schema: str, stop: Stop, lines: Lines) ->
     try:
         _acquire(session, schema)
         watch = threading.Event()
-        thread = threading.Thread(target=_watch, args=(session, stop, watch), name="lock", daemon=True)
+        thread = threading.Thread(
+            target=_watch, args=(session, stop, watch), name="lock", daemon=True
+        )
         thread.start()
         try:
             yield
@@ -55,7 +63,7 @@ def held(connection: ConnectionConfig, schema: str, stop: Stop, lines: Lines) ->
 def end_zombies(connections: list[ConnectionConfig], prefix: str, own: str, lines: Lines) -> None:
     """Ends sessions of former holders of our lock, on every PostgreSQL of the gateway. Needs the lock."""
     for connection in connections:
-        if connection.type_ == "postgres":
+        if engines.is_fenced(connection.type_):
             with _closing(_session(connection)) as cursor:
                 _end(cursor, prefix.replace("_", r"\_") + "%", own, lines)
 
@@ -72,7 +80,9 @@ def _end(cursor: Any, like: str, own: str, lines: Lines) -> None:
             return
         time.sleep(0.1)
     if ended:
-        raise Problem(Reason.STATE_BUSY, "Sessions of a lost job are still at work in the database.")
+        raise Problem(
+            Reason.STATE_BUSY, "Sessions of a lost job are still at work in the database."
+        )
 
 
 def _acquire(session: Any, schema: str) -> None:
@@ -81,9 +91,13 @@ def _acquire(session: Any, schema: str) -> None:
             cursor.execute("set idle_session_timeout = 0")
         for setting, value in (("idle", 10), ("interval", 5), ("count", 3)):
             cursor.execute(f"set tcp_keepalives_{setting} = {value}")
-        cursor.execute("select pg_try_advisory_lock(hashtextextended(%s, 0))", (f"vulcan:{schema}",))
+        cursor.execute(
+            "select pg_try_advisory_lock(hashtextextended(%s, 0))", (f"vulcan:{schema}",)
+        )
         if not cursor.fetchone()[0]:
-            raise Problem(Reason.STATE_BUSY, "Another process holds the writer lock of the state database.")
+            raise Problem(
+                Reason.STATE_BUSY, "Another process holds the writer lock of the state database."
+            )
 
 
 def _watch(session: Any, stop: Stop, done: threading.Event) -> None:
@@ -97,7 +111,12 @@ def _watch(session: Any, stop: Stop, done: threading.Event) -> None:
         except session.Error:
             if done.is_set():
                 return
-        stop.because(Problem(Reason.STATE_UNREACHABLE, "The session with the writer lock was lost; stopped writing."))
+        stop.because(
+            Problem(
+                Reason.STATE_UNREACHABLE,
+                "The session with the writer lock was lost; stopped writing.",
+            )
+        )
         return
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlmesh.core.plan import Plan, PlanBuilder
 
+from vulcan_contract import REFERENCE
 from vulcan_contract.reasons import Reason
 from vulcan_contract.task import Operation, Task
 from vulcan_runner import engine as engines
@@ -16,18 +17,18 @@ from vulcan_runner.lines import Lines
 from vulcan_runner.problem import Problem
 from vulcan_runner.state import ApplyRow
 
-REFERENCE = "prod"
-
 
 @dataclass(frozen=True)
-class Built:
+class BuiltPlan:
     """A plan and what was found on the way. `before` is the environment's record, None when it is new."""
 
     plan: Plan
     before: Any
     tests_run: int
     warnings: tuple[str, ...]
-    unaudited: bool  # the environment has what the last apply gave it, and its audits have not passed
+    unaudited: (
+        bool  # the environment has what the last apply gave it, and its audits have not passed
+    )
     source: str  # digest of the project's files as they were got
     destructive: frozenset[str]  # fully qualified names whose physical schema loses columns
 
@@ -42,7 +43,9 @@ def prepare(task: Task, engine: Engine, lines: Lines, check: bool) -> int:
     lines.enter("load")
     count = engine.load()
     if count == 0:
-        raise Problem(Reason.PROJECT_EMPTY, "The source has no models; planning it would remove everything.")
+        raise Problem(
+            Reason.PROJECT_EMPTY, "The source has no models; planning it would remove everything."
+        )
     lines.say(f"Loaded {count} models", models=count)
     for name in engine.ignored:
         lines.say(f"Ignored: {name}; connections come from the gateway", ignored=name)
@@ -51,7 +54,14 @@ def prepare(task: Task, engine: Engine, lines: Lines, check: bool) -> int:
     return _test(engine, lines) if check and not task.plan.skip_tests else 0
 
 
-def build(task: Task, engine: Engine, lines: Lines, source: str, record: ApplyRow | None, tests_run: int = 0) -> Built:
+def build(
+    task: Task,
+    engine: Engine,
+    lines: Lines,
+    source: str,
+    record: ApplyRow | None,
+    tests_run: int = 0,
+) -> BuiltPlan:
     """Raises ReferenceMissing, Uncategorized or PlanRejected."""
     lines.enter("plan")
     require_reference(task, engine)
@@ -62,7 +72,9 @@ def build(task: Task, engine: Engine, lines: Lines, source: str, record: ApplyRo
     _require_restated(task, plan)
     unaudited = is_unaudited(before, record)
     warnings = tuple(_warnings(task, engine, tests_run))
-    return Built(plan, before, tests_run, warnings, unaudited, source, destructive(engine, plan))
+    return BuiltPlan(
+        plan, before, tests_run, warnings, unaudited, source, destructive(engine, plan)
+    )
 
 
 def is_unaudited(before: Any, record: ApplyRow | None) -> bool:
@@ -86,7 +98,11 @@ def _test(engine: Engine, lines: Lines) -> int:
     lines.say(f"{count} unit tests, {len(failed)} failed", tests=count, failed=len(failed))
     if failed:
         names = ", ".join(f.message.split(":", 1)[0] for f in failed[:5])
-        raise Problem(Reason.TESTS_FAILED, f"{len(failed)} of {count} unit tests fail: {names}", failures=failed)
+        raise Problem(
+            Reason.TESTS_FAILED,
+            f"{len(failed)} of {count} unit tests fail: {names}",
+            failures=failed,
+        )
     return count
 
 
@@ -123,7 +139,10 @@ def _restatement(operations: tuple[Operation, ...]) -> dict[str, Any]:
         return {}
     unknown = [o for o in operations if o.type != "Restate"]
     if unknown:
-        raise Problem(Reason.PLAN_REJECTED, f"Operation {unknown[0].id} has the unknown type {unknown[0].type}.")
+        raise Problem(
+            Reason.PLAN_REJECTED,
+            f"Operation {unknown[0].id} has the unknown type {unknown[0].type}.",
+        )
     if len({(o.start, o.end) for o in operations}) > 1:
         ids = ", ".join(o.id for o in operations)
         raise Problem(
@@ -137,7 +156,9 @@ def _restatement(operations: tuple[Operation, ...]) -> dict[str, Any]:
 
 def _categorised(task: Task, engine: Engine, builder: PlanBuilder) -> Plan:
     plan = builder.build()
-    chosen = {_normal(name): engines.category(name_of) for name, name_of in task.plan.categories.items()}
+    chosen = {
+        _normal(name): engines.category(name_of) for name, name_of in task.plan.categories.items()
+    }
     everything = engines.category("Breaking") if task.plan.categorization == "Breaking" else None
     for snapshot in _choosable(plan):
         choice = chosen.get(_normal(engine.recorder.name(snapshot)), everything)
@@ -153,7 +174,11 @@ def _categorised(task: Task, engine: Engine, builder: PlanBuilder) -> Plan:
 def _choosable(plan: Plan) -> list[Any]:
     """Only new versions of directly modified models; a resumed plan's are in state with their category already."""
     new = plan.context_diff.new_snapshots
-    return [new[s] for s in sorted(plan.directly_modified) if s in new and plan.context_diff.directly_modified(s.name)]
+    return [
+        new[s]
+        for s in sorted(plan.directly_modified)
+        if s in new and plan.context_diff.directly_modified(s.name)
+    ]
 
 
 def _require_restated(task: Task, plan: Plan) -> None:

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from sqlmesh.core.plan import Plan
 from sqlmesh.core.snapshot.definition import Snapshot
 
+from vulcan_contract import words
 from vulcan_contract.reasons import Reason
 from vulcan_contract.task import Promotion, Task
+from vulcan_runner import diff_side, history, planning, rollback, summary
 from vulcan_runner import engine as engines
-from vulcan_runner import history, planning, rollback, sides, summary
 from vulcan_runner.engine import Engine
 from vulcan_runner.lines import Lines
-from vulcan_runner.planning import Built
+from vulcan_runner.planning import BuiltPlan
 from vulcan_runner.problem import Problem
 from vulcan_runner.state import ApplyRow, HistoryRow
 
@@ -30,8 +31,13 @@ class Effort:
 
 
 def build(
-    task: Task, promotion: Promotion, engine: Engine, row: HistoryRow, lines: Lines, record: ApplyRow | None
-) -> tuple[Built, Effort]:
+    task: Task,
+    promotion: Promotion,
+    engine: Engine,
+    row: HistoryRow,
+    lines: Lines,
+    record: ApplyRow | None,
+) -> tuple[BuiltPlan, Effort]:
     """Raises RollbackUnavailable for snapshots that are gone, NotVirtualOnly for more work than the promotion allows."""
     engine.connect()
     lines.enter("plan")
@@ -40,14 +46,18 @@ def build(
     found = _snapshots(task, engine, row)
     engine.recorder.destructive.clear()
     plan = engine.plan_from_state(
-        task.environment, found, history.requirements(row), history.statements(row), catch_up=promotion.catch_up
+        task.environment,
+        found,
+        history.requirements(row),
+        history.statements(row),
+        catch_up=promotion.catch_up,
     )
     effort = _effort(engine, plan)
     _require_virtual(promotion, effort)
     warnings = tuple(engine.recorder.warnings)
     unaudited = planning.is_unaudited(before, record)
     destructive = planning.destructive(engine, plan)
-    return Built(plan, before, 0, warnings, unaudited, row.source_digest, destructive), effort
+    return BuiltPlan(plan, before, 0, warnings, unaudited, row.source_digest, destructive), effort
 
 
 def _snapshots(task: Task, engine: Engine, row: HistoryRow) -> dict[str, Snapshot]:
@@ -55,8 +65,8 @@ def _snapshots(task: Task, engine: Engine, row: HistoryRow) -> dict[str, Snapsho
     wanted = history.snapshots(row)
     found = engine.snapshots_by_id(wanted)
     altered = [s.name for s in found.values() if s.unrestorable]
-    side = sides.of_snapshots(task.environment, row.plan_id, found)
-    lost = sides.without_table(engine, side) if task.kind.writes else []
+    side = diff_side.of_snapshots(task.environment, row.plan_id, found)
+    lost = diff_side.without_table(engine, side) if task.kind.writes else []
     refused = rollback.refusal(engine, wanted.keys() - found.keys(), altered, _SHOWN, lost)
     if refused:
         raise Problem(Reason.ROLLBACK_UNAVAILABLE, refused)
@@ -64,7 +74,9 @@ def _snapshots(task: Task, engine: Engine, row: HistoryRow) -> dict[str, Snapsho
 
 
 def _effort(engine: Engine, plan: Plan) -> Effort:
-    others = {engine.display(name) for name in engines.worked_on(engine.context, plan, engine.catalog)}
+    others = {
+        engine.display(name) for name in engines.worked_on(engine.context, plan, engine.catalog)
+    }
     catch_up = 0
     for missing in plan.missing_intervals if plan.requires_backfill else ():
         snapshot = plan.snapshots[missing.snapshot_id]
@@ -79,9 +91,8 @@ def _require_virtual(promotion: Promotion, effort: Effort) -> None:
     if not promotion.virtual_only:
         return
     if effort.computed:
-        shown = ", ".join(effort.computed[:_SHOWN])
-        more = f" and {len(effort.computed) - _SHOWN} more" if len(effort.computed) > _SHOWN else ""
-        raise Problem(Reason.NOT_VIRTUAL_ONLY, f"It would have to compute {shown}{more}.")
+        shown = words.shortened(effort.computed, _SHOWN)
+        raise Problem(Reason.NOT_VIRTUAL_ONLY, f"It would have to compute {shown}.")
     if effort.catch_up > promotion.max_catch_up:
         raise Problem(
             Reason.NOT_VIRTUAL_ONLY,

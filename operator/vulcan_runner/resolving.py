@@ -24,7 +24,13 @@ def resolve(task: Task, pod: Pod, lines: Lines) -> Result:
     project.require_project(folder, source.path)
     commit, digest = fetched_commit(pod), project.source_digest(folder)
     at = f" of commit {commit[:12]}" if commit else ""
-    return Result(task.kind, Reason.SUCCEEDED, f"Source digest {digest[:19]}{at}.", commit=commit, digest=digest)
+    return Result(
+        task.kind,
+        Reason.SUCCEEDED,
+        f"Source digest {digest[:19]}{at}.",
+        commit=commit,
+        digest=digest,
+    )
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,9 @@ def checked(task: Task, pod: Pod) -> Got:
     project.require_project(folder, source.path)
     found = project.source_digest(folder)
     if source.digest is not None and found != source.digest:
-        raise Problem(Reason.SOURCE_CHANGED, f"The source is {found}, it was resolved to {source.digest}.")
+        raise Problem(
+            Reason.SOURCE_CHANGED, f"The source is {found}, it was resolved to {source.digest}."
+        )
     return Got(folder, found)
 
 

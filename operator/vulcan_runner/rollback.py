@@ -15,7 +15,9 @@ from sqlglot import exp
 from sqlmesh.core.snapshot.definition import SnapshotFingerprint, SnapshotId
 from sqlmesh.core.state_sync.db.utils import fetchall, snapshot_id_filter
 
+from vulcan_contract import words
 from vulcan_contract.result import RollbackOption
+from vulcan_contract.times import rfc3339
 from vulcan_runner import history
 from vulcan_runner.engine import Engine
 from vulcan_runner.state import HistoryRow, State
@@ -70,7 +72,9 @@ def options(engine: Engine, state: State, environment: Any) -> tuple[RollbackOpt
     return tuple(map(option, found))
 
 
-def refusal(engine: Engine, gone: Iterable[str], altered: Iterable[str], most: int, lost: Iterable[str] = ()) -> str:
+def refusal(
+    engine: Engine, gone: Iterable[str], altered: Iterable[str], most: int, lost: Iterable[str] = ()
+) -> str:
     """Why these snapshots cannot be gone back to, with the first of the models; empty when there are none."""
     reasons = (
         (gone, "are not in the state any more"),
@@ -80,8 +84,7 @@ def refusal(engine: Engine, gone: Iterable[str], altered: Iterable[str], most: i
     for found, what in reasons:
         models = sorted(engine.display(name) for name in found)
         if models:
-            more = f" and {len(models) - most} more" if len(models) > most else ""
-            return f"The snapshots of {', '.join(models[:most])}{more} {what}."
+            return f"The snapshots of {words.shortened(models, most)} {what}."
     return ""
 
 
@@ -93,7 +96,9 @@ def _earlier(state: State, environment: Any) -> list[_Earlier]:
     replaced, found = _text(finalized) if finalized else None, []
     for row in rows:
         if row.plan_id != environment.plan_id and (row.snapshots, row.project) not in seen:
-            ids = frozenset(SnapshotId(name=n, identifier=i) for n, i in history.snapshots(row).items())
+            ids = frozenset(
+                SnapshotId(name=n, identifier=i) for n, i in history.snapshots(row).items()
+            )
             found.append(_Earlier(row, ids, replaced))
         seen.add((row.snapshots, row.project))
         replaced = row.at
@@ -107,9 +112,13 @@ def _kept(state: State, wanted: frozenset[SnapshotId]) -> dict[SnapshotId, _Kept
         exp.table_("_snapshots", db=state.schema)
     )
     return {
-        SnapshotId(name=name, identifier=identifier): _Kept(int(updated) + int(ttl), bool(unrestorable))
+        SnapshotId(name=name, identifier=identifier): _Kept(
+            int(updated) + int(ttl), bool(unrestorable)
+        )
         for where in snapshot_id_filter(state.adapter, wanted, batch_size=_BATCH)
-        for name, identifier, updated, ttl, unrestorable in fetchall(state.adapter, query.where(where))
+        for name, identifier, updated, ttl, unrestorable in fetchall(
+            state.adapter, query.where(where)
+        )
     }
 
 
@@ -122,7 +131,9 @@ def _held(state: State, own: str, wanted: frozenset[SnapshotId]) -> dict[Snapsho
         return held
     columns = ("snapshots", "previous_finalized_snapshots", "finalized_ts", "expiration_ts")
     query = exp.select(*columns).from_(exp.table_("_environments", db=state.schema))
-    for now_has, before, finalized, expires in fetchall(state.adapter, query.where(exp.column("name").neq(own))):
+    for now_has, before, finalized, expires in fetchall(
+        state.adapter, query.where(exp.column("name").neq(own))
+    ):
         listed = json.loads(now_has) + (json.loads(before) if before and not finalized else [])
         for item in (item for item in listed if item["name"] in names):
             fingerprint = SnapshotFingerprint(**item["fingerprint"])
@@ -133,4 +144,4 @@ def _held(state: State, own: str, wanted: frozenset[SnapshotId]) -> dict[Snapsho
 
 
 def _text(ms: int) -> str:
-    return datetime.fromtimestamp(ms // 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return rfc3339(datetime.fromtimestamp(ms // 1000, UTC))

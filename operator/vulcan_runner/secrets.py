@@ -20,9 +20,13 @@ from vulcan_runner.problem import Problem
 MASK = "***"
 _SHORTEST = 4  # a shorter secret would blank out ordinary words
 _LARGEST = 64 * 1024  # of a mounted file that is looked at
-_SHORTEST_UNNAMED = 8  # keys that no connection names: a Secret is mounted whole, user names included
+_SHORTEST_UNNAMED = (
+    8  # keys that no connection names: a Secret is mounted whole, user names included
+)
 _PUBLIC = ("username", "known_hosts", "identity.pub", "ca.crt")  # of Flux's key names
-_URL = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]{0,30}://)[^\s/@'\"]{0,256}:[^\s@'\"]{0,4096}@")
+_URL = re.compile(
+    r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]{0,30}://)[^\s/@'\"]{0,256}:[^\s@'\"]{0,4096}@"
+)
 _NAMED = re.compile(
     r"(?i)\b(?P<key>password|passwd|pwd|token|secret|access_key|secret_key|bearer)\b"
     r"(?P<sep>\s*=\s*|['\"]?\s*:\s*(?=['\"])|\s+(?=[A-Za-z0-9._-]{20}))"
@@ -45,7 +49,10 @@ class Secrets:
         """Raises SecretMissing or SecretKeyMissing, naming Secret and key. One trailing line break is dropped."""
         folder = self.folder / ref.name
         if not folder.is_dir() or not any(_keys(folder)):
-            raise Problem(Reason.SECRET_MISSING, f"Secret {ref.name} does not exist; its key {ref.key} is needed.")
+            raise Problem(
+                Reason.SECRET_MISSING,
+                f"Secret {ref.name} does not exist; its key {ref.key} is needed.",
+            )
         path = folder / ref.key
         if not path.is_file():
             raise Problem(Reason.SECRET_KEY_MISSING, f"Secret {ref.name} has no key {ref.key}.")
@@ -58,7 +65,8 @@ class Secrets:
             return json.loads(text)
         except json.JSONDecodeError as error:
             raise Problem(
-                Reason.CONFIG_INVALID, f"Key {ref.key} of Secret {ref.name} is not JSON (line {error.lineno})."
+                Reason.CONFIG_INVALID,
+                f"Key {ref.key} of Secret {ref.name} is not JSON (line {error.lineno}).",
             ) from None
 
     def scrubber(self, connections: Iterable[Connection], more: Iterable[str] = ()) -> "Scrubber":
@@ -73,7 +81,7 @@ class Secrets:
         return Scrubber(words)
 
 
-def elsewhere(variables: Iterable[str], folders: Iterable[str]) -> Iterator[str]:
+def other_secrets(variables: Iterable[str], folders: Iterable[str]) -> Iterator[str]:
     """Secrets that the pod got besides those of its connections: in environment variables, and as volumes."""
     for name in variables:
         value = os.environ.get(name, "").strip("\r\n")
@@ -81,7 +89,11 @@ def elsewhere(variables: Iterable[str], folders: Iterable[str]) -> Iterator[str]
     for folder in map(Path, folders):
         for path in folder.rglob("*"):
             inside = path.relative_to(folder).parts
-            if not any(part.startswith("..") for part in inside) and path.is_file() and path.stat().st_size <= _LARGEST:
+            if (
+                not any(part.startswith("..") for part in inside)
+                and path.is_file()
+                and path.stat().st_size <= _LARGEST
+            ):
                 yield from (word for word in _words(path) if len(word) >= _SHORTEST_UNNAMED)
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vulcan_contract.reasons import Reason
-from vulcan_contract.task import Task, TaskKind
-from vulcan_runner import failures, guard, lock, stored
+from vulcan_contract.task import Task
+from vulcan_runner import failures, guard, kept_project, lock
 from vulcan_runner.config import Connections, application_name, writer_prefix
 from vulcan_runner.console import Recorder
 from vulcan_runner.engine import Engine
@@ -24,7 +24,7 @@ from vulcan_runner.stop import Stop
 
 
 @dataclass(frozen=True)
-class Shell:
+class TaskContext:
     """What every task needs of the process it runs in."""
 
     task: Task
@@ -37,16 +37,18 @@ class Shell:
 
 
 @contextmanager
-def state_of(shell: Shell) -> Iterator[tuple[Connections, State]]:
+def state_of(context: TaskContext) -> Iterator[tuple[Connections, State]]:
     """Secrets are read here and nowhere else."""
-    task = shell.task
-    shell.lines.enter("config")
-    connections = Connections(task, Secrets(shell.pod.secrets))
-    state = State(connections.state, task.gateway.state_schema, shell.pod.work / "cache" / "state")
+    task = context.task
+    context.lines.enter("config")
+    connections = Connections(task, Secrets(context.pod.secrets))
+    state = State(
+        connections.state, task.gateway.state_schema, context.pod.work / "cache" / "state"
+    )
     try:
         yield connections, state
     except Exception as error:
-        other = _of_warehouse(error, state, shell.lines.stage)
+        other = _of_warehouse(error, state, context.lines.stage)
         if other is None:
             raise
         raise other from error
@@ -55,36 +57,51 @@ def state_of(shell: Shell) -> Iterator[tuple[Connections, State]]:
 
 
 @contextmanager
-def writer(shell: Shell, connections: Connections, state: State) -> Iterator[tuple[str, Journal]]:
+def writer(
+    context: TaskContext, connections: Connections, state: State
+) -> Iterator[tuple[str, Journal]]:
     """The state's identity and the journal, with the writer lock held and nobody left of a former holder."""
-    task = shell.task
-    identity = verify(shell, state)
-    shell.stop.writing = True
+    task = context.task
+    identity = verify(context, state)
+    context.stop.writing = True
     with ExitStack() as stack:
-        stack.enter_context(lock.held(connections.state, task.gateway.state_schema, shell.stop, shell.lines))
+        stack.enter_context(
+            lock.held(connections.state, task.gateway.state_schema, context.stop, context.lines)
+        )
         everywhere = [connections.state, connections.warehouse, *connections.additional.values()]
-        lock.end_zombies(everywhere, writer_prefix(task.gateway), application_name(task), shell.lines)
+        lock.end_zombies(
+            everywhere, writer_prefix(task.gateway), application_name(task), context.lines
+        )
         journal = Journal(state, task)
-        if task.kind is not TaskKind.INVALIDATE:  # which writes no rows
+        if task.kind.traits.computes:
             journal.require_clean()
-        shell.stop.check()
+        context.stop.check()
         yield identity, journal
 
 
-def verify(shell: Shell, state: State) -> str:
+def verify(context: TaskContext, state: State) -> str:
     """The state's identity; raises what `guard` has against it."""
-    shell.lines.enter("verify")
-    return guard.verify(shell.task, state)
+    context.lines.enter("verify")
+    return guard.verify(context.task, state)
 
 
 def engine(
-    shell: Shell, folder: Path | None, connections: Connections, state: State, journal: Journal | None = None,
-    kept: stored.Stored | None = None,
+    context: TaskContext, folder: Path | None, connections: Connections, state: State, journal: Journal | None = None,
+    kept: kept_project.KeptProject | None = None,
 ) -> Engine:  # fmt: skip
     """SQLMesh on these connections; without a folder it has no project but what is `kept`."""
-    shell.lines.enter("config")
-    journal = journal or Journal(state, shell.task)
-    return Engine(shell.task, folder, connections, shell.pod.work, shell.recorder, shell.stop, journal, kept)
+    context.lines.enter("config")
+    journal = journal or Journal(state, context.task)
+    return Engine(
+        context.task,
+        folder,
+        connections,
+        context.pod.work,
+        context.recorder,
+        context.stop,
+        journal,
+        kept,
+    )
 
 
 def _of_warehouse(error: Exception, state: State, stage: str) -> Problem | None:
@@ -96,4 +113,6 @@ def _of_warehouse(error: Exception, state: State, stage: str) -> Problem | None:
         state.adapter.ping()
     except Exception:  # noqa: BLE001  drivers have no common type; whatever it is, the state does not answer
         return None
-    return Problem(Reason.WAREHOUSE_UNREACHABLE, f"The warehouse cannot be reached: {problem.message}")
+    return Problem(
+        Reason.WAREHOUSE_UNREACHABLE, f"The warehouse cannot be reached: {problem.message}"
+    )

@@ -1,8 +1,8 @@
 """What Vulcan itself keeps in the state database, beside SQLMesh's tables: who owns it, what was applied, what is in
 flight. Works on any engine through SQLMesh's adapter; tables are made when they are first written.
 
-Called by `guard` (owner, identity), `applying` (apply record, project), `stored` and `journal`. Reads need no lock; writers
-hold the gateway's lock (`lock`). SQLMesh neither sees nor minds these tables.
+Called by `guard` (owner, identity), `applying` (apply record, project), `kept_project` and `journal`. Reads need no lock;
+writers hold the gateway's lock (`lock`). SQLMesh neither sees nor minds these tables.
 """
 
 import threading
@@ -16,6 +16,7 @@ from sqlmesh.core.state_sync import EngineAdapterStateSync
 from sqlmesh.utils.migration import index_text_type
 
 from vulcan_contract.task import Owner
+from vulcan_contract.times import rfc3339
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class ApplyRow:
 
 @dataclass(frozen=True)
 class ProjectRow:
-    """Table `_vulcan_project`: see `stored`, which packs it."""
+    """Table `_vulcan_project`: see `kept_project`, which packs it."""
 
     digest: str
     packed: str
@@ -127,7 +128,9 @@ class State:
         """The same for the same state, by whatever name it is reached; empty when it has none yet."""
         if (
             self.is_postgres
-            and self.adapter.fetchone("select has_function_privilege('pg_control_system()', 'execute')")[0]
+            and self.adapter.fetchone(
+                "select has_function_privilege('pg_control_system()', 'execute')"
+            )[0]
         ):
             system, database = self.adapter.fetchone(
                 "select system_identifier, current_database() from pg_control_system()"
@@ -171,7 +174,11 @@ class State:
 
     def history(self, environment: str) -> list[HistoryRow]:
         """What an environment had, newest first."""
-        return sorted(self._rows(HistoryRow, {"environment": environment}), key=lambda row: row.at, reverse=True)
+        return sorted(
+            self._rows(HistoryRow, {"environment": environment}),
+            key=lambda row: row.at,
+            reverse=True,
+        )
 
     def remember(self, row: HistoryRow, most: int) -> None:
         """Keeps so many of each environment."""
@@ -195,7 +202,9 @@ class State:
 
     def take_in_flight(self, row: InFlightRow) -> None:
         with self._lock:
-            self._delete(InFlightRow, {"job": row.job, "model": row.model, "start_at": row.start_at})
+            self._delete(
+                InFlightRow, {"job": row.job, "model": row.model, "start_at": row.start_at}
+            )
 
     def close(self) -> None:
         self.adapter.close()
@@ -239,7 +248,7 @@ class State:
 
 def now() -> str:
     """RFC 3339, UTC."""
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return rfc3339(datetime.now(UTC), "seconds")
 
 
 def _values(row: Row) -> dict[str, str]:
@@ -247,4 +256,9 @@ def _values(row: Row) -> dict[str, str]:
 
 
 def _equals(where: dict[str, str]) -> Any:
-    return exp.and_(*(exp.column(name, quoted=True).eq(exp.Literal.string(value)) for name, value in where.items()))
+    return exp.and_(
+        *(
+            exp.column(name, quoted=True).eq(exp.Literal.string(value))
+            for name, value in where.items()
+        )
+    )

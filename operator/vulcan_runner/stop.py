@@ -42,7 +42,10 @@ class Stop:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         again = self._problem is not None
         self.because(
-            Problem(Reason.CANCELLED, "Told to stop; what is finished is kept, the next attempt goes on there.")
+            Problem(
+                Reason.CANCELLED,
+                "Told to stop; what is finished is kept, the next attempt goes on there.",
+            )
         )
         if not self.writing and not again:
             self.check()

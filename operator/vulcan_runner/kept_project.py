@@ -33,7 +33,7 @@ _MOST_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
-class Stored:
+class KeptProject:
     """The settings as JSON by SQLMesh's names, and the project's Python files if it has materialisations of its own."""
 
     settings: Mapping[str, Any]
@@ -59,15 +59,20 @@ class Stored:
         return folder
 
 
-def unpack(packed: str) -> Stored:
-    """Inverse of `Stored.pack`."""
+def unpack(packed: str) -> KeptProject:
+    """Inverse of `KeptProject.pack`."""
     data = json.loads(gzip.decompress(base64.b64decode(packed)))
-    return Stored(data["settings"], {path: base64.b64decode(content) for path, content in data["files"].items()})
+    return KeptProject(
+        data["settings"],
+        {path: base64.b64decode(content) for path, content in data["files"].items()},
+    )
 
 
-def of(config: Config, folder: Path) -> Stored:
+def of(config: Config, folder: Path) -> KeptProject:
     """What is to be kept of a project. A materialisation may import any of its modules, so all of them are."""
-    settings = {name: _plain(getattr(config, name)) for name in _FIELDS} | {"dialect": config.dialect}
+    settings = {name: _plain(getattr(config, name)) for name in _FIELDS} | {
+        "dialect": config.dialect
+    }
     own = any((folder / c.MATERIALIZATIONS).rglob("*.py"))
     files = {p: f.read_bytes() for p, f in project.files(folder) if _is_code(p)} if own else {}
     if sum(map(len, files.values())) > _MOST_BYTES:
@@ -76,29 +81,35 @@ def of(config: Config, folder: Path) -> Stored:
             f"The project has materialisations of its own and more than {_MOST_BYTES >> 20} MiB of Python files, which the"
             " state would have to keep for scheduled runs.",
         )
-    return Stored(settings, files)
+    return KeptProject(settings, files)
 
 
-def of_environment(state: State, environment: str) -> Stored | None:
+def of_environment(state: State, environment: str) -> KeptProject | None:
     """What the last apply of an environment has kept; None: there was none."""
     record = state.apply_record(environment)
     packed = state.project(record.project) if record is not None and record.project else None
     return unpack(packed) if packed is not None else None
 
 
-def of_record(state: State, digest_: str) -> Stored:
+def of_record(state: State, digest_: str) -> KeptProject:
     """What an earlier apply has kept."""
     packed = state.project(digest_)
     if packed is None:
-        raise Problem(Reason.CONFIGURATION_UNKNOWN, "What the state had kept of the project is gone.")
+        raise Problem(
+            Reason.CONFIGURATION_UNKNOWN, "What the state had kept of the project is gone."
+        )
     return unpack(packed)
 
 
-def is_news(wanted: Stored, state: State, environment: str) -> bool:
+def is_news(wanted: KeptProject, state: State, environment: str) -> bool:
     """Whether an environment has something else of its project, so that an apply is due although no model changed. One
     that was never applied by us has nothing, and needs nothing but materialisations."""
     record = state.apply_record(environment)
-    return wanted.digest != record.project if record is not None and record.project else bool(wanted.files)
+    return (
+        wanted.digest != record.project
+        if record is not None and record.project
+        else bool(wanted.files)
+    )
 
 
 def _is_code(path: str) -> bool:
@@ -109,10 +120,13 @@ def _is_code(path: str) -> bool:
 def _plain(value: Any) -> Any:
     """A mapping as pairs: of its patterns the first that matches counts."""
     if isinstance(value, Mapping):
-        return [[k.pattern if isinstance(k, re.Pattern) else str(k), _plain(v)] for k, v in value.items()]
+        return [
+            [k.pattern if isinstance(k, re.Pattern) else str(k), _plain(v)]
+            for k, v in value.items()
+        ]
     return getattr(value, "value", value)
 
 
-def settings_of(kept: Stored) -> dict[str, Any]:
+def settings_of(kept: KeptProject) -> dict[str, Any]:
     """As SQLMesh reads them."""
     return {k: dict(map(tuple, v)) if isinstance(v, list) else v for k, v in kept.settings.items()}

@@ -11,12 +11,13 @@ from sqlmesh.core.dialect import schema_
 from sqlmesh.core.snapshot.definition import DeployabilityIndex, Snapshot
 from sqlmesh.utils.date import to_datetime, to_timestamp
 
+from vulcan_contract.times import rfc3339
 from vulcan_runner import engine as engines
 from vulcan_runner.engine import Engine
 
 
 @dataclass(frozen=True)
-class Side:
+class DiffSide:
     """Snapshots by name; empty for an environment that is not in the state. `plan_id`: the plan they are of."""
 
     plan_id: str
@@ -51,7 +52,7 @@ class Side:
         return str(found.column.name) if found is not None else None
 
 
-def of_environment(engine: Engine, environment: str) -> Side:
+def of_environment(engine: Engine, environment: str) -> DiffSide:
     """As it is now."""
     record = engine.environment(environment)
     if record is None:
@@ -59,12 +60,12 @@ def of_environment(engine: Engine, environment: str) -> Side:
     return of_snapshots(environment, record.plan_id, engine.snapshots(record))
 
 
-def of_snapshots(environment: str, plan_id: str, snapshots: dict[str, Snapshot]) -> Side:
+def of_snapshots(environment: str, plan_id: str, snapshots: dict[str, Snapshot]) -> DiffSide:
     """As they are, or would be, in an environment."""
-    return Side(plan_id, snapshots, engines.deployability(environment, snapshots))
+    return DiffSide(plan_id, snapshots, engines.deployability(environment, snapshots))
 
 
-def without_table(engine: Engine, side: Side) -> list[str]:
+def without_table(engine: Engine, side: DiffSide) -> list[str]:
     """Models that are computed, by the state, and whose table is not in the warehouse any more. SQLMesh would make an empty
     one. Views are made anew without harm; what a materialisation of somebody's own keeps, and where, nobody knows."""
     wanted: dict[tuple[str | None, str, str], dict[str, str]] = {}
@@ -73,12 +74,20 @@ def without_table(engine: Engine, side: Side) -> list[str]:
         if side.end(name) is None or model.kind.is_view or model.kind.is_custom:
             continue
         table = side.table(name)
-        places = wanted.setdefault((side.snapshots[name].model_gateway, table.db, table.catalog), {})
+        places = wanted.setdefault(
+            (side.snapshots[name].model_gateway, table.db, table.catalog), {}
+        )
         places[table.name.lower()] = name
     lost = []
     for (gateway, db, catalog), places in wanted.items():
-        there = engine.context.snapshot_evaluator.get_adapter(gateway).get_data_objects(schema_(db, catalog or None))
-        lost += [name for table_name, name in places.items() if table_name not in {o.name.lower() for o in there}]
+        there = engine.context.snapshot_evaluator.get_adapter(gateway).get_data_objects(
+            schema_(db, catalog or None)
+        )
+        lost += [
+            name
+            for table_name, name in places.items()
+            if table_name not in {o.name.lower() for o in there}
+        ]
     return lost
 
 
@@ -97,7 +106,7 @@ def before(snapshot: Snapshot, end: int, columns: dict[str, exp.DataType]) -> ex
 
 def text(end: int | None) -> str:
     """RFC 3339, empty for never."""
-    return "" if end is None else str(to_datetime(end).isoformat().replace("+00:00", "Z"))
+    return "" if end is None else rfc3339(to_datetime(end))
 
 
 def milliseconds(moment: str) -> int:

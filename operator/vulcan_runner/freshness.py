@@ -11,8 +11,10 @@ from typing import Any
 
 from sqlmesh.utils.date import now
 
+from vulcan_contract import REFERENCE
 from vulcan_contract.result import Work
 from vulcan_contract.task import Task
+from vulcan_contract.times import rfc3339
 from vulcan_runner import engine as engines
 from vulcan_runner import summary
 from vulcan_runner.engine import Engine
@@ -21,7 +23,7 @@ SIGNAL_RETRY = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
-class Share:
+class OwnedModels:
     """Which snapshots of an environment are its own to compute; `until` (ms): no further than what it reads."""
 
     own: frozenset[str]
@@ -30,7 +32,7 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Horizon:
+class Freshness:
     """Times are RFC 3339. `blocked`: how many of the missing intervals nothing here can compute now."""
 
     next_run: str | None
@@ -43,7 +45,9 @@ class Horizon:
         return dataclasses.replace(work, **dataclasses.asdict(self))
 
 
-def share(task: Task, engine: Engine, environment: Any, snapshots: dict[str, Any]) -> Share:
+def owned_models(
+    task: Task, engine: Engine, environment: Any, snapshots: dict[str, Any]
+) -> OwnedModels:
     """A snapshot is shared when it writes to a table (name and version) that a protected environment has, too."""
     taken: set[tuple[str, str]] = set()
     if not task.protected:
@@ -51,37 +55,51 @@ def share(task: Task, engine: Engine, environment: Any, snapshots: dict[str, Any
             record = engine.environment(other) if other != task.environment else None
             taken |= {(s.name, s.version) for s in record.snapshots} if record else set()
     index = engines.deployability(environment.name, snapshots)
-    shared = {s.name for s in snapshots.values() if (s.name, s.version) in taken and index.is_deployable(s)}
+    shared = {
+        s.name
+        for s in snapshots.values()
+        if (s.name, s.version) in taken and index.is_deployable(s)
+    }
     own = frozenset(snapshots) - shared
     missing = engine.missing(environment, snapshots) if shared else {}
     waits = [
-        intervals[0][0] for name, intervals in missing.items() if name in shared and _is_read(name, own, snapshots)
+        intervals[0][0]
+        for name, intervals in missing.items()
+        if name in shared and _is_read(name, own, snapshots)
     ]
-    return Share(own, bool(shared), min(waits, default=None))
+    return OwnedModels(own, bool(shared), min(waits, default=None))
 
 
-def look(task: Task, engine: Engine, environment: Any, *, computed: bool, signals: int) -> Horizon:
+def look(
+    task: Task, engine: Engine, environment: Any, *, computed: bool, signals: int
+) -> Freshness:
     """`computed`: whether this task computed anything; if not, what is missing cannot be computed now, so it is not
     due at once (or the operator would start one run after the other)."""
     snapshots = engine.snapshots(environment)
-    mine = share(task, engine, environment, snapshots)
+    mine = owned_models(task, engine, environment, snapshots)
     missing = engine.missing(environment, snapshots)
     behind = {name: summary.intervals_of(snapshots[name], i) for name, i in missing.items()}
-    possible = [n for n, i in missing.items() if n in mine.own and (mine.until is None or i[0][1] <= mine.until)]
+    possible = [
+        n
+        for n, i in missing.items()
+        if n in mine.own and (mine.until is None or i[0][1] <= mine.until)
+    ]
     waiting = sum(behind[n] for n in missing if n in mine.own and n not in possible)
     moments: list[datetime] = []
     if possible and computed and not signals:
         moments.append(now())
     if waiting or signals:
         moments.append(now() + SIGNAL_RETRY)
-    due = engines.next_due((snapshots[n] for n in mine.own), restates=task.environment == "prod")
+    due = engines.next_due((snapshots[n] for n in mine.own), restates=task.environment == REFERENCE)
     moments += [due] if due else []
     since = min((intervals[0][0] for intervals in missing.values()), default=None)
-    return Horizon(
-        next_run=_text(min(moments)) if moments else None,
+    return Freshness(
+        next_run=rfc3339(min(moments), "seconds") if moments else None,
         intervals_behind=sum(behind.values()),
         blocked=waiting + signals,
-        complete_until=_text(datetime.fromtimestamp(since / 1000, UTC)) if since is not None else None,
+        complete_until=rfc3339(datetime.fromtimestamp(since / 1000, UTC), "seconds")
+        if since is not None
+        else None,
     )
 
 
@@ -97,7 +115,3 @@ def _is_read(name: str, own: frozenset[str], snapshots: dict[str, Any]) -> bool:
                 seen.add(child.name)
                 todo.append(child.name)
     return False
-
-
-def _text(moment: datetime) -> str:
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
