@@ -32,6 +32,4 @@ class PodEnv:
     SODA_PYTHON = "VULCAN_SODA_PYTHON"  # Soda's own interpreter in the runner image, which sets it
     WORK = "VULCAN_WORK"  # writable folder shared by the containers of the pod: cache, fetch result
     RESULT = "VULCAN_RESULT"  # file: the termination message
-    GIT_CREDENTIALS = (
-        "VULCAN_GIT_CREDENTIALS"  # folder with Flux's key names; init container `fetch` only
-    )
+    GIT_CREDENTIALS = "VULCAN_GIT_CREDENTIALS"  # folder with Flux's key names; init container `fetch` only

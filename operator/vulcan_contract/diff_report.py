@@ -42,9 +42,7 @@ class ModelDiff:
     end: Time = ""  # only rows before it count; empty: all of them do
     before_end: Time = ""  # how far each side is computed
     after_end: Time = ""
-    columns: Mapping[str, float] = field(
-        default_factory=dict
-    )  # column -> percent of the joined rows that differ in it
+    columns: Mapping[str, float] = field(default_factory=dict)  # column -> percent of the joined rows that differ in it
     columns_added: tuple[str, ...] = ()
     columns_lost: tuple[str, ...] = ()  # gone or of another type: not compared
 

@@ -184,9 +184,7 @@ class Result:
 
 def _dump(result: Result) -> str:
     text = json.dumps(encode(result), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return text.encode(
-        errors="replace"
-    ).decode()  # half a surrogate pair (a broken file name) has no bytes
+    return text.encode(errors="replace").decode()  # half a surrogate pair (a broken file name) has no bytes
 
 
 def _cut(text: str, length: int) -> str:
@@ -198,9 +196,7 @@ def _smaller(result: Result) -> Result:
     if summary is not None and summary.models:
         kept = summary.models[: len(summary.models) * 2 // 3]
         omitted = summary.omitted + len(summary.models) - len(kept)
-        return dataclasses.replace(
-            result, summary=dataclasses.replace(summary, models=kept, omitted=omitted)
-        )
+        return dataclasses.replace(result, summary=dataclasses.replace(summary, models=kept, omitted=omitted))
     if summary is not None and len(summary.effective) > 0:
         return dataclasses.replace(result, summary=dataclasses.replace(summary, effective={}))
     if result.work is not None and len(result.work.rollback or ()) > 1:
@@ -210,14 +206,10 @@ def _smaller(result: Result) -> Result:
     if result.seconds:
         return dataclasses.replace(result, seconds={})
     if len(result.message) > 40:
-        return dataclasses.replace(
-            result, message=_cut(result.message, len(result.message) * 2 // 3)
-        )
+        return dataclasses.replace(result, message=_cut(result.message, len(result.message) * 2 // 3))
     if result.failures and len(result.failures[0].message) > 40:
         first = result.failures[0]
-        shorter = dataclasses.replace(
-            first, message=_cut(first.message, len(first.message) * 2 // 3)
-        )
+        shorter = dataclasses.replace(first, message=_cut(first.message, len(first.message) * 2 // 3))
         return dataclasses.replace(result, failures=(shorter,))
     if result.failures:
         return dataclasses.replace(result, failures=())

@@ -11,19 +11,20 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator
 
-from vulcan_contract.task import TaskKind
+from vulcan_contract.tasks import TaskKind
 from vulcan_operator import metrics
 from vulcan_operator.api import names
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.cluster.cache import Cache
-from vulcan_operator.cluster.facts import gateway_of
+from vulcan_operator.cluster.kinds import KINDS
+from vulcan_operator.cluster.places import gateway_of
 from vulcan_operator.cluster.store import Place
-from vulcan_operator.cluster.wake import KINDS, Intake
+from vulcan_operator.cluster.wake import Intake
 from vulcan_operator.kube import errors
 from vulcan_operator.kube.client import Kube, exists
 from vulcan_operator.kube.clock import Clock
-from vulcan_operator.kube.resources import CONFIG_MAPS, CUSTOM, JOBS
+from vulcan_operator.kube.resources import CONFIG_MAPS, JOBS
 from vulcan_operator.plan.core.actions import Key, Kind
 from vulcan_operator.plan.core.seen import JobSeen, JobState
 from vulcan_operator.plan.tasks import checks, retention
@@ -32,8 +33,7 @@ from vulcan_operator.reconcile import slots
 _log = logging.getLogger(__name__)
 APART = 60.0
 _MOST_COPIES = 1000
-# A gateway's first probe initialises the state, and none takes long: probes run to their end as well.
-_READERS = frozenset(kind.value for kind in TaskKind if not kind.writes and kind is not TaskKind.PROBE)
+_READERS = frozenset(k.value for k in TaskKind if not (k.writes or k.traits.may_initialise))
 
 
 def _copies_of(found: VulcanEnvironment | VulcanPromotion) -> Iterator[Place]:
@@ -122,15 +122,15 @@ class Collector:
             self._copies.pop(place, None)
 
     def _owner_known(self, job: JobSeen) -> bool:
-        if job.owner_kind not in KINDS:
+        if job.owner_kind not in frozenset(Kind):
             return False
         found = self._cache.custom(Key(Kind(job.owner_kind), job.owner_namespace, job.owner_name))
         return found is not None and found.metadata.uid == job.owner_uid
 
     async def _owner_exists(self, job: JobSeen) -> bool:
-        if job.owner_kind not in KINDS or Kind(job.owner_kind) not in CUSTOM:
-            return job.owner_kind in KINDS  # a kind that this release does not serve: leave it alone
-        raw = await exists(self._kube, CUSTOM[Kind(job.owner_kind)], job.owner_namespace, job.owner_name)
+        if job.owner_kind not in frozenset(Kind):
+            return False
+        raw = await exists(self._kube, KINDS[Kind(job.owner_kind)].resource, job.owner_namespace, job.owner_name)
         return raw is not None and raw["metadata"]["uid"] == job.owner_uid
 
     async def _collect(self, job: JobSeen) -> None:

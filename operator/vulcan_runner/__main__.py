@@ -56,15 +56,11 @@ def main(arguments: list[str]) -> int:
     streams = out.install(scrub)
     out.log_through(lines)
     crash.arm(task.kind, lines)
-    work = (
-        _fetch if arguments == ["fetch"] else functools.partial(_work, frames=streams[0].verbatim)
-    )
+    work = _fetch if arguments == ["fetch"] else functools.partial(_work, frames=streams[0].verbatim)
     result = _guarded(work, task, pod, lines, scrub)
     lines.enter("end")
     if result is not None:
-        result = dataclasses.replace(
-            result, seconds=dict(lines.seconds)
-        )  # the last stage's included
+        result = dataclasses.replace(result, seconds=dict(lines.seconds))  # the last stage's included
         _write(pod, result, scrub)
         for failure in result.failures:
             lines.say(
@@ -95,9 +91,7 @@ def _fetch(task: Task, pod: Pod, lines: Lines, scrub: Scrubber) -> Result | None
     return None
 
 
-def _work(
-    task: Task, pod: Pod, lines: Lines, scrub: Scrubber, frames: Callable[[Iterable[str]], None]
-) -> Result:
+def _work(task: Task, pod: Pod, lines: Lines, scrub: Scrubber, frames: Callable[[Iterable[str]], None]) -> Result:
     _prepare_environment(pod)
     stop = Stop()
     stop.install()
@@ -122,17 +116,13 @@ def _prepare_environment(pod: Pod) -> None:
         )
     home = pod.work / "sqlmesh"
     home.mkdir(parents=True, exist_ok=True)
-    os.environ.update(
-        {"SQLMESH_HOME": str(home), "SQLMESH__DISABLE_ANONYMIZED_ANALYTICS": "true", "TZ": "UTC"}
-    )
+    os.environ.update({"SQLMESH_HOME": str(home), "SQLMESH__DISABLE_ANONYMIZED_ANALYTICS": "true", "TZ": "UTC"})
     os.environ.setdefault("MAX_FORK_WORKERS", "1")
     os.environ.setdefault("SQLMESH_RUNTIME_ENVIRONMENT", "ci")
     time.tzset()
 
 
-def _guarded(
-    work: Callable[..., Result | None], task: Task, pod: Pod, lines: Lines, scrub: Scrubber
-) -> Result | None:
+def _guarded(work: Callable[..., Result | None], task: Task, pod: Pod, lines: Lines, scrub: Scrubber) -> Result | None:
     try:
         result = work(task, pod, lines, scrub)
         _ignore_signals()
@@ -181,9 +171,7 @@ def _scrubber(task: Task, pod: Pod, is_fetch: bool) -> Scrubber:
     gateway = task.gateway
     connections = [gateway.connection, *(n.connection for n in gateway.additional)]
     connections += [gateway.state_connection] if gateway.state_connection else []
-    return Secrets(pod.secrets).scrubber(
-        connections, other_secrets(task.secret_env, task.secret_paths)
-    )
+    return Secrets(pod.secrets).scrubber(connections, other_secrets(task.secret_env, task.secret_paths))
 
 
 def _write(pod: Pod, result: Result, scrub: Scrubber) -> None:
@@ -196,9 +184,7 @@ def _write(pod: Pod, result: Result, scrub: Scrubber) -> None:
 
 def _clean(result: Result, text: Callable[[str], str]) -> Result:
     def failure(f: Failure) -> Failure:
-        return dataclasses.replace(
-            f, model=text(f.model), message=text(f.message), audit=text(f.audit)
-        )
+        return dataclasses.replace(f, model=text(f.model), message=text(f.message), audit=text(f.audit))
 
     changes: dict[str, Any] = {
         "message": text(result.message),
@@ -213,6 +199,4 @@ def _clean(result: Result, text: Callable[[str], str]) -> Result:
 
 if __name__ == "__main__":
     code = main(sys.argv[1:])
-    os._exit(
-        code
-    )  # threads and exit handlers of project code must neither keep the pod nor change its result
+    os._exit(code)  # threads and exit handlers of project code must neither keep the pod nor change its result

@@ -52,9 +52,7 @@ def apply(
     state.keep_project(ProjectRow(kept.digest, kept.pack()))
     ours = record if record is not None and record.token == approved.token else None
     if ours and environment and environment.plan_id == ours.plan_id and environment.finalized_ts:
-        return _finish(
-            task, engine, state, ours, lines, Reason.ALREADY_APPLIED, source, resumed=True
-        )
+        return _finish(task, engine, state, ours, lines, Reason.ALREADY_APPLIED, source, resumed=True)
     if ours is not None and not _is_where_it_was_left(ours, approved, environment, identity):
         ours = None
     built = source.build(record)
@@ -81,9 +79,7 @@ def apply(
     state.record_apply(row)
     _apply(engine, plan, lines)
     _require_applied(task, engine, plan)
-    return _finish(
-        task, engine, state, row, lines, Reason.SUCCEEDED, source, resumed=ours is not None
-    )
+    return _finish(task, engine, state, row, lines, Reason.SUCCEEDED, source, resumed=ours is not None)
 
 
 def rollback_decision(task: Task, built: BuiltPlan, found: PlanSummary) -> Approved:
@@ -128,9 +124,7 @@ def _recorded(
     )
 
 
-def _is_where_it_was_left(
-    ours: ApplyRow, approved: Approved, environment: Any, identity: str
-) -> bool:
+def _is_where_it_was_left(ours: ApplyRow, approved: Approved, environment: Any, identity: str) -> bool:
     """Whether a killed attempt of this apply may be gone on with: nobody else has changed the environment since."""
     if ours.phase == "done":
         return False
@@ -175,9 +169,7 @@ def _require_decided(
             "The rebuilt plan leads to something else than the plan that was decided on.",
         )
     if not resumed and found.base != approved.base:
-        raise Problem(
-            Reason.PLAN_CHANGED, "The environment is not what it was when the plan was decided on."
-        )
+        raise Problem(Reason.PLAN_CHANGED, "The environment is not what it was when the plan was decided on.")
     if found.destructive_sha256 not in ("", approved.destructive_sha256) and not resumed:
         unseen = sorted(set(found.destructive) - set(approved.destructive)) or found.destructive
         raise Problem(
@@ -209,9 +201,7 @@ def _elapsed(built: BuiltPlan, approved: Approved) -> int:
     if not built.plan.requires_backfill:
         return 0
     return sum(
-        summary.intervals_of(
-            built.plan.snapshots[i.snapshot_id], [p for p in i.intervals if p[1] > planned_at]
-        )
+        summary.intervals_of(built.plan.snapshots[i.snapshot_id], [p for p in i.intervals if p[1] > planned_at])
         for i in built.plan.missing_intervals
     )
 
@@ -220,9 +210,7 @@ def _allowed(task: Task, approved: Approved, built: BuiltPlan, engine: Engine) -
     """The plan with exactly those destructive changes allowed that were decided on. A model that does not say that it
     allows them (`on_destructive_change`) needs the spec or a human to say so."""
     everything = summary.destructive(built, engine)
-    whole = (
-        digest.of_names(everything) == approved.destructive_sha256
-    )  # the names of a big plan are cut
+    whole = digest.of_names(everything) == approved.destructive_sha256  # the names of a big plan are cut
     shown = {n.lower() for n in (everything if whole else approved.destructive)}
     named = {n.replace('"', "").lower() for n in task.plan.allow_destructive_models}
     allowed = set()
@@ -230,11 +218,7 @@ def _allowed(task: Task, approved: Approved, built: BuiltPlan, engine: Engine) -
         name = names.display(fqn, engine.catalog).lower()
         if name in named or (name in shown and approved.by_human):
             allowed.add(fqn)
-    for snapshot in (
-        s
-        for s in built.plan.snapshots.values()
-        if s.name in built.destructive - allowed and s.is_model
-    ):
+    for snapshot in (s for s in built.plan.snapshots.values() if s.name in built.destructive - allowed and s.is_model):
         if snapshot.model.on_destructive_change.is_error:
             name = names.display(snapshot.name, engine.catalog)
             raise Problem(
@@ -274,9 +258,7 @@ def _record(
 def _require_applied(task: Task, engine: Engine, plan: Plan) -> None:
     environment = engine.environment(task.environment)
     if environment is None or environment.plan_id != plan.plan_id:
-        raise Problem(
-            Reason.PLAN_CONFLICT, "Another plan was applied to the environment at the same time."
-        )
+        raise Problem(Reason.PLAN_CONFLICT, "Another plan was applied to the environment at the same time.")
     if not environment.finalized_ts:
         raise Problem(Reason.UNFINALIZED, "The apply ended, but the environment is not finalised.")
 
@@ -293,18 +275,14 @@ def _finish(
 ) -> Result:
     """Audits what was changed and not audited just now, then closes the record. Done once per apply."""
     environment = engine.environment(task.environment)
-    row = dataclasses.replace(
-        row, project=source.kept.digest
-    )  # runs have it from now on, whatever the audits say
+    row = dataclasses.replace(row, project=source.kept.digest)  # runs have it from now on, whatever the audits say
     state.record_apply(row)
     work = dataclasses.replace(done(engine), plan_id=environment.plan_id, resumed=resumed)
     if task.audits and row.phase != "done":
         lines.enter("audit")
         changed = set(json.loads(row.models)) - engine.recorder.evaluated
         run, warned, failed = engine.audit(environment, changed)
-        work = dataclasses.replace(
-            work, audits_run=work.audits_run + run, audits_warned=work.audits_warned + warned
-        )
+        work = dataclasses.replace(work, audits_run=work.audits_run + run, audits_warned=work.audits_warned + warned)
         if failed:
             first = failed[0]
             message = f"Applied, but {first.model}: {first.message}"
@@ -313,9 +291,7 @@ def _finish(
     history.remember(engine, state, environment, source.source_digest, source.kept.digest)
     state.record_apply(dataclasses.replace(row, phase="done", at=now(), ended=row.token))
     state.forget_projects()
-    seen = freshness.look(
-        task, engine, environment, computed=True, signals=engine.recorder.counts.blocked
-    )
+    seen = freshness.look(task, engine, environment, computed=True, signals=engine.recorder.counts.blocked)
     work = dataclasses.replace(seen.on(work), rollback=rollback.options(engine, state, environment))
     return Result(
         task.kind,

@@ -50,9 +50,7 @@ class Place:
             return cls(name, environment.plan_id, schema_suffix=f"__{name}")
         if target.is_table:
             return cls(name, environment.plan_id, table_suffix=f"__{name}")
-        message = (
-            f"Soda checks know no views in other catalogs (environment_suffix_target of {name})."
-        )
+        message = f"Soda checks know no views in other catalogs (environment_suffix_target of {name})."
         raise Problem(Reason.CHECKS_NOT_EVALUATED, message)
 
     @property
@@ -82,11 +80,7 @@ def _files(task: Task, pod: Pod) -> dict[str, str]:
             Reason.CHECKS_NOT_EVALUATED,
             "The SodaCL files in the pod are not those that were to be checked.",
         )
-    files = {
-        name: data.decode(errors="replace")
-        for name, data in content.items()
-        if name.endswith(_FILES)
-    }
+    files = {name: data.decode(errors="replace") for name, data in content.items() if name.endswith(_FILES)}
     if not files:
         raise Problem(
             Reason.CHECKS_NOT_EVALUATED,
@@ -114,9 +108,7 @@ def _source(task: Task, secrets: Secrets) -> tuple[dict[str, Any], dict[str, str
         "password": "password",
         "sslmode": "sslmode",
     }
-    source = {
-        theirs: filled[ours] for ours, theirs in names.items() if filled.get(ours) is not None
-    }
+    source = {theirs: filled[ours] for ours, theirs in names.items() if filled.get(ours) is not None}
     source |= {"type": "postgres", "port": str(filled.get("port", 5432))}
     source["connection_timeout"] = int(filled.get("connect_timeout") or 10)
     options = ["-c default_transaction_read_only=on"]
@@ -160,9 +152,7 @@ def _judge(task: Task, place: Place, checks: list[dict[str, Any]], errors: list[
     work = Work(plan_id=place.plan_id, audits_run=len(checks), audits_warned=len(warned))
     if bad:
         found = tuple(_failure(c, Reason.CHECKS_FAILED, "fails") for c in bad)
-        message = (
-            f"{len(bad)} of {len(checks)} Soda checks fail; {found[0].model}: {found[0].message}"
-        )
+        message = f"{len(bad)} of {len(checks)} Soda checks fail; {found[0].model}: {found[0].message}"
         raise Problem(Reason.CHECKS_FAILED, message, failures=found, work=work)
     if errors or open_ or not checks:
         found = tuple(_failure(c, Reason.CHECKS_NOT_EVALUATED, "was not evaluated") for c in open_)
@@ -185,16 +175,12 @@ def _unjudged(
     """Without an answer of the warehouse, that is the reason; else the check's own fault."""
     first = next((without_data(e) for e in errors), "no check was found in the SodaCL files")
     if not checks or len(open_) == len(checks):
-        reasons = (
-            failures.connection_reason(e, None, Reason.WAREHOUSE_UNREACHABLE) for e in errors
-        )
+        reasons = (failures.connection_reason(e, None, Reason.WAREHOUSE_UNREACHABLE) for e in errors)
         away = next(filter(None, reasons), None)
         if away is not None:
             return Problem(away, f"Soda cannot reach the warehouse: {cut(first, 400)}")
     words = (
-        f"{len(open_)} of {len(checks)} Soda checks were not evaluated: "
-        if checks
-        else "No Soda check was evaluated: "
+        f"{len(open_)} of {len(checks)} Soda checks were not evaluated: " if checks else "No Soda check was evaluated: "
     )
     return Problem(Reason.CHECKS_NOT_EVALUATED, words + cut(first, 400), failures=found, work=work)
 

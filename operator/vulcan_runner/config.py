@@ -45,9 +45,7 @@ class Connections:
         self.application = application_name(task)
         self.warehouse = self._parse(gateway.connection, secrets)
         self.state = self._parse(gateway.state_connection or gateway.connection, secrets)
-        self.additional = {
-            n.sqlmesh_name: self._parse(n.connection, secrets) for n in gateway.additional
-        }
+        self.additional = {n.sqlmesh_name: self._parse(n.connection, secrets) for n in gateway.additional}
 
     def _parse(self, connection: Connection, secrets: Secrets) -> ConnectionConfig:
         values = secrets.fill(connection)
@@ -60,7 +58,9 @@ class Connections:
 
 def application_name(task: Task) -> str:
     """PostgreSQL keeps 63 bytes. Writers of one gateway share a prefix: `writer_prefix`."""
-    name = f"{writer_prefix(task.gateway) if task.kind.writes else 'vulcan-r:'}{digest.of_json(task.job)[:6]}:{task.job}"
+    name = (
+        f"{writer_prefix(task.gateway) if task.kind.writes else 'vulcan-r:'}{digest.of_json(task.job)[:6]}:{task.job}"
+    )
     return name.encode("ascii", "replace").decode()[:63]
 
 
@@ -80,22 +80,14 @@ def build(
     state has (`kept_project`), or a bare one."""
     python, yamls = _project_files(folder)
     ours = _OURS if task.expires else (*_OURS, _TTL)
-    texts = {
-        path: load_config_from_yaml(path) for path in yamls
-    }  # some 50 ms each: Jinja, then YAML
-    ignored = [
-        f"{key} of {path.name}" for path, text in texts.items() for key in ours if key in text
-    ]
+    texts = {path: load_config_from_yaml(path) for path in yamls}  # some 50 ms each: Jinja, then YAML
+    ignored = [f"{key} of {path.name}" for path, text in texts.items() for key in ours if key in text]
     name = task.gateway.sqlmesh_name
     config, kept, said = _load(python, texts, name)
     ignored += [f"{key} of {python.name}" for key in said if python is not None]
     if folder is not None and (folder / ".env").exists():
         ignored.append(".env")
-    ignored += [
-        key
-        for key in sorted(os.environ)
-        if key.upper().startswith("SQLMESH__") and "ANALYTICS" not in key
-    ]
+    ignored += [key for key in sorted(os.environ) if key.upper().startswith("SQLMESH__") and "ANALYTICS" not in key]
     gateways = {name: _gateway(task.gateway, connections, kept)}
     gateways |= {other: GatewayConfig(connection=c) for other, c in connections.additional.items()}
     if folder is None:
@@ -109,9 +101,7 @@ def _project_files(folder: Path | None) -> tuple[Path | None, list[Path]]:
     if folder is None:
         return None, []
     found = [folder / name for name in CONFIG_FILES if (folder / name).is_file()]
-    return next((p for p in found if p.suffix == ".py"), None), [
-        p for p in found if p.suffix != ".py"
-    ]
+    return next((p for p in found if p.suffix == ".py"), None), [p for p in found if p.suffix != ".py"]
 
 
 def _load(
@@ -143,11 +133,7 @@ def _load(
     for said in yamls.values():
         gateways = said.get("gateways") or said.get("gateway") or {}
         own_yaml = next(
-            (
-                g
-                for key, g in gateways.items()
-                if key.lower() == name.lower() and isinstance(g, dict)
-            ),
+            (g for key, g in gateways.items() if key.lower() == name.lower() and isinstance(g, dict)),
             {},
         )
         kept |= {key: own_yaml[key] for key in _KEPT if own_yaml.get(key)}
@@ -160,10 +146,7 @@ def _connections_of(config: Config) -> list[str]:
     """By name, the settings of a Config in Python that a gateway of ours takes the place of."""
     has = config.gateways if isinstance(config.gateways, dict) else {"": config.gateways}
     connections = any(
-        c is not None
-        for g in has.values()
-        for c in (g.connection, g.state_connection, g.scheduler)
-        if g is not None
+        c is not None for g in has.values() for c in (g.connection, g.state_connection, g.scheduler) if g is not None
     )
     return [
         *(["gateways"] if connections else []),
@@ -185,9 +168,7 @@ def _gateway(gateway: Gateway, connections: Connections, kept: dict[str, Any]) -
 
 def _finished(config: Config, task: Task, gateways: dict[str, Any], cache: Path) -> Config:
     own = gateways[task.gateway.sqlmesh_name.lower()]
-    if config.dialect is None and (
-        own.model_defaults is None or own.model_defaults.dialect is None
-    ):
+    if config.dialect is None and (own.model_defaults is None or own.model_defaults.dialect is None):
         raise Problem(
             Reason.CONFIG_INVALID,
             "model_defaults.dialect is not set in the project's configuration.",
@@ -203,9 +184,7 @@ def _finished(config: Config, task: Task, gateways: dict[str, Any], cache: Path)
         update["environment_ttl"] = None
     mode = task.plan.categorization
     if mode != "Project":
-        categorizer = (
-            CategorizerConfig.all_full() if mode == "Auto" else CategorizerConfig.all_off()
-        )
+        categorizer = CategorizerConfig.all_full() if mode == "Auto" else CategorizerConfig.all_off()
         update["plan"] = config.plan.copy(update={"auto_categorize_changes": categorizer})
     return _keyed_without_secrets(config.copy(update=update))
 
@@ -219,14 +198,8 @@ class _Keyed(Config):
             n: (g.variables, repr(g.model_defaults), g.connection and g.connection.type_)
             for n, g in self.gateways.items()
         }
-        rest = self.dict(
-            exclude={"loader", "notification_targets", "users", "gateways", "default_connection"}
-        )
-        return str(
-            zlib.crc32(
-                pickle.dumps((sorted(own.items()), sorted(rest.items(), key=lambda i: i[0])))
-            )
-        )
+        rest = self.dict(exclude={"loader", "notification_targets", "users", "gateways", "default_connection"})
+        return str(zlib.crc32(pickle.dumps((sorted(own.items()), sorted(rest.items(), key=lambda i: i[0])))))
 
 
 def _keyed_without_secrets(config: Config) -> Config:

@@ -56,14 +56,10 @@ def count(task: Task, wanted: Diff, engine: Engine, stop: Stop, lines: Lines) ->
 
     lines.say(f"{len(names)} models to count", of=len(names))
     counted = tuple(diffing.each(names, one, engine, stop, lines))
-    return diffing.fitted(
-        replace(report, counted=counted), [engine.display(n) for n in names[MAX_MODELS:]]
-    )
+    return diffing.fitted(replace(report, counted=counted), [engine.display(n) for n in names[MAX_MODELS:]])
 
 
-def _counted(
-    found: ModelStatistics, snapshot: Snapshot, adapter: Any, table: exp.Table, end: int
-) -> ModelStatistics:
+def _counted(found: ModelStatistics, snapshot: Snapshot, adapter: Any, table: exp.Table, end: int) -> ModelStatistics:
     types = adapter.columns(table)
     columns = sorted(types)[:MAX_COLUMNS]
     query = exp.select(exp.func("COUNT", exp.Star())).from_(table)
@@ -86,9 +82,7 @@ def _aggregates(column: str, kind: exp.DataType) -> list[exp.Expr]:
         found.append(exp.Count(this=exp.Distinct(expressions=[value.copy()])))
     if _is_number(kind):
         # A float is summed as a double: single precision would depend on the order of the rows.
-        summed = (
-            exp.cast(value.copy(), "DOUBLE") if kind.is_type(*_Type.FLOAT_TYPES) else value.copy()
-        )
+        summed = exp.cast(value.copy(), "DOUBLE") if kind.is_type(*_Type.FLOAT_TYPES) else value.copy()
         found.append(exp.func("SUM", summed))
     return found
 

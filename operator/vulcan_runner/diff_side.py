@@ -74,20 +74,12 @@ def without_table(engine: Engine, side: DiffSide) -> list[str]:
         if side.end(name) is None or model.kind.is_view or model.kind.is_custom:
             continue
         table = side.table(name)
-        places = wanted.setdefault(
-            (side.snapshots[name].model_gateway, table.db, table.catalog), {}
-        )
+        places = wanted.setdefault((side.snapshots[name].model_gateway, table.db, table.catalog), {})
         places[table.name.lower()] = name
     lost = []
     for (gateway, db, catalog), places in wanted.items():
-        there = engine.context.snapshot_evaluator.get_adapter(gateway).get_data_objects(
-            schema_(db, catalog or None)
-        )
-        lost += [
-            name
-            for table_name, name in places.items()
-            if table_name not in {o.name.lower() for o in there}
-        ]
+        there = engine.context.snapshot_evaluator.get_adapter(gateway).get_data_objects(schema_(db, catalog or None))
+        lost += [name for table_name, name in places.items() if table_name not in {o.name.lower() for o in there}]
     return lost
 
 

@@ -70,9 +70,7 @@ def compare(
     return fitted(replace(report, models=models), [engine.display(n) for n in names[MAX_MODELS:]])
 
 
-def each(
-    names: list[str], one: Callable[[str], T], engine: Engine, stop: Stop, lines: Lines
-) -> list[T]:
+def each(names: list[str], one: Callable[[str], T], engine: Engine, stop: Stop, lines: Lines) -> list[T]:
     """So many models as a report may have, one after the other."""
     found = []
     for name in names[:MAX_MODELS]:
@@ -103,9 +101,7 @@ def _is_directly_modified(before: DiffSide, after: DiffSide, name: str) -> bool:
     return bool(old.fingerprint.data_hash != new.fingerprint.data_hash)
 
 
-def _model(
-    found: ModelDiff, name: str, before: DiffSide, after: DiffSide, engine: Engine, folder: Path
-) -> ModelDiff:
+def _model(found: ModelDiff, name: str, before: DiffSide, after: DiffSide, engine: Engine, folder: Path) -> ModelDiff:
     ends = (before.end(name), after.end(name))
     found = replace(found, before_end=diff_side.text(ends[0]), after_end=diff_side.text(ends[1]))
     if None in ends:
@@ -116,25 +112,19 @@ def _model(
     try:
         columns = [adapter.columns(side.table(name)) for side in (before, after)]
         where = None
-        if before.time_column(name) is not None and before.time_column(name) == after.time_column(
-            name
-        ):
+        if before.time_column(name) is not None and before.time_column(name) == after.time_column(name):
             end = min(e for e in ends if e is not None)
             where = diff_side.before(after.snapshots[name], end, columns[1])
             found = replace(found, end=diff_side.text(end))
         tables = before.table(name), after.table(name)
-        return _tables(
-            _schemas(found, *columns), after.snapshots[name], adapter, tables, where, folder
-        )
+        return _tables(_schemas(found, *columns), after.snapshots[name], adapter, tables, where, folder)
     except Exception as error:  # noqa: BLE001  drivers have no common type
         return replace(found, method="", why=failures.of_one(error))
 
 
 def _schemas(found: ModelDiff, before: dict[str, Any], after: dict[str, Any]) -> ModelDiff:
     lost = sorted(c for c in before if before[c] != after.get(c))
-    return replace(
-        found, columns_added=_few(sorted(after.keys() - before.keys())), columns_lost=_few(lost)
-    )
+    return replace(found, columns_added=_few(sorted(after.keys() - before.keys())), columns_lost=_few(lost))
 
 
 def _few(names: list[str]) -> tuple[str, ...]:
@@ -165,14 +155,8 @@ def _tables(
     unique = all(stats[f"{side}_count"] == stats[f"distinct_count_{side}"] for side in "st")
     if not unique or stats["null_grain_count"]:
         # The join has dropped rows, or made more of them than there are.
-        return _counted(
-            replace(found, why="its grain is not unique, or null"), adapter, tables, where
-        )
-    differ = {
-        str(c): round(100 - float(p), 6)
-        for c, p in rows.column_stats["pct_match"].items()
-        if _differs(p)
-    }
+        return _counted(replace(found, why="its grain is not unique, or null"), adapter, tables, where)
+    differ = {str(c): round(100 - float(p), 6) for c, p in rows.column_stats["pct_match"].items() if _differs(p)}
     worst = sorted(differ, key=lambda c: (-differ[c], c))[:_COLUMNS]
     return replace(
         found, before=stats["s_count"], after=stats["t_count"], joined=stats["join_count"],
@@ -185,9 +169,7 @@ def _differs(percent: Any) -> bool:
     return percent is not None and math.isfinite(float(percent)) and float(percent) < 100
 
 
-def _counted(
-    found: ModelDiff, adapter: Any, tables: tuple[exp.Table, exp.Table], where: Any
-) -> ModelDiff:
+def _counted(found: ModelDiff, adapter: Any, tables: tuple[exp.Table, exp.Table], where: Any) -> ModelDiff:
     count = exp.select(exp.func("COUNT", exp.Star()))
     queries = (count.from_(table).where(where) for table in tables)
     before, after = (int(adapter.fetchone(query, quote_identifiers=True)[0]) for query in queries)

@@ -77,15 +77,11 @@ class _Context(Context):
         self._load_materializations()
         self._loaded = True
 
-    def _select_models_for_run(
-        self, select_models: Any, no_auto_upstream: bool, snapshots: Any
-    ) -> set[str]:
+    def _select_models_for_run(self, select_models: Any, no_auto_upstream: bool, snapshots: Any) -> set[str]:
         """We select by exact names, which need not be parsable as SQLMesh's selectors."""
         return set(select_models)
 
-    def _run(
-        self, *args: Any, circuit_breaker: Callable[[], bool] | None = None, **kwargs: Any
-    ) -> CompletionStatus:
+    def _run(self, *args: Any, circuit_breaker: Callable[[], bool] | None = None, **kwargs: Any) -> CompletionStatus:
         """`Context.run` starts over when its own breaker fires (the environment moved); ours must end it."""
         try:
             return super()._run(
@@ -116,9 +112,7 @@ class Engine:
         root.mkdir(parents=True, exist_ok=True)
         if kept is not None:
             kept.lay_out(root)
-        self.context = _Context(
-            paths=[root], config={root: self.config}, gateway=task.gateway.sqlmesh_name, load=False
-        )
+        self.context = _Context(paths=[root], config={root: self.config}, gateway=task.gateway.sqlmesh_name, load=False)
         self.context.stop, self.context.journal = stop, journal
         if kept is not None:
             self.context.load_kept()
@@ -137,10 +131,7 @@ class Engine:
     def lint(self) -> tuple[Failure, ...]:
         """The violations of rules that the project calls errors."""
         self.context.lint_models(raise_on_error=False)
-        return tuple(
-            Failure(model, Reason.LINT_FAILED, cut(text, 300))
-            for model, text in self.recorder.violations
-        )
+        return tuple(Failure(model, Reason.LINT_FAILED, cut(text, 300)) for model, text in self.recorder.violations)
 
     def test(self) -> tuple[int, tuple[Failure, ...]]:
         """Runs the project's unit tests on its test connection (DuckDB in memory unless it says otherwise)."""
@@ -188,20 +179,11 @@ class Engine:
         )  # fmt: skip
         context.state_sync.refresh_snapshot_intervals(diff.snapshots.values())
         if catch_up:
-            ends = {
-                n: to_datetime(t)
-                for n, t in context.state_sync.max_interval_end_per_model(environment).items()
-            }
+            ends = {n: to_datetime(t) for n, t in context.state_sync.max_interval_end_per_model(environment).items()}
         else:
-            ends = {
-                s.name: to_datetime(s.intervals[-1][1])
-                for s in diff.snapshots.values()
-                if s.intervals
-            }
+            ends = {s.name: to_datetime(s.intervals[-1][1]) for s in diff.snapshots.values() if s.intervals}
         changed = {*diff.modified_snapshots, *(s.name for s in diff.added)}
-        start, end = context._get_plan_default_start_end(
-            diff.snapshots_by_name, ends, None, changed
-        )
+        start, end = context._get_plan_default_start_end(diff.snapshots_by_name, ends, None, changed)
         return PlanBuilder(
             context_diff=diff, apply=context.apply, is_dev=environment != REFERENCE, include_unmodified=True,
             allow_destructive_models=["*"], environment_suffix_target=self.config.environment_suffix_target,
@@ -224,9 +206,7 @@ class Engine:
     def run(self, environment: str, names: set[str] | None, end: Any) -> CompletionStatus:
         """`names`: fully qualified names of the only models to run. The project's models come from the state."""
         select = None if names is None else sorted(names)
-        return self.context.run(
-            environment, end=end, skip_janitor=True, select_models=select, no_auto_upstream=True
-        )
+        return self.context.run(environment, end=end, skip_janitor=True, select_models=select, no_auto_upstream=True)
 
     def invalidate(self, environment: str) -> None:
         self.context.invalidate_environment(environment, sync=True)
@@ -237,19 +217,11 @@ class Engine:
         self.context.state_sync.refresh_snapshot_intervals(found)
         return {s.name: s for s in found}
 
-    def missing(
-        self, environment: Any, snapshots: dict[str, Snapshot]
-    ) -> dict[str, list[tuple[int, int]]]:
+    def missing(self, environment: Any, snapshots: dict[str, Snapshot]) -> dict[str, list[tuple[int, int]]]:
         """Complete intervals that are not computed yet, by model."""
         index = deployability(environment.name, snapshots)
-        found = missing_intervals(
-            list(snapshots.values()), execution_time=now(), deployability_index=index
-        )
-        return {
-            s.name: list(intervals)
-            for s, intervals in found.items()
-            if intervals and not s.is_symbolic
-        }
+        found = missing_intervals(list(snapshots.values()), execution_time=now(), deployability_index=index)
+        return {s.name: list(intervals) for s, intervals in found.items() if intervals and not s.is_symbolic}
 
     def audit(self, environment: Any, names: Iterable[str]) -> tuple[int, int, tuple[Failure, ...]]:
         """Audits models over what is computed of them: audits run, warnings, blocking failures."""
@@ -342,15 +314,9 @@ def category(name: str) -> SnapshotChangeCategory:
 def next_due(snapshots: Iterable[Snapshot], restates: bool) -> Any:
     """When the next model's cron (or auto-restatement) fires; None when none ever does."""
     moment = now()
-    due = [
-        s.node.cron_next(moment)
-        for s in snapshots
-        if s.is_model and not s.is_symbolic and not s.is_seed
-    ]
+    due = [s.node.cron_next(moment) for s in snapshots if s.is_model and not s.is_symbolic and not s.is_seed]
     if restates:
-        due += [
-            to_datetime(s.next_auto_restatement_ts) for s in snapshots if s.next_auto_restatement_ts
-        ]
+        due += [to_datetime(s.next_auto_restatement_ts) for s in snapshots if s.next_auto_restatement_ts]
     return min(due) if due else None
 
 

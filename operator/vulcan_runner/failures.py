@@ -74,9 +74,7 @@ def problem(error: BaseException, stage: str) -> Problem:
             return Problem(reason, _cut(text))
     driver = _driver_error(error)
     if driver is not None:
-        found = connection_reason(
-            str(driver), getattr(driver, "pgcode", None), Reason.STATE_UNREACHABLE
-        )
+        found = connection_reason(str(driver), getattr(driver, "pgcode", None), Reason.STATE_UNREACHABLE)
         if found is not None:
             return Problem(found, _cut(without_data(str(driver))))
     if isinstance(error, sqlmesh_errors.SQLMeshError):
@@ -94,9 +92,7 @@ def problem(error: BaseException, stage: str) -> Problem:
             Reason.PLAN_REJECTED if stage != "apply" else Reason.MODEL_FAILED,
             _cut(_first_words(error)),
         )
-    return Problem(
-        Reason.RUNNER_CRASHED, _cut(f"Stage {stage}: {type(error).__name__}: {without_data(text)}")
-    )
+    return Problem(Reason.RUNNER_CRASHED, _cut(f"Stage {stage}: {type(error).__name__}: {without_data(text)}"))
 
 
 def connection_reason(text: str, code: str | None, away: Reason) -> Reason | None:
@@ -104,11 +100,7 @@ def connection_reason(text: str, code: str | None, away: Reason) -> Reason | Non
     lower = text.lower()
     if any(sign in lower for sign in _BUSY):
         return Reason.STATE_BUSY
-    if (
-        (code or "").startswith("28")
-        or any(sign in lower for sign in _REFUSED)
-        or _ROLE.search(lower)
-    ):
+    if (code or "").startswith("28") or any(sign in lower for sign in _REFUSED) or _ROLE.search(lower):
         return Reason.AUTH_FAILED
     if (code or "")[:2] in ("08", "57") or (code is None and any(sign in lower for sign in _AWAY)):
         return away
@@ -132,9 +124,7 @@ def ended(failures: tuple[Failure, ...], errors: list[Any]) -> Problem:
     first = next((f for f in failures if f.reason is reason), None)
     more = f" (and {len(names_of) - 1} more)" if len(names_of) > 1 else ""
     message = f"{first.model}{more}: {first.message}" if first else "Models failed."
-    return Problem(
-        reason, _cut(message), retry=Retry.WAIT if transient else None, failures=failures
-    )
+    return Problem(reason, _cut(message), retry=Retry.WAIT if transient else None, failures=failures)
 
 
 def is_transient(error: BaseException) -> bool:
@@ -198,9 +188,7 @@ def _driver_error(error: BaseException | None) -> BaseException | None:
     while error is not None and id(error) not in seen:
         seen.add(id(error))
         module = type(error).__module__.split(".")[0]
-        if module not in ("sqlmesh", "sqlglot", "vulcan_runner", "builtins") and _is_dbapi(
-            type(error)
-        ):
+        if module not in ("sqlmesh", "sqlglot", "vulcan_runner", "builtins") and _is_dbapi(type(error)):
             return error
         error = error.__cause__ or error.__context__
     return None

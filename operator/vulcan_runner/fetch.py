@@ -38,9 +38,7 @@ def fetch(source: Source, pod: Pod, lines: Lines) -> str:
         tree = project.within(git.tree, source.path)
         shutil.rmtree(git.tree / ".git")
         if not tree.is_dir():
-            raise Problem(
-                Reason.SOURCE_PATH_MISSING, f"Commit {commit[:12]} has no folder {source.path}."
-            )
+            raise Problem(Reason.SOURCE_PATH_MISSING, f"Commit {commit[:12]} has no folder {source.path}.")
         count = _hand_over(tree, pod.project)
     (pod.work / FETCHED).write_text(json.dumps({"commit": commit}))
     lines.say(f"Got {count} files of commit {commit[:12]}", commit=commit, files=count)
@@ -89,9 +87,7 @@ def _scheme(url: str) -> str:
         return "ssh"
     parts = urlsplit(url)
     if parts.scheme not in _SCHEMES or url.startswith("-"):
-        raise Problem(
-            Reason.SOURCE_UNREACHABLE, f"The URL must start with one of {', '.join(_SCHEMES)}."
-        )
+        raise Problem(Reason.SOURCE_UNREACHABLE, f"The URL must start with one of {', '.join(_SCHEMES)}.")
     if parts.password is not None:
         raise Problem(
             Reason.SOURCE_AUTH_FAILED,

@@ -45,9 +45,7 @@ class Freshness:
         return dataclasses.replace(work, **dataclasses.asdict(self))
 
 
-def owned_models(
-    task: Task, engine: Engine, environment: Any, snapshots: dict[str, Any]
-) -> OwnedModels:
+def owned_models(task: Task, engine: Engine, environment: Any, snapshots: dict[str, Any]) -> OwnedModels:
     """A snapshot is shared when it writes to a table (name and version) that a protected environment has, too."""
     taken: set[tuple[str, str]] = set()
     if not task.protected:
@@ -55,35 +53,23 @@ def owned_models(
             record = engine.environment(other) if other != task.environment else None
             taken |= {(s.name, s.version) for s in record.snapshots} if record else set()
     index = engines.deployability(environment.name, snapshots)
-    shared = {
-        s.name
-        for s in snapshots.values()
-        if (s.name, s.version) in taken and index.is_deployable(s)
-    }
+    shared = {s.name for s in snapshots.values() if (s.name, s.version) in taken and index.is_deployable(s)}
     own = frozenset(snapshots) - shared
     missing = engine.missing(environment, snapshots) if shared else {}
     waits = [
-        intervals[0][0]
-        for name, intervals in missing.items()
-        if name in shared and _is_read(name, own, snapshots)
+        intervals[0][0] for name, intervals in missing.items() if name in shared and _is_read(name, own, snapshots)
     ]
     return OwnedModels(own, bool(shared), min(waits, default=None))
 
 
-def look(
-    task: Task, engine: Engine, environment: Any, *, computed: bool, signals: int
-) -> Freshness:
+def look(task: Task, engine: Engine, environment: Any, *, computed: bool, signals: int) -> Freshness:
     """`computed`: whether this task computed anything; if not, what is missing cannot be computed now, so it is not
     due at once (or the operator would start one run after the other)."""
     snapshots = engine.snapshots(environment)
     mine = owned_models(task, engine, environment, snapshots)
     missing = engine.missing(environment, snapshots)
     behind = {name: summary.intervals_of(snapshots[name], i) for name, i in missing.items()}
-    possible = [
-        n
-        for n, i in missing.items()
-        if n in mine.own and (mine.until is None or i[0][1] <= mine.until)
-    ]
+    possible = [n for n, i in missing.items() if n in mine.own and (mine.until is None or i[0][1] <= mine.until)]
     waiting = sum(behind[n] for n in missing if n in mine.own and n not in possible)
     moments: list[datetime] = []
     if possible and computed and not signals:
@@ -97,9 +83,7 @@ def look(
         next_run=rfc3339(min(moments), "seconds") if moments else None,
         intervals_behind=sum(behind.values()),
         blocked=waiting + signals,
-        complete_until=rfc3339(datetime.fromtimestamp(since / 1000, UTC), "seconds")
-        if since is not None
-        else None,
+        complete_until=rfc3339(datetime.fromtimestamp(since / 1000, UTC), "seconds") if since is not None else None,
     )
 
 

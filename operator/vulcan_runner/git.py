@@ -84,11 +84,7 @@ class Git:
         return self._run("rev-parse", "HEAD", limit=_ANSWER).strip()
 
     def _environment(self) -> dict[str, str]:
-        kept = {
-            k: v
-            for k, v in os.environ.items()
-            if k in ("PATH", "LANG", "LC_ALL") or k.lower().endswith("_proxy")
-        }
+        kept = {k: v for k, v in os.environ.items() if k in ("PATH", "LANG", "LC_ALL") or k.lower().endswith("_proxy")}
         return kept | {
             "HOME": str(self._home),
             "GIT_CONFIG_NOSYSTEM": "1",
@@ -146,13 +142,9 @@ class Git:
         path = self._home / "config"
         path.touch(mode=0o600)
         for name, value in settings:
-            self._run(
-                "config", "--file", str(path), "--add", name, value, limit=_ANSWER, inside=False
-            )
+            self._run("config", "--file", str(path), "--add", name, value, limit=_ANSWER, inside=False)
         if (folder / "bearerToken").is_file() and self._scheme in ("http", "https"):
-            path.write_text(
-                path.read_text() + self._bearer((folder / "bearerToken").read_text().strip())
-            )
+            path.write_text(path.read_text() + self._bearer((folder / "bearerToken").read_text().strip()))
 
     def _bearer(self, token: str) -> str:
         """Written, not passed to `git config`, because that would put the token into argv; for this host only."""
@@ -177,9 +169,7 @@ class Git:
     def _returncode(self, *args: str) -> int:
         return self._process(args, _ANSWER, inside=True).returncode
 
-    def _process(
-        self, args: tuple[str, ...], limit: int, inside: bool
-    ) -> subprocess.CompletedProcess[str]:
+    def _process(self, args: tuple[str, ...], limit: int, inside: bool) -> subprocess.CompletedProcess[str]:
         """Own session: a time limit and a signal end git's helpers (ssh, curl), too."""
         command = ["git", *(["-C", str(self.tree)] if inside else []), *args]
         with subprocess.Popen(

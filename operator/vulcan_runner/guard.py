@@ -36,9 +36,7 @@ def verify(task: Task, state: State) -> str:
     gateway = task.gateway
     versions = state.versions()
     if versions.schema_version == 0:
-        raise Problem(
-            Reason.STATE_LOST, "The state is empty. Only a probe of the gateway may initialise it."
-        )
+        raise Problem(Reason.STATE_LOST, "The state is empty. Only a probe of the gateway may initialise it.")
     require_versions(versions)
     row, identity = state.owner(), state.identity()
     if row is None or row.owner != gateway.owner:
@@ -92,19 +90,14 @@ def require_versions(versions: Any) -> None:
         (versions.sqlglot_version, SQLGLOT_VERSION, "SQLGlot"),
     )
     differences = [
-        (_minor(theirs), _minor(ours), f"{what} {theirs}, the runner has {ours}")
-        for theirs, ours, what in pairs
+        (_minor(theirs), _minor(ours), f"{what} {theirs}, the runner has {ours}") for theirs, ours, what in pairs
     ]
     schema = f"schema {versions.schema_version}, the runner has {SCHEMA_VERSION}"
     for theirs, ours, text in ((versions.schema_version, SCHEMA_VERSION, schema), *differences):
         if theirs < ours:
-            raise Problem(
-                Reason.STATE_MIGRATION, f"The state was written by an older version: {text}."
-            )
+            raise Problem(Reason.STATE_MIGRATION, f"The state was written by an older version: {text}.")
         if theirs > ours:
-            raise Problem(
-                Reason.RUNNER_OUTDATED, f"The state was written by a newer version: {text}."
-            )
+            raise Problem(Reason.RUNNER_OUTDATED, f"The state was written by a newer version: {text}.")
 
 
 def _claim(gateway: Gateway, connections: Connections, state: State, lines: Lines) -> bool:
@@ -160,11 +153,7 @@ def _physical_schemas(connections: Connections) -> list[str]:
     adapter = warehouse.create_engine_adapter()
     # PostgreSQL's information schema hides what belongs to other roles.
     in_catalog = warehouse.type_ in ("postgres", "gcp_postgres", "redshift")
-    query = (
-        "select nspname from pg_namespace"
-        if in_catalog
-        else "select schema_name from information_schema.schemata"
-    )
+    query = "select nspname from pg_namespace" if in_catalog else "select schema_name from information_schema.schemata"
     rows = adapter.fetchall(query)
     return sorted({str(name) for (name,) in rows if str(name).lower().startswith("sqlmesh__")})
 

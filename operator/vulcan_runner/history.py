@@ -16,9 +16,7 @@ from vulcan_runner.state import HistoryRow, State, now
 _KEPT = 20  # of each environment
 
 
-def remember(
-    engine: Engine, state: State, environment: Any, source_digest: str, project: str
-) -> None:
+def remember(engine: Engine, state: State, environment: Any, source_digest: str, project: str) -> None:
     """Doing it twice is the same as once."""
     row = HistoryRow(
         environment=environment.name,

@@ -44,16 +44,8 @@ class Journal:
         if not rows:
             return
         job = rows[0].job
-        entries = [
-            f"{r.physical_table} for {r.start_at} to {r.end_at} (model {r.model})"
-            for r in rows
-            if r.job == job
-        ]
-        asked = (
-            "run-requested-at"
-            if self._task.source is None
-            else "plan-requested-at (or run-requested-at)"
-        )
+        entries = [f"{r.physical_table} for {r.start_at} to {r.end_at} (model {r.model})" for r in rows if r.job == job]
+        asked = "run-requested-at" if self._task.source is None else "plan-requested-at (or run-requested-at)"
         raise Problem(
             Reason.MANUAL_CHECK,
             f"The lost Job {job} was appending to {words.shortened(entries, _SHOWN, '; ')}."
@@ -62,9 +54,7 @@ class Journal:
         )
 
     @contextmanager
-    def batch(
-        self, snapshot: Any, start: Any, end: Any, deployable: bool, adapter: Any
-    ) -> Iterator[None]:
+    def batch(self, snapshot: Any, start: Any, end: Any, deployable: bool, adapter: Any) -> Iterator[None]:
         """Written before and removed after the batch; kept when nobody knows whether its rows are there."""
         if not is_append_only(snapshot):
             yield
@@ -78,9 +68,7 @@ class Journal:
             start_at=_text(start),
             end_at=_text(end),
         )
-        self._require_none(
-            [lost for lost in self._lost if lost.physical_table == row.physical_table]
-        )
+        self._require_none([lost for lost in self._lost if lost.physical_table == row.physical_table])
         self._state.put_in_flight(row)
         try:
             yield

@@ -70,9 +70,7 @@ def unpack(packed: str) -> KeptProject:
 
 def of(config: Config, folder: Path) -> KeptProject:
     """What is to be kept of a project. A materialisation may import any of its modules, so all of them are."""
-    settings = {name: _plain(getattr(config, name)) for name in _FIELDS} | {
-        "dialect": config.dialect
-    }
+    settings = {name: _plain(getattr(config, name)) for name in _FIELDS} | {"dialect": config.dialect}
     own = any((folder / c.MATERIALIZATIONS).rglob("*.py"))
     files = {p: f.read_bytes() for p, f in project.files(folder) if _is_code(p)} if own else {}
     if sum(map(len, files.values())) > _MOST_BYTES:
@@ -95,9 +93,7 @@ def of_record(state: State, digest_: str) -> KeptProject:
     """What an earlier apply has kept."""
     packed = state.project(digest_)
     if packed is None:
-        raise Problem(
-            Reason.CONFIGURATION_UNKNOWN, "What the state had kept of the project is gone."
-        )
+        raise Problem(Reason.CONFIGURATION_UNKNOWN, "What the state had kept of the project is gone.")
     return unpack(packed)
 
 
@@ -105,11 +101,7 @@ def is_news(wanted: KeptProject, state: State, environment: str) -> bool:
     """Whether an environment has something else of its project, so that an apply is due although no model changed. One
     that was never applied by us has nothing, and needs nothing but materialisations."""
     record = state.apply_record(environment)
-    return (
-        wanted.digest != record.project
-        if record is not None and record.project
-        else bool(wanted.files)
-    )
+    return wanted.digest != record.project if record is not None and record.project else bool(wanted.files)
 
 
 def _is_code(path: str) -> bool:
@@ -120,10 +112,7 @@ def _is_code(path: str) -> bool:
 def _plain(value: Any) -> Any:
     """A mapping as pairs: of its patterns the first that matches counts."""
     if isinstance(value, Mapping):
-        return [
-            [k.pattern if isinstance(k, re.Pattern) else str(k), _plain(v)]
-            for k, v in value.items()
-        ]
+        return [[k.pattern if isinstance(k, re.Pattern) else str(k), _plain(v)] for k, v in value.items()]
     return getattr(value, "value", value)
 
 

@@ -111,9 +111,7 @@ class _Handler(logging.Handler):
         self._lines = lines
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._lines.say(
-            cut(without_data(record.getMessage()), 1000), level=record.levelname, logger=record.name
-        )
+        self._lines.say(cut(without_data(record.getMessage()), 1000), level=record.levelname, logger=record.name)
 
 
 def install(scrub: Scrubber) -> tuple[Clean, Clean]:

@@ -47,9 +47,7 @@ def held(connection: ConnectionConfig, schema: str, stop: Stop, lines: Lines) ->
     try:
         _acquire(session, schema)
         watch = threading.Event()
-        thread = threading.Thread(
-            target=_watch, args=(session, stop, watch), name="lock", daemon=True
-        )
+        thread = threading.Thread(target=_watch, args=(session, stop, watch), name="lock", daemon=True)
         thread.start()
         try:
             yield
@@ -80,9 +78,7 @@ def _end(cursor: Any, like: str, own: str, lines: Lines) -> None:
             return
         time.sleep(0.1)
     if ended:
-        raise Problem(
-            Reason.STATE_BUSY, "Sessions of a lost job are still at work in the database."
-        )
+        raise Problem(Reason.STATE_BUSY, "Sessions of a lost job are still at work in the database.")
 
 
 def _acquire(session: Any, schema: str) -> None:
@@ -91,13 +87,9 @@ def _acquire(session: Any, schema: str) -> None:
             cursor.execute("set idle_session_timeout = 0")
         for setting, value in (("idle", 10), ("interval", 5), ("count", 3)):
             cursor.execute(f"set tcp_keepalives_{setting} = {value}")
-        cursor.execute(
-            "select pg_try_advisory_lock(hashtextextended(%s, 0))", (f"vulcan:{schema}",)
-        )
+        cursor.execute("select pg_try_advisory_lock(hashtextextended(%s, 0))", (f"vulcan:{schema}",))
         if not cursor.fetchone()[0]:
-            raise Problem(
-                Reason.STATE_BUSY, "Another process holds the writer lock of the state database."
-            )
+            raise Problem(Reason.STATE_BUSY, "Another process holds the writer lock of the state database.")
 
 
 def _watch(session: Any, stop: Stop, done: threading.Event) -> None:

@@ -26,9 +26,7 @@ class BuiltPlan:
     before: Any
     tests_run: int
     warnings: tuple[str, ...]
-    unaudited: (
-        bool  # the environment has what the last apply gave it, and its audits have not passed
-    )
+    unaudited: bool  # the environment has what the last apply gave it, and its audits have not passed
     source: str  # digest of the project's files as they were got
     destructive: frozenset[str]  # fully qualified names whose physical schema loses columns
 
@@ -43,9 +41,7 @@ def prepare(task: Task, engine: Engine, lines: Lines, check: bool) -> int:
     lines.enter("load")
     count = engine.load()
     if count == 0:
-        raise Problem(
-            Reason.PROJECT_EMPTY, "The source has no models; planning it would remove everything."
-        )
+        raise Problem(Reason.PROJECT_EMPTY, "The source has no models; planning it would remove everything.")
     lines.say(f"Loaded {count} models", models=count)
     for name in engine.ignored:
         lines.say(f"Ignored: {name}; connections come from the gateway", ignored=name)
@@ -72,9 +68,7 @@ def build(
     _require_restated(task, plan)
     unaudited = is_unaudited(before, record)
     warnings = tuple(_warnings(task, engine, tests_run))
-    return BuiltPlan(
-        plan, before, tests_run, warnings, unaudited, source, destructive(engine, plan)
-    )
+    return BuiltPlan(plan, before, tests_run, warnings, unaudited, source, destructive(engine, plan))
 
 
 def is_unaudited(before: Any, record: ApplyRow | None) -> bool:
@@ -156,9 +150,7 @@ def _restatement(operations: tuple[Operation, ...]) -> dict[str, Any]:
 
 def _categorised(task: Task, engine: Engine, builder: PlanBuilder) -> Plan:
     plan = builder.build()
-    chosen = {
-        _normal(name): engines.category(name_of) for name, name_of in task.plan.categories.items()
-    }
+    chosen = {_normal(name): engines.category(name_of) for name, name_of in task.plan.categories.items()}
     everything = engines.category("Breaking") if task.plan.categorization == "Breaking" else None
     for snapshot in _choosable(plan):
         choice = chosen.get(_normal(engine.recorder.name(snapshot)), everything)
@@ -174,11 +166,7 @@ def _categorised(task: Task, engine: Engine, builder: PlanBuilder) -> Plan:
 def _choosable(plan: Plan) -> list[Any]:
     """Only new versions of directly modified models; a resumed plan's are in state with their category already."""
     new = plan.context_diff.new_snapshots
-    return [
-        new[s]
-        for s in sorted(plan.directly_modified)
-        if s in new and plan.context_diff.directly_modified(s.name)
-    ]
+    return [new[s] for s in sorted(plan.directly_modified) if s in new and plan.context_diff.directly_modified(s.name)]
 
 
 def _require_restated(task: Task, plan: Plan) -> None:

@@ -54,16 +54,12 @@ def require_project(folder: Path, path: str) -> None:
         )
     if not any((folder / name).is_file() for name in CONFIG_FILES):
         names = ", ".join(CONFIG_FILES)
-        raise Problem(
-            Reason.SOURCE_PATH_MISSING, f"No SQLMesh project in {path}: none of {names} is there."
-        )
+        raise Problem(Reason.SOURCE_PATH_MISSING, f"No SQLMesh project in {path}: none of {names} is there.")
 
 
 def source_digest(folder: Path) -> str:
     """sha256 over relative paths and contents, without .git and caches. Links count as what they point to."""
-    return digest.of_blocks(
-        {path: (file.stat().st_size, _blocks(file)) for path, file in files(folder)}
-    )
+    return digest.of_blocks({path: (file.stat().st_size, _blocks(file)) for path, file in files(folder)})
 
 
 def _blocks(file: Path) -> Iterator[bytes]:
@@ -78,9 +74,7 @@ def files(folder: Path, *, mount: bool = False) -> Iterator[tuple[str, Path]]:
     yield from _walk(folder, "", root, (root,), mount)
 
 
-def _walk(
-    folder: Path, prefix: str, root: Path, above: tuple[Path, ...], mount: bool
-) -> Iterator[tuple[str, Path]]:
+def _walk(folder: Path, prefix: str, root: Path, above: tuple[Path, ...], mount: bool) -> Iterator[tuple[str, Path]]:
     for entry in sorted(folder.iterdir(), key=lambda p: p.name):
         if entry.name in IGNORED or (mount and entry.name.startswith("..")):
             continue

@@ -74,9 +74,7 @@ def _snapshots(task: Task, engine: Engine, row: HistoryRow) -> dict[str, Snapsho
 
 
 def _effort(engine: Engine, plan: Plan) -> Effort:
-    others = {
-        engine.display(name) for name in engines.worked_on(engine.context, plan, engine.catalog)
-    }
+    others = {engine.display(name) for name in engines.worked_on(engine.context, plan, engine.catalog)}
     catch_up = 0
     for missing in plan.missing_intervals if plan.requires_backfill else ():
         snapshot = plan.snapshots[missing.snapshot_id]

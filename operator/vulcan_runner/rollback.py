@@ -72,9 +72,7 @@ def options(engine: Engine, state: State, environment: Any) -> tuple[RollbackOpt
     return tuple(map(option, found))
 
 
-def refusal(
-    engine: Engine, gone: Iterable[str], altered: Iterable[str], most: int, lost: Iterable[str] = ()
-) -> str:
+def refusal(engine: Engine, gone: Iterable[str], altered: Iterable[str], most: int, lost: Iterable[str] = ()) -> str:
     """Why these snapshots cannot be gone back to, with the first of the models; empty when there are none."""
     reasons = (
         (gone, "are not in the state any more"),
@@ -96,9 +94,7 @@ def _earlier(state: State, environment: Any) -> list[_Earlier]:
     replaced, found = _text(finalized) if finalized else None, []
     for row in rows:
         if row.plan_id != environment.plan_id and (row.snapshots, row.project) not in seen:
-            ids = frozenset(
-                SnapshotId(name=n, identifier=i) for n, i in history.snapshots(row).items()
-            )
+            ids = frozenset(SnapshotId(name=n, identifier=i) for n, i in history.snapshots(row).items())
             found.append(_Earlier(row, ids, replaced))
         seen.add((row.snapshots, row.project))
         replaced = row.at
@@ -112,13 +108,9 @@ def _kept(state: State, wanted: frozenset[SnapshotId]) -> dict[SnapshotId, _Kept
         exp.table_("_snapshots", db=state.schema)
     )
     return {
-        SnapshotId(name=name, identifier=identifier): _Kept(
-            int(updated) + int(ttl), bool(unrestorable)
-        )
+        SnapshotId(name=name, identifier=identifier): _Kept(int(updated) + int(ttl), bool(unrestorable))
         for where in snapshot_id_filter(state.adapter, wanted, batch_size=_BATCH)
-        for name, identifier, updated, ttl, unrestorable in fetchall(
-            state.adapter, query.where(where)
-        )
+        for name, identifier, updated, ttl, unrestorable in fetchall(state.adapter, query.where(where))
     }
 
 
@@ -131,9 +123,7 @@ def _held(state: State, own: str, wanted: frozenset[SnapshotId]) -> dict[Snapsho
         return held
     columns = ("snapshots", "previous_finalized_snapshots", "finalized_ts", "expiration_ts")
     query = exp.select(*columns).from_(exp.table_("_environments", db=state.schema))
-    for now_has, before, finalized, expires in fetchall(
-        state.adapter, query.where(exp.column("name").neq(own))
-    ):
+    for now_has, before, finalized, expires in fetchall(state.adapter, query.where(exp.column("name").neq(own))):
         listed = json.loads(now_has) + (json.loads(before) if before and not finalized else [])
         for item in (item for item in listed if item["name"] in names):
             fingerprint = SnapshotFingerprint(**item["fingerprint"])

@@ -21,18 +21,12 @@ def run(task: Task, engine: Engine, state: State, lines: Lines) -> Result:
     engine.connect()
     environment = engine.environment(task.environment)
     if environment is None:
-        raise Problem(
-            Reason.ENVIRONMENT_NOT_FOUND, f"The environment {task.environment} is not in the state."
-        )
+        raise Problem(Reason.ENVIRONMENT_NOT_FOUND, f"The environment {task.environment} is not in the state.")
     if not environment.finalized_ts:
-        raise Problem(
-            Reason.UNFINALIZED, f"The environment {task.environment} was left half applied."
-        )
+        raise Problem(Reason.UNFINALIZED, f"The environment {task.environment} was left half applied.")
     mine = freshness.owned_models(task, engine, environment, engine.snapshots(environment))
     if mine.partial:
-        lines.say(
-            f"{len(mine.own)} models are this environment's own to compute", models=len(mine.own)
-        )
+        lines.say(f"{len(mine.own)} models are this environment's own to compute", models=len(mine.own))
     lines.enter("run")
     failed = bool(mine.own) and _computes(task, engine, mine)
     work = _work(task, engine, state, environment.plan_id, failed)

@@ -20,13 +20,9 @@ from vulcan_runner.problem import Problem
 MASK = "***"
 _SHORTEST = 4  # a shorter secret would blank out ordinary words
 _LARGEST = 64 * 1024  # of a mounted file that is looked at
-_SHORTEST_UNNAMED = (
-    8  # keys that no connection names: a Secret is mounted whole, user names included
-)
+_SHORTEST_UNNAMED = 8  # keys that no connection names: a Secret is mounted whole, user names included
 _PUBLIC = ("username", "known_hosts", "identity.pub", "ca.crt")  # of Flux's key names
-_URL = re.compile(
-    r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]{0,30}://)[^\s/@'\"]{0,256}:[^\s@'\"]{0,4096}@"
-)
+_URL = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]{0,30}://)[^\s/@'\"]{0,256}:[^\s@'\"]{0,4096}@")
 _NAMED = re.compile(
     r"(?i)\b(?P<key>password|passwd|pwd|token|secret|access_key|secret_key|bearer)\b"
     r"(?P<sep>\s*=\s*|['\"]?\s*:\s*(?=['\"])|\s+(?=[A-Za-z0-9._-]{20}))"
@@ -89,11 +85,7 @@ def other_secrets(variables: Iterable[str], folders: Iterable[str]) -> Iterator[
     for folder in map(Path, folders):
         for path in folder.rglob("*"):
             inside = path.relative_to(folder).parts
-            if (
-                not any(part.startswith("..") for part in inside)
-                and path.is_file()
-                and path.stat().st_size <= _LARGEST
-            ):
+            if not any(part.startswith("..") for part in inside) and path.is_file() and path.stat().st_size <= _LARGEST:
                 yield from (word for word in _words(path) if len(word) >= _SHORTEST_UNNAMED)
 
 

@@ -42,9 +42,7 @@ def state_of(context: TaskContext) -> Iterator[tuple[Connections, State]]:
     task = context.task
     context.lines.enter("config")
     connections = Connections(task, Secrets(context.pod.secrets))
-    state = State(
-        connections.state, task.gateway.state_schema, context.pod.work / "cache" / "state"
-    )
+    state = State(connections.state, task.gateway.state_schema, context.pod.work / "cache" / "state")
     try:
         yield connections, state
     except Exception as error:
@@ -57,21 +55,15 @@ def state_of(context: TaskContext) -> Iterator[tuple[Connections, State]]:
 
 
 @contextmanager
-def writer(
-    context: TaskContext, connections: Connections, state: State
-) -> Iterator[tuple[str, Journal]]:
+def writer(context: TaskContext, connections: Connections, state: State) -> Iterator[tuple[str, Journal]]:
     """The state's identity and the journal, with the writer lock held and nobody left of a former holder."""
     task = context.task
     identity = verify(context, state)
     context.stop.writing = True
     with ExitStack() as stack:
-        stack.enter_context(
-            lock.held(connections.state, task.gateway.state_schema, context.stop, context.lines)
-        )
+        stack.enter_context(lock.held(connections.state, task.gateway.state_schema, context.stop, context.lines))
         everywhere = [connections.state, connections.warehouse, *connections.additional.values()]
-        lock.end_zombies(
-            everywhere, writer_prefix(task.gateway), application_name(task), context.lines
-        )
+        lock.end_zombies(everywhere, writer_prefix(task.gateway), application_name(task), context.lines)
         journal = Journal(state, task)
         if task.kind.traits.computes:
             journal.require_clean()
@@ -113,6 +105,4 @@ def _of_warehouse(error: Exception, state: State, stage: str) -> Problem | None:
         state.adapter.ping()
     except Exception:  # noqa: BLE001  drivers have no common type; whatever it is, the state does not answer
         return None
-    return Problem(
-        Reason.WAREHOUSE_UNREACHABLE, f"The warehouse cannot be reached: {problem.message}"
-    )
+    return Problem(Reason.WAREHOUSE_UNREACHABLE, f"The warehouse cannot be reached: {problem.message}")

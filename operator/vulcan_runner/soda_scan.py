@@ -46,11 +46,7 @@ def _scan(what: dict[str, Any]) -> dict[str, Any]:
     if soda_telemetry.soda_config.send_anonymous_usage_stats:
         raise RuntimeError("Soda's usage statistics are not off")
     _name_only_what_was_given()
-    unknown = [
-        error
-        for name, text in what["files"].items()
-        for error in _unknown(name, text, what["variables"])
-    ]
+    unknown = [error for name, text in what["files"].items() for error in _unknown(name, text, what["variables"])]
     if unknown:  # Soda's own words for it are about something else
         return {"checks": [], "errors": unknown}
     scan = Scan()
@@ -73,10 +69,7 @@ def _scan(what: dict[str, Any]) -> dict[str, Any]:
             }
             for c in scan._checks
         ],
-        "errors": [
-            " ".join(filter(None, (e.message, str(e.exception or ""))))
-            for e in scan.get_error_logs()
-        ],
+        "errors": [" ".join(filter(None, (e.message, str(e.exception or "")))) for e in scan.get_error_logs()],
     }
 
 
@@ -100,9 +93,7 @@ def _unknown(name: str, text: str, variables: dict[str, str]) -> list[str]:
     except TemplateSyntaxError:
         return []  # Soda reads it piece by piece, and tells which is wrong
     unknown = sorted(named - set(variables) - {"NOW"})
-    return [
-        f"{name}: there is no variable {v}, but {', '.join(sorted(variables))}" for v in unknown
-    ]
+    return [f"{name}: there is no variable {v}, but {', '.join(sorted(variables))}" for v in unknown]
 
 
 def _connected(scan: Any) -> bool:

@@ -128,9 +128,7 @@ class State:
         """The same for the same state, by whatever name it is reached; empty when it has none yet."""
         if (
             self.is_postgres
-            and self.adapter.fetchone(
-                "select has_function_privilege('pg_control_system()', 'execute')"
-            )[0]
+            and self.adapter.fetchone("select has_function_privilege('pg_control_system()', 'execute')")[0]
         ):
             system, database = self.adapter.fetchone(
                 "select system_identifier, current_database() from pg_control_system()"
@@ -202,9 +200,7 @@ class State:
 
     def take_in_flight(self, row: InFlightRow) -> None:
         with self._lock:
-            self._delete(
-                InFlightRow, {"job": row.job, "model": row.model, "start_at": row.start_at}
-            )
+            self._delete(InFlightRow, {"job": row.job, "model": row.model, "start_at": row.start_at})
 
     def close(self) -> None:
         self.adapter.close()
@@ -256,9 +252,4 @@ def _values(row: Row) -> dict[str, str]:
 
 
 def _equals(where: dict[str, str]) -> Any:
-    return exp.and_(
-        *(
-            exp.column(name, quoted=True).eq(exp.Literal.string(value))
-            for name, value in where.items()
-        )
-    )
+    return exp.and_(*(exp.column(name, quoted=True).eq(exp.Literal.string(value)) for name, value in where.items()))

@@ -38,10 +38,7 @@ def summarise(
     Counts are complete; the contract cuts `models` where the termination message is too small."""
     plan, diff = built.plan, built.plan.context_diff
     changes = _changes(built, engine)
-    counted = {
-        kind: sum(c.change == kind for c in changes.values())
-        for kind in {c.change for c in changes.values()}
-    }
+    counted = {kind: sum(c.change == kind for c in changes.values()) for kind in {c.change for c in changes.values()}}
     removed = [names.display(s.name, engine.catalog) for s in diff.removed_snapshots]
     lost = destructive(built, engine)
     return PlanSummary(
@@ -59,48 +56,33 @@ def summarise(
         backfill_intervals=sum(c.intervals for c in changes.values()),
         rebuilt_models=sum(_is_rebuilt(c) for c in changes.values()),
         history_days=_history_days(built),
-        removed_percent=round(
-            limits.removed_percent(len(plan.snapshots), len(diff.added), len(removed)), 2
-        ),
-        breaking=sum(
-            c.category == "Breaking" and c.change == "DirectlyModified" for c in changes.values()
-        ),
+        removed_percent=round(limits.removed_percent(len(plan.snapshots), len(diff.added), len(removed)), 2),
+        breaking=sum(c.category == "Breaking" and c.change == "DirectlyModified" for c in changes.values()),
         destructive=lost,
         destructive_count=len(lost),
         destructive_sha256=digest.of_names(lost),
         adopted=adopted,
         tests_run=built.tests_run,
         effective=_effective(task, engine),
-        models=tuple(
-            sorted(changes.values(), key=lambda c: (not c.destructive, -c.intervals, c.name))
-        ),
+        models=tuple(sorted(changes.values(), key=lambda c: (not c.destructive, -c.intervals, c.name))),
     )
 
 
 def destructive(built: BuiltPlan, engine: Engine) -> tuple[str, ...]:
     """All models that go away or lose columns."""
     removed = (s.name for s in built.plan.context_diff.removed_snapshots)
-    return tuple(
-        sorted({names.display(name, engine.catalog) for name in (*removed, *built.destructive)})
-    )
+    return tuple(sorted({names.display(name, engine.catalog) for name in (*removed, *built.destructive)}))
 
 
-def full_report(
-    task: Task, built: BuiltPlan, engine: Engine, summary: PlanSummary
-) -> tuple[dict[str, Any], int]:
+def full_report(task: Task, built: BuiltPlan, engine: Engine, summary: PlanSummary) -> tuple[dict[str, Any], int]:
     """The report and how many models were left out of it."""
     plan = built.plan
     snapshots = {names.display(s.name, engine.catalog): s for s in plan.snapshots.values()}
     missing = _missing(built)
-    models = [
-        _detail(plan, engine, change, snapshots.get(change.name), missing)
-        for change in summary.models
-    ]
+    models = [_detail(plan, engine, change, snapshots.get(change.name), missing) for change in summary.models]
     whole: dict[str, Any] = {
         "environment": task.environment,
-        "source": {"url": task.source.url, "commit": task.source.commit, "digest": built.source}
-        if task.source
-        else {},
+        "source": {"url": task.source.url, "commit": task.source.commit, "digest": built.source} if task.source else {},
         "target": summary.target,
         "base": summary.base,
         "warnings": list(built.warnings),
@@ -116,9 +98,7 @@ def fitted(whole: dict[str, Any], most: int) -> tuple[dict[str, Any], int]:
     """The report in at most so many bytes (gzipped): diffs go first, then whole models, the last ones first."""
     if _size(whole) <= most:
         return whole, 0
-    models = [
-        {key: value for key, value in model.items() if key != "diff"} for model in whole["models"]
-    ]
+    models = [{key: value for key, value in model.items() if key != "diff"} for model in whole["models"]]
     kept = models
     while kept and _size({**whole, "models": kept}) > most:
         kept = kept[: len(kept) * 3 // 4]
@@ -134,9 +114,7 @@ def intervals_of(snapshot: Any, intervals: Iterable[Any]) -> int:
 
 def is_whole(snapshot: Any) -> bool:
     """Computed as one piece, without regard to time."""
-    return bool(
-        snapshot.is_full or snapshot.is_view or snapshot.is_seed or not snapshot.is_incremental
-    )
+    return bool(snapshot.is_full or snapshot.is_view or snapshot.is_seed or not snapshot.is_incremental)
 
 
 def _changes(built: BuiltPlan, engine: Engine) -> dict[str, ModelChange]:
@@ -145,17 +123,13 @@ def _changes(built: BuiltPlan, engine: Engine) -> dict[str, ModelChange]:
     found = {}
     for snapshot_id, snapshot in plan.snapshots.items():
         change = _change(plan, snapshot_id)
-        intervals = intervals_of(
-            snapshot, missing[snapshot_id].intervals if snapshot_id in missing else ()
-        )
+        intervals = intervals_of(snapshot, missing[snapshot_id].intervals if snapshot_id in missing else ())
         if not change and not intervals:
             continue
         found[snapshot.name] = ModelChange(
             name=names.display(snapshot.name, engine.catalog),
             change=change or "Backfilled",
-            category=names.title(snapshot.change_category)
-            if change and change != "Restated"
-            else "",
+            category=names.title(snapshot.change_category) if change and change != "Restated" else "",
             kind=snapshot.model_kind_name.value if snapshot.model_kind_name else "",
             intervals=intervals,
             destructive=snapshot.name in built.destructive,
@@ -179,11 +153,7 @@ def _change(plan: Any, snapshot_id: Any) -> str:
 
 def _is_rebuilt(change: ModelChange) -> bool:
     """A model that the environment has already and whose table is computed anew; a view has no table."""
-    return (
-        change.intervals > 0
-        and change.kind != "VIEW"
-        and change.change not in ("Added", "Backfilled")
-    )
+    return change.intervals > 0 and change.kind != "VIEW" and change.change not in ("Added", "Backfilled")
 
 
 def _history_days(built: BuiltPlan) -> int:
@@ -201,11 +171,7 @@ def _history_days(built: BuiltPlan) -> int:
 def _effective(task: Task, engine: Engine) -> dict[str, str]:
     """Each planning field's value and whence it is: the environment's spec or the project's configuration."""
     options, config = task.plan, engine.config
-    mode = (
-        effective_categorizer(config)
-        if options.categorization == "Project"
-        else options.categorization
-    )
+    mode = effective_categorizer(config) if options.categorization == "Project" else options.categorization
     said = {
         "categorization": (mode, options.categorization != "Project"),
         "forwardOnly": (
@@ -218,24 +184,15 @@ def _effective(task: Task, engine: Engine) -> dict[str, str]:
         "devStart": (options.dev_start or "model's own", options.dev_start is not None),
         "environmentTtl": (config.environment_ttl or "none", not task.expires),
     }
-    return {
-        name: f"{str(value)[:100]} ({'spec' if ours else 'project'})"
-        for name, (value, ours) in said.items()
-    }
+    return {name: f"{str(value)[:100]} ({'spec' if ours else 'project'})" for name, (value, ours) in said.items()}
 
 
 def _missing(built: BuiltPlan) -> dict[Any, Any]:
     """By snapshot id. Once for all models: SQLMesh reckons it anew whenever it is asked, for the whole plan."""
-    return (
-        {i.snapshot_id: i for i in built.plan.missing_intervals}
-        if built.plan.requires_backfill
-        else {}
-    )
+    return {i.snapshot_id: i for i in built.plan.missing_intervals} if built.plan.requires_backfill else {}
 
 
-def _detail(
-    plan: Any, engine: Engine, change: ModelChange, snapshot: Any, missing: dict[Any, Any]
-) -> dict[str, Any]:
+def _detail(plan: Any, engine: Engine, change: ModelChange, snapshot: Any, missing: dict[Any, Any]) -> dict[str, Any]:
     detail: dict[str, Any] = {
         "name": change.name, "change": change.change, "category": change.category, "kind": change.kind,
         "intervals": change.intervals, "destructive": change.destructive,

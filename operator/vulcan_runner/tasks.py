@@ -69,9 +69,7 @@ def _probe(context: TaskContext) -> Result:
         context.lines.enter("verify")
         found = guard.probe(context.task, connections, state, context.stop, context.lines)
     did = " The empty state was initialised." if found.initialised else ""
-    return Result(
-        context.task.kind, Reason.SUCCEEDED, f"Warehouse and state answer.{did}", probe=found
-    )
+    return Result(context.task.kind, Reason.SUCCEEDED, f"Warehouse and state answer.{did}", probe=found)
 
 
 def _plan(context: TaskContext) -> Result:
@@ -83,11 +81,7 @@ def _plan(context: TaskContext) -> Result:
         engine.close()
     sha256 = _send(context, full)
     reason = Reason.SUCCEEDED if found.has_changes else Reason.NO_CHANGES
-    said = (
-        f"{words.plan(found)}."
-        if found.has_changes
-        else "The environment has this revision already."
-    )
+    said = f"{words.plan(found)}." if found.has_changes else "The environment has this revision already."
     return Result(
         task.kind, reason, said, summary=found, report_sha256=sha256, report_omitted=omitted,
         digest=built.source,
@@ -97,9 +91,7 @@ def _plan(context: TaskContext) -> Result:
 def _send(context: TaskContext, report: Any) -> str:
     """A report on its way out, and its sha256."""
     frames, sha256, _ = reports.frames(context.scrub.tree(report), context.task.nonce)
-    context.frames(
-        frames
-    )  # past the scrubber: what is in them was scrubbed, and a letter less would spoil them
+    context.frames(frames)  # past the scrubber: what is in them was scrubbed, and a letter less would spoil them
     return sha256
 
 
@@ -115,9 +107,7 @@ def _planned(
         built, effort = promoting.build(task, task.promotion, engine, row, lines, record)
         adopted = record is None and built.before is not None
         found = summary.summarise(task, built, engine, identity, record, adopted)
-        found = dataclasses.replace(
-            found, catch_up_intervals=effort.catch_up, computed=effort.computed
-        )
+        found = dataclasses.replace(found, catch_up_intervals=effort.catch_up, computed=effort.computed)
         if kept_project.is_news(kept, state, task.environment):
             found = dataclasses.replace(found, has_changes=True, project_changed=True)
         return engine, built, found
@@ -170,9 +160,7 @@ def _revision_source(
         planning.prepare(task, engine, lines, check=False)
         return planning.build(task, engine, lines, got.digest, record)
 
-    return engine, applying.RevisionSource(
-        from_project, kept_project.of(engine.config, got.folder), got.digest
-    )
+    return engine, applying.RevisionSource(from_project, kept_project.of(engine.config, got.folder), got.digest)
 
 
 def _rollback_decision(
@@ -183,9 +171,7 @@ def _rollback_decision(
     engine.connect()
     record = state.apply_record(task.environment)
     built = source.build(record)
-    approved = applying.rollback_decision(
-        task, built, summary.summarise(task, built, engine, identity, record)
-    )
+    approved = applying.rollback_decision(task, built, summary.summarise(task, built, engine, identity, record))
     resumes = record is not None and record.token == approved.token
     if not resumes and (built.before is None or built.before.plan_id != task.promotion.expected):
         raise Problem(
@@ -228,9 +214,7 @@ def _diff(context: TaskContext) -> Result:
         session.verify(context, state)
         row = None if wanted.statistics else history.find(state, wanted.environment, wanted.plan_id)
         kept = (
-            kept_project.of_record(state, row.project)
-            if row
-            else kept_project.of_environment(state, task.environment)
+            kept_project.of_record(state, row.project) if row else kept_project.of_environment(state, task.environment)
         )
         engine = session.engine(context, None, connections, state, kept=kept)
         engine.connect()
@@ -238,16 +222,12 @@ def _diff(context: TaskContext) -> Result:
         if row is None:
             found = counting.count(task, wanted, engine, context.stop, lines)
         else:
-            found = diffing.compare(
-                task, wanted, engine, row, context.stop, lines, context.pod.work
-            )
+            found = diffing.compare(task, wanted, engine, row, context.stop, lines, context.pod.work)
         engine.close()
     sha256 = _send(context, encode(found))
     looked = [not m.why for m in found.counted] + [bool(m.method) for m in found.models]
     said = f"{sum(looked)} of {len(looked) + found.omitted} models {'counted' if wanted.statistics else 'compared'}."
-    return Result(
-        task.kind, Reason.SUCCEEDED, said, report_sha256=sha256, report_omitted=found.omitted
-    )
+    return Result(task.kind, Reason.SUCCEEDED, said, report_sha256=sha256, report_omitted=found.omitted)
 
 
 def _checks(context: TaskContext) -> Result:

@@ -17,6 +17,7 @@ from vulcan_operator.api.environment_history import (
 from vulcan_operator.api.fields import (
     Condition,
     FailureStatus,
+    LongMessage,
     Message,
     Model,
     Name,
@@ -218,6 +219,16 @@ class HeldStatus(Model):
     message: Message = Field("", description="Why it was taken back.")
 
 
+class StandingStatus(Model):
+    """What Ready says of the change while a run is in flight: why it waits, or how it failed."""
+
+    status: Annotated[str, Field(max_length=7)] = Field(description="Status of condition Ready.")
+    reason: Annotated[str, Field(max_length=63)] = Field(description="Its reason.")
+    message: LongMessage = Field("", description="Its message.")
+    reconciling: bool = Field(False, description="Whether the operator goes on by itself.")
+    stalled: bool = Field(False, description="Whether it needs a human or a change.")
+
+
 class EnvironmentStatus(Model):
     """Observed state of one SQLMesh environment."""
 
@@ -236,6 +247,7 @@ class EnvironmentStatus(Model):
     applied: AppliedStatus | None = Field(None, description="What the environment has.")
     task: TaskStatus | None = Field(None, description="The task in hand.")
     failure: FailureStatus | None = Field(None, description="The failure that waits for another attempt or somebody.")
+    standing: StandingStatus | None = Field(None, description="Why the change to the environment waits, while it does.")
     run_failure: FailureStatus | None = Field(None, description="The same for scheduled runs.")
     checks: ChecksStatus | None = Field(None, description="The last Soda checks that passed.")
     last_run: RunStatus | None = Field(None, description="The last scheduled run.")
@@ -259,6 +271,9 @@ class EnvironmentStatus(Model):
         "now, or nobody knows.",
     )
     next_attempt_time: Timestamp | None = Field(None, description="When a failed task is tried again.")
+    suspended_since: Timestamp | None = Field(
+        None, description="When the operator first saw that it is suspended. Unset: it is not."
+    )
     observed_plan_id: Annotated[str, Field(max_length=128)] | None = Field(
         None, description="SQLMesh's plan id of the environment at the last look; another than applied.planId is drift."
     )

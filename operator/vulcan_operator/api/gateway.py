@@ -246,6 +246,9 @@ class GatewayStatus(Model):
     task: TaskStatus | None = Field(None, description="The probe in hand.")
     failure: FailureStatus | None = Field(None, description="The last failed probe, until one succeeds.")
     next_attempt_time: Timestamp | None = Field(None, description="When a failed probe is tried again.")
+    suspended_since: Timestamp | None = Field(
+        None, description="When the operator first saw that it is suspended. Unset: it is not."
+    )
     last_contact_time: Timestamp | None = Field(None, description="When a Job last reached warehouse and state.")
     last_handled_probe_requested_at: Annotated[str, Field(max_length=64)] | None = Field(
         None, description="The last vulcan.dev/probe-requested-at that was answered."

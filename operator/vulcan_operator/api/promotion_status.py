@@ -98,6 +98,7 @@ class StepStatus(Model):
     )
     started_at: Timestamp | None = Field(None, description="When it began.")
     finished_at: Timestamp | None = Field(None, description="When it ended.")
+    reason: Annotated[str, Field(max_length=63)] = Field("", description="While it waits: what for, as one word.")
     message: Message = Field("", description="How it went, in a sentence.")
     evidence: dict[str, Annotated[str, Field(max_length=1024)]] = Field(
         default={}, max_length=32, description="What the judgement rests on: Jobs, counts, digests, differences."

@@ -1,165 +1,125 @@
-"""What the operator knows of the cluster: one store per kind, with the indexes that decisions need.
+"""What the operator knows of the cluster: a store per kind of object, and what others read of each.
 
-Filled by `cluster.wake` (watch events, own writes, lists), read by `reconcile.observe` and the
-metrics. No I/O and no rules about who is to be woken.
+Filled by `wake` (watch events, own writes, lists), read by `reconcile.observe`, `collect`, `guard` and the
+metrics. No I/O, and no rules about who is to be woken.
 """
+
+from collections.abc import Iterable
+from typing import Any, cast
 
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.gateway import VulcanGateway
 from vulcan_operator.api.promotion import VulcanPromotion
-from vulcan_operator.cluster.facts import Custom, Environment, Gateway, Promotion, gateway_of, source_of, target_of
+from vulcan_operator.cluster.crowd import Crowd
+from vulcan_operator.cluster.kinds import KINDS
+from vulcan_operator.cluster.places import Any_, Custom, gateway_of, place_of, source_of, target_of
 from vulcan_operator.cluster.store import Place, Store
 from vulcan_operator.cluster.views import Unparsable
+from vulcan_operator.kube import resources
+from vulcan_operator.kube.resources import Resource
 from vulcan_operator.plan.core.actions import Key, Kind
-from vulcan_operator.plan.core.seen import JobSeen, PodSeen, Sibling, TaskSeen, Waiter
-
-
-class Crowd:
-    """The environments of one gateway as others see them, and who waits for its writer slot. Kept up to date, because
-    making it anew for each look at each of a thousand environments would cost more than everything else."""
-
-    def __init__(self) -> None:
-        self._records: dict[Place, Sibling] = {}
-        self._waiting: dict[Key, Waiter] = {}
-        self._hands: dict[Key, tuple[TaskSeen, ...]] = {}  # what promotions have in hand here
-        self._all: tuple[Sibling, ...] | None = None
-        self._positions: dict[Place, int] = {}
-        self._line: tuple[Waiter, ...] | None = None
-
-    def note(self, place: Place, record: Sibling | None) -> None:
-        """An environment came, changed or went."""
-        if record is None:
-            self._records.pop(place, None)
-        else:
-            self._records[place] = record
-        self._all = None
-
-    def waits(self, key: Key, waiter: Waiter | None) -> None:
-        """An object joined or left the line."""
-        if waiter is None and key not in self._waiting:
-            return
-        if waiter is None:
-            del self._waiting[key]
-        else:
-            self._waiting[key] = waiter
-        self._line = None
-
-    def holds(self, key: Key, tasks: tuple[TaskSeen, ...]) -> None:
-        """What a promotion has in hand here."""
-        if tasks:
-            self._hands[key] = tasks
-        else:
-            self._hands.pop(key, None)
-
-    def intends(self, job: str) -> bool:
-        """Whether a status of an environment or promotion names this Job as a task in hand."""
-        if any(record.task_job == job for record in self.all()):
-            return True
-        return any(task.job == job for tasks in self._hands.values() for task in tasks)
-
-    def tasks(self) -> tuple[TaskSeen, ...]:
-        """What environments and promotions have in hand here."""
-        own = (
-            TaskSeen(s.key, s.uid, s.task_kind, s.task_job, s.task_state, s.task_priority, s.task_since)
-            for s in self.all()
-            if s.task_job and s.task_since is not None
-        )
-        return (*own, *(task for tasks in self._hands.values() for task in tasks))
-
-    def all(self) -> tuple[Sibling, ...]:
-        """All environments."""
-        if self._all is None:
-            self._all = tuple(self._records.values())
-            self._positions = {place: i for i, place in enumerate(self._records)}
-        return self._all
-
-    def others(self, place: Place) -> tuple[Sibling, ...]:
-        """All but one."""
-        everybody, at = self.all(), self._positions.get(place)
-        return everybody if at is None else everybody[:at] + everybody[at + 1 :]
-
-    def line(self) -> tuple[Waiter, ...]:
-        """Who waits, the first in line first."""
-        if self._line is None:
-            self._line = tuple(sorted(self._waiting.values(), key=lambda w: (w.priority, w.since, w.key)))
-        return self._line
+from vulcan_operator.plan.core.facts import EnvironmentFacts, GatewayFacts, PromotionFacts
+from vulcan_operator.plan.core.seen import JobSeen, PodSeen, Waiter
 
 
 class Cache:
     """All stores."""
 
     def __init__(self) -> None:
-        self.gateways: Store[Gateway] = Store()
-        self.environments: Store[Environment] = Store(gateway_of)
-        self.promotions: Store[Promotion] = Store(target_of)
-        self.jobs: Store[JobSeen] = Store(lambda job: job.owner_uid)
-        self.pods: Store[PodSeen] = Store(lambda pod: pod.owner_uid)
+        self.customs: dict[Kind, Store[Any_]] = {k: Store(s.indexes) for k, s in KINDS.items()}
+        self.jobs: Store[JobSeen] = Store({"owner": lambda job: job.owner_uid})
+        self.pods: Store[PodSeen] = Store({"owner": lambda pod: pod.owner_uid})
+        self._stores: dict[Resource, Store[Any]] = {
+            resources.JOBS: self.jobs,
+            resources.PODS: self.pods,
+            **{spec.resource: self.customs[kind] for kind, spec in KINDS.items()},
+        }
         self._crowds: dict[Place, Crowd] = {}
+        self._facts: dict[Key, Any] = {}
 
-    def custom(self, key: Key) -> Gateway | Environment | Promotion | None:
+    def store(self, resource: Resource) -> Store[Any]:
+        """The store of a resource that is watched."""
+        return self._stores[resource]
+
+    def custom(self, key: Key) -> Any_ | None:
         """One of our objects."""
-        match key.kind:
-            case Kind.GATEWAY:
-                return self.gateways.get((key.namespace, key.name))
-            case Kind.ENVIRONMENT:
-                return self.environments.get((key.namespace, key.name))
-            case Kind.PROMOTION:
-                return self.promotions.get((key.namespace, key.name))
+        return self.customs[key.kind].get(place_of(key))
 
     def all_keys(self) -> list[Key]:
         """All our objects, gateways first."""
-        stores = (
-            (Kind.GATEWAY, self.gateways.places()),
-            (Kind.ENVIRONMENT, self.environments.places()),
-            (Kind.PROMOTION, self.promotions.places()),
-        )
-        return [Key(kind, *place) for kind, places in stores for place in places]
+        return [Key(kind, *place) for kind, s in self.customs.items() for place in s.places()]
+
+    def facts(self, key: Key) -> Any:
+        """What others read of an object; None where it does not exist or cannot be read."""
+        if key not in self._facts:
+            found = self.custom(key)
+            if found is None or isinstance(found, Unparsable):
+                return None
+            self._facts[key] = KINDS[key.kind].facts(found)
+        return self._facts[key]
+
+    def forget_facts(self, key: Key) -> Any:
+        """An object changes: its facts are no longer those. Returns them, if somebody had read them."""
+        return self._facts.pop(key, None)
+
+    def gateway_facts(self, place: Place) -> GatewayFacts | None:
+        """Of a gateway."""
+        return cast("GatewayFacts | None", self.facts(Key(Kind.GATEWAY, *place)))
+
+    def environment_facts(self, place: Place) -> EnvironmentFacts | None:
+        """Of an environment."""
+        return cast("EnvironmentFacts | None", self.facts(Key(Kind.ENVIRONMENT, *place)))
+
+    def promotion_facts(self, index: str, environment: Place) -> tuple[PromotionFacts, ...]:
+        """Of the promotions whose `index` (source or target) is an environment."""
+        places = self.customs[Kind.PROMOTION].places_by(index, environment)
+        found = (self.facts(Key(Kind.PROMOTION, *place)) for place in places)
+        return tuple(facts for facts in found if facts is not None)
 
     def all_gateways(self) -> list[VulcanGateway]:
         """All that can be read."""
-        return [g for g in self.gateways.values() if isinstance(g, VulcanGateway)]
+        return _readable(self.customs[Kind.GATEWAY].values(), VulcanGateway)
 
     def all_environments(self) -> list[VulcanEnvironment]:
         """All that can be read."""
-        return [e for e in self.environments.values() if isinstance(e, VulcanEnvironment)]
+        return _readable(self.customs[Kind.ENVIRONMENT].values(), VulcanEnvironment)
 
     def all_promotions(self) -> list[VulcanPromotion]:
         """All that can be read."""
-        return [p for p in self.promotions.values() if isinstance(p, VulcanPromotion)]
-
-    def promotions_to(self, target: Place) -> list[VulcanPromotion]:
-        """All to an environment that can be read."""
-        return [p for p in self.promotions.by(target) if isinstance(p, VulcanPromotion)]
+        return _readable(self.customs[Kind.PROMOTION].values(), VulcanPromotion)
 
     def environment(self, place: Place) -> VulcanEnvironment | None:
         """One that can be read."""
-        found = self.environments.get(place)
+        found = self.customs[Kind.ENVIRONMENT].get(place)
         return found if isinstance(found, VulcanEnvironment) else None
 
     def gateway(self, place: Place) -> VulcanGateway | None:
         """One that can be read."""
-        found = self.gateways.get(place)
+        found = self.customs[Kind.GATEWAY].get(place)
         return found if isinstance(found, VulcanGateway) else None
 
     def home(self, found: Custom) -> Place:
-        """The gateway an object belongs to; its Jobs are in that namespace. A promotion's is that of its target."""
-        if isinstance(found, VulcanPromotion):
-            target = self.environments.get(target_of(found))
-            known = found.status.target.gateway.partition("/") if found.status.target is not None else ("", "", "")
-            return gateway_of(target) if target is not None else (known[0], known[2])
+        """The gateway an object belongs to; its Jobs are in that namespace. A promotion's is that of
+        its target."""
+        if isinstance(found, VulcanGateway):
+            return (found.metadata.namespace, found.metadata.name)
         if isinstance(found, VulcanEnvironment):
             return gateway_of(found)
-        return (found.metadata.namespace, found.metadata.name)
+        target = self.environment(target_of(found))
+        if target is not None or found.status.target is None:
+            return gateway_of(target)
+        namespace, _, name = found.status.target.gateway.partition("/")
+        return (namespace, name)
 
     def jobs_of(self, found: Custom) -> tuple[JobSeen, ...]:
         """An object's Jobs."""
         places = self._namespaces(found)
-        return tuple(j for j in self.jobs.by(found.metadata.uid) if j.namespace in places)
+        return tuple(j for j in self.jobs.by("owner", found.metadata.uid) if j.namespace in places)
 
     def pods_of(self, found: Custom) -> tuple[PodSeen, ...]:
         """Their pods, by the owner's uid, which is on every pod: it is in the Job's template."""
         places = self._namespaces(found)
-        return tuple(p for p in self.pods.by(found.metadata.uid) if p.namespace in places)
+        return tuple(p for p in self.pods.by("owner", found.metadata.uid) if p.namespace in places)
 
     def _namespaces(self, found: Custom) -> set[str]:
         """Where its Jobs may be: with its gateway, and with that of what a promotion comes from."""
@@ -171,18 +131,23 @@ class Cache:
         return places
 
     def crowd(self, gateway: Place) -> Crowd:
-        """The environments of a gateway."""
+        """What goes on at a gateway."""
         return self._crowds.setdefault(gateway, Crowd())
 
     def waiters(self, gateway: Place) -> tuple[Waiter, ...]:
-        """Who waits for the gateway's writer slot, the first in line first."""
-        return self.crowd(gateway).line()
+        """Who waits for the gateway's writer slot, the first in the queue first."""
+        return self.crowd(gateway).waiting.all()
 
     def intends(self, gateway: Place, job: str) -> bool:
-        """Whether a status names this Job as the task in hand."""
-        found = self.gateways.get(gateway)
-        if isinstance(found, VulcanGateway) and found.status.task is not None and found.status.task.job == job:
-            return True
-        if isinstance(found, Unparsable) and (found.status.get("task") or {}).get("job") == job:
+        """Whether a status names this Job as a current task."""
+        found = self.customs[Kind.GATEWAY].get(gateway)
+        if isinstance(found, VulcanGateway) and found.status.task is not None:
+            if found.status.task.job == job:
+                return True
+        elif isinstance(found, Unparsable) and (found.status.get("task") or {}).get("job") == job:
             return True
         return self.crowd(gateway).intends(job)
+
+
+def _readable(found: Iterable[Any_], kind: type[Any]) -> list[Any]:
+    return [item for item in found if isinstance(item, kind)]

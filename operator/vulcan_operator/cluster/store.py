@@ -1,9 +1,9 @@
-"""Objects of one kind as they were last seen, by namespace and name and by one index.
+"""Objects of one kind as they were last seen, by namespace and name and by indexes.
 
 Used by `cache`, filled by `cluster.wake`. Knows versions and deletions, and nothing of what the objects mean.
 """
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -22,12 +22,12 @@ class Entry(Generic[T]):
 
 
 class Store(Generic[T]):
-    """Objects of one kind by namespace and name, and by one index."""
+    """Objects of one kind by namespace and name, and by indexes."""
 
-    def __init__(self, index: Callable[[T], Hashable] | None = None) -> None:
+    def __init__(self, indexes: Mapping[str, Callable[[T], Hashable]] | None = None) -> None:
         self._entries: dict[Place, Entry[T]] = {}
-        self._index = index
-        self._by: dict[Hashable, dict[Place, T]] = {}
+        self._indexes = dict(indexes or {})
+        self._by: dict[tuple[str, Hashable], dict[Place, T]] = {}
         self._dead: dict[str, None] = {}  # uids seen deleted: a late answer to a write must not bring them back
         self.listed_at = 0
         self.newest = 0  # the highest version ever seen
@@ -53,9 +53,13 @@ class Store(Generic[T]):
         """Where all objects are."""
         return list(self._entries)
 
-    def by(self, value: Hashable) -> tuple[T, ...]:
-        """All objects whose index is this."""
-        return tuple(self._by.get(value, {}).values())
+    def by(self, index: str, value: Hashable) -> tuple[T, ...]:
+        """All objects that an index puts under this value."""
+        return tuple(self._by.get((index, value), {}).values())
+
+    def places_by(self, index: str, value: Hashable) -> tuple[Place, ...]:
+        """Where they are."""
+        return tuple(self._by.get((index, value), {}))
 
     def is_news(self, place: Place, uid: str, version: int) -> bool:
         """Whether this version would change anything (asked before the object is parsed)."""
@@ -68,8 +72,8 @@ class Store(Generic[T]):
         self._entries[place] = entry
         self._dead.pop(entry.uid, None)
         self.newest = max(self.newest, entry.version)
-        if self._index is not None:
-            self._by.setdefault(self._index(entry.value), {})[place] = entry.value
+        for name, index in self._indexes.items():
+            self._by.setdefault((name, index(entry.value)), {})[place] = entry.value
         return before
 
     def drop(self, place: Place) -> T | None:
@@ -77,8 +81,8 @@ class Store(Generic[T]):
         entry = self._entries.pop(place, None)
         if entry is None:
             return None
-        if self._index is not None:
-            key = self._index(entry.value)
+        for name, index in self._indexes.items():
+            key = (name, index(entry.value))
             group = self._by[key]
             group.pop(place, None)
             if not group:

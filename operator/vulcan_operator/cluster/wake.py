@@ -1,46 +1,38 @@
-"""The one way into the cache: watch events, answers to own writes, lists; and who is to be looked at for it.
+"""The one way into the cache: watch events, answers to own writes, lists; and who is woken by each.
 
-Called by `handlers` (events), `reconcile.execute` and `reconcile` (answers), `loop` (lists). Wakes keys through a callback;
-decides nothing about objects.
+Called by `handlers` (events), `reconcile` (answers to writes and reads), `resync` (lists). An object is
+woken when it changes itself, when one of its Jobs or pods does, and when facts that it reads have
+changed: those of its gateway, of an environment or promotion that it refers to, and the claims of
+others on its gateway. Decides nothing about objects.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
+from vulcan_contract import REFERENCE
+from vulcan_contract.tasks import TaskKind
 from vulcan_operator.api import names
 from vulcan_operator.api.environment import VulcanEnvironment
-from vulcan_operator.api.gateway import VulcanGateway
+from vulcan_operator.api.fields import TaskState, TaskStatus
 from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.cluster import views
 from vulcan_operator.cluster.cache import Cache
-from vulcan_operator.cluster.facts import (
-    Environment,
-    Gateway,
-    Promotion,
-    ending_of,
-    face_of,
-    gateway_of,
-    hands_of,
-    noted_of,
-    promotable_of,
-    record_of,
-    source_of,
-    target_of,
-    waiter_of,
-    waits_of,
-)
-from vulcan_operator.cluster.store import Entry, Place, Store
+from vulcan_operator.cluster.kinds import BY_RESOURCE, KINDS
+from vulcan_operator.cluster.places import Any_, gateway_of, place_of, target_of
+from vulcan_operator.cluster.store import Entry, Place
+from vulcan_operator.cluster.views import Unparsable
 from vulcan_operator.kube import resources
 from vulcan_operator.kube.resources import Raw, Resource
 from vulcan_operator.plan.core.actions import Key, Kind
-from vulcan_operator.plan.core.seen import JobSeen, JobState, PodSeen, Sibling
+from vulcan_operator.plan.core.facts import Claim, Contact, TaskFacts
+from vulcan_operator.plan.core.seen import JobSeen, JobState, Waiter
+from vulcan_operator.plan.rules.access import has_quota
 
 Wake = Callable[[Key], None]
-REFERENCE = "prod"  # the environment that others branch from
-KINDS = frozenset(kind.value for kind in Kind)
 
 
-def _ignore(found: JobSeen | VulcanEnvironment | VulcanPromotion) -> None:
+def _ignore(found: Any) -> None:
     """Default of the callbacks."""
 
 
@@ -53,109 +45,85 @@ class Intake:
     wake: Wake
     orphan: Callable[[JobSeen], None] = _ignore  # a Job whose owner is not known
     finished: Callable[[JobSeen], None] = _ignore  # a Job was seen to end
-    ended: Callable[[VulcanEnvironment | VulcanPromotion], None] = _ignore  # one that is gone for ever
+    ended: Callable[[VulcanEnvironment | VulcanPromotion], None] = _ignore  # one that is gone for good
 
     def event(self, resource: Resource, raw: Raw, *, deleted: bool = False) -> None:
         """Something was seen. Old news is dropped before it is parsed."""
-        meta = raw["metadata"]
+        meta, store = raw["metadata"], self.cache.store(resource)
         place = (meta["namespace"], meta["name"])
         if deleted:
-            self._gone(resource, place, self._store(resource).bury(place, meta["uid"]))
+            self._changed(resource, place, store.bury(place, meta["uid"]), None)
             return
         version = _number(meta.get("resourceVersion", ""))
-        if self._is_ours(meta) and self._store(resource).is_news(place, meta["uid"], version):
-            self._came(resource, place, meta["uid"], version, raw)
+        if self._is_ours(meta) and store.is_news(place, meta["uid"], version):
+            self._came(resource, place, version, raw)
 
     def live(self, resource: Resource, raw: Raw) -> None:
-        """What a live read answered after a conflict: it is right whatever the cache has. After etcd was put back the
-        cache is from a future that never came, where everything that is true has a lower version or was deleted."""
+        """What a live read answered after a conflict: it is right whatever the cache has. After etcd was
+        restored the cache is from a future that never came, where everything that is true has a lower
+        version or was deleted."""
         meta = raw["metadata"]
         if self._is_ours(meta):
             version = _number(meta.get("resourceVersion", ""))
-            self._came(resource, (meta["namespace"], meta["name"]), meta["uid"], version, raw)
+            self._came(resource, (meta["namespace"], meta["name"]), version, raw)
 
     def listed(self, resource: Resource, places: set[Place], version: str) -> int:
         """A complete list ended: forget what it did not have. Returns how many."""
-        store = self._store(resource)
+        store = self.cache.store(resource)
         gone = store.absent(places, _number(version))
         for place in gone:
-            self._gone(resource, place, store.drop(place))
+            self._changed(resource, place, store.drop(place), None)
         return len(gone)
 
     def newest(self, resource: Resource) -> int:
         """The highest version ever seen of a kind."""
-        return self._store(resource).newest
+        return self.cache.store(resource).newest
 
     def missing(self, resource: Resource, places: Iterable[Place]) -> None:
         """A live read answered that these do not exist; the reader knows, so nobody is woken."""
         for place in places:
-            self._store(resource).drop(place)
+            self.cache.store(resource).drop(place)
 
-    def _store(
-        self, resource: Resource
-    ) -> "Store[Gateway] | Store[Environment] | Store[Promotion] | Store[JobSeen] | Store[PodSeen]":
-        match resource:
-            case resources.GATEWAYS:
-                return self.cache.gateways
-            case resources.ENVIRONMENTS:
-                return self.cache.environments
-            case resources.PROMOTIONS:
-                return self.cache.promotions
-            case resources.JOBS:
-                return self.cache.jobs
-            case resources.PODS:
-                return self.cache.pods
-        raise ValueError(f"{resource.plural} are not cached")
+    def wake_first_waiter(self, gateway: Place, but: Key | None) -> None:
+        """The writer slot may be free: the first in the queue is woken."""
+        for waiter in self.cache.waiters(gateway):
+            if waiter.key != but:
+                self.wake(waiter.key)
+                return
 
     def _is_ours(self, meta: Raw) -> bool:
         """Objects of users have no such label; what operators make has one."""
         return bool(meta.get("labels", {}).get(names.INSTALL, self.install) == self.install)
 
-    def _came(self, resource: Resource, place: Place, uid: str, version: int, raw: Raw) -> None:
-        match resource:
-            case resources.JOBS:
-                job = views.job(raw)
-                self._job(job, self.cache.jobs.put(place, Entry(uid, version, job)))
-            case resources.PODS:
-                pod = views.pod(raw)
-                if pod != self.cache.pods.put(place, Entry(uid, version, pod)):
-                    self._wake_owner(pod.owner_uid, pod.job, pod.namespace)
-            case resources.GATEWAYS:
-                gateway = views.custom(Kind.GATEWAY, raw)
-                assert not isinstance(gateway, (VulcanEnvironment, VulcanPromotion))
-                self._gateway(place, self.cache.gateways.put(place, Entry(uid, version, gateway)), gateway)
-            case resources.PROMOTIONS:
-                promotion = views.custom(Kind.PROMOTION, raw)
-                assert not isinstance(promotion, (VulcanGateway, VulcanEnvironment))
-                self._promotion(place, self.cache.promotions.put(place, Entry(uid, version, promotion)), promotion)
-            case resources.ENVIRONMENTS:
-                found = views.custom(Kind.ENVIRONMENT, raw)
-                assert not isinstance(found, (VulcanGateway, VulcanPromotion))
-                self._environment(place, self.cache.environments.put(place, Entry(uid, version, found)), found)
-
-    def _gone(
-        self, resource: Resource, place: Place, before: Gateway | Environment | Promotion | JobSeen | PodSeen | None
-    ) -> None:
-        if before is None:
-            return
-        if isinstance(before, JobSeen):
-            self._wake_owner(before.owner_uid, before.name, before.namespace)
-        elif isinstance(before, PodSeen):
-            self._wake_owner(before.owner_uid, before.job, before.namespace)
-        elif resource is resources.GATEWAYS:
-            assert not isinstance(before, (VulcanEnvironment, VulcanPromotion))
-            self._gateway(place, before, None)
-        elif resource is resources.PROMOTIONS:
-            assert not isinstance(before, (VulcanGateway, VulcanEnvironment))
-            self._promotion(place, before, None)
+    def _came(self, resource: Resource, place: Place, version: int, raw: Raw) -> None:
+        after: Any
+        if resource == resources.JOBS:
+            after = views.job(raw)
+        elif resource == resources.PODS:
+            after = views.pod(raw)
         else:
-            assert not isinstance(before, (VulcanGateway, VulcanPromotion))
-            self._environment(place, before, None)
+            after = views.custom(BY_RESOURCE[resource], raw)
+        entry = Entry(raw["metadata"]["uid"], version, after)
+        self._changed(resource, place, self.cache.store(resource).put(place, entry), after)
 
-    def _job(self, job: JobSeen, before: JobSeen | None) -> None:
-        if job.state is not JobState.UNFINISHED and before is not None and before.state is JobState.UNFINISHED:
+    def _changed(self, resource: Resource, place: Place, before: Any, after: Any) -> None:
+        if resource == resources.JOBS:
+            self._job(before, after)
+        elif resource == resources.PODS:
+            found = after or before
+            if before != after:
+                self._wake_owner(found.owner_uid, found.job, found.namespace)
+        elif before is not None or after is not None:
+            self._custom(Key(BY_RESOURCE[resource], *place), before, after)
+
+    def _job(self, before: JobSeen | None, after: JobSeen | None) -> None:
+        job = after or before
+        if job is None or before == after:
+            return
+        over = job.state is not JobState.UNFINISHED
+        if after is not None and over and before is not None and before.state is JobState.UNFINISHED:
             self.finished(job)
-        if job != before and not self._wake_owner(job.owner_uid, job.name, job.namespace):
+        if not self._wake_owner(job.owner_uid, job.name, job.namespace) and after is not None:
             self.orphan(job)
 
     def _wake_owner(self, uid: str, job: str, namespace: str) -> bool:
@@ -175,106 +143,132 @@ class Intake:
                 return key
         return None
 
-    def _gateway(self, place: Place, before: Gateway | None, after: Gateway | None) -> None:
-        key = Key(Kind.GATEWAY, *place)
-        self.cache.crowd(place).waits(key, waiter_of(after) if isinstance(after, VulcanGateway) else None)
+    def _custom(self, key: Key, before: Any_ | None, after: Any_ | None) -> None:
+        """One of our objects came, changed or went."""
         self.wake(key)
-        if face_of(before) != face_of(after):
-            for environment in self.cache.environments.by(place):
-                self.wake(_environment_key(environment))
-            for promotion in self.cache.promotions.values():
-                if place in map(self._home, (source_of(promotion), target_of(promotion))):
-                    self.wake(_promotion_key(promotion))
-
-    def _home(self, environment: Place) -> Place | None:
-        """The gateway of an environment."""
-        found = self.cache.environments.get(environment)
-        return gateway_of(found) if found is not None else None
-
-    def _environment(self, place: Place, before: Environment | None, after: Environment | None) -> None:
-        key = Key(Kind.ENVIRONMENT, *place)
-        self.wake(key)
-        if isinstance(before, VulcanEnvironment) and (after is None or after.metadata.uid != before.metadata.uid):
+        is_other = after is None or (before is not None and after.metadata.uid != before.metadata.uid)
+        if isinstance(before, VulcanEnvironment | VulcanPromotion) and is_other:
             self.ended(before)
-        was, is_ = record_of(before), record_of(after)
-        for gateway in {gateway_of(e) for e in (before, after) if e is not None}:
-            here = after if after is not None and gateway_of(after) == gateway else None
-            crowd = self.cache.crowd(gateway)
-            crowd.note(place, is_ if here is not None else None)
-            crowd.waits(key, waiter_of(here) if isinstance(here, VulcanEnvironment) else None)
-            if was != is_:
-                self._tell_gateway(gateway, key, was, is_)
-        if promotable_of(before) != promotable_of(after):
-            for promotion in self.cache.promotions.values():
-                if place in (source_of(promotion), target_of(promotion)):
-                    self.wake(_promotion_key(promotion))
-        elif noted_of(before) != noted_of(after):
-            for promotion in self.cache.promotions.by(place):
-                if promotion.metadata.finalizers:  # which waits for just that
-                    self.wake(_promotion_key(promotion))
+        known = self.cache.forget_facts(key)
+        readers = set(self._readers(key, before)) | set(self._readers(key, after))
+        if readers and self._facts_differ(key, known, before):
+            for reader in readers:
+                self.wake(reader)
+        self._at_gateways(key, before, after)
 
-    def _promotion(self, place: Place, before: Promotion | None, after: Promotion | None) -> None:
-        """It is looked at, and when it ends (or waits) its target and who queues behind it, too."""
-        key = Key(Kind.PROMOTION, *place)
-        self.wake(key)
-        if isinstance(before, VulcanPromotion) and (after is None or after.metadata.uid != before.metadata.uid):
-            self.ended(before)
-        was, is_ = hands_of(before), hands_of(after)
-        for gateway in {*was, *is_}:
-            here, crowd = is_.get(gateway, ()), self.cache.crowd(gateway)
-            crowd.waits(key, waits_of(after, here))
-            crowd.holds(key, here)
-            if was.get(gateway, ()) != here:
-                self.wake(Key(Kind.GATEWAY, *gateway))
-            if {task.job for task in was.get(gateway, ())} - {task.job for task in here}:
+    def _facts_differ(self, key: Key, known: Any, before: Any_ | None) -> bool:
+        if known is None and before is not None and not isinstance(before, Unparsable):
+            known = KINDS[key.kind].facts(before)
+        return bool(known != self.cache.facts(key))
+
+    def _readers(self, key: Key, found: Any_ | None) -> Iterator[Key]:
+        """Who reads the facts of an object."""
+        promotions, place = self.cache.customs[Kind.PROMOTION], place_of(key)
+        if key.kind is Kind.GATEWAY:
+            for environment in self.cache.customs[Kind.ENVIRONMENT].places_by("gateway", place):
+                yield Key(Kind.ENVIRONMENT, *environment)
+                yield from self._promotions(environment)
+        elif key.kind is Kind.ENVIRONMENT:
+            yield from self._promotions(place)
+        elif found is not None:
+            target = target_of(found)
+            yield Key(Kind.ENVIRONMENT, *target)
+            rivals = promotions.places_by("target", target)
+            yield from (k for p in (*rivals, *promotions.places_by("source", target)) if (k := _promotion(p)) != key)
+
+    def _promotions(self, environment: Place) -> Iterator[Key]:
+        """Those from and to an environment that still read it: what is over waits for its history at
+        most."""
+        store = self.cache.customs[Kind.PROMOTION]
+        for index in ("source", "target"):
+            for place in store.places_by(index, environment):
+                found = store.get(place)
+                if found is not None and (_goes_on(found) or found.metadata.finalizers):
+                    yield _promotion(place)
+
+    def _at_gateways(self, key: Key, before: Any_ | None, after: Any_ | None) -> None:
+        """What it has to do with gateways: its claim and contact, its tasks, its place in a queue."""
+        was, is_ = tasks_of(key, before), tasks_of(key, after)
+        homes = {gateway_of(e) for e in (before, after) if isinstance(e, VulcanEnvironment)}
+        for gateway in {*was, *is_, *homes}:
+            here = after if isinstance(after, VulcanEnvironment) and gateway_of(after) == gateway else None
+            crowd, tasks = self.cache.crowd(gateway), is_.get(gateway, ())
+            self._claims(gateway, key, Claim.of(here) if here is not None else None)
+            news = [crowd.contacts.put(key, Contact.of(here) if here is not None else None)]
+            crowd.waiting.put(key, _waiter(after, tasks))
+            if key.kind is not Kind.GATEWAY:  # its own task is in its own status
+                news.append(crowd.tasks.put(key, tasks or None))
+                if any(news):
+                    self.wake(Key(Kind.GATEWAY, *gateway))
+            if {t.job for t in was.get(gateway, ())} - {t.job for t in tasks}:
                 self.wake_first_waiter(gateway, key)
-        for target in {target_of(p) for p in (before, after) if p is not None}:
-            if ending_of(before) != ending_of(after):
-                self.wake(Key(Kind.ENVIRONMENT, *target))
-                for other in self.cache.promotions.by(target):
-                    self.wake(_promotion_key(other))
 
-    def _tell_gateway(self, gateway: Place, key: Key, was: Sibling | None, is_: Sibling | None) -> None:
-        """The gateway looks at all of it; other environments at who has their name, and whether prod is there."""
-        self.wake(Key(Kind.GATEWAY, *gateway))
-        came_or_went = was is None or is_ is None or was.uid != is_.uid or _claim(was) != _claim(is_)
-        prod_changed = any(r is not None and r.environment == REFERENCE for r in (was, is_)) and (
-            came_or_went or was is None or is_ is None or was.applied != is_.applied
-        )
-        if came_or_went or prod_changed:
-            names_ = {r.environment for r in (was, is_) if r is not None}
-            for other in self.cache.crowd(gateway).all():
-                if other.environment in names_ or ((is_ is None or prod_changed) and _waits(other)):
-                    self.wake(other.key)
-        if was is not None and was.task_job and was.task_job != (is_.task_job if is_ else ""):
-            self.wake_first_waiter(gateway, key)
-
-    def wake_first_waiter(self, gateway: Place, but: Key | None) -> None:
-        """The writer slot may be free: the first in line is to look."""
-        for waiter in self.cache.waiters(gateway):
-            if waiter.key != but:
-                self.wake(waiter.key)
-                return
+    def _claims(self, gateway: Place, key: Key, after: Claim | None) -> None:
+        """Others on the gateway read who has their name, whether prod is there, and quotas."""
+        crowd = self.cache.crowd(gateway)
+        before = crowd.claims.values.get(key)
+        if not crowd.claims.put(key, after):
+            return
+        both = [claim for claim in (before, after) if claim is not None]
+        claims = crowd.claims.all()
+        concerned = {c.key for name in {b.environment for b in both} for c in claims.named(name)}
+        grants = self.cache.gateway(gateway)
+        if before is None or after is None or before.refused != after.refused:
+            limited = grants is not None and has_quota(grants.spec.grants)
+            concerned |= {c.key for c in claims.all()} if limited else set()
+        if any(claim.environment == REFERENCE for claim in both):
+            concerned |= {c.key for c in claims.all() if not c.applied or _has_failed(self.cache, c.key)}
+        for other in concerned - {key}:
+            self.wake(other)
 
 
-def _promotion_key(promotion: Promotion) -> Key:
-    return Key(Kind.PROMOTION, promotion.metadata.namespace, promotion.metadata.name)
+def tasks_of(key: Key, found: Any_ | None) -> dict[Place, tuple[TaskFacts, ...]]:
+    """Current tasks of an object, by the gateway that they run on."""
+    if found is None or isinstance(found, Unparsable):
+        return {}
+    home = place_of(key) if key.kind is Kind.GATEWAY else gateway_of(found)
+    tasks: Iterable[TaskStatus]
+    if isinstance(found, VulcanPromotion):
+        tasks = found.status.tasks
+    else:
+        tasks = [found.status.task] if found.status.task is not None else []
+    out: dict[Place, tuple[TaskFacts, ...]] = {}
+    for t in tasks:
+        facts = TaskFacts(key, found.metadata.uid, t.kind, t.job, t.state, t.priority, t.since)
+        place = t.place if t.gateway else home
+        out[place] = (*out.get(place, ()), facts)
+    return out
 
 
-def _claim(sibling: Sibling) -> tuple[bool, bool]:
-    return sibling.deleting, sibling.refused
+def _waiter(found: Any_ | None, tasks: tuple[TaskFacts, ...]) -> Waiter | None:
+    """An object's place in the queue of one gateway; one that is being deleted only waits with what
+    must come to an end."""
+    waiting = next((task for task in tasks if task.state == TaskState.WAITING), None)
+    if found is None or waiting is None:
+        return None
+    if found.metadata.deletion_timestamp is not None:
+        if isinstance(found, VulcanPromotion) and not TaskKind(waiting.kind).writes:
+            return None
+        if not isinstance(found, VulcanPromotion) and waiting.kind != TaskKind.INVALIDATE:
+            return None
+    return Waiter(waiting.key, waiting.priority, waiting.since)
 
 
-def _waits(sibling: Sibling) -> bool:
-    return not sibling.applied or bool(sibling.failed_reason)
+def _goes_on(promotion: Any_) -> bool:
+    return not isinstance(promotion, VulcanPromotion) or promotion.status.outcome is None
 
 
-def _environment_key(environment: Environment) -> Key:
-    return Key(Kind.ENVIRONMENT, environment.metadata.namespace, environment.metadata.name)
+def _has_failed(cache: Cache, key: Key) -> bool:
+    found = cache.environment(place_of(key))
+    return found is not None and bool(found.status.failure or found.status.run_failure)
+
+
+def _promotion(place: Place) -> Key:
+    return Key(Kind.PROMOTION, *place)
 
 
 def _owner(job: JobSeen) -> Key | None:
-    if job.owner_kind not in KINDS:
+    if job.owner_kind not in frozenset(Kind):
         return None
     return Key(Kind(job.owner_kind), job.owner_namespace, job.owner_name)
 

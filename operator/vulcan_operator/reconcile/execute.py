@@ -9,20 +9,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
-from vulcan_contract.task import TaskKind
+from vulcan_contract.tasks import TaskKind
 from vulcan_operator.api import names
 from vulcan_operator.cluster import views
 from vulcan_operator.cluster.cache import Cache
+from vulcan_operator.cluster.kinds import KINDS
 from vulcan_operator.cluster.wake import Intake
 from vulcan_operator.kube import errors
 from vulcan_operator.kube.client import Kube
 from vulcan_operator.kube.clock import Clock
-from vulcan_operator.kube.resources import CONFIG_MAPS, CUSTOM, JOBS, PODS, Raw, Resource
+from vulcan_operator.kube.resources import CONFIG_MAPS, JOBS, PODS, Raw, Resource
 from vulcan_operator.plan.core import actions as act
 from vulcan_operator.plan.core.actions import Action, Key, Kind
 from vulcan_operator.reconcile import slots
 
-_WRITERS = frozenset(kind.value for kind in TaskKind if kind.writes) | {TaskKind.PROBE.value}
+_WRITERS = frozenset(k.value for k in TaskKind if k.writes or k.traits.may_initialise)
 
 
 class Refused(Exception):
@@ -139,7 +140,7 @@ class Executor:
             {"op": "test", "path": "/metadata/resourceVersion", "value": version},
             {"op": "add", "path": "/metadata/finalizers", "value": list(action.finalizers)},
         ]
-        resource = CUSTOM[action.key.kind]
+        resource = KINDS[action.key.kind].resource
         try:
             raw = await self.kube.json_patch(resource, action.key.namespace, action.key.name, operations)
         except errors.NotFound:
@@ -152,4 +153,4 @@ class Executor:
 
     async def _delete_object(self, action: act.DeleteObject) -> None:
         with contextlib.suppress(errors.NotFound, errors.Conflict):  # gone, or another object has the name
-            await self.kube.delete(CUSTOM[action.key.kind], action.key.namespace, action.key.name, action.uid)
+            await self.kube.delete(KINDS[action.key.kind].resource, action.key.namespace, action.key.name, action.uid)

@@ -7,14 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from vulcan_operator.api.environment import VulcanEnvironment
+from vulcan_operator.api.fields import TaskState
 from vulcan_operator.api.gateway import VulcanGateway
 from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.cluster.cache import Cache
-from vulcan_operator.cluster.facts import gateway_of, key_of, source_of, target_of
+from vulcan_operator.cluster.places import gateway_of, place_of, source_of, target_of
 from vulcan_operator.cluster.store import Place
-from vulcan_operator.plan.core.actions import Need
-from vulcan_operator.plan.core.seen import EnvironmentSeen, GatewaySeen, PodSeen, PromotionSeen, Settings
-from vulcan_operator.reconcile.reads import Reads
+from vulcan_operator.plan.core.actions import Key, Kind
+from vulcan_operator.plan.core.facts import GatewayFacts
+from vulcan_operator.plan.core.needs import Live
+from vulcan_operator.plan.core.seen import PodSeen, Settings, Waiter
+from vulcan_operator.plan.core.world import EnvironmentSeen, GatewaySeen, PromotionSeen
 
 
 @dataclass(frozen=True)
@@ -25,58 +28,58 @@ class Observer:
     settings: Settings
     unguarded: Callable[[], tuple[str, ...] | None] = lambda: None
 
-    def gateway(self, gateway: VulcanGateway, reads: Reads) -> GatewaySeen:
+    def gateway(self, gateway: VulcanGateway, live: Live) -> GatewaySeen:
         """What `plan_gateway` sees."""
         place = self.cache.home(gateway)
+        crowd = self.cache.crowd(place)
         return GatewaySeen(
-            gateway=gateway, settings=self.settings, jobs=self.cache.jobs_of(gateway), pods=self.cache.pods_of(gateway),
-            environments=self.cache.crowd(place).all(), tasks=self.cache.crowd(place).tasks(),
-            writer_pods=self._writer_pods(place), slot=reads.slot,
-            waiters=self.cache.waiters(place),
-            job_is_live=Need.JOB in reads.done, denied=reads.denied,
+            gateway, self.settings, live, self.cache.jobs_of(gateway), self.cache.pods_of(gateway),
+            contacts=crowd.contacts.all(), tasks=crowd.tasks.all(),
+            writer_pods=self._writer_pods(place), waiters=self.cache.waiters(place),
         )  # fmt: skip
 
-    def environment(self, environment: VulcanEnvironment, reads: Reads) -> EnvironmentSeen:
+    def environment(self, environment: VulcanEnvironment, live: Live) -> EnvironmentSeen:
         """What `plan_environment` sees."""
-        place = self.cache.home(environment)
-        me = key_of(environment)
+        place, meta = self.cache.home(environment), environment.metadata
+        crowd, me = self.cache.crowd(place), Key(Kind.ENVIRONMENT, meta.namespace, meta.name)
         return EnvironmentSeen(
-            environment=environment, settings=self.settings,
-            gateway=self.cache.gateway(place),
-            jobs=self.cache.jobs_of(environment), pods=self.cache.pods_of(environment),
-            siblings=self.cache.crowd(place).others((me.namespace, me.name)), slot=reads.slot,
-            promotions=tuple(self.cache.promotions_to((me.namespace, me.name))),
-            waiters=tuple(w for w in self.cache.waiters(place) if w.key != me),
-            namespace_labels=reads.namespace_labels, config_map=reads.config_map, checks=reads.checks,
-            reports=reads.reports,
-            report_kept=reads.report_kept,
-            unguarded=self.unguarded(), job_is_live=Need.JOB in reads.done, denied=reads.denied,
+            environment, self.settings, self.cache.gateway_facts(place), live,
+            self.cache.jobs_of(environment), self.cache.pods_of(environment),
+            claims=crowd.claims.all(), waiters=self._other_waiters(place, me),
+            tasks=crowd.tasks.all(), promotions=self.cache.promotion_facts("target", place_of(me)),
+            unguarded=self.unguarded(),
         )  # fmt: skip
 
-    def promotion(self, promotion: VulcanPromotion, reads: Reads) -> PromotionSeen:
+    def promotion(self, promotion: VulcanPromotion, live: Live) -> PromotionSeen:
         """What `plan_promotion` sees."""
-        me, place = key_of(promotion), self.cache.home(promotion)
-        target, source = self.cache.environment(target_of(promotion)), self.cache.environment(source_of(promotion))
+        place, meta = self.cache.home(promotion), promotion.metadata
+        me = Key(Kind.PROMOTION, meta.namespace, meta.name)
+        to, from_ = target_of(promotion), source_of(promotion)
+        source = self.cache.environment(from_)
         there = gateway_of(source) if source is not None else place
+        rivals = self.cache.promotion_facts("target", to)
         return PromotionSeen(
-            promotion=promotion, settings=self.settings, source=source, target=target,
-            source_gateway=self._gateway(source), gateway=self._gateway(target),
-            rivals=tuple(p for p in self.cache.promotions_to(target_of(promotion)) if key_of(p) != me),
-            upstream=tuple(self.cache.promotions_to(source_of(promotion))),
+            promotion, self.settings, live,
+            source=self.cache.environment_facts(from_), target=self.cache.environment_facts(to),
+            source_gateway=self._gateway(from_), gateway=self._gateway(to),
+            rivals=tuple(p for p in rivals if p.uid != meta.uid),
+            upstream=self.cache.promotion_facts("target", from_),
             jobs=self.cache.jobs_of(promotion), pods=self.cache.pods_of(promotion),
-            slot=reads.slot, waiters=tuple(w for w in self.cache.waiters(place) if w.key != me),
-            source_slot=reads.source_slot, source_waiters=tuple(w for w in self.cache.waiters(there) if w.key != me),
-            source_files=reads.source_files, namespace_labels=reads.namespace_labels, checks=reads.checks,
-            reports=reads.reports, left=reads.left, report_kept=reads.report_kept,
-            unguarded=self.unguarded(), job_is_live=Need.JOB in reads.done, denied=reads.denied,
+            waiters=self._other_waiters(place, me), source_waiters=self._other_waiters(there, me),
+            tasks=self.cache.crowd(place).tasks.all(), source_tasks=self.cache.crowd(there).tasks.all(),
+            unguarded=self.unguarded(),
         )  # fmt: skip
 
-    def _gateway(self, environment: VulcanEnvironment | None) -> VulcanGateway | None:
-        return self.cache.gateway(gateway_of(environment)) if environment is not None else None
+    def _gateway(self, environment: Place) -> GatewayFacts | None:
+        found = self.cache.environment(environment)
+        return self.cache.gateway_facts(gateway_of(found)) if found is not None else None
+
+    def _other_waiters(self, gateway: Place, me: Key) -> tuple[Waiter, ...]:
+        return tuple(w for w in self.cache.waiters(gateway) if w.key != me)
 
     def _writer_pods(self, place: Place) -> tuple[PodSeen, ...]:
         """Only while somebody waits for the slot; nobody else asks."""
         if not self.cache.waiters(place):
             return ()
-        active = [task for task in self.cache.crowd(place).tasks() if task.state == "Running"]
-        return tuple(p for task in active for p in self.cache.pods.by(task.uid) if p.job == task.job)
+        active = [t for t in self.cache.crowd(place).tasks.all() if t.state == TaskState.RUNNING]
+        return tuple(p for t in active for p in self.cache.pods.by("owner", t.uid) if p.job == t.job)

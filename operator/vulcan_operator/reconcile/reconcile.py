@@ -12,29 +12,29 @@ from dataclasses import dataclass
 from typing import Any
 
 from vulcan_operator.api import API_VERSION, names
-from vulcan_operator.api.environment import EnvironmentStatus, VulcanEnvironment
+from vulcan_operator.api.environment import EnvironmentStatus
 from vulcan_operator.api.gateway import GatewayStatus
-from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.api.promotion_status import PromotionStatus
 from vulcan_operator.cluster.cache import Cache
-from vulcan_operator.cluster.facts import Custom
+from vulcan_operator.cluster.kinds import KINDS
+from vulcan_operator.cluster.places import Custom
 from vulcan_operator.cluster.views import Unparsable
 from vulcan_operator.cluster.wake import Intake
 from vulcan_operator.kube import errors
 from vulcan_operator.kube.client import Kube
 from vulcan_operator.kube.clock import Clock
 from vulcan_operator.kube.events import Recorder
-from vulcan_operator.kube.resources import CUSTOM
-from vulcan_operator.plan.core.actions import Key, Note, Plan, SetFinalizer
+from vulcan_operator.plan.core.actions import Key, Kind, Note, Plan, SetFinalizer
 from vulcan_operator.plan.core.deadlines import GIVE_UP, must_go
-from vulcan_operator.plan.core.seen import EnvironmentSeen, GatewaySeen, PromotionSeen
+from vulcan_operator.plan.core.needs import Live
+from vulcan_operator.plan.core.world import EnvironmentSeen, GatewaySeen, PromotionSeen
 from vulcan_operator.plan.environments.planner import plan_environment
 from vulcan_operator.plan.gateways.planner import plan_gateway
 from vulcan_operator.plan.promotions.planner import plan_promotion
 from vulcan_operator.reconcile import slots, transitions
 from vulcan_operator.reconcile.execute import AttemptTaken, Executor, Refused
 from vulcan_operator.reconcile.observe import Observer
-from vulcan_operator.reconcile.reads import Reader, Reads
+from vulcan_operator.reconcile.reads import Reader
 from vulcan_operator.reconcile.schema import StatusSchema
 
 PlanGateway = Callable[[GatewaySeen, dt.datetime], Plan[GatewayStatus]]
@@ -55,6 +55,21 @@ class Planners:
     gateway: PlanGateway = plan_gateway
     environment: PlanEnvironment = plan_environment
     promotion: PlanPromotion = plan_promotion
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one kind is seen and planned."""
+
+    observe: Callable[[Observer, Any, Live], Any]
+    plan: Callable[[Planners], Callable[[Any, dt.datetime], AnyPlan]]
+
+
+LOOKS: dict[Kind, Look] = {
+    Kind.GATEWAY: Look(Observer.gateway, lambda planners: planners.gateway),
+    Kind.ENVIRONMENT: Look(Observer.environment, lambda planners: planners.environment),
+    Kind.PROMOTION: Look(Observer.promotion, lambda planners: planners.promotion),
+}
 
 
 @dataclass(frozen=True)
@@ -119,19 +134,19 @@ async def _let_go_unread(ports: Ports, key: Key, found: Unparsable) -> Next:
 
 
 async def _look(ports: Ports, key: Key, found: Custom) -> Next:
-    reads = Reads()
+    live = Live()
     for _ in range(_ROUNDS):
-        plan, reads = await _decide(ports, found, reads)
+        plan, live = await _decide(ports, key, found, live)
         try:
-            return await _carry_out(ports, key, found, plan, reads.denied)
+            return await _carry_out(ports, key, found, plan, live.denied)
         except slots.SlotBusy as busy:
-            reads = dataclasses.replace(reads, slot=busy.slot)
+            live = live.having(busy.need, busy.slot)
         except Refused as refused:
-            reads = dataclasses.replace(reads, denied=str(refused))
+            live = dataclasses.replace(live, denied=str(refused))
         except errors.Unavailable as error:
-            if reads.denied is not None or not must_go(found.metadata, ports.clock.now()):
+            if live.denied is not None or not must_go(found.metadata, ports.clock.now()):
                 raise  # tried again
-            reads = dataclasses.replace(reads, denied=error.message)
+            live = dataclasses.replace(live, denied=error.message)
         current = ports.cache.custom(key)
         if current is None or isinstance(current, Unparsable):
             return Next(now=True)
@@ -139,25 +154,17 @@ async def _look(ports: Ports, key: Key, found: Custom) -> Next:
     raise PlannerLoops(f"{key}: no plan could be carried out in {_ROUNDS} rounds")
 
 
-async def _decide(ports: Ports, found: Custom, reads: Reads) -> tuple[AnyPlan, Reads]:
+async def _decide(ports: Ports, key: Key, found: Custom, live: Live) -> tuple[AnyPlan, Live]:
     """Plan, read what the plan says it needs, and plan again."""
+    look = LOOKS[key.kind]
     for _ in range(_ROUNDS):
-        plan = _plan(ports, found, reads)
-        missing = plan.needs - reads.done
-        if not missing:
-            if plan.needs and reads.denied is None:
-                raise PlannerLoops(f"{found.metadata.full_name}: {sorted(plan.needs)} were read")
-            return plan, reads
-        reads = await ports.reader.read(found, missing, reads)
-    raise PlannerLoops(f"{found.metadata.full_name}: never has enough")
-
-
-def _plan(ports: Ports, found: Custom, reads: Reads) -> AnyPlan:
-    if isinstance(found, VulcanEnvironment):
-        return ports.planners.environment(ports.observer.environment(found, reads), ports.clock.now())
-    if isinstance(found, VulcanPromotion):
-        return ports.planners.promotion(ports.observer.promotion(found, reads), ports.clock.now())
-    return ports.planners.gateway(ports.observer.gateway(found, reads), ports.clock.now())
+        plan = look.plan(ports.planners)(look.observe(ports.observer, found, live), ports.clock.now())
+        if not plan.needs:
+            return plan, live
+        if plan.needs <= live.answers.keys():
+            raise PlannerLoops(f"{key}: {plan.needs} were read")
+        live = await ports.reader.read(found, plan.needs, live)
+    raise PlannerLoops(f"{key}: never has enough")
 
 
 async def _carry_out(ports: Ports, key: Key, found: Custom, plan: AnyPlan, denied: str | None) -> Next:
@@ -203,7 +210,7 @@ async def _write_status(
     status = ports.schema.prune(key.kind, dict(after))
     if status == ports.schema.prune(key.kind, dict(before)):
         return None
-    resource = CUSTOM[key.kind]
+    resource = KINDS[key.kind].resource
     metadata = {"name": key.name, "namespace": key.namespace, "resourceVersion": version}
     body = {"apiVersion": API_VERSION, "kind": key.kind.value, "metadata": metadata, "status": status}
     raw = await ports.kube.apply(resource, key.namespace, key.name, body, names.STATUS_MANAGER, sub="status")
@@ -213,7 +220,7 @@ async def _write_status(
 
 async def _refresh(ports: Ports, key: Key, uid: str) -> None:
     """Somebody else changed the object: take what the API server has now."""
-    resource = CUSTOM[key.kind]
+    resource = KINDS[key.kind].resource
     try:
         ports.intake.live(resource, await ports.kube.get(resource, key.namespace, key.name))
     except errors.NotFound:

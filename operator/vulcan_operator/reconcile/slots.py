@@ -7,13 +7,13 @@ resourceVersion; a holder that is provably dead is replaced.
 import datetime as dt
 
 from vulcan_operator.api import names
-from vulcan_operator.api.gateway import VulcanGateway
 from vulcan_operator.cluster import views
 from vulcan_operator.cluster.cache import Cache
 from vulcan_operator.kube import errors
 from vulcan_operator.kube.client import Kube, exists
 from vulcan_operator.kube.clock import Clock, micro_time
 from vulcan_operator.kube.resources import JOBS, LEASES, PODS, Raw
+from vulcan_operator.plan.core.actions import ReadSlot
 from vulcan_operator.plan.core.seen import JobState, SlotSeen
 from vulcan_operator.plan.tasks.slot import is_fenced
 
@@ -23,9 +23,9 @@ JUST = dt.timedelta(seconds=15)
 class SlotBusy(Exception):
     """Another live Job holds the slot."""
 
-    def __init__(self, slot: SlotSeen) -> None:
+    def __init__(self, need: ReadSlot, slot: SlotSeen) -> None:
         super().__init__(f"the writer slot is held by {slot.holder}")
-        self.slot = slot
+        self.need, self.slot = need, slot
 
 
 def lease_name(gateway: str) -> str:
@@ -46,7 +46,7 @@ async def take(kube: Kube, cache: Cache, clock: Clock, namespace: str, gateway: 
     if slot.holder == job:
         return
     if slot.live:
-        raise SlotBusy(slot)
+        raise SlotBusy(ReadSlot(namespace, gateway), slot)
     body = _body(namespace, gateway, job, clock, lease)
     if lease is not None:
         await kube.replace(LEASES, namespace, lease_name(gateway), body)
@@ -87,18 +87,18 @@ async def _judge(
     if not holder or holder == taker:
         return SlotSeen(holder or None)
     if cache.intends((namespace, gateway), holder):
-        return SlotSeen(holder, live=True, detail="its task is in hand")
+        return SlotSeen(holder, live=True, detail="its task is in flight")
     raw = await exists(kube, JOBS, namespace, holder)
     if raw is None and _just_taken(lease, clock):
-        return SlotSeen(holder, live=True, detail="its Job is about to be made")
+        return SlotSeen(holder, live=True, detail="its Job is about to be created")
     running = [
         pod
         async for page in kube.pages(PODS, namespace, f"{views.JOB_NAME}={holder}")
         for pod in map(views.pod, page.items)
         if not pod.ended
     ]
-    found = cache.gateways.get((namespace, gateway))
-    fenced = isinstance(found, VulcanGateway) and is_fenced(found, holder)
+    found = cache.gateway_facts((namespace, gateway))
+    fenced = found is not None and is_fenced(found, holder)
     alive = [pod for pod in running if not (fenced and pod.is_on_dead_node(clock.now()))]
     if alive:
         return SlotSeen(holder, live=True, detail=f"pod {alive[0].name} has not ended ({alive[0].phase})")

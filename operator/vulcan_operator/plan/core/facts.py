@@ -6,7 +6,9 @@ waking, by construction. What a planner needs of another object is added here, a
 """
 
 import datetime as dt
-from collections.abc import Mapping
+import functools
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from vulcan_operator.api import GROUP
@@ -43,9 +45,7 @@ class Identity:
     def of(cls, meta: ObjectMeta) -> "Identity":
         """The identity of an object."""
         ours = {k: v for k, v in meta.annotations.items() if k.startswith(_OURS)}
-        return cls(
-            meta.name, meta.namespace, meta.uid, meta.creation_timestamp, meta.deletion_timestamp, ours
-        )
+        return cls(meta.name, meta.namespace, meta.uid, meta.creation_timestamp, meta.deletion_timestamp, ours)
 
     @property
     def full_name(self) -> str:
@@ -115,6 +115,7 @@ class EnvironmentFacts:
     history: tuple[HistoryItem, ...] = ()
     rollback_targets: tuple[RollbackTargetStatus, ...] = ()
     promotions: tuple[PromotionItem, ...] = ()
+    suspended_since: dt.datetime | None = None
 
     @classmethod
     def of(cls, environment: VulcanEnvironment) -> "EnvironmentFacts":
@@ -138,6 +139,7 @@ class EnvironmentFacts:
             history=tuple(status.history),
             rollback_targets=tuple(status.rollback_targets),
             promotions=tuple(status.promotions),
+            suspended_since=status.suspended_since,
         )
 
 
@@ -163,6 +165,34 @@ class Claim:
             meta.creation_timestamp, status.protected, status.applied is not None,
             meta.deletion_timestamp is not None, refused,
         )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Claims:
+    """The claims of all environments of a gateway, the reader's own among them."""
+
+    by_name: Mapping[str, tuple[Claim, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, claims: Iterable[Claim]) -> "Claims":
+        """By SQLMesh environment name."""
+        found: dict[str, list[Claim]] = {}
+        for claim in claims:
+            found.setdefault(claim.environment, []).append(claim)
+        return cls({name: tuple(same) for name, same in found.items()})
+
+    def named(self, environment: str) -> tuple[Claim, ...]:
+        """Those of one name."""
+        return self.by_name.get(environment, ())
+
+    def all(self) -> Iterator[Claim]:
+        """All of them."""
+        return itertools.chain.from_iterable(self.by_name.values())
+
+    @functools.cached_property
+    def protected(self) -> tuple[str, ...]:
+        """Names of those that are protected, sorted."""
+        return tuple(sorted({claim.environment for claim in self.all() if claim.protected}))
 
 
 @dataclass(frozen=True, slots=True)

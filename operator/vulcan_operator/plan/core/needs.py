@@ -9,11 +9,20 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from vulcan_operator.plan.core.actions import Need, Plan, ReadConfigMap, ReadJob, ReadLabels, ReadReport, ReadSlot, Status
+from vulcan_operator.plan.core.actions import (
+    Need,
+    Plan,
+    ReadConfigMap,
+    ReadJob,
+    ReadLabels,
+    ReadReport,
+    ReadSlot,
+    Status,
+)
 from vulcan_operator.plan.core.seen import SlotSeen
 
 
-class Unread(Exception):  # noqa: N818 - no error: a question
+class Unread(Exception):
     """A planner needs these answers first."""
 
     def __init__(self, needs: Iterable[Need]) -> None:

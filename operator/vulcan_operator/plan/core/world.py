@@ -6,7 +6,7 @@ from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.gateway import VulcanGateway
 from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.plan.core.facts import (
-    Claim,
+    Claims,
     Contact,
     EnvironmentFacts,
     GatewayFacts,
@@ -16,6 +16,8 @@ from vulcan_operator.plan.core.facts import (
 from vulcan_operator.plan.core.needs import Live
 from vulcan_operator.plan.core.seen import JobSeen, PodSeen, Settings, Waiter
 
+NOTHING_READ, NO_CLAIMS = Live(), Claims()
+
 
 @dataclass(frozen=True)
 class GatewaySeen:
@@ -23,7 +25,7 @@ class GatewaySeen:
 
     gateway: VulcanGateway
     settings: Settings
-    live: Live = Live()
+    live: Live = NOTHING_READ
     jobs: tuple[JobSeen, ...] = ()
     pods: tuple[PodSeen, ...] = ()
     contacts: tuple[Contact, ...] = ()  # of its environments
@@ -39,10 +41,10 @@ class EnvironmentSeen:
     environment: VulcanEnvironment
     settings: Settings
     gateway: GatewayFacts | None = None
-    live: Live = Live()
+    live: Live = NOTHING_READ
     jobs: tuple[JobSeen, ...] = ()
     pods: tuple[PodSeen, ...] = ()
-    claims: tuple[Claim, ...] = ()  # of all others on the gateway, any namespace
+    claims: Claims = NO_CLAIMS  # of all on the gateway, any namespace
     waiters: tuple[Waiter, ...] = ()  # others only
     tasks: tuple[TaskFacts, ...] = ()
     promotions: tuple[PromotionFacts, ...] = ()  # all to it
@@ -55,7 +57,7 @@ class PromotionSeen:
 
     promotion: VulcanPromotion
     settings: Settings
-    live: Live = Live()
+    live: Live = NOTHING_READ
     source: EnvironmentFacts | None = None
     target: EnvironmentFacts | None = None
     source_gateway: GatewayFacts | None = None
@@ -66,4 +68,6 @@ class PromotionSeen:
     pods: tuple[PodSeen, ...] = ()
     waiters: tuple[Waiter, ...] = ()  # others only, at the target's gateway
     source_waiters: tuple[Waiter, ...] = ()  # the same at the source's
+    tasks: tuple[TaskFacts, ...] = ()  # at the target's gateway
+    source_tasks: tuple[TaskFacts, ...] = ()
     unguarded: tuple[str, ...] | None = None

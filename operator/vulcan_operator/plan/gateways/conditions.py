@@ -2,97 +2,86 @@
 
 import datetime as dt
 
-from vulcan_contract.reasons import Reason
-from vulcan_contract.task import TaskKind
+from vulcan_contract.reasons import ABOUT, Reason, Side
+from vulcan_contract.tasks import TaskKind
 from vulcan_operator.api.conditions import Type, Why
-from vulcan_operator.api.environment import RetrySpec
+from vulcan_operator.api.fields import TaskState
 from vulcan_operator.api.gateway import ActiveWriter, GatewayStatus, WaitingWriter
-from vulcan_operator.plan.core import decision
 from vulcan_operator.plan.core.actions import Key
-from vulcan_operator.plan.core.decision import Draft, Verdict
-from vulcan_operator.plan.core.seen import GatewaySeen, Waiter
-from vulcan_operator.plan.rules import change_windows, messages, schedule
+from vulcan_operator.plan.core.conditions import Verdict, put, summarize
+from vulcan_operator.plan.core.decision import Draft
+from vulcan_operator.plan.core.moves import Site
+from vulcan_operator.plan.core.seen import Waiter
+from vulcan_operator.plan.core.world import GatewaySeen
+from vulcan_operator.plan.gateways import probe
+from vulcan_operator.plan.rules import change_windows, messages
 from vulcan_operator.plan.tasks import slot
 from vulcan_operator.plan.tasks.jobs import Progress
 
-# Probes are cheap and everything waits for them: retried sooner than an environment's tasks.
-RETRY = RetrySpec(limit=100, backoff="10s", max_backoff="2m")
-
-
 # Conflicts about ownership, identity or versions: the databases answered.
-_ANSWERED = {
-    Reason.STATE_OWNERSHIP,
-    Reason.STATE_LOST,
-    Reason.STATE_IDENTITY,
-    Reason.STATE_MIGRATION,
-    Reason.RUNNER_OUTDATED,
-}
-
-
-def suspended(seen: GatewaySeen, now: dt.datetime) -> bool:
-    """Whether no Job may start."""
-    spec = seen.gateway.spec
-    return spec.suspend and (spec.suspend_until is None or spec.suspend_until > now)
+_ANSWERED = tuple(r for r in Reason if ABOUT[r].side in (Side.STATE, Side.VERSION))
 
 
 def finish(
-    draft: Draft[GatewayStatus], seen: GatewaySeen, now: dt.datetime, progress: Progress | None, inputs: str
+    draft: Draft[GatewayStatus], seen: GatewaySeen, site: Site, now: dt.datetime, progress: Progress | None
 ) -> Draft[GatewayStatus]:
-    """The draft with every condition, the writers and the next attempt set; `inputs`: of a probe today."""
-    state, generation = draft.status, seen.gateway.metadata.generation
-    final = _refused(draft, seen) or _verdict(state, seen, progress, inputs, now)
-    conditions = decision.summarize(list(state.conditions), final, generation, now)
+    """The draft with every condition, the writers and the next attempt set."""
+    spec, generation = seen.gateway.spec, seen.gateway.metadata.generation
+    since = draft.status.suspended_since or now
+    draft = draft.with_status(suspended_since=since if messages.is_suspended(spec, now) else None)
+    state = draft.status
+    final = _refused(draft, seen) or _verdict(state, seen, site, progress)
+    conditions = summarize(list(state.conditions), final, generation, now)
     for kind, (value, reason, message) in _reached(state).items():
-        conditions = decision.put(conditions, kind, value, reason, message, generation, now)
-    line, frozen = change_windows.of_gateway(seen.gateway, now), change_windows.is_frozen(seen.gateway)
-    conditions = change_windows.told(conditions, line, generation, now, is_set=frozen)
+        conditions = put(conditions, kind, value, reason, message, generation, now)
+    window = change_windows.of_gateway(site.gateway, now)
+    is_set = change_windows.is_frozen(site.gateway)
+    conditions = change_windows.with_condition(conditions, window, generation, now, is_set=is_set)
     failure = state.failure
-    contact = max((s.contact for s in seen.environments if s.contact is not None), default=None)
-    known = [t for t in (state.last_contact_time, contact) if t is not None]
-    # Contact times of environments are only taken along when something else changes: no write for each run.
+    known = [state.last_contact_time, *(c.reached for c in seen.contacts)]
+    contact = max((t for t in known if t is not None), default=None)
+    # Contact times of environments are only taken along when something else changes: no write for
+    # each run.
     changed = conditions != list(seen.gateway.status.conditions) or state != seen.gateway.status
+    refused = final.reason == Why.NOT_AUTHORIZED
     return draft.with_status(
         conditions=conditions,
         observed_generation=generation,
-        next_attempt_time=schedule.retry_time(failure.but(counted=0), RETRY) if failure else None,
-        last_contact_time=max(known, default=None) if changed else state.last_contact_time,
-        active_writer=_writer(seen),
+        next_attempt_time=probe.retry_at(failure) if failure is not None else None,
+        last_contact_time=contact if changed else state.last_contact_time,
+        active_writer=_writer(seen, site),
         waiting=_waiting(seen, now),
-    ).again(line.look_again, now + dt.timedelta(seconds=30) if final.reason == Why.NOT_AUTHORIZED else None)
+    ).again(window.look_again, now + dt.timedelta(seconds=30) if refused else None)
 
 
 def _refused(draft: Draft[GatewayStatus], seen: GatewaySeen) -> Verdict | None:
-    if seen.denied is not None:
-        return messages.refusal(seen.denied, seen.settings.operator_account, [seen.gateway.metadata.namespace])
+    if seen.live.denied is not None:
+        return messages.refusal(seen.live.denied, seen.settings.operator_account, [seen.gateway.metadata.namespace])
     return messages.still_refused(draft, seen.gateway.status.conditions, None)
 
 
-def _verdict(
-    state: GatewayStatus, seen: GatewaySeen, progress: Progress | None, inputs: str, now: dt.datetime
-) -> Verdict:
-    spec, failure, probed = seen.gateway.spec, state.failure, state.probe is not None
-    if suspended(seen, now):
-        ready = decision.condition(seen.gateway.status.conditions, Type.READY)
-        message = messages.suspension(spec.suspend_reason, spec.suspend_until, ready, now)
-        return Verdict("True" if probed and failure is None else "Unknown", Why.SUSPENDED, message)
-    task = state.task
+def _verdict(state: GatewayStatus, seen: GatewaySeen, site: Site, progress: Progress | None) -> Verdict:
+    failure, task = state.failure, state.task
+    if state.suspended_since is not None:
+        message = messages.suspension(seen.gateway.spec, state.suspended_since)
+        usable = state.probe is not None and failure is None
+        return Verdict("True" if usable else "Unknown", Why.SUSPENDED, message)
     if progress is not None and progress.detail and task is not None:
         return Verdict("False", progress.why, f"Job {task.job}: {progress.detail}", reconciling=True)
     if failure is not None:
-        # Stays the answer while the next probe runs: nobody is helped by a status that flickers.
-        waits = schedule.retry_time(failure.but(counted=0), RETRY) is not None
+        # Stays the answer while the next probe runs: a status that flickers helps nobody.
+        waits = probe.retry_at(failure) is not None
         return Verdict("False", failure.reason, failure.message, reconciling=waits, stalled=not waits)
-    if task is not None:
-        current = state.probe is not None and state.probe.inputs == inputs
-        if current:
-            return Verdict("True", Why.READY, "both connections answer")
-        waiting = task.state == "Waiting"
-        reason = Why.WAITING_FOR_WRITER if waiting else Why.PROBING
-        message = "the probe waits for the writer slot" if waiting else f"testing both connections, Job {task.job}"
-        return Verdict("Unknown", reason, message, reconciling=True)
-    if probed:
+    is_current = state.probe is not None and state.probe.inputs == probe.inputs_of(seen, site)
+    if (task is None and state.probe is not None) or is_current:
         return Verdict("True", Why.READY, "both connections answer")
-    return Verdict("Unknown", Why.PENDING, "not probed yet", reconciling=True)
+    if task is None:
+        return Verdict("Unknown", Why.PENDING, "not probed yet", reconciling=True)
+    if task.state == TaskState.WAITING:
+        message = "the probe waits for the writer slot"
+        return Verdict("Unknown", Why.WAITING_FOR_WRITER, message, reconciling=True)
+    message = f"testing both connections, Job {task.job}"
+    return Verdict("Unknown", Why.PROBING, message, reconciling=True)
 
 
 def _reached(state: GatewayStatus) -> dict[str, tuple[str, str, str]]:
@@ -112,9 +101,9 @@ def _reached(state: GatewayStatus) -> dict[str, tuple[str, str, str]]:
     return {Type.WAREHOUSE: unknown, Type.STATE: unknown}
 
 
-def _writer(seen: GatewaySeen) -> ActiveWriter | None:
+def _writer(seen: GatewaySeen, site: Site) -> ActiveWriter | None:
     for t in seen.tasks:
-        if t.state in ("Started", "Running") and slot.needs_slot(TaskKind(t.kind), seen.gateway):
+        if t.state != TaskState.WAITING and slot.needs_slot(TaskKind(t.kind), site.gateway):
             return ActiveWriter(job=t.job, task=t.kind, environment=str(t.key), since=t.since)
     return None
 
@@ -128,6 +117,6 @@ def _waiting(seen: GatewaySeen, now: dt.datetime) -> list[WaitingWriter]:
     found = [
         (t.key, WaitingWriter(environment=str(t.key), task=t.kind, since=t.since), t.priority)
         for t in seen.tasks
-        if t.state == "Waiting"
+        if t.state == TaskState.WAITING
     ]
     return [writer for _, writer, _ in sorted(found, key=place)[:32]]

@@ -7,14 +7,15 @@ because its class is the lower one. Nothing is remembered: a pod that is being d
 import datetime as dt
 
 from vulcan_contract.reasons import Reason
-from vulcan_contract.task import TaskKind
+from vulcan_contract.tasks import TaskKind
+from vulcan_operator.api.fields import TaskState
 from vulcan_operator.api.gateway import GatewayStatus
 from vulcan_operator.plan.core.actions import Kind, Note, StopPods
 from vulcan_operator.plan.core.decision import Draft
-from vulcan_operator.plan.core.seen import GatewaySeen, TaskSeen
+from vulcan_operator.plan.core.facts import TaskFacts
+from vulcan_operator.plan.core.world import GatewaySeen
 from vulcan_operator.plan.tasks import slot
 
-_STOPPABLE = (TaskKind.RUN, TaskKind.APPLY, TaskKind.PROMOTE)
 _LOOK = dt.timedelta(seconds=20)
 
 
@@ -36,5 +37,5 @@ def preempt(draft: Draft[GatewayStatus], seen: GatewaySeen, now: dt.datetime) ->
     return draft.noting(note).after_status(StopPods(seen.gateway.metadata.namespace, holder.job))
 
 
-def _holder(seen: GatewaySeen) -> TaskSeen | None:
-    return next((t for t in seen.tasks if t.state == "Running" and t.kind in _STOPPABLE), None)
+def _holder(seen: GatewaySeen) -> TaskFacts | None:
+    return next((t for t in seen.tasks if t.state == TaskState.RUNNING and TaskKind(t.kind).traits.stoppable), None)

@@ -1,7 +1,7 @@
 """Who may use a gateway, and what an environment's effective settings are. Pure."""
 
 import fnmatch
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from vulcan_operator.api.environment import VulcanEnvironment
@@ -93,3 +93,8 @@ def _reaches(grant: Grant, same: bool, labels: dict[str, str]) -> bool:
             return grant.namespaces.selector is not None and grant.namespaces.selector.matches(labels)
         case _:
             return same
+
+
+def has_quota(grants: Iterable[Grant]) -> bool:
+    """Whether one environment can use up the place of another."""
+    return any(grant.max_environments is not None for grant in grants)

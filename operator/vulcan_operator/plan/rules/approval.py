@@ -10,6 +10,7 @@ import datetime as dt
 import enum
 from dataclasses import dataclass
 
+from vulcan_contract import limits
 from vulcan_contract.digest import of_json
 from vulcan_contract.result import PlanSummary
 from vulcan_operator.api import names
@@ -18,6 +19,7 @@ from vulcan_operator.api.environment import EnvironmentSpec
 from vulcan_operator.api.environment_status import PlanStatus, PlanSummaryStatus
 from vulcan_operator.api.fields import ObjectMeta, parse_duration
 from vulcan_operator.api.policy import ApprovalItem, ApprovalPolicy
+from vulcan_operator.plan.tasks import values
 
 _SHA = "sha256:"
 _UNKNOWN = (
@@ -109,17 +111,8 @@ def _has_risk(summary: PlanSummaryStatus, risk: str) -> bool:
 
 
 def _above_limits(summary: PlanSummaryStatus, spec: EnvironmentSpec) -> list[str]:
-    limits = spec.plan.limits
-    history = parse_duration(limits.max_history).days if limits.max_history else None
-    before = summary.total_models - summary.added + summary.removed
-    removed = 100 * summary.removed / before if before else 0
-    checks = (
-        ("maxBackfillIntervals", summary.backfill_intervals, limits.max_backfill_intervals),
-        ("maxRebuiltModels", summary.rebuilt_models, limits.max_rebuilt_models),
-        ("maxHistory in days", summary.history_days, history),
-        ("maxRemovedPercent", removed, limits.max_removed_percent),
-    )
-    return [f"{name}: {_text(is_)} above {most}" for name, is_, most in checks if most is not None and is_ > most]
+    found = limits.exceeded(summary, values.limits_of(spec.plan))
+    return [f"{e.limit}: {_text(e.value)} above {e.most}" for e in found]
 
 
 def _text(number: float) -> str:

@@ -7,21 +7,18 @@ and never of a rollback. Environments and gateways show the answer as their cond
 import datetime as dt
 from dataclasses import dataclass
 
-from vulcan_contract.reasons import Reason
+from vulcan_contract.reasons import ABOUT, Leaves, Reason
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Type, Why
 from vulcan_operator.api.environment import EnvironmentSpec
 from vulcan_operator.api.fields import Condition, FailureStatus
-from vulcan_operator.plan.core import decision
-from vulcan_operator.plan.core.decision import Verdict
+from vulcan_operator.plan.core.conditions import Verdict, condition, put
 from vulcan_operator.plan.core.facts import GatewayFacts
 from vulcan_operator.plan.rules import windows
 
-# Attempts that may have ended between two views: finishing them is better than leaving readers with a mixture. And those
-# that made way for more urgent work: they had begun in time.
-_HALF_DONE = (
-    Reason.UNFINALIZED, Reason.LOST, Reason.RUNNER_CRASHED, Reason.DEADLINE_EXCEEDED, Reason.CANCELLED, Reason.PREEMPTED,
-)  # fmt: skip
+# Attempts that may have ended between two views: finishing them is better than leaving readers with
+# a mixture. And those that were preempted: they had begun in time.
+_HALF_DONE = tuple(r for r in Reason if ABOUT[r].leaves is not Leaves.NOTHING)
 
 _A_DAY = dt.timedelta(days=1)  # what is not in sight comes into sight
 
@@ -94,10 +91,10 @@ def with_condition(
     conditions: list[Condition], window: ChangeWindow, generation: int, now: dt.datetime, *, is_set: bool
 ) -> list[Condition]:
     """With the condition ChangesAllowed, where there is anything to say, or was."""
-    if not is_set and decision.condition(conditions, Type.CHANGES) is None:
+    if not is_set and condition(conditions, Type.CHANGES) is None:
         return conditions
     allowed = "True" if window.is_open else "False"
-    return decision.put(conditions, Type.CHANGES, allowed, window.why, window.message, generation, now)
+    return put(conditions, Type.CHANGES, allowed, window.why, window.message, generation, now)
 
 
 def _windows(spec: EnvironmentSpec, now: dt.datetime) -> ChangeWindow:

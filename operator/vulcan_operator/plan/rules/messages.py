@@ -3,16 +3,16 @@
 import datetime as dt
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from vulcan_contract.reasons import Reason
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Type, Why
 from vulcan_operator.api.fields import Condition, FailureStatus
-from vulcan_operator.plan.core.decision import Draft, Verdict, condition, holds
+from vulcan_operator.plan.core.conditions import Verdict, condition, is_true
+from vulcan_operator.plan.core.decision import Draft
 
 _WHERE = re.compile(r'in the namespace "([^"]+)"')  # the API server's words
-_SINCE = re.compile(r"suspended since ([0-9T:-]+Z)")
 
 
 def refusal(answer: str, operator_account: str, hosts: Sequence[str]) -> Verdict:
@@ -40,16 +40,31 @@ def still_refused(draft: Draft[Any], conditions: list[Condition], denied: str | 
     old = condition(conditions, Type.READY)
     if denied is not None or old is None or old.reason != Why.NOT_AUTHORIZED or not draft.actions:
         return None
-    stalled = holds(conditions, Type.STALLED)
+    stalled = is_true(conditions, Type.STALLED)
     return Verdict(old.status, old.reason, old.message, reconciling=not stalled, stalled=stalled)
 
 
-def suspension(reason: str | None, until: dt.datetime | None, ready: Condition | None, now: dt.datetime) -> str:
-    """Since when (as the last look said, if it was suspended then), until when and why."""
-    known = _SINCE.match(ready.message) if ready is not None and ready.reason == Why.SUSPENDED else None
-    since = known.group(1) if known is not None else f"{now:%Y-%m-%dT%H:%MZ}"
-    ends = f" until {until:%Y-%m-%dT%H:%MZ}" if until else ""
-    return f"suspended since {since}{ends}" + (f": {reason}" if reason else "")
+class Suspendable(Protocol):
+    """A spec with suspend, suspendReason and suspendUntil."""
+
+    @property
+    def suspend(self) -> bool: ...
+    @property
+    def suspend_reason(self) -> str | None: ...
+    @property
+    def suspend_until(self) -> dt.datetime | None: ...
+
+
+def is_suspended(spec: Suspendable, now: dt.datetime) -> bool:
+    """Whether it is suspended now."""
+    return spec.suspend and (spec.suspend_until is None or spec.suspend_until > now)
+
+
+def suspension(spec: Suspendable, since: dt.datetime | None) -> str:
+    """Since when, until when and why."""
+    began = f" since {since:%Y-%m-%dT%H:%MZ}" if since is not None else ""
+    ends = f" until {spec.suspend_until:%Y-%m-%dT%H:%MZ}" if spec.suspend_until else ""
+    return f"suspended{began}{ends}" + (f": {spec.suspend_reason}" if spec.suspend_reason else "")
 
 
 def unguarded(missing: tuple[str, ...] | None) -> Verdict | None:

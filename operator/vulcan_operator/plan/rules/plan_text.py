@@ -2,13 +2,16 @@
 
 import base64
 import datetime as dt
+import hashlib
 from typing import Any
 
+from vulcan_contract import words
 from vulcan_contract.result import ModelChange, PlanSummary, Result
 from vulcan_operator.api.environment import EnvironmentSpec, VulcanEnvironment
 from vulcan_operator.api.environment_status import PlanModelStatus, PlanStatus, PlanSummaryStatus, ReportRef
 from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.api.promotion import VulcanPromotion
+from vulcan_operator.plan.core.needs import Live
 from vulcan_operator.plan.rules import approval
 from vulcan_operator.plan.tasks import config_maps
 
@@ -56,7 +59,7 @@ def summary_status(summary: PlanSummary) -> PlanSummaryStatus:
     """The summary as status shows it."""
     shown = summary.models[:20]
     return PlanSummaryStatus(
-        text=_line(summary),
+        text=words.plan(summary)[:1024],
         added=summary.added,
         directly_modified=summary.directly_modified,
         indirectly_modified=summary.indirectly_modified,
@@ -87,27 +90,12 @@ def _model(change: ModelChange) -> PlanModelStatus:
     )
 
 
-def _line(summary: PlanSummary) -> str:
-    parts = [
-        (summary.added, "added"),
-        (summary.directly_modified, "modified"),
-        (summary.indirectly_modified, "indirectly modified"),
-        (summary.metadata_modified, "with changed metadata"),
-        (summary.removed, "removed"),
-    ]
-    said = [f"{n} {what}" for n, what in parts if n]
-    if summary.unaudited:
-        said.append("audits of the last apply have not passed")
-    if summary.project_changed:
-        said.append("settings or materialisations of the project changed")
-    if summary.breaking:
-        said.append(f"{summary.breaking} breaking")
-    if summary.destructive or summary.destructive_count:
-        more = summary.destructive_count > len(summary.destructive[:3])
-        said.append(f"destructive: {', '.join(summary.destructive[:3])}" + ("…" if more else ""))
-    if summary.backfill_intervals:
-        said.append(f"{summary.backfill_intervals} intervals to compute")
-    return ", ".join(said)[:1024] or ("views to update" if summary.has_changes else "no changes")
+def is_report_kept(plan: PlanStatus, namespace: str, live: Live) -> bool:
+    """Whether what people look at before they approve is still there, as it was."""
+    if plan.report_ref is None:
+        return True
+    packed = (live.config_map(namespace, plan.report_ref.name) or {}).get(REPORT_KEY, b"")
+    return hashlib.sha256(packed).hexdigest() == plan.report_ref.sha256
 
 
 def report_manifest(of: VulcanEnvironment | VulcanPromotion, name: str, packed: bytes) -> dict[str, Any]:

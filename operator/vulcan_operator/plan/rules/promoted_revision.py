@@ -134,16 +134,12 @@ def _left_by_all(promotions: Sequence[PromotionFacts]) -> AppliedStatus:
 
 def _renamed(before: AppliedStatus, left: AppliedStatus) -> AppliedStatus:
     """Nothing was changed: what is there has another name, or it is verified now."""
-    new = before.but(
-        revision=left.revision, source_digest=left.source_digest, origin=left.origin, as_of=left.time
-    )
+    new = before.but(revision=left.revision, source_digest=left.source_digest, origin=left.origin, as_of=left.time)
     if left.tests_run >= 0:
         new = new.but(tests_run=left.tests_run)
     if left.verification not in _JUDGED:
         return new
-    return new.but(
-        verification=left.verification, verification_message=left.verification_message
-    )
+    return new.but(verification=left.verification, verification_message=left.verification_message)
 
 
 def _order(promotion: PromotionFacts) -> tuple[dt.datetime, str]:

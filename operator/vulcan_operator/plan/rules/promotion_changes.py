@@ -4,23 +4,21 @@ Used by `promotion_facts` for others and by `promotions`, where much depends on 
 changed views must come to an end, whatever else is closed or gone.
 """
 
-from vulcan_contract.reasons import Reason
+from vulcan_contract.reasons import ABOUT, Leaves, Reason
 from vulcan_operator.api.fields import TaskState
 from vulcan_operator.api.promotion_status import PromotionStatus, StepName, StepStatus
 
 # A task that was told to stop never stops between two views.
-UNTOUCHED = (Reason.CANCELLED, Reason.PREEMPTED)
+UNTOUCHED = tuple(r for r in Reason if ABOUT[r].leaves is Leaves.BATCHES)
 # Ends without a result, or with one that only comes in the middle. Others mostly come before
 # anything was begun.
-TOUCHING = (Reason.LOST, Reason.RUNNER_CRASHED, Reason.DEADLINE_EXCEEDED, Reason.UNFINALIZED)
+TOUCHING = tuple(r for r in Reason if ABOUT[r].leaves is Leaves.MAYBE_VIEWS)
 CHANGES = (StepName.CATCH_UP, StepName.APPLY, StepName.ROLLBACK)  # whose Job may change the target
 
 
 def is_changing(status: PromotionStatus) -> bool:
     """Whether its Job may have begun to change the target, or has: it must come to an end then."""
-    return has_changed(status) or any(
-        (step := status.find(name)) is not None and step.job for name in CHANGES
-    )
+    return has_changed(status) or any((step := status.find(name)) is not None and step.job for name in CHANGES)
 
 
 def half_done(status: PromotionStatus) -> StepStatus | None:

@@ -4,7 +4,7 @@ from vulcan_operator.api import names
 from vulcan_operator.api.conditions import Type, Why
 from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.plan.core.actions import Key, Kind
-from vulcan_operator.plan.core.decision import condition, is_true
+from vulcan_operator.plan.core.conditions import condition, is_true
 from vulcan_operator.plan.core.facts import PromotionFacts
 from vulcan_operator.plan.rules import held_revisions, promoted_revision, promotion_history
 from vulcan_operator.plan.rules.promotion_changes import is_changing
@@ -28,9 +28,7 @@ def promotion_facts(promotion: VulcanPromotion) -> PromotionFacts:
         is_deleted=deleted,
         is_inert=deleted and not (changing and names.FINALIZER in meta.finalizers),
         is_queued=reason == Why.QUEUED,
-        goes_nowhere=never_began
-        or reason == Why.CONFIG_MAP_MISSING
-        or is_true(status.conditions, Type.STALLED),
+        goes_nowhere=never_began or reason == Why.CONFIG_MAP_MISSING or is_true(status.conditions, Type.STALLED),
         is_changing=changing,
         is_there=status.is_there,
         superseded_by=status.superseded_by,

@@ -150,24 +150,13 @@ def _believable(result: Result, task: TaskStatus, pod: PodSeen) -> bool:
     timed_out = pod.exit_reason == "DeadlineExceeded" and result.outcome is Outcome.ABORTED
     # A runner that cannot read its task does not know which it is.
     fits = result.task == task.kind or (not good and not result.task)
-    return fits and good == (pod.exit_code == 0) and not timed_out and (not good or _complete(result))
+    return fits and good == (pod.exit_code == 0) and not timed_out and (not good or _is_complete(result, task))
 
 
-def _complete(result: Result) -> bool:
+def _is_complete(result: Result, task: TaskStatus) -> bool:
     """Whether a success brings what it is good for."""
-    match result.task:
-        case TaskKind.PROBE:
-            return result.probe is not None
-        case TaskKind.RESOLVE:
-            return result.digest is not None
-        case TaskKind.PLAN:
-            return result.summary is not None
-        case TaskKind.CHECKS | TaskKind.AUDIT:
-            return result.work is not None
-        case TaskKind.DIFF:
-            return result.report_sha256 is not None
-        case _:
-            return True
+    brings = TaskKind(task.kind).traits.brings
+    return not brings or getattr(result, brings) is not None
 
 
 def _result(task: TaskStatus, job: JobSeen | None, pod: PodSeen | None) -> Result:

@@ -17,12 +17,13 @@ from vulcan_contract import task as contract
 from vulcan_contract.digest import of_json
 from vulcan_contract.reasons import Reason
 from vulcan_contract.result import Result
-from vulcan_contract.task import TaskKind
+from vulcan_contract.tasks import Reports, TaskKind
 from vulcan_operator.api.environment_status import EnvironmentStatus
 from vulcan_operator.api.fields import FailureStatus, ObjectMeta, TaskState, TaskStatus
 from vulcan_operator.api.gateway import GatewayStatus
 from vulcan_operator.api.promotion_status import PromotionStatus
 from vulcan_operator.plan.core.actions import Action, Key, ReleaseSlot, TakeSlot, WriteConfigMap
+from vulcan_operator.plan.core.deadlines import SLOT_CHECK
 from vulcan_operator.plan.core.decision import Draft
 from vulcan_operator.plan.core.moves import Order, Site
 from vulcan_operator.plan.core.needs import Live
@@ -31,9 +32,8 @@ from vulcan_operator.plan.tasks import jobs, slot, values
 from vulcan_operator.plan.tasks.jobs import JobPolicy, Progress, Stage
 from vulcan_operator.plan.tasks.manifest import JobParts, build_job
 
-SLOT_CHECK = dt.timedelta(seconds=20)
-"""Who waits for a writer slot looks again then, for the holder may die without an event."""
 Status = TypeVar("Status", EnvironmentStatus, GatewayStatus, PromotionStatus)
+Owning = TypeVar("Owning", EnvironmentStatus, GatewayStatus)
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,29 @@ class Lane(Protocol[Status]):
 
     def with_task(self, status: Status, task: TaskStatus | None) -> Status:
         """The status with this current task."""
+
+    def place(self, site: Site) -> str:
+        """What `task.gateway` says of its site; empty where it can only be the object's own."""
+
+
+@dataclass(frozen=True)
+class OwnLane(Generic[Owning]):
+    """Of a status with one `task`: of a gateway and, with either failure, of an environment."""
+
+    failure_field: str = "failure"
+
+    def task(self, status: Owning) -> TaskStatus | None:
+        return status.task
+
+    def failure(self, status: Owning) -> FailureStatus | None:
+        found: FailureStatus | None = getattr(status, self.failure_field)
+        return found
+
+    def with_task(self, status: Owning, task: TaskStatus | None) -> Owning:
+        return status.but(task=task)
+
+    def place(self, site: Site) -> str:
+        return ""
 
 
 @dataclass(frozen=True)
@@ -112,9 +135,10 @@ def inspect(task: TaskStatus, namespace: str, policy: JobPolicy, seen: Pass) -> 
 
 
 def _with_report(task: TaskStatus, result: Result, namespace: str, live: Live) -> Ended:
-    """With its report, where one is kept: a plan without changes has no readers."""
+    """With its report, where one is kept."""
+    kept = TaskKind(task.kind).traits.reports
     changes = result.summary is not None and result.summary.has_changes
-    if result.report_sha256 is None or (result.task == TaskKind.PLAN and not changes):
+    if result.report_sha256 is None or kept is Reports.NEVER or (kept is Reports.CHANGES and not changes):
         return Ended(task, result)
     packed = live.report(namespace, task.job)
     if packed is None:
@@ -238,9 +262,7 @@ def start(
     return Started(draft.before_status(*extras.copies).after_status(*taken, job))
 
 
-def announce(
-    draft: Draft[Status], lane: Lane[Status], order: Order, rank: slot.Priority, seen: Pass
-) -> TaskStatus:
+def announce(draft: Draft[Status], lane: Lane[Status], order: Order, rank: slot.Priority, seen: Pass) -> TaskStatus:
     """The task to start: with the number of its attempt, and waiting since its predecessor waited."""
     failed, waiting = lane.failure(draft.status), lane.task(draft.status)
     same = failed is not None and (failed.task, failed.inputs) == (order.kind, order.inputs)
@@ -258,7 +280,7 @@ def announce(
         why=order.why,
         request=order.request,
         due=order.due,
-        gateway=lane.names_gateway(order.site),
+        gateway=lane.place(order.site),
     )
 
 

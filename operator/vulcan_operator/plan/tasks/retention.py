@@ -22,7 +22,7 @@ _KEPT_JOBS = 3  # of each task
 _NO_COPY = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}|.*@sha256:.*")  # revisions of git and images
 
 
-def let_go_jobs(
+def expired_jobs(
     jobs: tuple[JobSeen, ...], pods: tuple[PodSeen, ...], current: set[str], policy: JobPolicy, now: dt.datetime
 ) -> list[Action]:
     """All Jobs but those in hand: ended ones get an end, those that never start are deleted, few are kept."""
@@ -46,7 +46,7 @@ def stuck_at(job: JobSeen, pods: tuple[PodSeen, ...], policy: JobPolicy) -> dt.d
     return job.created if policy.is_outdated(job) else job.created + policy.start_deadline
 
 
-def let_go_reports(environment: VulcanEnvironment, after: EnvironmentStatus) -> list[Action]:
+def expired_reports(environment: VulcanEnvironment, after: EnvironmentStatus) -> list[Action]:
     """Reports that status named before and does not name now. They are owned, so a lost deletion costs little."""
     before = environment.status
     kept = _reports(after)
@@ -57,7 +57,7 @@ def let_go_reports(environment: VulcanEnvironment, after: EnvironmentStatus) -> 
     return [DeleteConfigMap(environment.metadata.namespace, name) for name in gone]
 
 
-def let_go_copies(environment: VulcanEnvironment, after: EnvironmentStatus, namespace: str) -> list[Action]:
+def expired_copies(environment: VulcanEnvironment, after: EnvironmentStatus, namespace: str) -> list[Action]:
     """The same for copies of ConfigMaps. Before the status that forgets them is written: nothing else knows their names."""
     gone = set(copy_names(environment, environment.status)) - set(copy_names(environment, after))
     return [DeleteConfigMap(namespace, name) for name in sorted(gone)]

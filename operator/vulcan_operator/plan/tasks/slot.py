@@ -7,7 +7,8 @@ statuses of all objects on the gateway; the Lease (`reconcile.execute`) is what 
 import datetime as dt
 import enum
 
-from vulcan_contract.task import TaskKind
+from vulcan_contract import engines
+from vulcan_contract.tasks import TaskKind
 from vulcan_operator.api import names
 from vulcan_operator.api.fields import parse_duration
 from vulcan_operator.plan.core.facts import GatewayFacts
@@ -15,7 +16,6 @@ from vulcan_operator.plan.core.seen import SlotSeen, Waiter
 from vulcan_operator.plan.tasks import jobs
 from vulcan_operator.plan.tasks.manifest import runner_digest
 
-_LOCKING = ("postgres",)  # state databases in which the runner holds an advisory lock while it writes
 _RAISED_EVERY = dt.timedelta(minutes=10)
 
 
@@ -38,17 +38,19 @@ def priority(kind: TaskKind, *, protected: bool, preview: bool) -> Priority:
 
 
 def needs_slot(kind: TaskKind, gateway: GatewayFacts) -> bool:
-    """Writers always; the first probe (it initialises the state); on DuckDB everything, a second process fails."""
-    duckdb = "duckdb" in (gateway.spec.connection.type, gateway.spec.state_connection.type)
-    first_probe = kind is TaskKind.PROBE and gateway.state_identity is None
-    touches = kind is not TaskKind.RESOLVE
-    return kind.writes or first_probe or (duckdb and touches)
+    """Writers always; the first probe, which initialises the state; on an engine for one process
+    whatever opens a database."""
+    spec, traits = gateway.spec, kind.traits
+    first = traits.may_initialise and gateway.state_identity is None
+    alone = engines.is_one_process(spec.connection.type, spec.state_connection.type)
+    return traits.writes or first or (alone and traits.connects)
 
 
 def is_fenced(gateway: GatewayFacts, job: str) -> bool:
-    """Whether a Job's pod on a dead node may be given up: the lock in the state database decides whether it still
-    writes, or a human has said that it does not."""
-    return gateway.spec.state_connection.type in _LOCKING or gateway.metadata.annotations.get(names.WRITER_GONE) == job
+    """Whether a Job's pod on a dead node may be given up: the lock in the state database decides
+    whether it still writes, or a human has said that it does not."""
+    said = gateway.metadata.annotations.get(names.WRITER_GONE) == job
+    return said or engines.is_fenced(gateway.spec.state_connection.type)
 
 
 def job_policy(gateway: GatewayFacts, image: str, kind: str = "", job: str = "") -> jobs.JobPolicy:

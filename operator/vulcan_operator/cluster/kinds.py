@@ -1,0 +1,35 @@
+"""The kinds of objects that the operator keeps: one row each. A new kind is a new row.
+
+Read by `cache` (stores and indexes), `wake` (parsing, facts) and `reconcile`, whose table of planners
+has the same keys.
+"""
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from vulcan_operator.cluster.places import gateway_of, source_of, target_of
+from vulcan_operator.kube import resources
+from vulcan_operator.kube.resources import Resource
+from vulcan_operator.plan.core.actions import Kind
+from vulcan_operator.plan.core.facts import EnvironmentFacts, GatewayFacts
+from vulcan_operator.plan.rules.promotion_facts import promotion_facts
+
+Index = Callable[[Any], Hashable]
+
+
+@dataclass(frozen=True)
+class KindSpec:
+    """One of our kinds."""
+
+    resource: Resource
+    facts: Callable[[Any], Any]  # what others read of a parsed object
+    indexes: Mapping[str, Index] = field(default_factory=dict)  # how others find it
+
+
+KINDS: dict[Kind, KindSpec] = {
+    Kind.GATEWAY: KindSpec(resources.GATEWAYS, GatewayFacts.of),
+    Kind.ENVIRONMENT: KindSpec(resources.ENVIRONMENTS, EnvironmentFacts.of, {"gateway": gateway_of}),
+    Kind.PROMOTION: KindSpec(resources.PROMOTIONS, promotion_facts, {"target": target_of, "source": source_of}),
+}
+BY_RESOURCE = {spec.resource: kind for kind, spec in KINDS.items()}

@@ -1,0 +1,41 @@
+"""Where the objects are that one of ours refers to, as (namespace, name). Pure; used by the indexes of `kinds`."""
+
+from vulcan_operator.api.environment import VulcanEnvironment
+from vulcan_operator.api.gateway import VulcanGateway
+from vulcan_operator.api.promotion import VulcanPromotion
+from vulcan_operator.cluster.store import Place
+from vulcan_operator.cluster.views import Unparsable
+from vulcan_operator.plan.core.actions import Key
+
+Custom = VulcanGateway | VulcanEnvironment | VulcanPromotion
+Any_ = Custom | Unparsable
+NOWHERE: Place = ("", "")
+
+
+def place_of(key: Key) -> Place:
+    """Namespace and name of a key."""
+    return (key.namespace, key.name)
+
+
+def gateway_of(environment: Any_ | None) -> Place:
+    """The gateway of an environment."""
+    if not isinstance(environment, VulcanEnvironment):
+        return NOWHERE
+    reference = environment.spec.gateway_ref
+    return (reference.namespace or environment.metadata.namespace, reference.name)
+
+
+def target_of(promotion: Any_) -> Place:
+    """The environment that a promotion changes."""
+    if not isinstance(promotion, VulcanPromotion):
+        return NOWHERE
+    reference = promotion.spec.to.environment_ref
+    return (reference.namespace or promotion.metadata.namespace, reference.name)
+
+
+def source_of(promotion: Any_) -> Place:
+    """The environment that a promotion takes its revision from; a rollback takes it from none."""
+    if not isinstance(promotion, VulcanPromotion) or promotion.spec.from_ is None:
+        return NOWHERE
+    reference = promotion.spec.from_.environment_ref
+    return (reference.namespace or promotion.metadata.namespace, reference.name)
