@@ -2,123 +2,119 @@
 
 import datetime as dt
 
-from vulcan_contract.task import TaskKind
+from vulcan_contract.tasks import TaskKind
 from vulcan_operator.api.conditions import Type, Why
-from vulcan_operator.api.environment_status import AppliedStatus, EnvironmentStatus, PlanStatus
-from vulcan_operator.api.fields import parse_duration
-from vulcan_operator.plan.core.decision import Draft, Verdict, condition, holds, put, summarize
+from vulcan_operator.api.environment_status import (
+    AppliedStatus,
+    EnvironmentStatus,
+    PlanState,
+    StandingStatus,
+)
+from vulcan_operator.api.fields import TaskState, parse_duration
+from vulcan_operator.plan.core.conditions import Verdict, condition, put, summarize
+from vulcan_operator.plan.core.decision import Draft
 from vulcan_operator.plan.environments.context import Context
-from vulcan_operator.plan.rules import approval, change_windows, schedule
-from vulcan_operator.plan.rules.messages import failing, refusal, short, still_refused
+from vulcan_operator.plan.environments.steps import STEPS
+from vulcan_operator.plan.rules import change_windows, schedule
+from vulcan_operator.plan.rules.messages import is_suspended, refusal, short, still_refused
 from vulcan_operator.plan.tasks.jobs import Progress
 
-_DOING = {
-    TaskKind.RESOLVE: (Why.RESOLVING, "resolving the source"),
-    TaskKind.PLAN: (Why.PLANNING, "building the plan"),
-    TaskKind.APPLY: (Why.APPLYING, "applying the plan"),
-    TaskKind.CHECKS: (Why.CHECKING, "running Soda checks"),
-    TaskKind.INVALIDATE: (Why.INVALIDATING, "removing the environment from SQLMesh"),
-}
 _SOMETIMES = (Type.VERIFIED, Type.PLAN_READ_ONLY)
-_LONG = dt.timedelta(minutes=2)  # what waits shorter for the slot is not worth a word
-# Why a change waits that cannot be told from status alone; it is looked at again when the run has ended.
-_STANDS = (Why.CONFIG_MAP_MISSING, Why.UNPROTECTED, Why.NOT_DETERMINISTIC, Why.FROZEN)
+_LONG = dt.timedelta(minutes=2)  # what waits shorter for the slot is not worth a message
+_APPROVAL = (Why.AWAITING, Why.AUTHOR_UNKNOWN)  # why a plan waits for people
+_APPLIED = (PlanState.APPLIED, PlanState.NO_CHANGES)
 
 
 def denied(context: Context) -> Verdict:
     """The API server refused an action of ours."""
-    return refusal(context.seen.denied or "", context.seen.settings.operator_account, [context.gateway_namespace])
+    return refusal(context.live.denied or "", context.seen.settings.operator_account, [context.gateway_namespace])
 
 
 def finish(
     draft: Draft[EnvironmentStatus], context: Context, verdict: Verdict | None, progress: Progress | None
 ) -> Draft[EnvironmentStatus]:
     """The draft with every condition, next attempt and next look set."""
-    status = draft.status
-    meta, generation, now = context.environment.metadata, context.environment.metadata.generation, context.now
-    refused = still_refused(draft, context.environment.status.conditions, context.seen.denied)
+    meta, spec, now = context.meta, context.spec, context.now
+    since = draft.status.suspended_since or now
+    draft = draft.with_status(suspended_since=since if is_suspended(spec, now) else None)
+    status, generation = draft.status, meta.generation
+    refused = still_refused(draft, context.environment.status.conditions, context.live.denied)
     final = refused or verdict or _verdict(status, context, progress)
     facts = _facts(status, context)
     kept = [c for c in status.conditions if c.type not in _SOMETIMES or c.type in facts]
     conditions = summarize(kept, final, generation, now)
     for kind, (value, reason, message) in facts.items():
         conditions = put(conditions, kind, value, reason, message, generation, now)
-    line = change_windows.of_promotions(context.environment, context.seen.gateway, now)
-    is_set = bool(context.environment.spec.promotion_windows) or change_windows.is_frozen(context.seen.gateway)
-    conditions = change_windows.told(conditions, line, generation, now, is_set=is_set)
-    draft = draft.again(line.look_again).with_status(
-        conditions=conditions,
-        next_opening_time=line.opens,
-        environment=context.environment.sqlmesh_environment,
-        observed_generation=meta.generation,
-        next_attempt_time=_next_attempt(status, context),
-    )
-    if final.reason == Why.NOT_AUTHORIZED:
-        draft = draft.again(now + dt.timedelta(seconds=30))
+    window = change_windows.of_promotions(spec, context.seen.gateway, now)
+    is_set = bool(spec.promotion_windows) or change_windows.is_frozen(context.seen.gateway)
+    conditions = change_windows.with_condition(conditions, window, generation, now, is_set=is_set)
     late = _late(status, context)
-    return draft.again(late if late is not None and late > now else None)
+    return draft.with_status(
+        conditions=conditions,
+        next_opening_time=window.opens,
+        environment=context.environment.sqlmesh_environment,
+        observed_generation=generation,
+        next_attempt_time=_next_attempt(status, context),
+    ).again(
+        window.look_again,
+        now + dt.timedelta(seconds=30) if final.reason == Why.NOT_AUTHORIZED else None,
+        late if late is not None and late > now else None,
+    )
+
+
+def standing_of(verdict: Verdict | None) -> StandingStatus | None:
+    """Why the change waits, for as long as a run is in flight and nobody asks its steps."""
+    if verdict is None:
+        return None
+    return StandingStatus(
+        status=verdict.ready, reason=verdict.reason, message=verdict.message,
+        reconciling=verdict.reconciling, stalled=verdict.stalled,
+    )  # fmt: skip
 
 
 def _verdict(status: EnvironmentStatus, context: Context, progress: Progress | None) -> Verdict:
     task = status.task
     if task is None:
         return _settled(status)
+    waits, detail = task.state == TaskState.WAITING, progress.detail if progress is not None else ""
     if task.kind == TaskKind.RUN:
-        standing = _standing(status, context)
-        if task.state == "Waiting" and context.now - task.since >= _LONG:
-            message = f"run, {task.why}, has waited since {task.since:%Y-%m-%dT%H:%MZ} for {_slot(context)}"
+        standing = _standing(status)
+        if waits and context.now - task.since >= _LONG:
+            since = f"{task.since:%Y-%m-%dT%H:%MZ}"
+            message = f"run, {task.why}, has waited since {since} for {_slot(context)}"
             return Verdict(standing.ready, Why.WAITING_FOR_WRITER, message, reconciling=True)
-        if progress is None or not progress.detail:
+        if progress is None or not detail:
             return standing
-        return Verdict(standing.ready, progress.why, f"Job {task.job}: {progress.detail}", reconciling=True)
+        message = f"Job {task.job}: {detail}"
+        return Verdict(standing.ready, progress.why, message, reconciling=True)
     ready = "Unknown" if status.applied is not None else "False"
-    if task.state == "Waiting":
-        return Verdict(ready, Why.WAITING_FOR_WRITER, f"{task.kind} waits for {_slot(context)}", reconciling=True)
-    if progress is not None and progress.detail:
-        return Verdict(ready, progress.why, f"Job {task.job}: {progress.detail}", reconciling=True)
-    reason, doing = _DOING[TaskKind(task.kind)]
+    if waits:
+        message = f"{task.kind} waits for {_slot(context)}"
+        return Verdict(ready, Why.WAITING_FOR_WRITER, message, reconciling=True)
+    if progress is not None and detail:
+        return Verdict(ready, progress.why, f"Job {task.job}: {detail}", reconciling=True)
+    reason, doing = STEPS[TaskKind(task.kind)].doing
     again = f", attempt {task.attempt}" if task.attempt > 1 else ""
-    return Verdict(ready, reason, f"{doing}{again} ({task.why}), Job {task.job}", reconciling=True)
+    message = f"{doing}{again} ({task.why}), Job {task.job}"
+    return Verdict(ready, reason, message, reconciling=True)
 
 
 def _slot(context: Context) -> str:
-    slot = context.seen.slot
+    gateway = context.spec.gateway_ref.name
+    slot = context.live.slot_if_read(context.gateway_namespace, gateway)
     why = f", {slot.detail}" if slot is not None and slot.detail else ""
     holder = f" ({slot.holder} holds it{why})" if slot is not None and slot.holder and slot.live else ""
-    return f"the writer slot of gateway {context.environment.spec.gateway_ref.name}{holder}"
+    return f"the writer slot of gateway {gateway}{holder}"
 
 
-def _standing(status: EnvironmentStatus, context: Context) -> Verdict:
-    """What is to be said while a run goes on: of a change that waits or failed, else of the run before."""
-    plan, said = status.plan, condition(context.environment.status.conditions, Type.READY)
-    if said is not None and said.reason in _STANDS:
-        flags = {kind: holds(context.environment.status.conditions, kind) for kind in (Type.RECONCILING, Type.STALLED)}
-        return Verdict(said.status, said.reason, said.message, flags[Type.RECONCILING], flags[Type.STALLED])
-    if status.failure is not None:
-        return failing(status.failure, context.retry_at(status.failure))
-    if plan is not None and plan.state == "Rejected":
-        return rejected(plan)
-    if _is_awaiting(plan, context) and plan is not None:
-        return awaiting(plan, context)
+def _standing(status: EnvironmentStatus) -> Verdict:
+    """What Ready says while a run is in flight: why the change waits, else of the run before."""
+    said = status.standing
+    if said is not None:
+        return Verdict(said.status, said.reason, said.message, said.reconciling, said.stalled)
     if status.run_failure is not None:
         return Verdict("False", status.run_failure.reason, status.run_failure.message, reconciling=True)
     return _settled(status)
-
-
-def awaiting(plan: PlanStatus, context: Context) -> Verdict:
-    """A plan waits for people; with the complete command, where one can help."""
-    reason = approval.decide(plan, context.environment.spec, context.author).reason
-    if reason is not Why.AWAITING:
-        return Verdict("False", reason, f"{plan.summary.text} — {plan.why}")
-    meta = context.environment.metadata
-    is_first = "approvals" not in context.environment.spec.model_fields_set
-    command = approval.approve_command(meta.namespace, meta.name, plan.digest, is_first=is_first)
-    return Verdict("False", Why.AWAITING, f"{plan.summary.text} — {plan.why}. To approve: {command}")
-
-
-def rejected(plan: PlanStatus) -> Verdict:
-    """Somebody said no."""
-    return Verdict("False", Why.REJECTED, plan.why)
 
 
 def _settled(status: EnvironmentStatus) -> Verdict:
@@ -132,7 +128,7 @@ def _settled(status: EnvironmentStatus) -> Verdict:
 def _facts(status: EnvironmentStatus, context: Context) -> dict[str, tuple[str, str, str]]:
     facts = {
         Type.APPLIED: _applied(status),
-        Type.AWAITING: _awaiting(status, context),
+        Type.AWAITING: _awaiting(status),
         Type.RUN: _run(status),
         Type.FRESH: _fresh(status, context),
         Type.DRIFTED: _drifted(status, context),
@@ -155,22 +151,17 @@ def _applied(status: EnvironmentStatus) -> tuple[str, str, str]:
         return "False", Why.NOT_APPLIED, "nothing was applied yet"
     changing = task is not None and task.kind not in (TaskKind.RUN, TaskKind.CHECKS)
     failed = status.failure is not None and status.failure.task != TaskKind.CHECKS
-    if changing or failed or (plan is not None and plan.state not in ("Applied", "NoChanges")):
+    if changing or failed or (plan is not None and plan.state not in _APPLIED):
         return "False", Why.OUTDATED, f"the environment has revision {short(applied.revision)}"
     return "True", Why.UP_TO_DATE, f"revision {short(applied.revision)}"
 
 
-def _awaiting(status: EnvironmentStatus, context: Context) -> tuple[str, str, str]:
-    plan, task = status.plan, status.task
-    if plan is None or not _is_awaiting(plan, context) or (task is not None and task.kind != TaskKind.RUN):
+def _awaiting(status: EnvironmentStatus) -> tuple[str, str, str]:
+    plan, task, said = status.plan, status.task, status.standing
+    changing = task is not None and task.kind != TaskKind.RUN
+    if plan is None or changing or said is None or said.reason not in _APPROVAL:
         return "False", Why.NOT_NEEDED, ""
     return "True", Why.AWAITING, f"{plan.summary.text} — {plan.why}; plan {plan.digest}"
-
-
-def _is_awaiting(plan: PlanStatus | None, context: Context) -> bool:
-    if plan is None or plan.state != "Pending":
-        return False
-    return approval.decide(plan, context.environment.spec, context.author).say is approval.Say.WAIT
 
 
 def _run(status: EnvironmentStatus) -> tuple[str, str, str]:
@@ -219,7 +210,7 @@ def _age(age: dt.timedelta) -> str:
 
 
 def _lag(context: Context) -> dt.timedelta:
-    return parse_duration(context.environment.spec.freshness.max_lag)
+    return parse_duration(context.spec.freshness.max_lag)
 
 
 def _late(status: EnvironmentStatus, context: Context) -> dt.datetime | None:
@@ -234,7 +225,7 @@ def _late(status: EnvironmentStatus, context: Context) -> dt.datetime | None:
 def _drifted(status: EnvironmentStatus, context: Context) -> tuple[str, str, str]:
     """A promotion that has changed the views and is still verified is no stranger."""
     applied, seen = status.applied, status.observed_plan_id
-    ours = {p.status.applied_plan_id for p in context.seen.promotions}
+    ours = {p.applied_plan_id for p in context.seen.promotions}
     if applied is None or seen is None or not applied.plan_id or seen == applied.plan_id or seen in ours:
         return "False", Why.IN_SYNC, ""
     return "True", Why.APPLIED_ELSEWHERE, f"SQLMesh has plan {seen or 'none'}, the operator applied {applied.plan_id}"
@@ -245,5 +236,5 @@ def _next_attempt(status: EnvironmentStatus, context: Context) -> dt.datetime | 
     running, changing = task is not None and task.kind == TaskKind.RUN, task is not None and task.kind != TaskKind.RUN
     waiting = (None if changing else status.failure, None if running else status.run_failure)
     failures = [f for f in waiting if f is not None]
-    times = [schedule.retry_time(f, context.environment.spec.retry) for f in failures]
+    times = [schedule.retry_time(f, context.spec.retry) for f in failures]
     return min((t for t in times if t is not None), default=None)

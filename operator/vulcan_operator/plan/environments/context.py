@@ -2,34 +2,25 @@
 
 import datetime as dt
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from vulcan_contract.reasons import Reason
+from vulcan_contract import REFERENCE
+from vulcan_contract.reasons import ABOUT, Reason, Side
 from vulcan_operator.api import names
-from vulcan_operator.api.environment import VulcanEnvironment
+from vulcan_operator.api.environment import EnvironmentSpec, VulcanEnvironment
 from vulcan_operator.api.environment_status import EnvironmentStatus
-from vulcan_operator.api.fields import FailureStatus, parse_duration
-from vulcan_operator.api.gateway import VulcanGateway
+from vulcan_operator.api.fields import FailureStatus, ObjectMeta, parse_duration
 from vulcan_operator.plan.core.actions import Key, Kind
-from vulcan_operator.plan.core.seen import EnvironmentSeen
+from vulcan_operator.plan.core.facts import Claim, GatewayFacts
+from vulcan_operator.plan.core.moves import Site
+from vulcan_operator.plan.core.needs import Live
+from vulcan_operator.plan.core.world import EnvironmentSeen
 from vulcan_operator.plan.rules import access, approval, schedule
-from vulcan_operator.plan.tasks import jobs, slot
+from vulcan_operator.plan.tasks import life
 
-_OUTAGE = {
-    Reason.WAREHOUSE_UNREACHABLE,
-    Reason.STATE_UNREACHABLE,
-    Reason.AUTH_FAILED,
-    Reason.SECRET_MISSING,
-    Reason.SECRET_KEY_MISSING,
-}
-_GATEWAYS_OWN = {
-    Reason.CONFIG_INVALID,
-    Reason.STATE_OWNERSHIP,
-    Reason.STATE_LOST,
-    Reason.STATE_IDENTITY,
-    Reason.STATE_MIGRATION,
-    Reason.RUNNER_OUTDATED,
-}
+_OUTAGE = tuple(r for r in Reason if ABOUT[r].side in (Side.DATABASE, Side.SECRET))
+_GATEWAYS_OWN = tuple(r for r in Reason if ABOUT[r].side in (Side.SETTINGS, Side.STATE, Side.VERSION))
 
 
 @dataclass(frozen=True)
@@ -45,26 +36,60 @@ class Context:
         return self.seen.environment
 
     @property
-    def gateway(self) -> VulcanGateway:
-        """Its gateway; only asked for behind the gate that it exists."""
+    def meta(self) -> ObjectMeta:
+        """Its metadata."""
+        return self.seen.environment.metadata
+
+    @property
+    def spec(self) -> EnvironmentSpec:
+        """Its spec."""
+        return self.seen.environment.spec
+
+    @property
+    def live(self) -> Live:
+        """What was read live."""
+        return self.seen.live
+
+    @property
+    def gateway(self) -> GatewayFacts:
+        """Its gateway; only asked for behind the precondition that it exists."""
         assert self.seen.gateway is not None
         return self.seen.gateway
 
-    @property
+    @functools.cached_property
     def key(self) -> Key:
         """Its key."""
-        meta = self.environment.metadata
-        return Key(Kind.ENVIRONMENT, meta.namespace, meta.name)
+        return Key(Kind.ENVIRONMENT, self.meta.namespace, self.meta.name)
 
     @property
     def gateway_namespace(self) -> str:
         """Where its Jobs run."""
-        return self.environment.spec.gateway_ref.namespace or self.environment.metadata.namespace
+        return self.spec.gateway_ref.namespace or self.meta.namespace
+
+    @functools.cached_property
+    def site(self) -> Site | None:
+        """Where its Jobs run, with what image; None without a gateway."""
+        gateway = self.seen.gateway
+        if gateway is None:
+            return None
+        return Site(gateway, self.image, self.seen.waiters, self.seen.tasks)
+
+    @functools.cached_property
+    def mine(self) -> life.Pass:
+        """What this pass knows of its tasks."""
+        seen = self.seen
+        return life.Pass(self.key, self.meta, seen.settings, seen.jobs, seen.pods, seen.live, self.now)
+
+    @functools.cached_property
+    def labels(self) -> Mapping[str, str]:
+        """Labels of its namespace, where a grant asks for them."""
+        asks = self.seen.gateway is not None and access.needs_labels(self.gateway, self.environment)
+        return self.live.labels(self.meta.namespace) if asks else {}
 
     @functools.cached_property
     def access(self) -> access.Access:
         """What the grants say."""
-        return access.access(self.gateway, self.environment, self.seen.namespace_labels)
+        return access.access(self.gateway, self.environment, self.labels)
 
     @property
     def protected(self) -> bool:
@@ -73,8 +98,8 @@ class Context:
 
     @property
     def author(self) -> str | None:
-        """Who created it; None when nobody knows."""
-        return approval.author(self.environment.metadata)
+        """Who created it; None when that is not known."""
+        return approval.author(self.meta)
 
     @property
     def deletion_policy(self) -> str:
@@ -86,42 +111,35 @@ class Context:
         """Runner image of its Jobs."""
         return access.runner_image(self.environment, self.gateway, self.seen.settings.runner_image)
 
+    def siblings(self, environment: str) -> list[Claim]:
+        """Claims of the others on the gateway to a SQLMesh environment name."""
+        return [c for c in self.seen.claims.named(environment) if c.key != self.key]
+
     def request(self, kind: str, status: EnvironmentStatus) -> str | None:
         """A request annotation (`plan` or `run`) that was not answered yet."""
         name = names.RUN_REQUESTED if kind == "run" else names.PLAN_REQUESTED
-        asked = self.environment.metadata.annotations.get(name, "")[:64]
+        asked = self.meta.annotations.get(name, "")[:64]
         return asked if asked and asked != getattr(status, f"last_handled_{kind}_requested_at") else None
 
     def expired_at(self, status: EnvironmentStatus) -> dt.datetime | None:
         """When spec.ttl is over, counted from the last apply or else from creation."""
-        ttl = self.environment.spec.ttl
-        applied = status.applied
-        start = applied.time if applied is not None else self.environment.metadata.creation_timestamp
+        ttl, applied = self.spec.ttl, status.applied
+        start = applied.time if applied is not None else self.meta.creation_timestamp
         return start + parse_duration(ttl) if ttl is not None and start is not None else None
 
     def retry_at(self, failure: FailureStatus) -> dt.datetime | None:
         """When a failure may be tried again; sooner when what it waited for has come.
 
-        An outage: the gateway has answered a probe since. A fault of the gateway's: the same, but with a pause, for
-        its probe may be content with what this environment is not. A missing prod: it is there.
+        An outage: the gateway has answered a probe since. A fault of the gateway's: the same, but with a
+        pause, for its probe may be content with what this environment is not. A missing prod: it is there.
         """
-        policy = self.environment.spec.retry
-        probe = self.seen.gateway.status.probe if self.seen.gateway is not None else None
-        probed = probe is not None and probe.time > failure.time
+        policy, gateway = self.spec.retry, self.seen.gateway
+        probed = gateway is not None and gateway.probed is not None and gateway.probed > failure.time
         if probed and failure.reason in _OUTAGE and failure.attempts <= 3:
             return self.now
         if probed and failure.reason in _GATEWAYS_OWN:
             return failure.time + schedule.backoff(failure.attempts, policy)
-        if failure.reason == Reason.REFERENCE_MISSING and failure.attempts <= 3 and self.reference_applied:
+        is_missing = failure.reason == Reason.REFERENCE_MISSING and failure.attempts <= 3
+        if is_missing and any(claim.applied for claim in self.siblings(REFERENCE)):
             return self.now
         return schedule.retry_time(failure, policy)
-
-    @property
-    def reference_applied(self) -> bool:
-        """Whether another environment of the gateway is an applied prod."""
-        return any(s.environment == "prod" and s.applied for s in self.seen.siblings)
-
-    def terms(self, kind: str = "", job: str = "") -> jobs.Terms:
-        """What the specs of today mean for a Job of this environment."""
-        gateway = self.seen.gateway
-        return slot.terms(gateway, self.image, kind, job) if gateway is not None else jobs.Terms()

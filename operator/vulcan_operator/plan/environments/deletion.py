@@ -7,24 +7,29 @@ the project, and it always ends: after a deadline, or without a gateway, the obj
 
 import datetime as dt
 
-from vulcan_contract.task import TaskKind
+from vulcan_contract import REFERENCE
+from vulcan_contract.tasks import TaskKind
 from vulcan_operator.api import names
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import EnvironmentStatus
+from vulcan_operator.api.fields import TaskState
 from vulcan_operator.plan.core.actions import Note, SetFinalizer, StopPods
-from vulcan_operator.plan.core.deadlines import GIVE_UP, SLOT_CHECK, must_go
-from vulcan_operator.plan.core.decision import Draft, Verdict
-from vulcan_operator.plan.environments import conditions, launch, preconditions
+from vulcan_operator.plan.core.conditions import Verdict
+from vulcan_operator.plan.core.deadlines import GIVE_UP, must_go
+from vulcan_operator.plan.core.decision import Draft
+from vulcan_operator.plan.core.moves import Done, Order
+from vulcan_operator.plan.environments import conditions, starting
 from vulcan_operator.plan.environments.context import Context
+from vulcan_operator.plan.environments.steps import INVALIDATE
 from vulcan_operator.plan.rules import schedule
-from vulcan_operator.plan.tasks import life, slot
+from vulcan_operator.plan.tasks import slot
 from vulcan_operator.plan.tasks.jobs import Progress
 
 
 def fit_finalizer(context: Context) -> SetFinalizer | None:
     """Our finalizer on exactly those that are to be invalidated; never on prod."""
-    meta = context.environment.metadata
-    wanted = context.deletion_policy == "Invalidate" and context.environment.sqlmesh_environment != "prod"
+    meta = context.meta
+    wanted = context.deletion_policy == "Invalidate" and context.environment.sqlmesh_environment != REFERENCE
     if wanted == (names.FINALIZER in meta.finalizers):
         return None
     return SetFinalizer.ours(context.key, meta, there=wanted)
@@ -34,11 +39,11 @@ def plan_deletion(
     draft: Draft[EnvironmentStatus], context: Context, progress: Progress | None
 ) -> Draft[EnvironmentStatus]:
     """The next step towards the object's end; `progress`: of its Job that still runs, which is awaited."""
-    if names.FINALIZER not in context.environment.metadata.finalizers:
+    if names.FINALIZER not in context.meta.finalizers:
         # Others hold it; it starts nothing any more, so it must not stand in anybody's way either.
-        waits = draft.status.task is not None and draft.status.task.state == "Waiting"
+        waits = draft.status.task is not None and draft.status.task.state == TaskState.WAITING
         return draft.with_status(task=None) if waits else draft
-    deleted = context.environment.metadata.deletion_timestamp
+    deleted = context.meta.deletion_timestamp
     assert deleted is not None
     if context.deletion_policy != "Invalidate":
         return _let_go(draft, context)  # the spec was changed and nobody had looked at it before the deletion
@@ -49,19 +54,23 @@ def plan_deletion(
         return _await(draft.again(deleted + GIVE_UP), context, progress)
     if draft.status.task is not None and draft.status.task.kind != TaskKind.INVALIDATE:
         draft = draft.with_status(task=None)
-    if draft.status.applied is None and draft.status.plan is None:
-        return _let_go(draft, context)  # it never came to life, or its invalidate task has ended well
+    move = INVALIDATE.next(draft.status, context)
+    if isinstance(move, Done):
+        return _let_go(draft, context)
     failure = draft.status.failure
     if failure is not None and failure.task == TaskKind.INVALIDATE:
-        again = schedule.retry_time(failure, context.environment.spec.retry)
+        again = schedule.retry_time(failure, context.spec.retry)
         if again is None or again > context.now:
             return _say(draft.again(again, deleted + GIVE_UP), context, failure.message)
-    return _start(draft, context, deleted)
+    if not isinstance(move, Order):
+        return _say(draft.again(deleted + GIVE_UP), context, "waiting for its gateway")
+    draft = starting.start(draft, move, context, slot.Priority.OTHER)
+    return conditions.finish(draft, context, None, None)
 
 
 def give_up(draft: Draft[EnvironmentStatus], context: Context) -> Draft[EnvironmentStatus]:
     """Deletion ends also where the API server refuses what would have to be done first."""
-    meta = context.environment.metadata
+    meta = context.meta
     if meta.deletion_timestamp is None or names.FINALIZER not in meta.finalizers:
         return draft
     gone = _gone(draft, context, meta.deletion_timestamp)
@@ -75,7 +84,7 @@ def _forced(draft: Draft[EnvironmentStatus], context: Context, gone: str) -> Dra
 
 def _let_go(draft: Draft[EnvironmentStatus], context: Context) -> Draft[EnvironmentStatus]:
     """Copies of its project go with their owner, or `collect` clears them away."""
-    return draft.after_status(SetFinalizer.ours(context.key, context.environment.metadata, there=False))
+    return draft.after_status(SetFinalizer.ours(context.key, context.meta, there=False))
 
 
 def _await(draft: Draft[EnvironmentStatus], context: Context, progress: Progress) -> Draft[EnvironmentStatus]:
@@ -90,31 +99,10 @@ def _gone(draft: Draft[EnvironmentStatus], context: Context, deleted: dt.datetim
     """Why nothing can or need be invalidated any more."""
     if context.seen.gateway is None:
         return "its gateway does not exist any more"
-    if must_go(context.environment.metadata, context.now):
+    if must_go(context.meta, context.now):
         failure = draft.status.failure
         return f"not done within {GIVE_UP}" + (f" ({failure.reason})" if failure is not None else "")
     return None
-
-
-def _start(draft: Draft[EnvironmentStatus], context: Context, deleted: dt.datetime) -> Draft[EnvironmentStatus]:
-    if preconditions.gateway_not_ready(context) is not None:
-        return _say(draft.again(deleted + GIVE_UP), context, "waiting for its gateway")
-    task = life.announce(
-        context.environment.metadata,
-        context.seen.jobs,
-        TaskKind.INVALIDATE,
-        "delete",
-        (draft.status.failure, draft.status.task),
-        context.now,
-        priority=int(slot.Priority.OTHER),
-        why="deleted",
-    )
-    ready = launch.launch(draft.with_status(task=task), context, task)
-    if ready is None or ready.needs:
-        return ready or draft
-    if ready.actions == draft.actions:
-        ready = draft.with_status(task=task.but(state="Waiting")).again(context.now + SLOT_CHECK)
-    return conditions.finish(ready, context, None, None)
 
 
 def _say(draft: Draft[EnvironmentStatus], context: Context, message: str) -> Draft[EnvironmentStatus]:

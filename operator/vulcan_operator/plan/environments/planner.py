@@ -1,85 +1,89 @@
 """plan_environment: everything seen of a VulcanEnvironment -> its complete new status and what to do. Pure.
 
-Called by `reconcile` only. One pass: the task in hand is classified and, when ended, recorded (whatever else is wrong);
-then the gates say whether anything may start; then the wants say what. Intent comes first: status names the task and
-its Job before the Job is created, so a crash between any two writes loses nothing and does nothing twice.
+Called by `reconcile` only. One pass: the current task is inspected and, when it has ended, recorded,
+whatever else is wrong; then the preconditions say whether anything may start; then the steps say what.
+Two lanes with failures of their own: the change (resolve, plan, apply, checks) comes first, scheduled
+runs go on while a change waits for people or fails. Intent comes first: status names the task and its
+Job before the Job is created, so a crash between any two writes loses nothing and does nothing twice.
 """
 
 import datetime as dt
 
-from vulcan_contract.task import TaskKind
+from vulcan_contract.reasons import Outcome
+from vulcan_contract.tasks import TaskKind
 from vulcan_operator.api.conditions import Why
-from vulcan_operator.api.environment_status import EnvironmentStatus
-from vulcan_operator.plan.core.actions import DeleteObject, Need, Plan
-from vulcan_operator.plan.core.deadlines import SLOT_CHECK
-from vulcan_operator.plan.core.decision import Draft, Verdict
-from vulcan_operator.plan.core.seen import EnvironmentSeen
-from vulcan_operator.plan.environments import conditions, deletion, launch, preconditions, rollback_targets, wants
+from vulcan_operator.api.environment_status import EnvironmentStatus, PlanState
+from vulcan_operator.plan.core.actions import DeleteObject, Plan, WriteConfigMap
+from vulcan_operator.plan.core.conditions import Verdict
+from vulcan_operator.plan.core.decision import Draft
+from vulcan_operator.plan.core.moves import Again, Done, Hold, Move, Order
+from vulcan_operator.plan.core.needs import answering
+from vulcan_operator.plan.core.world import EnvironmentSeen
+from vulcan_operator.plan.environments import conditions, deletion, preconditions, rollback_targets, starting
 from vulcan_operator.plan.environments.context import Context
-from vulcan_operator.plan.environments.in_hand import in_hand
-from vulcan_operator.plan.rules import access, promoted_revision, promotion_history, schedule
-from vulcan_operator.plan.tasks import life, retention, slot
+from vulcan_operator.plan.environments.step import CHANGE
+from vulcan_operator.plan.environments.steps import CHANGE_STEPS, RUN, STEPS
+from vulcan_operator.plan.rules import messages, promoted_revision, promotion_history, schedule
+from vulcan_operator.plan.tasks import ended as ends
+from vulcan_operator.plan.tasks import life, retention
 
-_SOON = {
-    Why.GATEWAY_NOT_FOUND: dt.timedelta(minutes=1),
-    preconditions.REFERENCE_MISSING: dt.timedelta(seconds=15),
-}
+_OPEN = (PlanState.PENDING, PlanState.REJECTED)
+Walk = tuple[Draft[EnvironmentStatus], Verdict | None]
 
 
 def plan_environment(seen: EnvironmentSeen, now: dt.datetime) -> Plan[EnvironmentStatus]:
     """The Plan for one environment. Raises nothing for bad specs: they become conditions."""
     context = Context(seen, now)
-    draft = Draft(seen.environment.status)
-    if seen.denied is not None:
-        return deletion.give_up(conditions.finish(draft, context, conditions.denied(context), None), context).finish()
-    if (
-        seen.gateway is not None
-        and seen.namespace_labels is None
-        and access.needs_labels(seen.gateway, seen.environment)
-    ):
-        return draft.needing(Need.NAMESPACE).finish()
-    found = in_hand(draft, context)
-    draft, progress = found.draft, found.progress
-    if draft.needs:
-        return draft.finish()
-    if seen.environment.metadata.deletion_timestamp is not None:
-        return deletion.plan_deletion(draft, context, progress).finish()
-    verdict = None
+    return answering(seen.environment.status, lambda: _plan(context).finish())
+
+
+def _plan(context: Context) -> Draft[EnvironmentStatus]:
+    draft, verdict = Draft(context.environment.status), None
+    if context.live.denied is not None:
+        refused = conditions.finish(draft, context, conditions.denied(context), None)
+        return deletion.give_up(refused, context)
+    namespace = context.gateway_namespace
+    draft, progress = life.settle(
+        draft, CHANGE, context.site, namespace, context.mine, lambda d, ended: _record(d, ended, context)
+    )
+    if context.meta.deletion_timestamp is not None:
+        return deletion.plan_deletion(draft, context, progress)
     if progress is None:
         draft, verdict = _advance(draft, context)
-    return (
-        draft.finish() if draft.needs else conditions.finish(_tidy(draft, context), context, verdict, progress).finish()
-    )
+    else:
+        draft = _while_in_flight(draft, context)
+    draft = _tidy(draft, context)
+    return conditions.finish(draft, context, verdict, progress)
 
 
-def _tidy(draft: Draft[EnvironmentStatus], context: Context) -> Draft[EnvironmentStatus]:
-    """Notes what promotions left and what can be had again; lets go of what nothing refers to any more."""
-    seen, task = context.seen, draft.status.task
-    draft = promotion_history.keep(draft, context.environment, seen.promotions, context.now)
-    draft = rollback_targets.watch(draft, context)
-    current, terms = {task.job} if task is not None else set(), context.terms()
-    waits = [retention.stuck_at(j, seen.pods, terms) for j in seen.jobs if j.name not in current]
-    draft = draft.again(*(at for at in waits if at is not None and at > context.now))
-    return draft.before_status(
-        *retention.let_go_copies(seen.environment, draft.status, context.gateway_namespace)
-    ).after_status(
-        *retention.let_go_jobs(seen.jobs, seen.pods, current, terms, context.now),
-        *retention.let_go_reports(seen.environment, draft.status),
-    )
+def _record(draft: Draft[EnvironmentStatus], ended: life.Ended, context: Context) -> Draft[EnvironmentStatus]:
+    """The end of a task, in the same pass that decides what comes next; only when that is written may
+    the Job go."""
+    step, before = STEPS[TaskKind(ended.task.kind)], draft.status
+    status = before.but(task=None, **step.answered(ended))
+    kept: tuple[WriteConfigMap, ...] = ()
+    if ended.result.outcome is Outcome.SUCCEEDED:
+        judged = step.judge(step.recovered(status), ended, context)
+        status, kept = judged.status, judged.kept
+    else:
+        status = step.failed(status, ended, context)
+    status = rollback_targets.noted(status, ended.result.work)
+    note = ends.environment_note(context.environment, ended.task, ended.result)
+    return draft.with_new(status).before_status(*kept).noting(note)
 
 
-def _advance(draft: Draft[EnvironmentStatus], context: Context) -> tuple[Draft[EnvironmentStatus], Verdict | None]:
-    """Starts what is wanted next, unless a gate is shut."""
-    spec, meta = context.environment.spec, context.environment.metadata
-    draft = promoted_revision.take(
-        draft, context.environment, context.seen.promotions, context.now
-    )  # whatever is shut: what has happened is known
-    shut = preconditions.first(context)
-    if shut is not None:
-        soon = _SOON.get(shut.reason)
-        until = spec.suspend_until if shut.reason == Why.SUSPENDED else None
-        return _idle(draft).again(context.now + soon if soon is not None else None, until), shut
-    draft = draft.with_status(environment=context.environment.sqlmesh_environment, protected=context.protected)
+def _advance(draft: Draft[EnvironmentStatus], context: Context) -> Walk:
+    """Starts what is wanted next, unless a precondition does not hold."""
+    spec, promotions = context.spec, context.seen.promotions
+    # Whatever is closed: what has happened is known.
+    draft = promoted_revision.adopt(draft, context.environment, promotions, context.now)
+    closed = preconditions.first(context)
+    if closed is not None:
+        soon = preconditions.SOON.get(closed.reason)
+        until = spec.suspend_until if closed.reason == Why.SUSPENDED else None
+        return _idle(draft).again(context.now + soon if soon is not None else None, until), closed
+    name = context.environment.sqlmesh_environment
+    draft = draft.with_status(environment=name, protected=context.protected)
     if spec.project is None and draft.status.applied is None:
         message = "waiting for a VulcanPromotion to this environment"
         return _idle(draft), Verdict("False", Why.NO_REVISION, message, reconciling=True)
@@ -88,43 +92,97 @@ def _advance(draft: Draft[EnvironmentStatus], context: Context) -> tuple[Draft[E
         return draft.after_status(finalizer), None
     expires = context.expired_at(draft.status)
     if spec.ttl_action == "Delete" and expires is not None and expires <= context.now:
-        return draft.after_status(DeleteObject(context.key, meta.uid)), None
+        return draft.after_status(DeleteObject(context.key, context.meta.uid)), None
     wrong = schedule.problem(spec.schedule, context.now)
     if wrong is not None:  # before anything is planned: a first backfill may take a day
         return _idle(draft), Verdict("False", Why.INVALID, f"spec.schedule: {wrong}", stalled=True)
-    outlook = wants.next_step(draft, context)
-    if outlook.draft.needs or outlook.want is None:
-        return _idle(outlook.draft), outlook.verdict
+    if expires is not None and _is_at_rest(context, expires):
+        message = f"spec.ttl ended at {expires:%Y-%m-%dT%H:%MZ}; change the spec to use it again"
+        ready = "True" if draft.status.applied is not None else "False"
+        return _idle(draft), Verdict(ready, Why.EXPIRED, message)
+    draft = draft.again(expires if expires is not None and expires > context.now else None)
+    return _walk(draft, context)
+
+
+def _is_at_rest(context: Context, expires: dt.datetime) -> bool:
+    """Whether its ttl is over: a changed spec starts a change, and what was started goes through."""
+    environment, task = context.environment, context.environment.status.task
+    if expires > context.now or (task is not None and task.kind != TaskKind.RUN):
+        return False
+    return environment.status.observed_generation == environment.metadata.generation
+
+
+def _walk(draft: Draft[EnvironmentStatus], context: Context) -> Walk:
+    """The change first; when nothing of it can start now, a run that is due."""
+    draft, order, waits = _change(draft, context)
+    draft = draft.with_status(standing=conditions.standing_of(waits))
+    if order is None:
+        move = RUN.next(draft.status, context)
+        draft, order, verdict = _answer(draft, move, context)
+        waits = waits or verdict
     # While a run goes on, Ready says what it said of the change that waits.
-    return _start(outlook.draft, context, outlook.want), outlook.verdict
+    return (starting.start(draft, order, context) if order is not None else _idle(draft)), waits
+
+
+def _change(
+    draft: Draft[EnvironmentStatus], context: Context
+) -> tuple[Draft[EnvironmentStatus], Order | None, Verdict | None]:
+    for step in CHANGE_STEPS:
+        draft, order, verdict = _answer(draft, step.next(draft.status, context), context)
+        if order is not None or verdict is not None:
+            return draft, order, verdict
+    return draft, None, None
+
+
+def _answer(
+    draft: Draft[EnvironmentStatus], move: Move, context: Context
+) -> tuple[Draft[EnvironmentStatus], Order | None, Verdict | None]:
+    """What a step's answer makes of the draft: a task to start, or why it waits, or neither."""
+    match move:
+        case Done(settles=settles, until=until):
+            return draft.with_status(**settles).again(until), None, None
+        case Hold(verdict=verdict, settles=settles, until=until):
+            return draft.with_status(**settles).again(until), None, verdict
+        case Order(settles=settles, until=until):
+            draft = draft.with_status(**settles).again(until)
+            failed = STEPS[move.kind].lane.failure(draft.status)
+            same = failed is not None and (failed.task, failed.inputs) == (move.kind, move.inputs)
+            again = context.retry_at(failed) if failed is not None else None
+            if failed is None or not same or move.request is not None:
+                return draft, move, None
+            if again is not None and again <= context.now:
+                return draft, move, None
+            return draft.again(again), None, messages.failing(failed, again)
+        case Again():
+            raise AssertionError("a step of an environment has no plan of others to begin again with")
+
+
+def _while_in_flight(draft: Draft[EnvironmentStatus], context: Context) -> Draft[EnvironmentStatus]:
+    """While a run goes on, people may answer a plan that waits; what follows from it starts later."""
+    task, plan, gateway = draft.status.task, draft.status.plan, context.seen.gateway
+    if task is None or task.kind != TaskKind.RUN or draft.status.standing is None or gateway is None:
+        return draft
+    if plan is None or plan.state not in _OPEN or draft.status.revision is None:
+        return draft
+    if draft.status.failure is not None:
+        return draft
+    _, _, waits = _answer(draft, STEPS[TaskKind.APPLY].next(draft.status, context), context)
+    return draft.with_status(standing=conditions.standing_of(waits))
 
 
 def _idle(draft: Draft[EnvironmentStatus]) -> Draft[EnvironmentStatus]:
     return draft.with_status(task=None) if draft.status.task is not None else draft
 
 
-def _start(draft: Draft[EnvironmentStatus], context: Context, want: wants.Want) -> Draft[EnvironmentStatus]:
-    """Announces a task in status; its Job follows in the same pass, unless the writer slot is taken."""
-    failed = draft.status.run_failure if want.kind is TaskKind.RUN else draft.status.failure
-    rank = slot.priority(want.kind, protected=context.protected, preview=context.environment.spec.ttl is not None)
-    task = life.announce(
-        context.environment.metadata,
-        context.seen.jobs,
-        want.kind,
-        want.inputs,
-        (failed, draft.status.task),
-        context.now,
-        priority=int(rank),
-        request=want.request,
-        due=want.due,
-        why=want.why,
-    )
-    ready = launch.launch(draft.with_status(task=task), context, task)
-    if ready is None:
-        return draft.with_status(task=None)
-    if ready.needs:
-        return ready
-    if ready.actions != draft.actions:  # it keeps the class it has risen to
-        return ready.with_status(task=task.but(priority=slot.aged(rank, task.since, context.now)))
-    queued = task.but(state="Waiting")
-    return draft.with_status(task=queued).again(context.now + SLOT_CHECK)
+def _tidy(draft: Draft[EnvironmentStatus], context: Context) -> Draft[EnvironmentStatus]:
+    """Notes what promotions left and what can be rolled back to; lets go of what nothing refers to."""
+    seen, before, now = context.seen, context.environment.status, context.now
+    draft = promotion_history.keep(draft, context.environment, seen.promotions, now)
+    draft = rollback_targets.watch(draft, context)
+    current = {draft.status.task.job} if draft.status.task is not None else set[str]()
+    policy = life.site_policy(context.site)
+    waits = [retention.stuck_at(j, seen.pods, policy) for j in seen.jobs if j.name not in current]
+    draft = draft.again(*(at for at in waits if at is not None and at > now))
+    for step in STEPS.values():
+        draft = draft.before_status(*step.leftovers(before, draft.status, context))
+    return draft.after_status(*retention.expired_jobs(seen.jobs, seen.pods, current, policy, now))

@@ -1,31 +1,36 @@
 """Why an environment must wait or stop: an ordered chain of small checks, each a Verdict or nothing. Pure."""
 
+import datetime as dt
 from collections.abc import Callable
 
+from vulcan_contract import REFERENCE
 from vulcan_contract.reasons import ABOUT, Reason
 from vulcan_operator.api.conditions import Type, Why
-from vulcan_operator.plan.core import decision
-from vulcan_operator.plan.core.decision import Verdict
+from vulcan_operator.plan.core.conditions import Verdict, condition
+from vulcan_operator.plan.core.facts import Claim
 from vulcan_operator.plan.environments.context import Context
 from vulcan_operator.plan.rules import access, messages
 
-Gate = Callable[[Context], Verdict | None]
-REFERENCE_MISSING = str(Reason.REFERENCE_MISSING)
-_REFERENCE = "prod"
+Precondition = Callable[[Context], Verdict | None]
+# What may change without an event that wakes the environment.
+SOON: dict[str, dt.timedelta] = {
+    Why.GATEWAY_NOT_FOUND: dt.timedelta(minutes=1),
+    Reason.REFERENCE_MISSING: dt.timedelta(seconds=15),
+}
 
 
 def first(context: Context) -> Verdict | None:
-    """The first gate that is shut."""
-    return next((v for gate in GATES if (v := gate(context)) is not None), None)
+    """The first that does not hold."""
+    return next((v for check in PRECONDITIONS if (v := check(context)) is not None), None)
 
 
 def suspended(context: Context) -> Verdict | None:
     """spec.suspend: Ready stays as it was, the message says since when and why."""
-    spec = context.environment.spec
-    if not spec.suspend or (spec.suspend_until is not None and spec.suspend_until <= context.now):
+    if not messages.is_suspended(context.spec, context.now):
         return None
-    ready = decision.condition(context.environment.status.conditions, Type.READY)
-    message = messages.suspension(spec.suspend_reason, spec.suspend_until, ready, context.now)
+    ready = condition(context.environment.status.conditions, Type.READY)
+    since = context.environment.status.suspended_since or context.now
+    message = messages.suspension(context.spec, since)
     return Verdict(ready.status if ready else "Unknown", Why.SUSPENDED, message)
 
 
@@ -51,15 +56,12 @@ def not_granted(context: Context) -> Verdict | None:
 
 def name_taken(context: Context) -> Verdict | None:
     """The oldest object owns a SQLMesh environment name."""
-    mine = (context.environment.metadata.creation_timestamp, str(context.key))
     name = context.environment.sqlmesh_environment
-    older = [
-        s
-        for s in context.seen.siblings
-        if s.environment == name
-        and not s.refused  # who may not use the gateway takes no name away
-        and (s.created or context.now, str(s.key)) < (mine[0] or context.now, mine[1])
-    ]
+    # Who may not use the gateway takes no name away.
+    older = sorted(
+        (c for c in context.siblings(name) if not c.refused and _is_older(c, context)),
+        key=lambda c: (c.created or context.now, str(c.key)),
+    )
     if not older:
         return None
     message = f"SQLMesh environment {name} belongs to VulcanEnvironment {older[0].key}; delete one of the two"
@@ -71,20 +73,24 @@ def quota(context: Context) -> Verdict | None:
     grant = context.access.quota
     if grant is None or grant.max_environments is None:
         return None
-    mine = context.environment.metadata.creation_timestamp or context.now
     same, most = grant.namespaces.from_ == "Same", grant.max_environments
     earlier = sum(
         1
-        for s in context.seen.siblings
-        if access.names(grant, s.environment)
-        and not s.refused
-        and (not same or s.key.namespace == context.gateway_namespace)
-        and ((s.created or context.now), str(s.key)) < (mine, str(context.key))
+        for c in context.seen.claims.all()
+        if access.covers(grant, c.environment)
+        and not c.refused
+        and (not same or c.key.namespace == context.gateway_namespace)
+        and _is_older(c, context)
     )
     if earlier < most:
         return None
     names = ", ".join(grant.environments)
     return Verdict("False", Why.QUOTA, f"the grant for {names} allows {most} environments", stalled=True)
+
+
+def _is_older(claim: Claim, context: Context) -> bool:
+    mine = context.meta.creation_timestamp or context.now
+    return (claim.created or context.now, str(claim.key)) < (mine, str(context.key))
 
 
 def image_not_allowed(context: Context) -> Verdict | None:
@@ -99,12 +105,9 @@ def image_not_allowed(context: Context) -> Verdict | None:
 
 def gateway_not_ready(context: Context) -> Verdict | None:
     """While a gateway is unreachable or suspended its environments start no Jobs."""
-    gateway = context.gateway
-    ready = decision.condition(gateway.status.conditions, Type.READY)
-    name = f"VulcanGateway {context.gateway_namespace}/{gateway.metadata.name}"
-    current = gateway.status.observed_generation == gateway.metadata.generation
-    if ready is None or ready.status != "True" or not current:
-        why = f": {ready.reason}" if ready is not None and current else ""
+    ready, name = context.gateway.ready, f"VulcanGateway {context.gateway.metadata.full_name}"
+    if ready.status != "True" or not ready.is_current:
+        why = f": {ready.reason}" if ready.status and ready.is_current else ""
         return Verdict("False", Why.GATEWAY_NOT_READY, f"waiting for {name}{why}", reconciling=True)
     if ready.reason == Why.SUSPENDED:
         return Verdict("False", Why.GATEWAY_NOT_READY, f"waiting for {name}: {ready.message}")
@@ -112,17 +115,20 @@ def gateway_not_ready(context: Context) -> Verdict | None:
 
 
 def reference_missing(context: Context) -> Verdict | None:
-    """SQLMesh branches every environment from prod: a new one waits until prod is there, if somebody makes it."""
-    if context.environment.sqlmesh_environment == _REFERENCE or context.environment.status.applied is not None:
+    """SQLMesh branches every environment from prod: a new one waits until prod is there, if somebody
+    declares it."""
+    environment = context.environment
+    if environment.sqlmesh_environment == REFERENCE or environment.status.applied is not None:
         return None
-    references = [s for s in context.seen.siblings if s.environment == _REFERENCE and not s.refused and not s.deleting]
-    if not references or any(s.applied for s in references):
+    references = [c for c in context.siblings(REFERENCE) if not c.refused and not c.deleting]
+    if not references or any(c.applied for c in references):
         return None
-    message = f"waiting for VulcanEnvironment {references[0].key}: {ABOUT[Reason.REFERENCE_MISSING].meaning}"
-    return Verdict("False", REFERENCE_MISSING, message, reconciling=True)
+    why = ABOUT[Reason.REFERENCE_MISSING].meaning
+    message = f"waiting for VulcanEnvironment {references[0].key}: {why}"
+    return Verdict("False", Reason.REFERENCE_MISSING, message, reconciling=True)
 
 
-GATES: tuple[Gate, ...] = (
+PRECONDITIONS: tuple[Precondition, ...] = (
     gateway_missing,
     not_granted,  # before suspended: who may not use the gateway must be known as such to the others
     suspended,

@@ -13,7 +13,8 @@ from vulcan_operator.api.environment import EnvironmentSpec
 from vulcan_operator.api.environment_history import MOST_TARGETS, RollbackTargetStatus
 from vulcan_operator.api.environment_status import AppliedStatus, EnvironmentStatus, HistoryItem
 from vulcan_operator.api.fields import parse_duration, short_revision
-from vulcan_operator.plan.core.decision import Draft, put
+from vulcan_operator.plan.core.conditions import put
+from vulcan_operator.plan.core.decision import Draft
 from vulcan_operator.plan.environments.context import Context
 
 # A project's snapshot_ttl counts from the moment the views changed, the window from the end of the apply's Job: the default
@@ -21,7 +22,7 @@ from vulcan_operator.plan.environments.context import Context
 _GRACE = dt.timedelta(hours=1)
 
 
-def told(status: EnvironmentStatus, work: Work | None) -> EnvironmentStatus:
+def noted(status: EnvironmentStatus, work: Work | None) -> EnvironmentStatus:
     """The status with what a Job has found; unchanged when it has not looked."""
     if work is None or work.rollback is None:
         return status

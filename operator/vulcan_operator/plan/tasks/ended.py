@@ -1,7 +1,6 @@
 """An ended task: what it was for, how its failure counts, how it is told. Pure; used by whoever records one."""
 
 import datetime as dt
-from dataclasses import dataclass
 
 from vulcan_contract.reasons import ABOUT, Outcome, Retry
 from vulcan_contract.result import Result
@@ -9,18 +8,6 @@ from vulcan_contract.task import TaskKind
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.fields import FailureStatus, TaskStatus
 from vulcan_operator.plan.core.actions import Note
-
-
-@dataclass(frozen=True)
-class Ended:
-    """An ended task and what it was for."""
-
-    environment: VulcanEnvironment
-    task: TaskStatus
-    result: Result
-    now: dt.datetime
-    approved_by: tuple[str, ...] = ()
-    settled_inputs: str | None = None  # an apply's: what the plan's inputs are with its one-shots done
 
 
 def failure(previous: FailureStatus | None, task: TaskStatus, result: Result, now: dt.datetime) -> FailureStatus:
@@ -52,26 +39,24 @@ def message_of(result: Result) -> str:
     return f"{what.rstrip('.?! ')}. {about.next_step}"
 
 
-def audit_note(ended: Ended) -> Note:
-    """Event and audit line of an ended task."""
-    environment, result = ended.environment, ended.result
-    bad = result.outcome is not Outcome.SUCCEEDED
-    plan = environment.status.plan
-    revision = environment.status.revision
+def environment_note(environment: VulcanEnvironment, task: TaskStatus, result: Result) -> Note:
+    """Event and audit line of an ended task of an environment, as its status was before."""
+    plan, revision = environment.status.plan, environment.status.revision
+    is_apply, bad = task.kind == TaskKind.APPLY, result.outcome is not Outcome.SUCCEEDED
     audit = {
-        "operation": ended.task.kind,
+        "operation": task.kind,
         "gateway": environment.spec.gateway_ref.name,
         "environment": environment.sqlmesh_environment,
         "revision": revision.resolved if revision else "",
-        "plan": plan.digest if plan and ended.task.kind == TaskKind.APPLY else "",
+        "plan": plan.digest if plan and is_apply else "",
         "outcome": result.outcome.value,
         "reason": result.reason.value,
-        "job": ended.task.job,
-        "why": ended.task.why,
-        "asked": ", ".join(ended.approved_by),
+        "job": task.job,
+        "why": task.why,
+        "asked": ", ".join(plan.approved_by) if plan and is_apply else "",
     }
     text = message_of(result) if bad else result.message or ABOUT[result.reason].meaning
-    return Note(result.reason.value, f"{ended.task.kind}: {text}", warning=bad, audit=audit)
+    return Note(result.reason.value, f"{task.kind}: {text}", warning=bad, audit=audit)
 
 
 def plan_id(result: Result) -> str:

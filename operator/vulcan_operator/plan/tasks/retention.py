@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.environment_status import EnvironmentStatus
-from vulcan_operator.plan.core.actions import Action, DeleteConfigMap, DeleteJob, KeepJob
+from vulcan_operator.plan.core.actions import Action, DeleteJob, KeepJob
 from vulcan_operator.plan.core.seen import JobSeen, JobState, PodSeen
-from vulcan_operator.plan.tasks import checks, copies
+from vulcan_operator.plan.tasks import checks, values
 from vulcan_operator.plan.tasks.jobs import JobPolicy
 
 KEEP_RECORDED = 3 * 24 * 3600  # seconds a recorded Job stays for people to look at
@@ -46,37 +46,17 @@ def stuck_at(job: JobSeen, pods: tuple[PodSeen, ...], policy: JobPolicy) -> dt.d
     return job.created if policy.is_outdated(job) else job.created + policy.start_deadline
 
 
-def expired_reports(environment: VulcanEnvironment, after: EnvironmentStatus) -> list[Action]:
-    """Reports that status named before and does not name now. They are owned, so a lost deletion costs little."""
-    before = environment.status
-    kept = _reports(after)
-    plan, applied = before.plan, after.applied
-    if plan is not None and plan.report_ref is not None and applied is not None and applied.plan_digest == plan.digest:
-        kept |= {plan.report_ref.name}
-    gone = sorted(_reports(before) - kept)
-    return [DeleteConfigMap(environment.metadata.namespace, name) for name in gone]
-
-
-def expired_copies(environment: VulcanEnvironment, after: EnvironmentStatus, namespace: str) -> list[Action]:
-    """The same for copies of ConfigMaps. Before the status that forgets them is written: nothing else knows their names."""
-    gone = set(copy_names(environment, environment.status)) - set(copy_names(environment, after))
-    return [DeleteConfigMap(namespace, name) for name in sorted(gone)]
-
-
-def _reports(status: EnvironmentStatus) -> set[str]:
-    names = {status.plan.report_ref.name} if status.plan is not None and status.plan.report_ref is not None else set()
-    return names | ({status.applied.report} if status.applied is not None and status.applied.report else set())
-
-
-def copy_name(environment: VulcanEnvironment, digest: str) -> str:
-    """The copy of a project's ConfigMap, by the digest of its files."""
-    return copies.name_of(environment.metadata, "source", digest)
+def source_copies(environment: VulcanEnvironment, status: EnvironmentStatus) -> Iterator[str]:
+    """Copies of a project that a status refers to: of the pending and of the applied source."""
+    sources = [(status.revision.resolved, status.revision.digest)] if status.revision is not None else []
+    sources += [(p.revision, p.source_digest) for p in (status.plan, status.applied) if p is not None]
+    yield from (
+        values.source_copy(environment, digest) for revision, digest in sources if not _NO_COPY.fullmatch(revision)
+    )
 
 
 def copy_names(environment: VulcanEnvironment, status: EnvironmentStatus) -> Iterator[str]:
-    """Copies that a status refers to: of the pending and of the applied source, and of what is being checked."""
-    sources = [(status.revision.resolved, status.revision.digest)] if status.revision is not None else []
-    sources += [(p.revision, p.source_digest) for p in (status.plan, status.applied) if p is not None]
-    yield from (copy_name(environment, digest) for revision, digest in sources if not _NO_COPY.fullmatch(revision))
+    """All copies that a status refers to: of sources, and of the files that are being checked."""
+    yield from source_copies(environment, status)
     if status.task is not None and status.task.kind == TaskKind.CHECKS:
         yield checks.copy_name(environment.metadata, status.task.inputs)

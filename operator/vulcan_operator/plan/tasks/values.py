@@ -13,6 +13,7 @@ from vulcan_operator.api.policy import PlanSpec
 from vulcan_operator.api.source import ProjectSource
 from vulcan_operator.plan.core.facts import GatewayFacts
 from vulcan_operator.plan.core.seen import Settings
+from vulcan_operator.plan.tasks import copies
 
 _PORTS = {"https": 443, "http": 80, "ssh": 22}
 
@@ -175,3 +176,8 @@ def _parsed(url: str) -> tuple[str, str, list[str]]:
         raise ValueError(f"ambiguous: {url!r}")
     scheme = parts.scheme.lower()
     return scheme, f"{parts.hostname.lower()}:{parts.port or _PORTS.get(scheme, '')}", segments
+
+
+def source_copy(environment: VulcanEnvironment, digest: str) -> str:
+    """Name of the copy of a project's ConfigMap, by the digest of its files."""
+    return copies.name_of(environment.metadata, "source", digest)

@@ -1,0 +1,174 @@
+"""Step apply: whether a pending plan may be applied, and what the environment has afterwards. Pure."""
+
+import datetime as dt
+from dataclasses import replace
+
+from vulcan_contract import task as contract
+from vulcan_contract.reasons import Retry
+from vulcan_contract.tasks import TaskKind
+from vulcan_operator.api.conditions import Why
+from vulcan_operator.api.environment_status import (
+    MOST_HISTORY,
+    AppliedStatus,
+    EnvironmentStatus,
+    HistoryItem,
+    PlanState,
+    PlanStatus,
+)
+from vulcan_operator.api.fields import TaskStatus
+from vulcan_operator.plan.core.conditions import Verdict
+from vulcan_operator.plan.core.moves import Done, Hold, Move, Order
+from vulcan_operator.plan.environments.context import Context
+from vulcan_operator.plan.environments.step import Judged, Step, filled, replanned
+from vulcan_operator.plan.environments.steps import plan as plans
+from vulcan_operator.plan.rules import approval, change_windows, messages, plan_text
+from vulcan_operator.plan.rules.approval import Decision, Say
+from vulcan_operator.plan.tasks import ended as ends
+from vulcan_operator.plan.tasks import values
+from vulcan_operator.plan.tasks.life import Ended, Extras
+
+_UNGUARDED = dt.timedelta(seconds=30)
+
+
+class Apply(Step):
+    """From a plan to what the environment has."""
+
+    kind = TaskKind.APPLY
+    doing = Why.APPLYING, "applying the plan"
+
+    def next(self, status: EnvironmentStatus, context: Context) -> Move:
+        plan = status.plan
+        if context.spec.project is None or plan is None:
+            return Done()
+        if plan.state not in (PlanState.PENDING, PlanState.REJECTED):
+            return Done()
+        if status.applied is not None and status.applied.inputs == plans.inputs_of(status, context):
+            return Done()
+        plan = plan.but(digest=approval.retoken(plan, context.spec))
+        decision = approval.decide(plan, context.spec, context.author)
+        plan = plan.but(
+            state=PlanState.REJECTED if decision.say is Say.NO else PlanState.PENDING,
+            why=decision.why[:1024],
+            approved_by=list(decision.by) if decision.say is Say.GO else [],
+        )
+        expires = approval.expires_at(plan, context.spec.plan.approval)
+        match decision.say:
+            case Say.NO:
+                return Hold(Verdict("False", Why.REJECTED, plan.why), settles={"plan": plan})
+            case Say.WAIT if expires <= context.now:
+                return plans.order(context, plan.inputs, "the plan waited too long", plan=plan)
+            case Say.WAIT:
+                return Hold(_awaiting(plan, decision, context), expires, {"plan": plan})
+            case Say.GO:
+                return self._decided(status, plan, decision, context)
+
+    def _decided(self, status: EnvironmentStatus, plan: PlanStatus, decision: Decision, context: Context) -> Move:
+        if _is_too_late(status, plan, decision, context):
+            return plans.order(context, plan.inputs, "the plan waited too long", plan=plan)
+        unguarded = messages.unguarded(context.seen.unguarded) if context.protected else None
+        if unguarded is not None:
+            return Hold(unguarded, context.now + _UNGUARDED, {"plan": plan})
+        window = change_windows.of_gateway(context.seen.gateway, context.now)
+        if change_windows.blocks(window, status.failure, self.kind):
+            return Hold(window.verdict, window.look_again, {"plan": plan})
+        # Before an approval counts, what people looked at must still be there.
+        unseen = decision.by and not _is_in_flight(context)
+        if unseen and not plan_text.is_report_kept(plan, context.meta.namespace, context.live):
+            return plans.order(context, plan.inputs, "the plan's report is gone", plan=plan)
+        assert context.site is not None
+        why = decision.why[:256]
+        return Order(self.kind, inputs_of(plan), why, context.site, settles={"plan": plan})
+
+    def task(
+        self, base: contract.Task, current: TaskStatus, status: EnvironmentStatus, context: Context
+    ) -> Extras | None:
+        plan = status.plan
+        if plan is None or inputs_of(plan) != current.inputs:
+            return None
+        approved = values.approved_of(context.spec.plan, plan, by_human=bool(plan.approved_by))
+        task = filled(base, status, context)
+        operations = tuple(o for o in task.operations if o.id in plan.operations)
+        task = replace(task, approved=approved, operations=operations)
+        return plans.from_project(task, status, context)
+
+    def judge(self, status: EnvironmentStatus, ended: Ended, context: Context) -> Judged:
+        plan, work = status.plan, ended.result.work
+        if plan is None:
+            return Judged(status)
+        item = HistoryItem(
+            revision=plan.revision,
+            source_digest=plan.source_digest,
+            plan_id=ends.plan_id(ended.result),
+            plan_digest=plan.digest,
+            time=context.now,
+        )
+        applied = AppliedStatus(
+            revision=plan.revision,
+            source_digest=plan.source_digest,
+            inputs=_settled_inputs(status, plan, context) or plan.inputs,
+            plan_id=item.plan_id,
+            plan_digest=plan.digest,
+            report=plan.report_ref.name if plan.report_ref is not None else "",
+            time=context.now,
+            tests_run=plans.tests_run(context, plan.summary.tests_run),
+            partial=bool(context.spec.plan.select_models),
+            approved_by=plan.approved_by,
+        )
+        return Judged(
+            status.but(
+                plan=plan.but(state=PlanState.APPLIED, changed=0),
+                applied=applied,
+                green_runs=0,
+                history=[item, *status.history][:MOST_HISTORY],
+                operations_done=plans.operations_done(status, plan),
+                # Every apply is followed at once by a run, whatever became of those before.
+                next_run_time=context.now,
+                run_failure=None,
+                observed_plan_id=item.plan_id,
+                intervals_behind=work.intervals_behind if work else status.intervals_behind,
+            )
+        )
+
+    def failed(self, status: EnvironmentStatus, ended: Ended, context: Context) -> EnvironmentStatus:
+        after = super().failed(status, ended, context)
+        return replanned(after) if ended.result.retries is Retry.REPLAN else after
+
+
+def inputs_of(plan: PlanStatus) -> str:
+    """What an apply is made from: the plan that was decided on."""
+    return plan.digest.removeprefix("sha256:")[:16]
+
+
+def _awaiting(plan: PlanStatus, decision: Decision, context: Context) -> Verdict:
+    """It waits for people; with the complete command, where one can help."""
+    said = f"{plan.summary.text} — {plan.why}"
+    if decision.reason is not Why.AWAITING:
+        return Verdict("False", decision.reason, said)
+    is_first = "approvals" not in context.spec.model_fields_set
+    command = approval.approve_command(context.meta.namespace, context.meta.name, plan.digest, is_first=is_first)
+    return Verdict("False", Why.AWAITING, f"{said}. To approve: {command}")
+
+
+def _is_too_late(status: EnvironmentStatus, plan: PlanStatus, decision: Decision, context: Context) -> bool:
+    """Whether people approved a plan that had waited too long by then; one whose apply was begun goes
+    on."""
+    failed = status.failure is not None and status.failure.task == TaskKind.APPLY
+    expires = approval.expires_at(plan, context.spec.plan.approval)
+    begun = failed or _is_in_flight(context)
+    return bool(decision.by) and not begun and expires <= context.now
+
+
+def _is_in_flight(context: Context) -> bool:
+    task = context.environment.status.task
+    return task is not None and task.kind == TaskKind.APPLY
+
+
+def _settled_inputs(status: EnvironmentStatus, plan: PlanStatus, context: Context) -> str | None:
+    """What the plan's inputs are once its one-shots are done; None when the spec has moved on anyhow."""
+    if context.seen.gateway is None:
+        return None
+    operations = values.operations_of(context.environment, status)
+    args = (context.environment, context.gateway, plan.source_digest, context.image)
+    if values.plan_inputs(*args, operations) != plan.inputs:
+        return None
+    return values.plan_inputs(*args, tuple(o for o in operations if o.id not in plan.operations))
