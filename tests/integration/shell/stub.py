@@ -17,7 +17,7 @@ from vulcan_operator.api.gateway import GatewayStatus
 from vulcan_operator.cli import serve
 from vulcan_operator.config import Config
 from vulcan_operator.plan.core.actions import CreateJob, Need, Plan
-from vulcan_operator.plan.core.seen import EnvironmentSeen, GatewaySeen
+from vulcan_operator.plan.core.world import EnvironmentSeen, GatewaySeen
 from vulcan_operator.reconcile.reconcile import Planners
 
 
