@@ -109,8 +109,8 @@ class PlanStatus(Model):
         json_schema_extra={"enum": ["Pending", "Rejected", "NoChanges", "Applied", "Outdated"]},
     )
     inputs: Annotated[str, Field(max_length=16)] = Field(description="Digest of the plan inputs.")
-    target: Annotated[str, Field(max_length=64)] = Field(description="sha256 after the plan.")
-    base: Annotated[str, Field(max_length=64)] = Field(description="sha256 before the plan.")
+    target: Annotated[str, Field(max_length=64)] = Field(description="sha256 of the planned result.")
+    base: Annotated[str, Field(max_length=64)] = Field(description="sha256 of the starting point.")
     revision: Revision = Field(description="The resolved source: commit, ConfigMap name or image.")
     source_digest: Digest = Field(description="Digest of the source's files.")
     time: Timestamp = Field(description="When it was planned.")
