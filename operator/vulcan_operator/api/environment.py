@@ -142,7 +142,7 @@ class RollbackPolicy(Model):
 class PromotionHistory(Model):
     """Which ended promotions to this environment are kept, in its status and as evidence."""
 
-    limit: int = Field(50, ge=1, le=MOST_PROMOTIONS, description="Maximum number of them.")
+    limit: int = Field(50, ge=1, le=MOST_PROMOTIONS, description="Maximum number of promotions.")
     max_age: PositiveDuration = Field(
         "365d", description="How long they are kept. Their evidence is deleted with them."
     )
