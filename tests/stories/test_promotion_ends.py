@@ -5,10 +5,24 @@ from typing import Any
 
 from tests import builders
 from tests.stories.lives import ALWAYS, MINUTE, edit, managed
+from tests.stories.promotions import (
+    ACROSS,
+    DIFF,
+    EARLY,
+    FILES,
+    LATE,
+    SODA,
+    behind,
+    counted,
+    found,
+    in_the_swap,
+    moved,
+    outcome,
+    promote,
+    steps,
+    two,
+)
 from tests.stories.sqlmesh import SqlMesh
-from tests.stories.test_promotion import outcome, promote, steps
-from tests.stories.test_promotion_gates import DIFF, EARLY, FILES, LATE, SODA, behind, counted, found, moved
-from tests.stories.test_promotion_ways import ACROSS, in_the_swap, two
 from vulcan_contract.reasons import Reason
 from vulcan_operator.kube import errors
 from vulcan_operator.plan.seen import JobSeen, JobState
@@ -93,7 +107,8 @@ def test_a_lost_swap_is_not_forgotten_when_the_rules_change() -> None:
     sqlmesh.world.lose_job(job)
     sqlmesh.world.resync().settle()
     sqlmesh.world.change("venv/prod", plan=ALWAYS).settle()
-    assert (steps(sqlmesh)["Approval"], found(sqlmesh, "Apply")["job"]) == ("Waiting", job)
+    assert steps(sqlmesh)["Approval"] == "Waiting"
+    assert found(sqlmesh, "Apply")["job"] == job
     sqlmesh.world.delete("vpromo/to-prod").settle()
     sqlmesh.world.advance(MINUTE)
     assert sqlmesh.world.says("vpromo/to-prod", "Ready")["Ready"] != "False/Cancelled"
@@ -150,7 +165,8 @@ def test_what_was_ordered_in_the_pass_that_ends_it_is_not_begun() -> None:
     sqlmesh.world.change("venv/staging", plan={"approval": {"mode": "Never"}, "skipTests": True}).settle()
     sqlmesh.work()
     sqlmesh.world.apply(builders.promotion()).settle()  # the plan is ordered, and Tests say that nobody knows
-    assert (outcome(sqlmesh), steps(sqlmesh)["Tests"]) == ("Inconclusive", "Inconclusive")
+    assert outcome(sqlmesh) == "Inconclusive"
+    assert steps(sqlmesh)["Tests"] == "Inconclusive"
     assert [j for j in sqlmesh.world.jobs() if j.owner_name == "to-prod"] == []
 
 
@@ -159,7 +175,9 @@ def test_jobs_that_have_not_begun_when_it_ends_never_do() -> None:
     sqlmesh.world.apply(builders.promotion(gates={"tests": "Skip", "soak": SOAK})).settle()
     assert {j.task for j in mine(sqlmesh)} == {"plan", "audit"}
     moves_on(sqlmesh, "three")
-    assert (outcome(sqlmesh), steps(sqlmesh)["Soak"], mine(sqlmesh)) == ("Failed", "Failed", [])
+    assert outcome(sqlmesh) == "Failed"
+    assert steps(sqlmesh)["Soak"] == "Failed"
+    assert mine(sqlmesh) == []
 
 
 def test_jobs_are_stopped_also_when_the_operator_died_before_it_could_tell_them() -> None:
@@ -184,7 +202,8 @@ def test_checks_of_another_revision_do_not_pass_this_one() -> None:
     sqlmesh.work("plan")
     moves_on(sqlmesh, "three")
     sqlmesh.do(mine(sqlmesh, "checks")[0])
-    assert (outcome(sqlmesh), found(sqlmesh, "Checks")["state"]) == ("Failed", "Failed")
+    assert outcome(sqlmesh) == "Failed"
+    assert found(sqlmesh, "Checks")["state"] == "Failed"
     assert "looked at plan" in found(sqlmesh, "Checks")["message"]
 
 
@@ -198,7 +217,8 @@ def test_across_systems_a_count_of_another_revision_does_not_pass_this_one() -> 
     sqlmesh.do(mine(sqlmesh, "diff")[0])  # the target's side
     moves_on(sqlmesh, "four")
     sqlmesh.do(mine(sqlmesh, "diff")[0])
-    assert (outcome(sqlmesh), found(sqlmesh, "Diff")["state"]) == ("Failed", "Failed")
+    assert outcome(sqlmesh) == "Failed"
+    assert found(sqlmesh, "Diff")["state"] == "Failed"
 
 
 # --- words
@@ -215,7 +235,8 @@ def test_words_that_stand_are_not_heard_anew_when_there_are_many() -> None:
     words[-1] = {"plan": f"sha256:{'1' * 64}", "by": "u63", "decision": "Approve"}
     sqlmesh.world.change("vpromo/to-prod", approvals=words).settle()
     heard = sqlmesh.world.raw("vpromo/to-prod")["status"]["approvals"]
-    assert (len(heard), heard[0]) == (64, first)
+    assert len(heard) == 64
+    assert heard[0] == first
     assert sqlmesh.world.kube.writes.count("apply-vulcanpromotions/status") == 1
 
 
@@ -248,7 +269,9 @@ def test_reports_that_went_before_their_verdict_was_written_are_made_again_in_th
 
     sqlmesh.world.kube.apply = apply  # type: ignore[method-assign]
     promote(sqlmesh, gates=DIFF, **ACROSS)
-    assert (refused, outcome(sqlmesh), found(sqlmesh, "Diff")["state"]) == (["to-prod"], "Succeeded", "Succeeded")
+    assert refused == ["to-prod"]
+    assert outcome(sqlmesh) == "Succeeded"
+    assert found(sqlmesh, "Diff")["state"] == "Succeeded"
 
 
 # --- what people are asked, and what they read

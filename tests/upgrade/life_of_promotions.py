@@ -5,8 +5,8 @@ from typing import Any
 
 from tests import builders
 from tests.stories.lives import ALWAYS, DAY, MINUTE, edit, managed
+from tests.stories.promotions import ACROSS, two
 from tests.stories.sqlmesh import SqlMesh
-from tests.stories.test_promotion_ways import ACROSS, two
 from tests.upgrade.telling import QUALITY, SODA, Moments, dies, end, life, named, start, through
 from vulcan_contract.diff_report import ColumnStatistics, ModelStatistics
 from vulcan_contract.reasons import Reason
