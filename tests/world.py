@@ -61,6 +61,13 @@ class World:
         self.kube.watchers.append(self._watch)
         self._start()
 
+    @classmethod
+    def load(cls, objects: dict[tuple[str, str, str], Raw], now: dt.datetime, version: int) -> "World":
+        """A cluster that holds these objects, at this time, in which the operator has just started."""
+        world = cls(now=now)
+        world.kube.load(objects, version)
+        return world.restart()
+
     # --- what people and the cluster do
 
     def namespace(self, name: str, **labels: str) -> "World":

@@ -6,6 +6,7 @@ import itertools
 import pytest
 
 from tests import builders
+from tests.fakes import FORBIDDEN
 from tests.stories.lives import DAY, MINUTE, alive, edit, fresh
 from tests.stories.sqlmesh import SqlMesh
 from vulcan_contract.reasons import ABOUT, Reason, Retry
@@ -244,8 +245,6 @@ def test_a_deadline_counts_although_the_runner_says_that_it_was_told_to_stop() -
 
 
 def test_the_api_server_refuses_then_the_status_has_the_command_and_rests() -> None:
-    from tests.unit.shell.test_reconcile import FORBIDDEN
-
     sqlmesh = fresh()
     sqlmesh.world.kube.fail("create-jobs", FORBIDDEN, times=-1)
     sqlmesh.world.apply(builders.environment()).settle()

@@ -1,7 +1,6 @@
 """Leader election, the gate, the collector and the health server over FakeKube."""
 
 import asyncio
-import dataclasses
 import datetime as dt
 
 import aiohttp
@@ -11,7 +10,8 @@ from tests.builders import config_map, environment, gateway, promotion
 from tests.fakes import FakeClock, FakeKube
 from tests.integration.shell import stub
 from tests.stories.lives import fresh
-from tests.stories.test_promotion_ways import two
+from tests.stories.promotions import two
+from tests.virtual_time import in_virtual_time
 from tests.world import World
 from vulcan_operator import cli
 from vulcan_operator.api.fields import ObjectMeta
@@ -52,15 +52,18 @@ async def test_one_holds_until_it_has_been_silent_for_the_whole_term(kube: FakeK
     one, two = elector(kube, "one"), elector(kube, "two")
     await one._attempt()
     await two._attempt()
-    assert (one.holds(), two.holds()) == (True, False)
+    assert one.holds()
+    assert not two.holds()
     for _ in range(10):
         kube.clock.advance(dt.timedelta(seconds=2))
         await one._attempt()
         await two._attempt()
-    assert (one.holds(), two.holds()) == (True, False)
+    assert one.holds()
+    assert not two.holds()
     kube.clock.advance(dt.timedelta(seconds=10))
     await two._attempt()
-    assert (one.holds(), two.holds()) == (False, False)  # nobody writes in between
+    assert not one.holds()
+    assert not two.holds()  # nobody writes in between
     kube.clock.advance(dt.timedelta(seconds=6))
     await two._attempt()
     assert two.holds()
@@ -85,7 +88,8 @@ async def test_released_the_lease_is_free_at_once(kube: FakeKube) -> None:
     await one._attempt()
     await one.release()
     await two._attempt()
-    assert (one.holds(), two.holds()) == (False, True)
+    assert not one.holds()
+    assert two.holds()
 
 
 async def test_a_renewal_that_fails_is_no_loss_before_its_time(kube: FakeKube) -> None:
@@ -100,8 +104,8 @@ async def test_a_renewal_that_fails_is_no_loss_before_its_time(kube: FakeKube) -
     assert one.holds()
 
 
+@in_virtual_time
 async def test_the_gate_opens_when_the_crds_are_served(kube: FakeKube, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "_GATE_PAUSE", 0.01)
     served: list[str] = ["vulcangateways"]
 
     async def read(path: str) -> object:
@@ -111,10 +115,10 @@ async def test_the_gate_opens_when_the_crds_are_served(kube: FakeKube, monkeypat
 
     monkeypatch.setattr(kube, "read", read)
     gate = asyncio.create_task(cli.pass_gate(kube))
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(3600)
     assert not gate.done()
     served.extend(("vulcanenvironments", "vulcanpromotions"))
-    assert (await asyncio.wait_for(gate, 1)).startswith("uid-")
+    assert (await asyncio.wait_for(gate, 60)).startswith("uid-")
 
 
 def world() -> World:
@@ -226,16 +230,19 @@ async def test_health_says_what_is_wrong() -> None:
             async with session.get("/healthz") as answer:
                 assert answer.status == 200
             async with session.get("/readyz") as answer:
-                assert (answer.status, await answer.text()) == (500, "not yet")
+                assert answer.status == 500
+                assert await answer.text() == "not yet"
             server.heart.lag = 9
             async with session.get("/healthz") as answer:
-                assert (answer.status, await answer.text()) == (500, "the event loop was 9.0 s late")
+                assert answer.status == 500
+                assert await answer.text() == "the event loop was 9.0 s late"
             async with session.get("/metrics") as answer:
                 assert "vulcan_leader" in await answer.text()
     finally:
         await server.stop()
 
 
+@in_virtual_time
 async def test_a_lowered_fence_ends_neither_guard_nor_collector(monkeypatch: pytest.MonkeyPatch) -> None:
     w = world().settle()
     guard = Guard(w.kube, w.cache, "op", lambda: None)
@@ -275,21 +282,21 @@ def operator() -> Operator:
     return Operator(Config.from_env({}), HttpKube(Transport(Access(None, None))), planners, "cluster")
 
 
+@in_virtual_time
 async def test_a_term_that_breaks_is_followed_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
     op, terms = operator(), []
-    op._config = dataclasses.replace(op._config, retry_period=0.01)
 
     async def term() -> None:
         terms.append(1)
         if len(terms) == 1:
             raise RuntimeError("bug")
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
 
     monkeypatch.setattr(op, "_term", term)
     op.elector.leading.set()
     op.elector.standing_by.clear()
     ruling = asyncio.create_task(op._rule())
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(op._config.retry_period + 1)
     assert len(terms) == 2
     assert not ruling.done()
     ruling.cancel()

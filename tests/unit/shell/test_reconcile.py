@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.builders import environment, gateway
+from tests.fakes import FORBIDDEN
 from tests.integration.shell import stub
 from tests.world import World
 from tests.world import _run as run
@@ -32,7 +33,6 @@ from vulcan_operator.reconcile.reads import Reads
 from vulcan_operator.reconcile.reconcile import PlannerLoops, Planners, _refresh
 
 PlanIt = Callable[[EnvironmentSeen, dt.datetime], Plan[EnvironmentStatus]]
-FORBIDDEN = errors.Forbidden('jobs.batch is forbidden: User "op" cannot create resource "jobs"', status=403)
 
 
 def world(plan: PlanIt = stub.plan_environment) -> World:
