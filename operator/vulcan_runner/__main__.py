@@ -107,10 +107,11 @@ def _work(
         )  # without the seconds that importing SQLMesh takes
 
         return resolve(task, pod, lines)
-    from vulcan_runner import session, tasks
+    from vulcan_runner import tasks
     from vulcan_runner.console import Recorder
+    from vulcan_runner.context import TaskContext
 
-    return tasks.run(session.TaskContext(task, pod, lines, scrub, stop, Recorder(lines), frames))
+    return tasks.run(TaskContext(task, pod, lines, scrub, stop, Recorder(lines), frames))
 
 
 def _prepare_environment(pod: Pod) -> None:

@@ -17,7 +17,8 @@ from vulcan_contract.task import Task
 from vulcan_contract.times import rfc3339
 from vulcan_runner import failures, names
 from vulcan_runner.problem import Problem
-from vulcan_runner.state import InFlightRow, State
+from vulcan_runner.rows import InFlightRow
+from vulcan_runner.state import State
 
 _SHOWN = 5
 

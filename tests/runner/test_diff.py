@@ -182,7 +182,7 @@ def test_a_model_with_nothing_computed_or_no_snapshot_is_not_the_same(local: Sys
     local.query_state(f"delete from sqlmesh._snapshots where identifier = '{same}'")
     models = by_name(looked(local, wanted))
     assert models["copy"].method == "" and "nothing computed" in models["copy"].why
-    assert models["same"].method == "" and "not in the state" in models["same"].why
+    assert models["same"].method == "" and "no longer in the state" in models["same"].why
 
 
 def test_versions_that_share_a_table_are_not_the_same(local: System) -> None:
