@@ -7,7 +7,6 @@ Called by `tasks`. Reads only, except where `probe` says so and holds the writer
 from typing import Any
 
 from packaging.version import Version
-from sqlmesh.core.state_sync.base import SCHEMA_VERSION
 
 from vulcan_contract.reasons import Reason
 from vulcan_contract.result import Probe
@@ -18,7 +17,7 @@ from vulcan_runner.engine import SQLGLOT_VERSION, SQLMESH_VERSION
 from vulcan_runner.lines import Lines
 from vulcan_runner.problem import Problem
 from vulcan_runner.secrets import cut, without_data
-from vulcan_runner.state import State
+from vulcan_runner.state import SCHEMA_VERSION, State
 from vulcan_runner.stop import Stop
 
 EMPTY = "empty"

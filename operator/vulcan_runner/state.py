@@ -17,6 +17,7 @@ from typing import Any
 from sqlglot import exp
 from sqlmesh.core.snapshot.definition import SnapshotFingerprint, SnapshotId
 from sqlmesh.core.state_sync import EngineAdapterStateSync
+from sqlmesh.core.state_sync.base import SCHEMA_VERSION as SCHEMA_VERSION
 from sqlmesh.core.state_sync.db.utils import fetchall, snapshot_id_filter
 from sqlmesh.utils.migration import index_text_type
 
