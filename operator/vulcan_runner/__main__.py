@@ -1,7 +1,8 @@
 """The process edge: reads the Task, runs it, writes the Result, exits.
 
-`python -m vulcan_runner` in the main container, `python -m vulcan_runner fetch` in the init container. The environment
-SQLMesh reads at import is set here, before anything imports it. The only place that catches everything.
+`python -m vulcan_runner` in the main container, `python -m vulcan_runner fetch` in the init
+container. The environment that SQLMesh reads at import is set here, before anything imports it. The
+only place that catches everything.
 """
 
 import dataclasses
@@ -38,7 +39,7 @@ _EXIT = {
 
 
 def main(arguments: list[str]) -> int:
-    """Exit codes are vulcan_contract.ExitCode's."""
+    """Returns one of `vulcan_contract.ExitCode`."""
     _collect_garbage_rarely()
     pod, lines = Pod.of(), Lines()
     try:
@@ -80,13 +81,13 @@ def main(arguments: list[str]) -> int:
 
 
 def _collect_garbage_rarely() -> None:
-    """Importing SQLMesh and parsing models make millions of objects that stay: looking through them at Python's default
-    of every 700 new ones is a fifth of a short task's time."""
+    """Importing SQLMesh and parsing models create millions of objects that stay. Scanning them at
+    Python's default of every 700 new ones takes a fifth of a short task's time."""
     gc.set_threshold(100_000, 20, 100)
 
 
 def _fetch(task: Task, pod: Pod, lines: Lines, scrub: Scrubber) -> Result | None:
-    """No Result when it works: the main container writes it."""
+    """Returns no Result when it succeeds: the main container writes one."""
     lines.enter("fetch")
     if task.source is None or task.source.kind is not SourceKind.GIT:
         raise Problem(Reason.CONTRACT_MISMATCH, "Nothing to fetch: the task's source is not git.")
@@ -115,7 +116,7 @@ def _work(
 
 
 def _prepare_environment(pod: Pod) -> None:
-    """What SQLMesh reads when it is imported."""
+    """Sets what SQLMesh reads when it is imported."""
     if os.environ.get("PYTHONHASHSEED") != "0":
         raise Problem(
             Reason.RUNNER_CRASHED,
@@ -153,7 +154,7 @@ def _ignore_signals() -> None:
 
 
 def _problem(error: BaseException, lines: Lines) -> Problem:
-    """`failures` needs SQLMesh, which is there only if the error can be SQLMesh's."""
+    """`failures` needs SQLMesh, which is imported only if the error can be SQLMesh's."""
     if isinstance(error, Problem):
         return error
     if "sqlmesh" in sys.modules:
@@ -188,7 +189,8 @@ def _scrubber(task: Task, pod: Pod, is_fetch: bool) -> Scrubber:
 
 
 def _write(pod: Pod, result: Result, scrub: Scrubber) -> None:
-    """The termination message. Only what people read is scrubbed: a short secret must not eat into a digest."""
+    """Writes the termination message. Only what people read is scrubbed: a short secret must not
+    damage a digest."""
     clean = _clean(result, scrub.text)
     pod.result.parent.mkdir(parents=True, exist_ok=True)
     with pod.result.open("wb", buffering=0) as file:  # at most 4 KiB: one write

@@ -90,8 +90,9 @@ def apply(source: RevisionSource, approved: Approved) -> Result:
 
 
 def rollback_decision(source: RevisionSource) -> Approved:
-    """A rollback needs no approval: its order is the decision, for the plan it leads to, from exactly
-    the plan that is to be undone. Raises PlanChanged when the environment is at another one."""
+    """A rollback needs no approval: its order is the decision, for the plan it leads to, from
+    exactly the plan that is to be undone. Raises PlanChanged when the environment is at another
+    one."""
     attempt, promotion = source.attempt, source.attempt.task.promotion
     assert promotion is not None
     attempt.engine.connect()
@@ -174,7 +175,7 @@ def _require_decided(one: _Apply) -> None:
         raise Problem(Reason.PLAN_CHANGED, message)
     if found.destructive_sha256 not in ("", approved.destructive_sha256) and not resumed:
         unseen = sorted(set(found.destructive) - set(approved.destructive)) or found.destructive
-        message = f"Destructive, but not so when it was decided on: {', '.join(unseen[:5])}."
+        message = f"Destructive now, but not when it was decided on: {', '.join(unseen[:5])}."
         raise Problem(Reason.PLAN_CHANGED, message)
     elapsed = _elapsed(one.built, approved)
     if found.backfill_intervals > approved.backfill_intervals + elapsed:

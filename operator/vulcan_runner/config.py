@@ -1,8 +1,10 @@
-"""The SQLMesh configuration of a task: the project's own, stripped of its connections, with the gateway's injected.
+"""The SQLMesh configuration of a task: the project's own, stripped of its connections, with the
+gateway's injected.
 
-Called by `engine`. Keeps what the project's gateway of the same name says besides connections (variables, model
-defaults, test connection) and the notification targets; ignores `.env`, `SQLMESH__*` and `~/.sqlmesh` by handing
-SQLMesh a finished Config object. What is ignored is listed, never dropped silently.
+Called by `engine`. Keeps what the project's gateway of the same name sets besides connections
+(variables, model defaults, test connection) and the notification targets; ignores `.env`,
+`SQLMESH__*` and `~/.sqlmesh` by giving SQLMesh a finished Config object. What is ignored is listed,
+never dropped silently.
 """
 
 import os
@@ -30,8 +32,8 @@ from vulcan_runner.project import CONFIG_FILES
 from vulcan_runner.secrets import Secrets
 
 _OURS = (
-    "gateways", "gateway", "default_gateway", "default_connection", "default_scheduler", "env_vars", "cache_dir",
-    "disable_anonymized_analytics",
+    "gateways", "gateway", "default_gateway", "default_connection", "default_scheduler", "env_vars",
+    "cache_dir", "disable_anonymized_analytics",
 )  # fmt: skip
 _TTL = "environment_ttl"  # ours unless deletionPolicy is Expire
 _KEPT = ("variables", "model_defaults", "test_connection")
@@ -52,20 +54,23 @@ class Connections:
     def _parse(self, connection: Connection, secrets: Secrets) -> ConnectionConfig:
         values = secrets.fill(connection)
         if connection.type == "postgres":
-            # Whoever comes after us finds our sessions by this name; a dead peer must not go unnoticed for hours.
+            # The next holder finds our sessions by this name; a dead peer must not go unnoticed for
+            # hours.
             values["application_name"] = self.application
             values.setdefault("keepalives_idle", 30)
         return parse_connection_config(values)
 
 
 def application_name(task: Task) -> str:
-    """PostgreSQL keeps 63 bytes. Writers of one gateway share a prefix: `writer_prefix`."""
-    name = f"{writer_prefix(task.gateway) if task.kind.writes else 'vulcan-r:'}{digest.of_json(task.job)[:6]}:{task.job}"
+    """How PostgreSQL shows our sessions; it keeps 63 bytes. Writers of one gateway share a prefix:
+    `writer_prefix`."""
+    prefix = writer_prefix(task.gateway) if task.kind.writes else "vulcan-r:"
+    name = f"{prefix}{digest.of_json(task.job)[:6]}:{task.job}"
     return name.encode("ascii", "replace").decode()[:63]
 
 
 def writer_prefix(gateway: Gateway) -> str:
-    """Of sessions that may write for this gateway."""
+    """The prefix of sessions that may write for this gateway."""
     return f"vulcan-w:{digest.of_json(str(gateway.owner))[:10]}:"
 
 
@@ -76,8 +81,8 @@ def build(
     cache: Path,
     settings: Mapping[str, Any] | None = None,
 ) -> tuple[Config, list[str]]:
-    """The Config and the names of the project's settings that are ignored. Without a folder: one of the settings that the
-    state has (`kept_project`), or a bare one."""
+    """The Config, and the names of the project's settings that are ignored. Without a folder, it is
+    built from the settings that the state keeps (`kept_project`), or from none."""
     python, yamls = _project_files(folder)
     ours = _OURS if task.expires else (*_OURS, _TTL)
     texts = {
@@ -117,8 +122,8 @@ def _project_files(folder: Path | None) -> tuple[Path | None, list[Path]]:
 def _load(
     python: Path | None, yamls: dict[Path, dict[str, Any]], name: str
 ) -> tuple[Config, dict[str, Any], list[str]]:
-    """The project's Config without its gateways, what its gateway of our name says besides connections, and which of
-    the settings that are ignored config.py has."""
+    """The project's Config without its gateways; what its gateway of our name sets besides
+    connections; and which ignored settings its config.py has."""
     if len(yamls) > 1:
         names = " and ".join(path.name for path in yamls)
         raise Problem(Reason.CONFIG_INVALID, f"Two configurations: {names}.")
@@ -157,7 +162,7 @@ def _load(
 
 
 def _connections_of(config: Config) -> list[str]:
-    """By name, the settings of a Config in Python that a gateway of ours takes the place of."""
+    """Names of the settings in a Python Config that our gateway replaces."""
     has = config.gateways if isinstance(config.gateways, dict) else {"": config.gateways}
     connections = any(
         c is not None
@@ -211,7 +216,8 @@ def _finished(config: Config, task: Task, gateways: dict[str, Any], cache: Path)
 
 
 class _Keyed(Config):
-    """SQLMesh keys its model cache by `fingerprint`; with the password in it a rotated Secret would start cold."""
+    """A Config whose `fingerprint` leaves passwords out. SQLMesh keys its model cache by it, so
+    that a rotated Secret would start with a cold cache."""
 
     @property
     def fingerprint(self) -> str:
@@ -235,7 +241,7 @@ def _keyed_without_secrets(config: Config) -> Config:
 
 
 def effective_categorizer(config: Config) -> str:
-    """In words, for the summary."""
+    """The mode in words, for the summary."""
     kinds = ("external", "python", "sql", "seed")
     modes = {kind: str(getattr(config.plan.auto_categorize_changes, kind).value) for kind in kinds}
     return next(iter(modes.values())) if len(set(modes.values())) == 1 else str(modes)

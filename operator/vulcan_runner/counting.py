@@ -1,5 +1,6 @@
-"""An environment's data as statistics, so that the operator can compare two systems between which no
-row may pass: rows, nulls, distinct values and sums by model and column, in one query for a model.
+"""An environment's data as statistics, so that the operator can compare two systems between which
+no row may pass: rows, nulls, distinct values and sums by model and column, in one query for a
+model.
 
 Called by `tasks`. Must never return a row, a smallest or largest value, or a sample.
 """
@@ -24,7 +25,8 @@ from vulcan_runner.engine import Snapshot
 
 _Type = exp.DataType
 _COUNTABLE = {
-    *_Type.INTEGER_TYPES, *_Type.REAL_TYPES, *_Type.TEXT_TYPES, *_Type.TEMPORAL_TYPES, _Type.Type.BOOLEAN, _Type.Type.UUID,
+    *_Type.INTEGER_TYPES, *_Type.REAL_TYPES, *_Type.TEXT_TYPES, *_Type.TEMPORAL_TYPES,
+    _Type.Type.BOOLEAN, _Type.Type.UUID,
 }  # fmt: skip
 """Types whose values can be told apart on any engine (PostgreSQL's json cannot)."""
 
@@ -42,7 +44,7 @@ def count(attempt: Attempt, wanted: Diff) -> DiffReport:
         code = snapshot.fingerprint.data_hash
         found = ModelStatistics(shown, code=code, end=diff_side.text(end))
         if end is None:
-            return replace(found, why="nothing of it is computed")
+            return replace(found, why="nothing is computed")
         try:
             adapter = engine.adapter(snapshot.model_gateway)
             return _counted(found, snapshot, adapter, side.table(name), min(end, asked or end))

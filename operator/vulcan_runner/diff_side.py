@@ -1,6 +1,7 @@
 """An environment's models as a diff sees them: which table each has, and how far it is computed.
 
-Called by `diffing` (two sides in one system) and `counting` (one side of two systems). Reads the state, no data.
+Called by `diffing` (two sides in one system) and `counting` (one side of two systems). Reads the
+state, never data.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from vulcan_runner.snapshots import deployability
 
 @dataclass(frozen=True)
 class DiffSide:
-    """Snapshots by name; empty for an environment that is not in the state. `plan_id`: the plan they are of."""
+    """Snapshots by name; empty for an environment that is not in the state. `plan_id`: their
+    plan."""
 
     plan_id: str
     snapshots: dict[str, Snapshot]
@@ -27,19 +29,19 @@ class DiffSide:
         return {name for name, s in self.snapshots.items() if s.is_model and not s.is_symbolic}
 
     def table(self, name: str) -> exp.Table:
-        """Where its rows are."""
+        """The table that holds its rows."""
         snapshot = self.snapshots[name]
         return exp.to_table(snapshot.table_name(is_deployable=self.index.is_deployable(snapshot)))
 
     def place(self, name: str) -> tuple[exp.Table, str | None]:
-        """Its table and the version in it. Where prod has one table for all versions (`dev_only`), SQLMesh gives them one
-        version as well: there the code and what it reads tell them apart."""
+        """Its table and the version in it. Where prod has one table for all versions (`dev_only`),
+        SQLMesh gives them one version as well; there the code and what it reads tell them apart."""
         snapshot = self.snapshots[name]
         full = snapshot.virtual_environment_mode.is_full
         return self.table(name), snapshot.version if full else snapshot.fingerprint.to_version()
 
     def end(self, name: str) -> int | None:
-        """Milliseconds up to which it is computed; None: nothing is."""
+        """Up to when it is computed, in milliseconds; None: nothing is."""
         snapshot = self.snapshots[name]
         done = snapshot.intervals if self.index.is_deployable(snapshot) else snapshot.dev_intervals
         return int(done[-1][1]) if done else None
@@ -51,7 +53,7 @@ class DiffSide:
 
 
 def of_environment(engine: Engine, environment: str) -> DiffSide:
-    """As it is now."""
+    """The side of an environment as it is now."""
     record = engine.environment(environment)
     if record is None:
         return of_snapshots(environment, "", {})
@@ -59,14 +61,14 @@ def of_environment(engine: Engine, environment: str) -> DiffSide:
 
 
 def of_snapshots(environment: str, plan_id: str, snapshots: dict[str, Snapshot]) -> DiffSide:
-    """As they are, or would be, in an environment."""
+    """The side of snapshots as they are, or would be, in an environment."""
     return DiffSide(plan_id, snapshots, deployability(environment, snapshots))
 
 
 def without_table(engine: Engine, side: DiffSide) -> list[str]:
-    """Models that are computed, by the state, and whose table is no longer in the warehouse; SQLMesh
-    would create an empty one. Views are recreated without harm. What a custom materialisation keeps,
-    and where, nobody knows."""
+    """Models that are computed, by the state, and whose table is no longer in the warehouse;
+    SQLMesh would create an empty one. Views are recreated without harm. What a custom
+    materialisation keeps, and where, nobody knows."""
     wanted: dict[tuple[str | None, str, str], dict[str, str]] = {}
     for name in side.with_data():
         model = side.snapshots[name].model

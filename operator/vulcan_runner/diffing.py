@@ -1,8 +1,8 @@
 """What an environment's data would be after a promotion, compared with what it is: SQLMesh's table
 diff over each model whose table changes. Across systems it is `counting` instead.
 
-Called by `tasks`. Compares up to where both sides are computed, and joins by the model's grain. Only
-numbers of rows leave this module. Writes nothing to the warehouse (see `scratch`).
+Called by `tasks`. Compares up to where both sides are computed, and joins by the model's grain.
+Only numbers of rows leave this module. Writes nothing to the warehouse (see `scratch`).
 """
 
 import gzip
@@ -116,7 +116,7 @@ class _Pair:
         if None in ends:
             return replace(found, method="", why="one of its tables has nothing computed")
         if before.table(name) == after.table(name):
-            why = "its new version has no table of its own to look at"
+            why = "its new version has no table of its own"
             return replace(found, method="", why=why)
         snapshot = after.snapshots[name]
         adapter = self.attempt.engine.adapter(snapshot.model_gateway)
@@ -157,7 +157,7 @@ class _Pair:
         unique = all(stats[f"{side}_count"] == stats[f"distinct_count_{side}"] for side in "st")
         if not unique or stats["null_grain_count"]:
             # The join has dropped rows, or made more of them than there are.
-            why = "its grain is not unique, or null"
+            why = "its grain is not unique, or is null"
             return _counted(replace(found, why=why), adapter, tables, where)
         matches = rows.column_stats["pct_match"].items()
         differ = {str(c): round(100 - float(p), 6) for c, p in matches if _differs(p)}

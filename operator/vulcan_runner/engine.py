@@ -119,13 +119,13 @@ class Engine:
         self.catalog = self._recorder.catalog = self._context.default_catalog
 
     def load(self) -> int:
-        """Parses the project; the number of models it has."""
+        """Parses the project and returns the number of its models."""
         self.connect()
         self._context.load()
         return len(self._context.models)
 
     def lint(self) -> tuple[Failure, ...]:
-        """The violations of rules that the project calls errors."""
+        """Violations of the rules that the project treats as errors."""
         self._context.lint_models(raise_on_error=False)
         return tuple(
             Failure(model, Reason.LINT_FAILED, cut(text, 300))
@@ -139,21 +139,22 @@ class Engine:
         return result.testsRun, tuple(_test_failure(test, text) for test, text in bad)
 
     def environment(self, name: str) -> Any:
-        """The environment's record, read afresh."""
+        """SQLMesh's record of an environment, read from the state each time."""
         return self._context.state_sync.get_environment(name)
 
     def builder(self, environment: str, **options: Any) -> PlanBuilder:
-        """Of a plan from the loaded project. Lint and tests have their own steps."""
+        """The builder of a plan from the loaded project. Lint and tests are steps of their own."""
         self._recorder.destructive.clear()
         return self._context.plan_builder(environment, skip_tests=True, skip_linter=True, **options)
 
     def statements(self, environment: str) -> list[str]:
-        """What runs before and after all, as the state has it: JSON of SQLMesh's."""
+        """What SQLMesh runs before and after everything else in an environment, as its JSON."""
         found = self._context.state_reader.get_environment_statements(environment)
         return [statements.json() for statements in found]
 
     def snapshots_by_id(self, wanted: dict[str, str]) -> dict[str, Snapshot]:
-        """Those of name -> identifier that the state still has, with their intervals, by name."""
+        """The snapshots that the state still has, of name -> identifier; with their intervals, by
+        name."""
         ids = [SnapshotId(name=name, identifier=identifier) for name, identifier in wanted.items()]
         found = self._context.state_reader.get_snapshots(ids).values()
         self._context.state_sync.refresh_snapshot_intervals(found)
@@ -209,7 +210,7 @@ class Engine:
         """Models for which a plan does more than compute intervals: new versions, altered tables,
         audits alone."""
         found: set[str] = set()
-        # A copy: a plan keeps what it derives from its id, and a resumed apply gives it another one.
+        # A copy: a plan keeps what it derives from its id, and a resumed apply changes that.
         evaluatable = plan.copy().to_evaluatable()
         for stage in build_plan_stages(evaluatable, self._context.state_reader, self.catalog):
             match stage:
@@ -228,7 +229,7 @@ class Engine:
         return names.display(name, self.catalog)
 
     def apply(self, plan: Plan) -> None:
-        """Ends with Stopped when told to stop."""
+        """Raises Stopped when told to stop."""
         try:
             self._context.apply(plan, circuit_breaker=self._stop)
         except CircuitBreakerError:

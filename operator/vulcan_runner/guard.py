@@ -1,7 +1,8 @@
-"""Whose state is this, is it the one we know, and can this runner read it? Asked before every task; `probe` answers
-the gateway's probe Job and is the only place that initialises a state or takes it over.
+"""Whose state this is, whether it is the one we know, and whether this runner can read it. Asked
+before every task; `probe` answers the gateway's probe Job and is the only place that initialises a
+state or takes it over.
 
-Called by `tasks`. Reads only, except where `probe` says so and holds the writer lock.
+Called by `session` and `tasks`. Reads only, except that `probe` writes under the writer lock.
 """
 
 from typing import Any
@@ -25,7 +26,8 @@ _WITHOUT_SCHEMATA = ("bigquery", "clickhouse", "spark", "athena", "db2")
 
 
 def verify(task: Task, state: State) -> str:
-    """The state's identity; raises when it is empty, another one, somebody else's, or of another version."""
+    """Returns the state's identity; raises when it is empty, another one, somebody else's, or of
+    another version."""
     _ping(
         state.adapter,
         "state database",
@@ -55,7 +57,7 @@ def verify(task: Task, state: State) -> str:
 
 
 def probe(task: Task, connections: Connections, state: State, stop: Stop, lines: Lines) -> Probe:
-    """Pings both sides, initialises an empty state once, and sees to the owner marker."""
+    """Pings both databases, initialises an empty state once, and writes the owner marker."""
     gateway = task.gateway
     _ping_both(gateway, connections, state)
     empty = state.versions().schema_version == 0
@@ -65,7 +67,8 @@ def probe(task: Task, connections: Connections, state: State, stop: Stop, lines:
         require_versions(state.versions())
         _require_may_own(gateway, state)
     initialised = False
-    if empty or state.owner() is None or state.owner().owner != gateway.owner:  # type: ignore[union-attr]
+    row = state.owner()
+    if empty or row is None or row.owner != gateway.owner:
         stop.writing = True
         with lock.held(connections.state, gateway.state_schema, stop, lines):
             initialised = _claim(gateway, connections, state, lines)
@@ -85,7 +88,8 @@ def probe(task: Task, connections: Connections, state: State, stop: Stop, lines:
 
 
 def require_versions(versions: Any) -> None:
-    """SQLMesh refuses any difference of schema version or of a minor version; patch differences pass."""
+    """SQLMesh refuses any difference of schema version or of a minor version; patch differences
+    pass."""
     pairs = (
         (versions.sqlmesh_version, SQLMESH_VERSION, "SQLMesh"),
         (versions.sqlglot_version, SQLGLOT_VERSION, "SQLGlot"),
@@ -107,7 +111,8 @@ def require_versions(versions: Any) -> None:
 
 
 def _claim(gateway: Gateway, connections: Connections, state: State, lines: Lines) -> bool:
-    """Under the lock, and looks again: somebody may have been faster. Whether the state was initialised."""
+    """Checks again, now with the lock: another process may have been faster. Returns whether the
+    state was initialised."""
     initialised = False
     if state.versions().schema_version == 0:
         _require_may_initialise(gateway, connections)
@@ -129,12 +134,14 @@ def _require_may_initialise(gateway: Gateway, connections: Connections) -> None:
     if schemas:
         raise Problem(
             Reason.STATE_LOST,
-            f"The state is empty, but the warehouse has tables of SQLMesh (schema {', '.join(schemas[:3])}).",
+            "The state is empty, but the warehouse has tables of SQLMesh"
+            f" (schema {', '.join(schemas[:3])}).",
         )
 
 
 def _require_may_own(gateway: Gateway, state: State) -> None:
-    """`takeover` names the owner shown, or the identity of the state that takes the former one's place."""
+    """`takeover` names the owner shown, or the identity of the state that replaces the former
+    one."""
     row, identity = state.owner(), state.identity()
     owner = str(row.owner) if row else ""
     if gateway.takeover and gateway.takeover in (owner, identity):
@@ -169,7 +176,7 @@ def _physical_schemas(connections: Connections) -> list[str]:
 
 
 def _ping_both(gateway: Gateway, connections: Connections, state: State) -> None:
-    """Both are tried, so that one probe tells all that is wrong."""
+    """Both are tried, so that one probe reports everything that is wrong."""
     found: list[Problem] = []
     up = {"warehouse": True, "state": True}
     sides = (
@@ -208,7 +215,8 @@ def _ping_both(gateway: Gateway, connections: Connections, state: State) -> None
 
 
 def _ping(adapter: Any, what: str, told: Connection, away: Reason) -> None:
-    """Driver errors have no common type, so whatever `ping` raises is looked at and, unknown, raised again."""
+    """Driver errors have no common type, so whatever `ping` raises is classified, and raised again
+    when it is unknown."""
     try:
         adapter.ping()
     except Exception as error:

@@ -69,7 +69,7 @@ def build(attempt: Attempt, source: str, record: ApplyRow | None, tests_run: int
 
 
 def is_unaudited(before: Any, record: ApplyRow | None) -> bool:
-    """Whether an environment has what the last apply gave it, and that apply's audits have not passed."""
+    """Whether the last apply is in place, but its audits have not passed."""
     if record is None or record.phase == "done" or before is None:
         return False
     return bool(before.plan_id == record.plan_id)
@@ -104,7 +104,7 @@ def require_reference(attempt: Attempt) -> None:
 
 
 def _options(task: Task, engine: Engine) -> dict[str, Any]:
-    """What is unset stays None, so that the project's own configuration decides."""
+    """What is unset is left out, so that the project's own configuration decides."""
     options, dev = task.plan, task.environment != REFERENCE
     said: dict[str, Any] = {
         "start": options.start or (options.dev_start if dev else None),
@@ -114,15 +114,15 @@ def _options(task: Task, engine: Engine) -> dict[str, Any]:
         "allow_additive_models": list(options.allow_additive_models) or None,
         "no_gaps": options.no_gaps,
         "include_unmodified": True if dev else None,
-        # Destructive changes are shown in the plan and decided on there; `applying` asks for that decision.
+        # The plan shows destructive changes and its decision covers them; `applying` verifies it.
         "allow_destructive_models": ["*"],
     }
     return {k: v for k, v in said.items() if v is not None} | _restatement(task.operations)
 
 
 def _restatement(operations: tuple[Operation, ...]) -> dict[str, Any]:
-    """One plan has one restatement window. Local changes are planned with it: otherwise SQLMesh would leave them out
-    of a plan that says it brings the environment to this source."""
+    """One plan has one restatement window. Local changes are planned with it; otherwise SQLMesh
+    would omit them from a plan that is to bring the environment to this source."""
     if not operations:
         return {}
     unknown = [o for o in operations if o.type != "Restate"]
@@ -135,7 +135,8 @@ def _restatement(operations: tuple[Operation, ...]) -> dict[str, Any]:
         ids = ", ".join(o.id for o in operations)
         raise Problem(
             Reason.PLAN_REJECTED,
-            f"The operations {ids} restate different intervals; give them the same start and end, or one after the other.",
+            f"The operations {ids} restate different intervals; give them the same start and end,"
+            " or one after the other.",
         )
     models = sorted({model for o in operations for model in o.models})
     window = {k: v for k, v in (("start", operations[0].start), ("end", operations[0].end)) if v}
@@ -158,7 +159,8 @@ def _categorised(task: Task, engine: Engine, builder: PlanBuilder) -> Plan:
 
 
 def _choosable(plan: Plan) -> list[Any]:
-    """Only new versions of directly modified models; a resumed plan's are in state with their category already."""
+    """New versions of directly modified models only; those of a resumed plan are already in the
+    state with their category."""
     new = plan.context_diff.new_snapshots
     return [
         new[s]
@@ -172,7 +174,8 @@ def _require_restated(task: Task, plan: Plan) -> None:
         names = ", ".join(sorted({m for o in task.operations for m in o.models}))
         raise Problem(
             Reason.PLAN_REJECTED,
-            f"Nothing of {names} can be restated in {task.environment}: its tables are production's, or do not allow it.",
+            f"Nothing of {names} can be restated in {task.environment}: its tables are"
+            " production's, or do not allow it.",
         )
 
 

@@ -1,5 +1,5 @@
-"""Plans from what the state has of an earlier apply: for a promotion to another environment, and for
-a rollback.
+"""Plans from what the state has of an earlier apply: for a promotion to another environment, and
+for a rollback.
 
 Called by `revision`; applied by `applying` like any other plan. Needs no project, computes nothing
 while it builds.

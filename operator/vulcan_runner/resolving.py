@@ -1,6 +1,6 @@
 """The resolve task, and the check that a later task got what was resolved. Must not import SQLMesh.
 
-Called by `__main__` (resolve) and `tasks` (checked).
+Called by `__main__` (resolve) and `revision` (checked).
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from vulcan_runner.problem import Problem
 
 
 def resolve(task: Task, pod: Pod, lines: Lines) -> Result:
-    """The commit and digest of what `fetch` left; needs neither secrets nor SQLMesh's state."""
+    """Returns the commit and digest of what `fetch` left; needs neither secrets nor a state."""
     lines.enter("resolve")
     source = _source(task)
     folder = project.locate(pod.project, source, pod.work)
@@ -42,7 +42,8 @@ class Got:
 
 
 def checked(task: Task, pod: Pod) -> Got:
-    """The project's folder; raises SourceDigestMismatch when it is not what was resolved."""
+    """The project in the pod; raises SourceDigestMismatch when it is not the one that was
+    resolved."""
     source = _source(task)
     folder = project.locate(pod.project, source, pod.work)
     project.require_project(folder, source.path)

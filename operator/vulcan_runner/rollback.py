@@ -1,8 +1,10 @@
-"""To which of its earlier plans an environment can be rolled back by a view swap alone, and how long.
+"""To which of its earlier plans an environment can be rolled back by a view swap alone, and how
+long.
 
 Called by `applying` and `running`, once for each task; `promoting` refuses in the same words. Reads
-the state, writes nothing. SQLMesh's janitor may delete a snapshot that no environment refers to once
-its ttl is over (`updated_ts + ttl_ms`, and `updated_ts` is when the last environment dropped it).
+the state, writes nothing. SQLMesh's janitor may delete a snapshot that no environment refers to
+once its ttl is over (`updated_ts + ttl_ms`, and `updated_ts` is when the last environment dropped
+it).
 """
 
 from collections.abc import Iterable

@@ -1,6 +1,7 @@
 """The rows of the tables that Vulcan keeps in a state database. All columns are text.
 
-Read and written by `state` only. A state outlives runner images: a column keeps its name and meaning.
+Read and written by `state` only. A state outlives runner images: a column keeps its name and
+meaning.
 """
 
 from dataclasses import dataclass
@@ -10,8 +11,8 @@ from vulcan_contract.task import Owner
 
 @dataclass(frozen=True)
 class OwnerRow:
-    """Table `_vulcan_owner`: one row. `identity` is a uuid that marks this state where the engine has
-    nothing of the kind."""
+    """Table `_vulcan_owner`: one row. `identity` is a uuid that marks this state where the engine
+    has nothing of the kind."""
 
     cluster: str
     namespace: str
@@ -26,9 +27,9 @@ class OwnerRow:
 
 @dataclass(frozen=True)
 class ApplyRow:
-    """Table `_vulcan_apply`: the last apply of an environment. `phase`: started | done. `models`: the
-    changed ones. `project`: digest of what is kept of the environment's project, `ended`: token of
-    the last apply that ended; both also while the next one is in flight."""
+    """Table `_vulcan_apply`: the last apply of an environment. `phase`: started | done. `models`:
+    the changed ones. `project`: digest of what is kept of the environment's project, `ended`: token
+    of the last apply that ended; both also while the next one is in flight."""
 
     environment: str
     token: str
@@ -53,8 +54,9 @@ class ProjectRow:
 
 @dataclass(frozen=True)
 class HistoryRow:
-    """Table `_vulcan_history`: what an environment had after one apply, see `history`. JSON: names and
-    identifiers of its snapshots, requirements, statements. `project`: digest of what is kept of it."""
+    """Table `_vulcan_history`: what an environment had after one apply, see `history`. JSON: names
+    and identifiers of its snapshots, requirements, statements. `project`: digest of what is kept of
+    it."""
 
     environment: str
     plan_id: str

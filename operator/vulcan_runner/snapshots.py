@@ -1,4 +1,4 @@
-"""What SQLMesh's snapshots say: who shares a table, what is due, what would be lost. Pure.
+"""What SQLMesh's snapshots tell: who shares a table, what is due, what would be lost. Pure.
 
 Called by `engine` and by whatever plans or counts intervals.
 """
@@ -31,8 +31,8 @@ def is_recent(snapshot: Snapshot, missing: list[tuple[int, int]]) -> bool:
 
 
 def loses_columns(plan: Plan, snapshot_id: Any) -> bool:
-    """Whether a forward-only change drops columns of a table that has data. A new version's table is
-    a new one."""
+    """Whether a forward-only change drops columns of a table that has data. A new version's table
+    is a new one."""
     pair = plan.context_diff.modified_snapshots.get(snapshot_id.name)
     if pair is None or not (plan.snapshots[snapshot_id].is_forward_only or plan.forward_only):
         return False
@@ -49,13 +49,15 @@ def loses_columns(plan: Plan, snapshot_id: Any) -> bool:
 
 
 def category(name: str) -> SnapshotChangeCategory:
-    """Breaking | NonBreaking, as `plan.categories` says it."""
+    """The category that `plan.categories` names: Breaking | NonBreaking."""
     known = {
         "Breaking": SnapshotChangeCategory.BREAKING,
         "NonBreaking": SnapshotChangeCategory.NON_BREAKING,
     }
     if name not in known:
-        raise Problem(Reason.PLAN_REJECTED, f"The category {name} is none of {', '.join(known)}.")
+        raise Problem(
+            Reason.PLAN_REJECTED, f"The category {name} is not one of {', '.join(known)}."
+        )
     return known[name]
 
 
@@ -75,7 +77,8 @@ def next_due(snapshots: Iterable[Snapshot], restates: bool) -> Any:
 
 
 def intervals_of(snapshot: Any, intervals: Iterable[Any]) -> int:
-    """FULL, VIEW and SEED models are computed once, however long the time they stand for."""
+    """How many intervals to compute. FULL, VIEW and SEED models count once, whatever time they
+    cover."""
     count = len(list(intervals))
     return min(count, 1) if is_whole(snapshot) else count
 

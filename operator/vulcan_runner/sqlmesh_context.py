@@ -1,7 +1,8 @@
-"""The two classes of SQLMesh that the runner extends: the Context, so that a stop ends a run instead
-of restarting it, and the Scheduler, so that append-only batches are journalled.
+"""The two classes of SQLMesh that the runner extends: the Context, so that a stop ends a run
+instead of restarting it, and the Scheduler, so that append-only batches are journalled.
 
-Used by `engine` only. Overrides private methods of SQLMesh: look here first when its version changes.
+Used by `engine` only. Overrides private methods of SQLMesh: look here first when its version
+changes.
 """
 
 from collections.abc import Callable, Iterable
@@ -43,8 +44,8 @@ class RunnerContext(Context):
         return plain
 
     def load_kept(self) -> None:
-        """Loads the project's own materialisations before any snapshot is read, whose kind may be one
-        of their classes. Once."""
+        """Loads the project's own materialisations before any snapshot is read, whose kind may be
+        one of their classes. Once."""
         self._load_materializations()
         self._loaded = True
 

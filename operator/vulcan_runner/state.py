@@ -2,8 +2,8 @@
 to SQLMesh's own tables for which it has no call. Works on any engine through SQLMesh's adapter; our
 tables are created when they are first written.
 
-Called by `guard`, `applying`, `history`, `kept_project`, `journal` and `rollback`. Reads need no lock;
-writers hold the gateway's (`lock`). SQLMesh ignores tables that are not its own.
+Called by `guard`, `applying`, `history`, `kept_project`, `journal` and `rollback`. Reads need no
+lock; writers hold the gateway's (`lock`). SQLMesh ignores tables that are not its own.
 """
 
 import json
@@ -41,7 +41,8 @@ SnapshotKey = tuple[str, str]
 
 @dataclass(frozen=True)
 class KeptSnapshot:
-    """A snapshot in the state. `expires` (ms): when the janitor may delete it, if nothing uses it."""
+    """A snapshot in the state. `expires` (ms): when the janitor may delete it, if nothing uses
+    it."""
 
     expires: int
     unrestorable: bool
@@ -61,7 +62,7 @@ class State:
         self.adapter.ping()
 
     def environment(self, name: str) -> Any:
-        """As SQLMesh keeps it; None: there is none."""
+        """SQLMesh's record; None: there is none."""
         return self._sync.get_environment(name)
 
     def versions(self) -> Any:
@@ -73,7 +74,8 @@ class State:
         self._sync.migrate(skip_backup=True)
 
     def identity(self) -> str:
-        """The same for the same state, by whatever name it is reached; empty when it has none yet."""
+        """The same for the same state, by whatever name it is reached; empty when it has none
+        yet."""
         if (
             self.is_postgres
             and self.adapter.fetchone(
@@ -92,7 +94,7 @@ class State:
         return rows[0] if rows else None
 
     def set_owner(self, owner: Owner) -> OwnerRow:
-        """Replaces whoever was there; the identity of the state stays."""
+        """Replaces the former owner; the identity of the state stays."""
         before = self.owner()
         identity = before.identity if before else str(uuid.uuid4())
         row = OwnerRow(owner.cluster, owner.namespace, owner.name, identity, now())
@@ -111,12 +113,12 @@ class State:
             self._delete(ApplyRow, {"environment": environment})
 
     def project(self, digest: str) -> str | None:
-        """What is stored of a project, packed."""
+        """What is kept of a project, packed."""
         rows = self._rows(ProjectRow, {"digest": digest})
         return rows[0].packed if rows else None
 
     def keep_project(self, row: ProjectRow) -> None:
-        """Kept while an environment has it."""
+        """Keeps it for as long as an environment has it."""
         if self.project(row.digest) is None:
             self._insert(row)
 
@@ -129,13 +131,13 @@ class State:
         )
 
     def remember(self, row: HistoryRow, most: int) -> None:
-        """Keeps so many of each environment."""
+        """Keeps the newest rows of each environment."""
         self._replace(row, {"environment": row.environment, "plan_id": row.plan_id})
         for old in self.history(row.environment)[most:]:
             self._delete(HistoryRow, {"environment": old.environment, "plan_id": old.plan_id})
 
     def forget_projects(self) -> None:
-        """Those that no environment has any more."""
+        """Deletes those that no environment has any longer."""
         used = {row.project for kind in (ApplyRow, HistoryRow) for row in self._rows(kind)}
         for row in self._rows(ProjectRow):
             if row.digest not in used:

@@ -111,8 +111,8 @@ def full_report(
 
 
 def fitted(whole: dict[str, Any], most: int) -> tuple[dict[str, Any], int]:
-    """The report in at most so many bytes (gzipped): diffs are dropped first, then whole models from
-    the end."""
+    """The report in at most so many bytes (gzipped): diffs are dropped first, then whole models
+    from the end."""
     if _size(whole) <= most:
         return whole, 0
     models = [
@@ -164,7 +164,8 @@ def _change(plan: Any, snapshot_id: Any) -> str:
 
 
 def _is_rebuilt(change: ModelChange) -> bool:
-    """Whether the environment already has the model and its table is recomputed; a view has none."""
+    """Whether the environment already has the model and its table is recomputed; a view has
+    none."""
     return (
         change.intervals > 0
         and change.kind != "VIEW"
@@ -212,7 +213,8 @@ def _effective(task: Task, engine: Engine) -> dict[str, str]:
 
 
 def _missing(built: BuiltPlan) -> dict[Any, Any]:
-    """By snapshot id. Read once for all models: SQLMesh computes it for the whole plan each time."""
+    """By snapshot id. Read once for all models: SQLMesh computes it for the whole plan each
+    time."""
     return (
         {i.snapshot_id: i for i in built.plan.missing_intervals}
         if built.plan.requires_backfill
@@ -224,8 +226,8 @@ def _detail(
     plan: Any, engine: Engine, change: ModelChange, snapshot: Any, missing: dict[Any, Any]
 ) -> dict[str, Any]:
     detail: dict[str, Any] = {
-        "name": change.name, "change": change.change, "category": change.category, "kind": change.kind,
-        "intervals": change.intervals, "destructive": change.destructive,
+        "name": change.name, "change": change.change, "category": change.category,
+        "kind": change.kind, "intervals": change.intervals, "destructive": change.destructive,
     }  # fmt: skip
     if snapshot is None or not snapshot.is_model:
         return detail

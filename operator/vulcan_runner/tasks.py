@@ -35,7 +35,7 @@ from vulcan_runner.revision import RevisionSource
 
 
 def run(context: TaskContext) -> Result:
-    """Does what the task says, to the environment as SQLMesh spells its name."""
+    """Does what the task says, to the environment under SQLMesh's spelling of its name."""
     task = dataclasses.replace(context.task, environment=environment_name(context.task.environment))
     context = dataclasses.replace(context, task=task)
     kind = task.kind
