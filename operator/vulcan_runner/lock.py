@@ -23,7 +23,8 @@ from vulcan_runner.stop import Stop
 _EVERY = 2.0  # seconds between checks of our own session
 _HELD = (
     "select count(*) from pg_locks where locktype = 'advisory' and granted"
-    " and pid = pg_backend_pid() and database = (select oid from pg_database where datname = current_database())"
+    " and pid = pg_backend_pid() and database ="
+    " (select oid from pg_database where datname = current_database())"
 )
 _KEEPALIVE = {
     "keepalives": 1,
