@@ -45,11 +45,8 @@ def main(arguments: list[str]) -> int:
     try:
         task = Task.from_json(os.environ.get(PodEnv.TASK, ""))
     except ContractError as error:
-        _write(
-            pod,
-            Result("", Reason.CONTRACT_MISMATCH, f"The task cannot be read: {error}"),
-            Scrubber(),
-        )
+        message = f"The task cannot be read: {error}"
+        _write(pod, Result("", Reason.CONTRACT_MISMATCH, message), Scrubber())
         return ExitCode.BAD_TASK
     os.environ.pop(PodEnv.TASK)  # project code has no business with the nonce
     scrub = _scrubber(task, pod, is_fetch=arguments == ["fetch"])
@@ -57,23 +54,17 @@ def main(arguments: list[str]) -> int:
     streams = out.install(scrub)
     out.log_through(lines)
     crash.arm(task.kind, lines)
-    work = (
-        _fetch if arguments == ["fetch"] else functools.partial(_work, frames=streams[0].verbatim)
-    )
+    whole = functools.partial(_work, frames=streams[0].verbatim)
+    work = _fetch if arguments == ["fetch"] else whole
     result = _guarded(work, task, pod, lines, scrub)
     lines.enter("end")
     if result is not None:
-        result = dataclasses.replace(
-            result, seconds=dict(lines.seconds)
-        )  # the last stage's included
+        # With those of the last stage.
+        result = dataclasses.replace(result, seconds=dict(lines.seconds))
         _write(pod, result, scrub)
         for failure in result.failures:
-            lines.say(
-                failure.message,
-                model=failure.model,
-                reason=failure.reason.value,
-                interval=failure.interval,
-            )
+            about = {"model": failure.model, "interval": failure.interval}
+            lines.say(failure.message, reason=failure.reason.value, **about)
         lines.say(result.message, reason=result.reason.value, outcome=result.outcome.value)
     for stream in streams:
         stream.finish()
@@ -103,9 +94,8 @@ def _work(
     stop = Stop()
     stop.install()
     if task.kind is TaskKind.RESOLVE:
-        from vulcan_runner.resolving import (
-            resolve,
-        )  # without the seconds that importing SQLMesh takes
+        # Without the seconds that importing SQLMesh takes.
+        from vulcan_runner.resolving import resolve
 
         return resolve(task, pod, lines)
     from vulcan_runner import tasks
@@ -118,15 +108,12 @@ def _work(
 def _prepare_environment(pod: Pod) -> None:
     """Sets what SQLMesh reads when it is imported."""
     if os.environ.get("PYTHONHASHSEED") != "0":
-        raise Problem(
-            Reason.RUNNER_CRASHED,
-            "PYTHONHASHSEED is not 0; plans would differ from process to process.",
-        )
+        message = "PYTHONHASHSEED is not 0; plans would differ from process to process."
+        raise Problem(Reason.RUNNER_CRASHED, message)
     home = pod.work / "sqlmesh"
     home.mkdir(parents=True, exist_ok=True)
-    os.environ.update(
-        {"SQLMESH_HOME": str(home), "SQLMESH__DISABLE_ANONYMIZED_ANALYTICS": "true", "TZ": "UTC"}
-    )
+    os.environ |= {"SQLMESH_HOME": str(home), "TZ": "UTC"}
+    os.environ["SQLMESH__DISABLE_ANONYMIZED_ANALYTICS"] = "true"
     os.environ.setdefault("MAX_FORK_WORKERS", "1")
     os.environ.setdefault("SQLMESH_RUNTIME_ENVIRONMENT", "ci")
     time.tzset()
@@ -183,9 +170,8 @@ def _scrubber(task: Task, pod: Pod, is_fetch: bool) -> Scrubber:
     gateway = task.gateway
     connections = [gateway.connection, *(n.connection for n in gateway.additional)]
     connections += [gateway.state_connection] if gateway.state_connection else []
-    return Secrets(pod.secrets).scrubber(
-        connections, other_secrets(task.secret_env, task.secret_paths)
-    )
+    others = other_secrets(task.secret_env, task.secret_paths)
+    return Secrets(pod.secrets).scrubber(connections, others)
 
 
 def _write(pod: Pod, result: Result, scrub: Scrubber) -> None:
@@ -199,14 +185,11 @@ def _write(pod: Pod, result: Result, scrub: Scrubber) -> None:
 
 def _clean(result: Result, text: Callable[[str], str]) -> Result:
     def failure(f: Failure) -> Failure:
-        return dataclasses.replace(
-            f, model=text(f.model), message=text(f.message), audit=text(f.audit)
-        )
+        named = dataclasses.replace(f, model=text(f.model), audit=text(f.audit))
+        return dataclasses.replace(named, message=text(f.message))
 
-    changes: dict[str, Any] = {
-        "message": text(result.message),
-        "failures": tuple(map(failure, result.failures)),
-    }
+    failures = tuple(map(failure, result.failures))
+    changes: dict[str, Any] = {"message": text(result.message), "failures": failures}
     if result.summary is not None:
         effective = {k: text(v) for k, v in result.summary.effective.items()}
         models = tuple(dataclasses.replace(m, name=text(m.name)) for m in result.summary.models)
@@ -216,6 +199,5 @@ def _clean(result: Result, text: Callable[[str], str]) -> Result:
 
 if __name__ == "__main__":
     code = main(sys.argv[1:])
-    os._exit(
-        code
-    )  # threads and exit handlers of project code must neither keep the pod nor change its result
+    # Threads and exit handlers of project code must neither keep the pod nor change its result.
+    os._exit(code)

@@ -81,20 +81,13 @@ def _files(task: Task, pod: Pod) -> dict[str, str]:
     mounted = project.files(pod.checks, mount=True) if pod.checks.is_dir() else ()
     content = {unescape(key): file.read_bytes() for key, file in mounted}
     if digest.of_files(content) != task.checks.digest:
-        raise Problem(
-            Reason.CHECKS_NOT_EVALUATED,
-            "The SodaCL files in the pod are not those that were to be checked.",
-        )
-    files = {
-        name: data.decode(errors="replace")
-        for name, data in content.items()
-        if name.endswith(_FILES)
-    }
+        message = "The SodaCL files in the pod are not those that were to be checked."
+        raise Problem(Reason.CHECKS_NOT_EVALUATED, message)
+    known = {name: data for name, data in content.items() if name.endswith(_FILES)}
+    files = {name: data.decode(errors="replace") for name, data in known.items()}
     if not files:
-        raise Problem(
-            Reason.CHECKS_NOT_EVALUATED,
-            "No key of the ConfigMap ends in .yml or .yaml: no check was found.",
-        )
+        message = "No key of the ConfigMap ends in .yml or .yaml: no check was found."
+        raise Problem(Reason.CHECKS_NOT_EVALUATED, message)
     return files
 
 
@@ -104,23 +97,15 @@ def _source(task: Task, secrets: Secrets) -> tuple[dict[str, Any], dict[str, str
     connection = task.gateway.connection
     if connection.type not in _ENGINES:
         known = " and ".join(_ENGINES)
-        raise Problem(
-            Reason.CHECKS_NOT_EVALUATED,
-            f"Soda checks support {known}; the warehouse is {connection.type}.",
-        )
+        message = f"Soda checks support {known}; the warehouse is {connection.type}."
+        raise Problem(Reason.CHECKS_NOT_EVALUATED, message)
     filled = secrets.fill(connection)
     if connection.type == "duckdb":
         return {"type": "duckdb", "path": str(filled.get("database") or ""), "read_only": True}, {}
-    names = {
-        "host": "host",
-        "database": "database",
-        "user": "username",
-        "password": "password",
-        "sslmode": "sslmode",
-    }
-    source = {
-        theirs: filled[ours] for ours, theirs in names.items() if filled.get(ours) is not None
-    }
+    same = {name: name for name in ("host", "database", "password", "sslmode")}
+    names = {**same, "user": "username"}
+    given = {ours: value for ours, value in filled.items() if value is not None}
+    source = {theirs: given[ours] for ours, theirs in names.items() if ours in given}
     source |= {"type": "postgres", "port": str(filled.get("port", 5432))}
     source["connection_timeout"] = int(filled.get("connect_timeout") or 10)
     options = ["-c default_transaction_read_only=on"]
@@ -165,19 +150,14 @@ def _judge(task: Task, place: Place, checks: list[dict[str, Any]], errors: list[
     work = Work(plan_id=place.plan_id, audits_run=len(checks), audits_warned=len(warned))
     if bad:
         found = tuple(_failure(c, Reason.CHECKS_FAILED, "fails") for c in bad)
-        message = (
-            f"{len(bad)} of {len(checks)} Soda checks fail; {found[0].model}: {found[0].message}"
-        )
+        first = f"{found[0].model}: {found[0].message}"
+        message = f"{len(bad)} of {len(checks)} Soda checks fail; {first}"
         raise Problem(Reason.CHECKS_FAILED, message, failures=found, work=work)
     if errors or open_ or not checks:
         found = tuple(_failure(c, Reason.CHECKS_NOT_EVALUATED, "was not evaluated") for c in open_)
         raise _unjudged(checks, open_, errors, found, work)
-    return Result(
-        task.kind,
-        Reason.SUCCEEDED,
-        f"{len(checks)} Soda checks, {len(warned)} warnings.",
-        work=work,
-    )
+    said = f"{len(checks)} Soda checks, {len(warned)} warnings."
+    return Result(task.kind, Reason.SUCCEEDED, said, work=work)
 
 
 def _unjudged(

@@ -47,9 +47,8 @@ class Connections:
         self.application = application_name(task)
         self.warehouse = self._parse(gateway.connection, secrets)
         self.state = self._parse(gateway.state_connection or gateway.connection, secrets)
-        self.additional = {
-            n.sqlmesh_name: self._parse(n.connection, secrets) for n in gateway.additional
-        }
+        others = gateway.additional
+        self.additional = {n.sqlmesh_name: self._parse(n.connection, secrets) for n in others}
 
     def _parse(self, connection: Connection, secrets: Secrets) -> ConnectionConfig:
         values = secrets.fill(connection)
@@ -85,22 +84,16 @@ def build(
     built from the settings that the state keeps (`kept_project`), or from none."""
     python, yamls = _project_files(folder)
     ours = _OURS if task.expires else (*_OURS, _TTL)
-    texts = {
-        path: load_config_from_yaml(path) for path in yamls
-    }  # some 50 ms each: Jinja, then YAML
-    ignored = [
-        f"{key} of {path.name}" for path, text in texts.items() for key in ours if key in text
-    ]
+    # Some 50 ms each: Jinja, then YAML.
+    texts = {path: load_config_from_yaml(path) for path in yamls}
+    ignored = [f"{key} of {path.name}" for path in texts for key in ours if key in texts[path]]
     name = task.gateway.sqlmesh_name
     config, kept, said = _load(python, texts, name)
     ignored += [f"{key} of {python.name}" for key in said if python is not None]
     if folder is not None and (folder / ".env").exists():
         ignored.append(".env")
-    ignored += [
-        key
-        for key in sorted(os.environ)
-        if key.upper().startswith("SQLMESH__") and "ANALYTICS" not in key
-    ]
+    variables = [key for key in sorted(os.environ) if key.upper().startswith("SQLMESH__")]
+    ignored += [key for key in variables if "ANALYTICS" not in key]
     gateways = {name: _gateway(task.gateway, connections, kept)}
     gateways |= {other: GatewayConfig(connection=c) for other, c in connections.additional.items()}
     if folder is None:
@@ -114,9 +107,8 @@ def _project_files(folder: Path | None) -> tuple[Path | None, list[Path]]:
     if folder is None:
         return None, []
     found = [folder / name for name in CONFIG_FILES if (folder / name).is_file()]
-    return next((p for p in found if p.suffix == ".py"), None), [
-        p for p in found if p.suffix != ".py"
-    ]
+    python = [p for p in found if p.suffix == ".py"]
+    return next(iter(python), None), [p for p in found if p not in python]
 
 
 def _load(
@@ -131,30 +123,17 @@ def _load(
     if python is not None:
         base = load_config_from_python_module(Config, python)
         if "dbt" in base.loader.__name__.lower():
-            raise Problem(
-                Reason.DBT_UNSUPPORTED,
-                "config.py uses SQLMesh's dbt loader, which is not supported.",
-            )
+            message = "config.py uses SQLMesh's dbt loader, which is not supported."
+            raise Problem(Reason.DBT_UNSUPPORTED, message)
         said_in_python = _connections_of(base)
         own = next((g for key, g in base.gateways.items() if key.lower() == name.lower()), None)
         kept = {key: value for key in _KEPT if own is not None and (value := getattr(own, key))}
-        base = base.copy(
-            update={
-                "gateways": {"": GatewayConfig()},
-                "default_gateway": "",
-                "default_connection": None,
-            }
-        )
+        none = {"gateways": {"": GatewayConfig()}, "default_gateway": ""}
+        base = base.copy(update={**none, "default_connection": None})
     for said in yamls.values():
         gateways = said.get("gateways") or said.get("gateway") or {}
-        own_yaml = next(
-            (
-                g
-                for key, g in gateways.items()
-                if key.lower() == name.lower() and isinstance(g, dict)
-            ),
-            {},
-        )
+        named = (g for key, g in gateways.items() if key.lower() == name.lower())
+        own_yaml = next((g for g in named if isinstance(g, dict)), {})
         kept |= {key: own_yaml[key] for key in _KEPT if own_yaml.get(key)}
         over = Config.parse_obj({key: value for key, value in said.items() if key not in _OURS})
         base = base.update_with(over) if base is not None else over
@@ -193,10 +172,8 @@ def _finished(config: Config, task: Task, gateways: dict[str, Any], cache: Path)
     if config.dialect is None and (
         own.model_defaults is None or own.model_defaults.dialect is None
     ):
-        raise Problem(
-            Reason.CONFIG_INVALID,
-            "model_defaults.dialect is not set in the project's configuration.",
-        )
+        message = "model_defaults.dialect is not set in the project's configuration."
+        raise Problem(Reason.CONFIG_INVALID, message)
     update: dict[str, Any] = {
         "gateways": gateways,
         "default_gateway": task.gateway.sqlmesh_name,
@@ -208,9 +185,8 @@ def _finished(config: Config, task: Task, gateways: dict[str, Any], cache: Path)
         update["environment_ttl"] = None
     mode = task.plan.categorization
     if mode != "Project":
-        categorizer = (
-            CategorizerConfig.all_full() if mode == "Auto" else CategorizerConfig.all_off()
-        )
+        full, off = CategorizerConfig.all_full, CategorizerConfig.all_off
+        categorizer = full() if mode == "Auto" else off()
         update["plan"] = config.plan.copy(update={"auto_categorize_changes": categorizer})
     return _keyed_without_secrets(config.copy(update=update))
 
@@ -228,11 +204,8 @@ class _Keyed(Config):
         rest = self.dict(
             exclude={"loader", "notification_targets", "users", "gateways", "default_connection"}
         )
-        return str(
-            zlib.crc32(
-                pickle.dumps((sorted(own.items()), sorted(rest.items(), key=lambda i: i[0])))
-            )
-        )
+        whole = (sorted(own.items()), sorted(rest.items(), key=lambda i: i[0]))
+        return str(zlib.crc32(pickle.dumps(whole)))
 
 
 def _keyed_without_secrets(config: Config) -> Config:

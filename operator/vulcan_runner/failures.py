@@ -21,13 +21,8 @@ from vulcan_runner.problem import Problem
 from vulcan_runner.secrets import cut, without_data
 
 _MESSAGE = 500
-_TRANSIENT = (
-    "08",
-    "40",
-    "53",
-    "57",
-    "25P02",
-)  # 25P02: the error before it is lost; a new process gets further
+# 25P02: the error before it is lost; a new process gets further.
+_TRANSIENT = ("08", "40", "53", "57", "25P02")
 _REFUSED = (
     "password authentication failed", "authentication failed", "no pg_hba.conf entry",
     "access denied for user", "login failed", "invalid authorization",
@@ -60,6 +55,7 @@ _BY_TEXT = (
     ("exceeded the maximum wait time", Reason.UNFINALIZED),
     ("another plan", Reason.PLAN_CONFLICT),
 )
+_NO_DRIVERS = ("sqlmesh", "sqlglot", "vulcan_runner", "builtins")
 _BY_STAGE = {
     "config": Reason.CONFIG_INVALID, "load": Reason.PROJECT_LOAD_FAILED,
     "lint": Reason.PROJECT_LOAD_FAILED, "test": Reason.TESTS_FAILED, "plan": Reason.PLAN_REJECTED,
@@ -76,9 +72,8 @@ def problem(error: BaseException, stage: str) -> Problem:
             return Problem(reason, _cut(text))
     driver = _driver_error(error)
     if driver is not None:
-        found = connection_reason(
-            str(driver), getattr(driver, "pgcode", None), Reason.STATE_UNREACHABLE
-        )
+        code = getattr(driver, "pgcode", None)
+        found = connection_reason(str(driver), code, Reason.STATE_UNREACHABLE)
         if found is not None:
             return Problem(found, _cut(without_data(str(driver))))
     if isinstance(error, sqlmesh_errors.SQLMeshError):
@@ -92,13 +87,10 @@ def problem(error: BaseException, stage: str) -> Problem:
     if isinstance(error, sqlmesh_errors.ConfigError):
         return Problem(Reason.CONFIG_INVALID, _cut(_first_words(error)))
     if isinstance(error, sqlmesh_errors.PlanError):
-        return Problem(
-            Reason.PLAN_REJECTED if stage != "apply" else Reason.MODEL_FAILED,
-            _cut(_first_words(error)),
-        )
-    return Problem(
-        Reason.RUNNER_CRASHED, _cut(f"Stage {stage}: {type(error).__name__}: {without_data(text)}")
-    )
+        reason = Reason.PLAN_REJECTED if stage != "apply" else Reason.MODEL_FAILED
+        return Problem(reason, _cut(_first_words(error)))
+    words = f"Stage {stage}: {type(error).__name__}: {without_data(text)}"
+    return Problem(Reason.RUNNER_CRASHED, _cut(words))
 
 
 def connection_reason(text: str, code: str | None, away: Reason) -> Reason | None:
@@ -106,11 +98,8 @@ def connection_reason(text: str, code: str | None, away: Reason) -> Reason | Non
     lower = text.lower()
     if any(sign in lower for sign in _BUSY):
         return Reason.STATE_BUSY
-    if (
-        (code or "").startswith("28")
-        or any(sign in lower for sign in _REFUSED)
-        or _ROLE.search(lower)
-    ):
+    refused = any(sign in lower for sign in _REFUSED) or _ROLE.search(lower)
+    if (code or "").startswith("28") or refused:
         return Reason.AUTH_FAILED
     if (code or "")[:2] in ("08", "57") or (code is None and any(sign in lower for sign in _AWAY)):
         return away
@@ -134,9 +123,8 @@ def ended(failures: tuple[Failure, ...], errors: list[Any]) -> Problem:
     first = next((f for f in failures if f.reason is reason), None)
     more = f" (and {len(names_of) - 1} more)" if len(names_of) > 1 else ""
     message = f"{first.model}{more}: {first.message}" if first else "Models failed."
-    return Problem(
-        reason, _cut(message), retry=Retry.WAIT if transient else None, failures=failures
-    )
+    retry = Retry.WAIT if transient else None
+    return Problem(reason, _cut(message), retry=retry, failures=failures)
 
 
 def is_transient(error: BaseException) -> bool:
@@ -202,9 +190,7 @@ def _driver_error(error: BaseException | None) -> BaseException | None:
     while error is not None and id(error) not in seen:
         seen.add(id(error))
         module = type(error).__module__.split(".")[0]
-        if module not in ("sqlmesh", "sqlglot", "vulcan_runner", "builtins") and _is_dbapi(
-            type(error)
-        ):
+        if module not in _NO_DRIVERS and _is_dbapi(type(error)):
             return error
         error = error.__cause__ or error.__context__
     return None

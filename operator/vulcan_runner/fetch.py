@@ -39,9 +39,8 @@ def fetch(source: Source, pod: Pod, lines: Lines) -> str:
         tree = project.within(git.tree, source.path)
         shutil.rmtree(git.tree / ".git")
         if not tree.is_dir():
-            raise Problem(
-                Reason.SOURCE_PATH_MISSING, f"Commit {commit[:12]} has no folder {source.path}."
-            )
+            message = f"Commit {commit[:12]} has no folder {source.path}."
+            raise Problem(Reason.SOURCE_PATH_MISSING, message)
         count = _hand_over(tree, pod.project)
     (pod.work / FETCHED).write_text(json.dumps({"commit": commit}))
     lines.say(f"Fetched {count} files of commit {commit[:12]}", commit=commit, files=count)
@@ -90,9 +89,8 @@ def _scheme(url: str) -> str:
         return "ssh"
     parts = urlsplit(url)
     if parts.scheme not in _SCHEMES or url.startswith("-"):
-        raise Problem(
-            Reason.SOURCE_UNREACHABLE, f"The URL must start with one of {', '.join(_SCHEMES)}."
-        )
+        message = f"The URL must start with one of {', '.join(_SCHEMES)}."
+        raise Problem(Reason.SOURCE_UNREACHABLE, message)
     if parts.password is not None:
         raise Problem(
             Reason.SOURCE_AUTH_FAILED,

@@ -53,16 +53,8 @@ class Git:
     def fetch(self, ref: str, depth: int | None) -> None:
         """Raises SourceUnreachable, SourceAuthFailed or SourceRefMissing."""
         shallow = ["--depth", str(depth)] if depth else []
-        self._run(
-            "fetch",
-            "-q",
-            "--no-tags",
-            "--no-recurse-submodules",
-            *shallow,
-            self._url,
-            ref,
-            limit=_TRANSFER,
-        )
+        options = ["-q", "--no-tags", "--no-recurse-submodules", *shallow]
+        self._run("fetch", *options, self._url, ref, limit=_TRANSFER)
 
     def try_fetch(self, ref: str) -> bool:
         """Fetches a ref; False when the server does not offer it."""
@@ -86,11 +78,9 @@ class Git:
         return self._run("rev-parse", "HEAD", limit=_ANSWER).strip()
 
     def _environment(self) -> dict[str, str]:
-        kept = {
-            k: v
-            for k, v in os.environ.items()
-            if k in ("PATH", "LANG", "LC_ALL") or k.lower().endswith("_proxy")
-        }
+        proxies = [k for k in os.environ if k.lower().endswith("_proxy")]
+        names = [k for k in ("PATH", "LANG", "LC_ALL") if k in os.environ]
+        kept = {k: os.environ[k] for k in (*names, *proxies)}
         return kept | {
             "HOME": str(self._home),
             "GIT_CONFIG_NOSYSTEM": "1",
@@ -106,22 +96,11 @@ class Git:
 
     def _ssh_command(self) -> str:
         """ssh requires a private key file, which a mounted Secret is not, so it is copied."""
-        options = [
-            "BatchMode=yes",
-            "ConnectTimeout=15",
-            "ServerAliveInterval=10",
-            "ServerAliveCountMax=2",
-        ]
-        options += [
-            "StrictHostKeyChecking=yes",
-            f"UserKnownHostsFile={self._credentials / 'known_hosts'}",
-        ]
-        command = [
-            "ssh",
-            "-F",
-            "/dev/null",
-            *(word for option in options for word in ("-o", option)),
-        ]
+        options = ["BatchMode=yes", "ConnectTimeout=15", "StrictHostKeyChecking=yes"]
+        options += ["ServerAliveInterval=10", "ServerAliveCountMax=2"]
+        options += [f"UserKnownHostsFile={self._credentials / 'known_hosts'}"]
+        words = [word for option in options for word in ("-o", option)]
+        command = ["ssh", "-F", "/dev/null", *words]
         key = self._credentials / "identity"
         if key.is_file():
             copy = self._home / "identity"
@@ -149,13 +128,11 @@ class Git:
         path = self._home / "config"
         path.touch(mode=0o600)
         for name, value in settings:
-            self._run(
-                "config", "--file", str(path), "--add", name, value, limit=_ANSWER, inside=False
-            )
+            add = ("config", "--file", str(path), "--add", name, value)
+            self._run(*add, limit=_ANSWER, inside=False)
         if (folder / "bearerToken").is_file() and self._scheme in ("http", "https"):
-            path.write_text(
-                path.read_text() + self._bearer((folder / "bearerToken").read_text().strip())
-            )
+            token = (folder / "bearerToken").read_text().strip()
+            path.write_text(path.read_text() + self._bearer(token))
 
     def _bearer(self, token: str) -> str:
         """Written by us, because `git config` would put the token into argv; for this host only."""
@@ -195,10 +172,8 @@ class Git:
             except subprocess.TimeoutExpired:
                 _kill(process)
                 process.communicate()
-                raise Problem(
-                    Reason.SOURCE_UNREACHABLE,
-                    f"The git server did not answer within {limit} seconds.",
-                ) from None
+                message = f"The git server did not answer within {limit} seconds."
+                raise Problem(Reason.SOURCE_UNREACHABLE, message) from None
             except BaseException:  # Stopped: without this, the end of the `with` waits for git
                 _kill(process)
                 raise

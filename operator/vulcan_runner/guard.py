@@ -37,22 +37,17 @@ def verify(task: Task, state: State) -> str:
     gateway = task.gateway
     versions = state.versions()
     if versions.schema_version == 0:
-        raise Problem(
-            Reason.STATE_LOST, "The state is empty. Only a probe of the gateway may initialise it."
-        )
+        message = "The state is empty. Only a probe of the gateway may initialise it."
+        raise Problem(Reason.STATE_LOST, message)
     require_versions(versions)
     row, identity = state.owner(), state.identity()
     if row is None or row.owner != gateway.owner:
         shown = row.owner if row else "nobody"
-        raise Problem(
-            Reason.STATE_OWNERSHIP,
-            f"The state belongs to {shown}, this gateway is {gateway.owner}.",
-        )
+        message = f"The state belongs to {shown}, this gateway is {gateway.owner}."
+        raise Problem(Reason.STATE_OWNERSHIP, message)
     if gateway.state_identity not in (None, identity):
-        raise Problem(
-            Reason.STATE_IDENTITY,
-            f"The state is {identity}, it was {gateway.state_identity} before.",
-        )
+        message = f"The state is {identity}, it was {gateway.state_identity} before."
+        raise Problem(Reason.STATE_IDENTITY, message)
     return identity
 
 
@@ -101,13 +96,11 @@ def require_versions(versions: Any) -> None:
     schema = f"schema {versions.schema_version}, the runner has {SCHEMA_VERSION}"
     for theirs, ours, text in ((versions.schema_version, SCHEMA_VERSION, schema), *differences):
         if theirs < ours:
-            raise Problem(
-                Reason.STATE_MIGRATION, f"The state was written by an older version: {text}."
-            )
+            message = f"The state was written by an older version: {text}."
+            raise Problem(Reason.STATE_MIGRATION, message)
         if theirs > ours:
-            raise Problem(
-                Reason.RUNNER_OUTDATED, f"The state was written by a newer version: {text}."
-            )
+            message = f"The state was written by a newer version: {text}."
+            raise Problem(Reason.RUNNER_OUTDATED, message)
 
 
 def _claim(gateway: Gateway, connections: Connections, state: State, lines: Lines) -> bool:
@@ -147,10 +140,8 @@ def _require_may_own(gateway: Gateway, state: State) -> None:
     if gateway.takeover and gateway.takeover in (owner, identity):
         return
     if row is not None and row.owner != gateway.owner:
-        raise Problem(
-            Reason.STATE_OWNERSHIP,
-            f"The state belongs to {owner}. To take it over, set takeover: {owner}",
-        )
+        message = f"The state belongs to {owner}. To take it over, set takeover: {owner}"
+        raise Problem(Reason.STATE_OWNERSHIP, message)
     if gateway.state_identity is not None and gateway.state_identity != identity:
         raise Problem(
             Reason.STATE_IDENTITY,
@@ -166,11 +157,10 @@ def _physical_schemas(connections: Connections) -> list[str]:
     adapter = warehouse.create_engine_adapter()
     # PostgreSQL's information schema hides what belongs to other roles.
     in_catalog = warehouse.type_ in ("postgres", "gcp_postgres", "redshift")
-    query = (
-        "select nspname from pg_namespace"
-        if in_catalog
-        else "select schema_name from information_schema.schemata"
-    )
+    column, table = "schema_name", "information_schema.schemata"
+    if in_catalog:
+        column, table = "nspname", "pg_namespace"
+    query = f"select {column} from {table}"
     rows = adapter.fetchall(query)
     return sorted({str(name) for (name,) in rows if str(name).lower().startswith("sqlmesh__")})
 

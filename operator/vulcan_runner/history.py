@@ -38,10 +38,8 @@ def find(state: State, environment: str, plan_id: str) -> HistoryRow:
     """Raises ConfigurationUnknown when that apply was not ours, or was too long ago."""
     row = next((r for r in state.history(environment) if r.plan_id == plan_id), None)
     if row is None:
-        raise Problem(
-            Reason.CONFIGURATION_UNKNOWN,
-            f"The state has no record of plan {plan_id or 'unknown'} of {environment}.",
-        )
+        message = f"The state has no record of plan {plan_id or 'unknown'} of {environment}."
+        raise Problem(Reason.CONFIGURATION_UNKNOWN, message)
     return row
 
 

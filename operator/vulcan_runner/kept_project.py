@@ -98,9 +98,8 @@ def of_record(state: State, digest_: str) -> KeptProject:
     """What an earlier apply kept; raises ConfigurationUnknown when it is gone."""
     packed = state.project(digest_)
     if packed is None:
-        raise Problem(
-            Reason.CONFIGURATION_UNKNOWN, "The state no longer has what was kept of the project."
-        )
+        message = "The state no longer has what was kept of the project."
+        raise Problem(Reason.CONFIGURATION_UNKNOWN, message)
     return unpack(packed)
 
 

@@ -96,9 +96,8 @@ def _acquire(session: Any, schema: str) -> None:
             "select pg_try_advisory_lock(hashtextextended(%s, 0))", (f"vulcan:{schema}",)
         )
         if not cursor.fetchone()[0]:
-            raise Problem(
-                Reason.STATE_BUSY, "Another process holds the writer lock of the state database."
-            )
+            message = "Another process holds the writer lock of the state database."
+            raise Problem(Reason.STATE_BUSY, message)
 
 
 def _watch(session: Any, stop: Stop, done: threading.Event) -> None:

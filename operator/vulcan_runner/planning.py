@@ -127,10 +127,8 @@ def _restatement(operations: tuple[Operation, ...]) -> dict[str, Any]:
         return {}
     unknown = [o for o in operations if o.type != "Restate"]
     if unknown:
-        raise Problem(
-            Reason.PLAN_REJECTED,
-            f"Operation {unknown[0].id} has the unknown type {unknown[0].type}.",
-        )
+        message = f"Operation {unknown[0].id} has the unknown type {unknown[0].type}."
+        raise Problem(Reason.PLAN_REJECTED, message)
     if len({(o.start, o.end) for o in operations}) > 1:
         ids = ", ".join(o.id for o in operations)
         raise Problem(

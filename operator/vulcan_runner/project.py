@@ -51,15 +51,12 @@ def within(folder: Path, path: str) -> Path:
 def require_project(folder: Path, path: str) -> None:
     """Raises unless the folder holds a native SQLMesh project."""
     if (folder / "dbt_project.yml").exists():
-        raise Problem(
-            Reason.DBT_UNSUPPORTED,
-            "The source is a dbt project; only native SQLMesh projects are supported.",
-        )
+        message = "The source is a dbt project; only native SQLMesh projects are supported."
+        raise Problem(Reason.DBT_UNSUPPORTED, message)
     if not any((folder / name).is_file() for name in CONFIG_FILES):
         names = ", ".join(CONFIG_FILES)
-        raise Problem(
-            Reason.SOURCE_PATH_MISSING, f"No SQLMesh project in {path}: there is none of {names}."
-        )
+        message = f"No SQLMesh project in {path}: there is none of {names}."
+        raise Problem(Reason.SOURCE_PATH_MISSING, message)
 
 
 def source_digest(folder: Path) -> str:

@@ -49,9 +49,8 @@ def checked(task: Task, pod: Pod) -> Got:
     project.require_project(folder, source.path)
     found = project.source_digest(folder)
     if source.digest is not None and found != source.digest:
-        raise Problem(
-            Reason.SOURCE_CHANGED, f"The source is {found}, it was resolved to {source.digest}."
-        )
+        message = f"The source is {found}, it was resolved to {source.digest}."
+        raise Problem(Reason.SOURCE_CHANGED, message)
     return Got(folder, found)
 
 

@@ -50,10 +50,8 @@ class Secrets:
         is dropped."""
         folder = self.folder / ref.name
         if not folder.is_dir() or not any(_keys(folder)):
-            raise Problem(
-                Reason.SECRET_MISSING,
-                f"Secret {ref.name} does not exist; its key {ref.key} is needed.",
-            )
+            message = f"Secret {ref.name} does not exist; its key {ref.key} is needed."
+            raise Problem(Reason.SECRET_MISSING, message)
         path = folder / ref.key
         if not path.is_file():
             raise Problem(Reason.SECRET_KEY_MISSING, f"Secret {ref.name} has no key {ref.key}.")
@@ -65,10 +63,8 @@ class Secrets:
         try:
             return json.loads(text)
         except json.JSONDecodeError as error:
-            raise Problem(
-                Reason.CONFIG_INVALID,
-                f"Key {ref.key} of Secret {ref.name} is not JSON (line {error.lineno}).",
-            ) from None
+            message = f"Key {ref.key} of Secret {ref.name} is not JSON (line {error.lineno})."
+            raise Problem(Reason.CONFIG_INVALID, message) from None
 
     def scrubber(self, connections: Iterable[Connection], more: Iterable[str] = ()) -> "Scrubber":
         """A scrubber that knows every mounted key's value (those that connections name even when

@@ -104,6 +104,5 @@ def _of_warehouse(error: Exception, state: State, stage: str) -> Problem | None:
         state.adapter.ping()
     except Exception:  # noqa: BLE001  drivers have no common type; either way it does not answer
         return None
-    return Problem(
-        Reason.WAREHOUSE_UNREACHABLE, f"The warehouse cannot be reached: {problem.message}"
-    )
+    message = f"The warehouse cannot be reached: {problem.message}"
+    return Problem(Reason.WAREHOUSE_UNREACHABLE, message)

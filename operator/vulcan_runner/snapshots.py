@@ -55,9 +55,8 @@ def category(name: str) -> SnapshotChangeCategory:
         "NonBreaking": SnapshotChangeCategory.NON_BREAKING,
     }
     if name not in known:
-        raise Problem(
-            Reason.PLAN_REJECTED, f"The category {name} is not one of {', '.join(known)}."
-        )
+        message = f"The category {name} is not one of {', '.join(known)}."
+        raise Problem(Reason.PLAN_REJECTED, message)
     return known[name]
 
 
