@@ -89,16 +89,14 @@ class Recorder(NoopConsole):
         self, snapshot: Any, signal_name: str, signal_idx: int, total_signals: int,
         ready_intervals: Any, check_intervals: Any, duration: float,
     ) -> None:  # fmt: skip
-        held = len(check_intervals) - len(ready_intervals) or int(
-            list(check_intervals) != list(ready_intervals)
-        )
+        differ = list(check_intervals) != list(ready_intervals)
+        held = len(check_intervals) - len(ready_intervals) or int(differ)
         with self._lock:
             self.counts.blocked += max(held, 0)
         if held:
             name = self.name(snapshot)
-            self._lines.say(
-                f"{name}: signal {signal_name} is not ready", model=name, signal=signal_name
-            )
+            text = f"{name}: signal {signal_name} is not ready"
+            self._lines.say(text, model=name, signal=signal_name)
 
     def log_failed_models(self, errors: Any) -> None:
         with self._lock:

@@ -46,16 +46,13 @@ class Journal:
         if not rows:
             return
         job = rows[0].job
+        own = [row for row in rows if row.job == job]
         entries = [
-            f"{r.physical_table} for {r.start_at} to {r.end_at} (model {r.model})"
-            for r in rows
-            if r.job == job
+            f"{r.physical_table} for {r.start_at} to {r.end_at} (model {r.model})" for r in own
         ]
-        asked = (
-            "run-requested-at"
-            if self._task.source is None
-            else "plan-requested-at (or run-requested-at)"
-        )
+        asked = "run-requested-at"
+        if self._task.source is not None:
+            asked = "plan-requested-at (or run-requested-at)"
         raise Problem(
             Reason.MANUAL_CHECK,
             f"The lost Job {job} was appending to {words.shortened(entries, _SHOWN, '; ')}."
@@ -81,9 +78,8 @@ class Journal:
             start_at=_text(start),
             end_at=_text(end),
         )
-        self._require_none(
-            [lost for lost in self._lost if lost.physical_table == row.physical_table]
-        )
+        table = row.physical_table
+        self._require_none([lost for lost in self._lost if lost.physical_table == table])
         self._state.put_in_flight(row)
         try:
             yield

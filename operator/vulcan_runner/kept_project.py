@@ -64,18 +64,15 @@ class KeptProject:
 def unpack(packed: str) -> KeptProject:
     """Inverse of `KeptProject.pack`."""
     data = json.loads(gzip.decompress(base64.b64decode(packed)))
-    return KeptProject(
-        data["settings"],
-        {path: base64.b64decode(content) for path, content in data["files"].items()},
-    )
+    files = {path: base64.b64decode(content) for path, content in data["files"].items()}
+    return KeptProject(data["settings"], files)
 
 
 def of(config: Config, folder: Path) -> KeptProject:
     """What the state keeps of a project. A custom materialisation may import any of its modules, so
     all of them are kept."""
-    settings = {name: _plain(getattr(config, name)) for name in _FIELDS} | {
-        "dialect": config.dialect
-    }
+    settings = {name: _plain(getattr(config, name)) for name in _FIELDS}
+    settings["dialect"] = config.dialect
     own = any((folder / c.MATERIALIZATIONS).rglob("*.py"))
     files = {p: f.read_bytes() for p, f in project.files(folder) if _is_code(p)} if own else {}
     if sum(map(len, files.values())) > _MOST_BYTES:
@@ -107,11 +104,9 @@ def is_news(wanted: KeptProject, state: State, environment: str) -> bool:
     """Whether the environment has something else of its project, so that an apply is due although
     no model changed. One that we never applied has nothing, and needs materialisations only."""
     record = state.apply_record(environment)
-    return (
-        wanted.digest != record.project
-        if record is not None and record.project
-        else bool(wanted.files)
-    )
+    if record is not None and record.project:
+        return wanted.digest != record.project
+    return bool(wanted.files)
 
 
 def _is_code(path: str) -> bool:
@@ -122,10 +117,8 @@ def _is_code(path: str) -> bool:
 def _plain(value: Any) -> Any:
     """Mappings become pairs, because the first pattern that matches wins."""
     if isinstance(value, Mapping):
-        return [
-            [k.pattern if isinstance(k, re.Pattern) else str(k), _plain(v)]
-            for k, v in value.items()
-        ]
+        names = [k.pattern if isinstance(k, re.Pattern) else str(k) for k in value]
+        return [[name, _plain(v)] for name, v in zip(names, value.values(), strict=True)]
     return getattr(value, "value", value)
 
 

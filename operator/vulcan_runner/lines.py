@@ -99,12 +99,8 @@ class Lines:
 
     def say(self, msg: str, **fields: Any) -> None:
         """Prints one line; `msg` may be a driver's text, without data values."""
-        line = {
-            "t": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "stage": self.stage,
-            **fields,
-            "msg": msg,
-        }
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        line = {"t": now, "stage": self.stage, **fields, "msg": msg}
         print(json.dumps(line, ensure_ascii=False, default=str), flush=True)
 
 
@@ -114,9 +110,8 @@ class _Handler(logging.Handler):
         self._lines = lines
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._lines.say(
-            cut(without_data(record.getMessage()), 1000), level=record.levelname, logger=record.name
-        )
+        text = cut(without_data(record.getMessage()), 1000)
+        self._lines.say(text, level=record.levelname, logger=record.name)
 
 
 def install(scrub: Scrubber) -> tuple[Clean, Clean]:

@@ -49,9 +49,8 @@ def held(connection: ConnectionConfig, schema: str, stop: Stop, lines: Lines) ->
     try:
         _acquire(session, schema)
         watch = threading.Event()
-        thread = threading.Thread(
-            target=_watch, args=(session, stop, watch), name="lock", daemon=True
-        )
+        args = (session, stop, watch)
+        thread = threading.Thread(target=_watch, args=args, name="lock", daemon=True)
         thread.start()
         try:
             yield
@@ -92,9 +91,8 @@ def _acquire(session: Any, schema: str) -> None:
             cursor.execute("set idle_session_timeout = 0")
         for setting, value in (("idle", 10), ("interval", 5), ("count", 3)):
             cursor.execute(f"set tcp_keepalives_{setting} = {value}")
-        cursor.execute(
-            "select pg_try_advisory_lock(hashtextextended(%s, 0))", (f"vulcan:{schema}",)
-        )
+        query = "select pg_try_advisory_lock(hashtextextended(%s, 0))"
+        cursor.execute(query, (f"vulcan:{schema}",))
         if not cursor.fetchone()[0]:
             message = "Another process holds the writer lock of the state database."
             raise Problem(Reason.STATE_BUSY, message)
@@ -111,12 +109,8 @@ def _watch(session: Any, stop: Stop, done: threading.Event) -> None:
         except session.Error:
             if done.is_set():
                 return
-        stop.because(
-            Problem(
-                Reason.STATE_UNREACHABLE,
-                "The session with the writer lock was lost; stopped writing.",
-            )
-        )
+        message = "The session with the writer lock was lost; stopped writing."
+        stop.because(Problem(Reason.STATE_UNREACHABLE, message))
         return
 
 

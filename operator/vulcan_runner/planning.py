@@ -160,11 +160,8 @@ def _choosable(plan: Plan) -> list[Any]:
     """New versions of directly modified models only; those of a resumed plan are already in the
     state with their category."""
     new = plan.context_diff.new_snapshots
-    return [
-        new[s]
-        for s in sorted(plan.directly_modified)
-        if s in new and plan.context_diff.directly_modified(s.name)
-    ]
+    known = [s for s in sorted(plan.directly_modified) if s in new]
+    return [new[s] for s in known if plan.context_diff.directly_modified(s.name)]
 
 
 def _require_restated(task: Task, plan: Plan) -> None:

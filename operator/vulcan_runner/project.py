@@ -62,9 +62,8 @@ def require_project(folder: Path, path: str) -> None:
 def source_digest(folder: Path) -> str:
     """sha256 of relative paths and contents, without .git and caches. Links count as their
     targets."""
-    return digest.of_blocks(
-        {path: (file.stat().st_size, _blocks(file)) for path, file in files(folder)}
-    )
+    blocks = {path: (file.stat().st_size, _blocks(file)) for path, file in files(folder)}
+    return digest.of_blocks(blocks)
 
 
 def _blocks(file: Path) -> Iterator[bytes]:

@@ -24,13 +24,8 @@ def resolve(task: Task, pod: Pod, lines: Lines) -> Result:
     project.require_project(folder, source.path)
     commit, digest = fetched_commit(pod), project.source_digest(folder)
     at = f" of commit {commit[:12]}" if commit else ""
-    return Result(
-        task.kind,
-        Reason.SUCCEEDED,
-        f"Source digest {digest[:19]}{at}.",
-        commit=commit,
-        digest=digest,
-    )
+    said = f"Source digest {digest[:19]}{at}."
+    return Result(task.kind, Reason.SUCCEEDED, said, commit=commit, digest=digest)
 
 
 @dataclass(frozen=True)

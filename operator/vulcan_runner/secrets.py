@@ -20,9 +20,7 @@ from vulcan_runner.problem import Problem
 MASK = "***"
 _SHORTEST = 4  # a shorter secret would blank out ordinary words
 _LARGEST = 64 * 1024  # bytes of a mounted file that is read
-_SHORTEST_UNNAMED = (
-    8  # keys that no connection names: a Secret is mounted whole, user names included
-)
+_SHORTEST_UNNAMED = 8  # of keys that no connection names: a Secret is mounted whole
 _PUBLIC = ("username", "known_hosts", "identity.pub", "ca.crt")  # of Flux's key names
 _URL = re.compile(
     r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]{0,30}://)[^\s/@'\"]{0,256}:[^\s@'\"]{0,4096}@"
@@ -88,11 +86,8 @@ def other_secrets(variables: Iterable[str], folders: Iterable[str]) -> Iterator[
     for folder in map(Path, folders):
         for path in folder.rglob("*"):
             inside = path.relative_to(folder).parts
-            if (
-                not any(part.startswith("..") for part in inside)
-                and path.is_file()
-                and path.stat().st_size <= _LARGEST
-            ):
+            hidden = any(part.startswith("..") for part in inside)
+            if not hidden and path.is_file() and path.stat().st_size <= _LARGEST:
                 yield from (word for word in _words(path) if len(word) >= _SHORTEST_UNNAMED)
 
 

@@ -47,11 +47,9 @@ def _scan(what: dict[str, Any]) -> dict[str, Any]:
     if soda_telemetry.soda_config.send_anonymous_usage_stats:
         raise RuntimeError("Soda's usage statistics are not off")
     _name_only_what_was_given()
-    unknown = [
-        error
-        for name, text in what["files"].items()
-        for error in _unknown(name, text, what["variables"])
-    ]
+    unknown = []
+    for name, text in what["files"].items():
+        unknown += _unknown(name, text, what["variables"])
     if unknown:  # Soda's own message for it is misleading
         return {"checks": [], "errors": unknown}
     scan = Scan()
@@ -67,11 +65,7 @@ def _scan(what: dict[str, Any]) -> dict[str, Any]:
         scan.execute()
     return {
         "checks": [
-            {
-                "name": str(c.name),
-                "table": _table(c),
-                "outcome": c.outcome.value if c.outcome else None,
-            }
+            {"name": str(c.name), "table": _table(c), "outcome": c.outcome and c.outcome.value}
             for c in scan._checks
         ],
         "errors": [
@@ -101,9 +95,8 @@ def _unknown(name: str, text: str, variables: dict[str, str]) -> list[str]:
     except TemplateSyntaxError:
         return []  # Soda reads it piece by piece, and tells which is wrong
     unknown = sorted(named - set(variables) - {"NOW"})
-    return [
-        f"{name}: there is no variable {v}, but {', '.join(sorted(variables))}" for v in unknown
-    ]
+    known = ", ".join(sorted(variables))
+    return [f"{name}: there is no variable {v}, but {known}" for v in unknown]
 
 
 def _connected(scan: Any) -> bool:

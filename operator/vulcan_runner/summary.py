@@ -7,6 +7,7 @@ changes nothing.
 import gzip
 import json
 import math
+from collections import Counter
 from typing import Any
 
 from vulcan_contract import digest, limits, report
@@ -33,10 +34,7 @@ def summarise(
     task, engine = attempt.task, attempt.engine
     plan, diff = built.plan, built.plan.context_diff
     changes = _changes(built, engine)
-    counted = {
-        kind: sum(c.change == kind for c in changes.values())
-        for kind in {c.change for c in changes.values()}
-    }
+    counted = Counter(c.change for c in changes.values())
     removed = [engine.display(s.name) for s in diff.removed_snapshots]
     lost = destructive(built, engine)
     return PlanSummary(
@@ -50,9 +48,9 @@ def summarise(
         computed=built.computed,
         unaudited=built.unaudited,
         added=len(diff.added),
-        directly_modified=counted.get("DirectlyModified", 0),
-        indirectly_modified=counted.get("IndirectlyModified", 0),
-        metadata_modified=counted.get("MetadataModified", 0),
+        directly_modified=counted["DirectlyModified"],
+        indirectly_modified=counted["IndirectlyModified"],
+        metadata_modified=counted["MetadataModified"],
         removed=len(removed),
         total_models=len(plan.snapshots),
         backfill_intervals=sum(c.intervals for c in changes.values()),
@@ -70,10 +68,13 @@ def summarise(
         adopted=adopted,
         tests_run=built.tests_run,
         effective=_effective(task, engine),
-        models=tuple(
-            sorted(changes.values(), key=lambda c: (not c.destructive, -c.intervals, c.name))
-        ),
+        models=tuple(sorted(changes.values(), key=_rank)),
     )
+
+
+def _rank(change: ModelChange) -> tuple[bool, int, str]:
+    """What people must see comes first."""
+    return not change.destructive, -change.intervals, change.name
 
 
 def destructive(built: BuiltPlan, engine: Engine) -> tuple[str, ...]:
@@ -94,11 +95,13 @@ def full_report(
         _detail(plan, engine, change, by_name.get(change.name), missing)
         for change in summary.models
     ]
+    source: dict[str, Any] = {}
+    if task.source is not None:
+        given = task.source
+        source = {"url": given.url, "commit": given.commit, "digest": built.source}
     whole: dict[str, Any] = {
         "environment": task.environment,
-        "source": {"url": task.source.url, "commit": task.source.commit, "digest": built.source}
-        if task.source
-        else {},
+        "source": source,
         "target": summary.target,
         "base": summary.base,
         "warnings": list(built.warnings),
@@ -131,9 +134,8 @@ def _changes(built: BuiltPlan, engine: Engine) -> dict[str, ModelChange]:
     found = {}
     for snapshot_id, snapshot in plan.snapshots.items():
         change = _change(plan, snapshot_id)
-        intervals = intervals_of(
-            snapshot, missing[snapshot_id].intervals if snapshot_id in missing else ()
-        )
+        known = missing.get(snapshot_id)
+        intervals = intervals_of(snapshot, known.intervals if known else ())
         if not change and not intervals:
             continue
         found[snapshot.name] = ModelChange(
@@ -166,11 +168,8 @@ def _change(plan: Any, snapshot_id: Any) -> str:
 def _is_rebuilt(change: ModelChange) -> bool:
     """Whether the environment already has the model and its table is recomputed; a view has
     none."""
-    return (
-        change.intervals > 0
-        and change.kind != "VIEW"
-        and change.change not in ("Added", "Backfilled")
-    )
+    known = change.change not in ("Added", "Backfilled")
+    return known and change.intervals > 0 and change.kind != "VIEW"
 
 
 def _history_days(built: BuiltPlan) -> int:
@@ -189,11 +188,9 @@ def _effective(task: Task, engine: Engine) -> dict[str, str]:
     """Each planning field's value and where it is set: in the spec or in the project's
     configuration."""
     options, config = task.plan, engine.config
-    mode = (
-        effective_categorizer(config)
-        if options.categorization == "Project"
-        else options.categorization
-    )
+    mode = options.categorization
+    if mode == "Project":
+        mode = effective_categorizer(config)
     said = {
         "categorization": (mode, options.categorization != "Project"),
         "forwardOnly": (
@@ -215,11 +212,9 @@ def _effective(task: Task, engine: Engine) -> dict[str, str]:
 def _missing(built: BuiltPlan) -> dict[Any, Any]:
     """By snapshot id. Read once for all models: SQLMesh computes it for the whole plan each
     time."""
-    return (
-        {i.snapshot_id: i for i in built.plan.missing_intervals}
-        if built.plan.requires_backfill
-        else {}
-    )
+    if not built.plan.requires_backfill:
+        return {}
+    return {i.snapshot_id: i for i in built.plan.missing_intervals}
 
 
 def _detail(
