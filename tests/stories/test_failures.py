@@ -68,7 +68,7 @@ def test_a_failure_says_what_is_next_and_when() -> None:
     sqlmesh = failing("plan", Reason.MODEL_FAILED).work()
     ready = sqlmesh.world.conditions("venv/prod")["Ready"]
     assert ready.message == (
-        "so it was. Correct the model, or its data; it is retried meanwhile. Next attempt at 2026-11-22T12:00:32Z."
+        "so it was. Fix the model or its data; it is retried meanwhile. Next attempt at 2026-11-22T12:00:32Z."
     )
     assert sqlmesh.world.raw("venv/prod")["status"]["nextAttemptTime"] == "2026-11-22T12:00:32Z"
 
