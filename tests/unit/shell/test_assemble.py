@@ -12,7 +12,7 @@ from vulcan_operator import metrics
 from vulcan_operator.assemble import assemble
 from vulcan_operator.kube.resources import ENVIRONMENTS, JOBS, NAMESPACES, Raw
 from vulcan_operator.plan.core.actions import Key, Kind
-from vulcan_operator.reconcile.reads import Reads
+from vulcan_operator.plan.core.needs import Live
 from vulcan_operator.reconcile.reconcile import Planners
 
 PROD = Key(Kind.ENVIRONMENT, "data", "prod")
@@ -51,10 +51,10 @@ async def test_the_first_environment_is_what_an_idle_guard_waits_for() -> None:
 def test_a_verdict_wakes_environments_and_is_what_their_planner_sees() -> None:
     w = world(guarded=None)
     observer = w.parts.ports.observer
-    assert observer.environment(w.environment(), Reads()).unguarded is None
+    assert observer.environment(w.environment(), Live()).unguarded is None
     w.guarded = False
     assert w.queue.try_get() == PROD
-    assert observer.environment(w.environment(), Reads()).unguarded == ("vulcan-approvals",)
+    assert observer.environment(w.environment(), Live()).unguarded == ("vulcan-approvals",)
 
 
 def test_a_job_of_an_unknown_owner_makes_the_collector_look() -> None:
