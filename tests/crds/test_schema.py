@@ -90,9 +90,7 @@ BAD_ENVIRONMENTS = [
         "exactly one of git, configMap, image must be set",
     ),
     case("no project", environment({"project": GONE}), "project is required with revisionFrom: Source"),
-    case(
-        "project and Promotion", environment({"revisionFrom": "Promotion"}), "forbidden with revisionFrom: Promotion"
-    ),
+    case("project and Promotion", environment({"revisionFrom": "Promotion"}), "forbidden with revisionFrom: Promotion"),
     case("environment name", environment({"environment": "Dev-1"}), "lower-case letters, digits and _ only"),
     case("environment name too long", environment({"environment": "e" * 41}), "may not be more than 40"),
     case("object name too long", environment(name="n" * 41), "metadata.name may have at most 40 characters"),
@@ -148,7 +146,9 @@ BAD_ENVIRONMENTS = [
     case("effectiveFrom", environment({"plan.effectiveFrom": "2026-01-01", "plan.forwardOnly": False}), "forward-only"),
     case("https password", _url("https://u:pw@git.example.com/a.git"), "Forbidden", "url must not contain credentials"),
     case("https token", _url("https://token@git.example.com/a.git"), "Forbidden", "url must not contain credentials"),
-    case("https token with @", _url("https://u:p@w@git.example.com/a"), "Forbidden", "url must not contain credentials"),
+    case(
+        "https token with @", _url("https://u:p@w@git.example.com/a"), "Forbidden", "url must not contain credentials"
+    ),
     case("ssh password", _url("ssh://git:pw@git.example.com/a.git"), "Forbidden", "url must not contain credentials"),
     case("token in query", _url("https://git.example.com/a.git?token=x"), "url is an https, ssh or file URL"),
     case("other scheme", _url("ext::sh -c id"), "url is an https, ssh or file URL"),
@@ -315,7 +315,10 @@ BAD_GATEWAYS = [
         "urlPrefix must not contain credentials",
     ),
     case(
-        "proxy password", gateway({"runner.proxy": "http://u:p@proxy:3128"}), "Forbidden", "proxy must not contain credent"
+        "proxy password",
+        gateway({"runner.proxy": "http://u:p@proxy:3128"}),
+        "Forbidden",
+        "proxy must not contain credent",
     ),
     case(
         "hostPath",

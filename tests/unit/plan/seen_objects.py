@@ -36,6 +36,11 @@ def gw(name: str = "warehouse", *, ready: str = "True", reason: str = "Ready", *
     return VulcanGateway.model_validate({**raw, "metadata": {**_META, **raw["metadata"]}, "status": status})
 
 
+def facts(name: str = "warehouse", **fields: Any) -> GatewayFacts:
+    """What others read of a VulcanGateway."""
+    return GatewayFacts.of(gw(name, **fields))
+
+
 def seen(
     environment: VulcanEnvironment, gateway: VulcanGateway | None = None, claims: Iterable[Claim] = (), **fields: Any
 ) -> EnvironmentSeen:

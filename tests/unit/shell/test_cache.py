@@ -228,7 +228,12 @@ def test_a_new_generation_of_a_gateway_is_a_fact(town: Town) -> None:
 def test_rivals_and_the_target_are_woken_by_what_they_read_of_a_promotion(town: Town) -> None:
     town.woken_by(ENVIRONMENTS, stored(environment(), 1))
     both = promotions_of(town, "to-prod", "rival")
-    stalled = {"type": "Stalled", "status": "True", "reason": "SpecInvalid", "lastTransitionTime": "2026-11-22T12:00:00Z"}
+    stalled = {
+        "type": "Stalled",
+        "status": "True",
+        "reason": "SpecInvalid",
+        "lastTransitionTime": "2026-11-22T12:00:00Z",
+    }
     assert town.woken_by(PROMOTIONS, stored(promotion(), 2, conditions=[stalled])) == {*both, PROD}
     assert town.woken_by(PROMOTIONS, stored(promotion(), 3, conditions=[stalled], observedGeneration=4)) == {
         Key(Kind.PROMOTION, "data", "to-prod")

@@ -92,7 +92,7 @@ def test_an_outage_is_retried_with_backoff() -> None:
 
 
 def denying(seen: EnvironmentSeen, now: dt.datetime) -> Plan[EnvironmentStatus]:
-    if seen.denied is not None:
+    if seen.live.denied is not None:
         return Plan(ready(seen, "OperatorNotAuthorized", now), notes=(Note("Never", "said"),))
     return stub.plan_environment(seen, now)
 
@@ -287,7 +287,7 @@ def test_a_job_is_made_only_by_a_leader() -> None:
 
 def test_create_job_needs_a_namespace() -> None:
     def elsewhere(seen: EnvironmentSeen, now: dt.datetime) -> Plan[EnvironmentStatus]:
-        if seen.denied:
+        if seen.live.denied:
             return Plan(ready(seen, "Refused", now))
         manifest = stub.manifest(seen, "j")
         manifest["metadata"]["namespace"] = "nowhere"  # type: ignore[index]
