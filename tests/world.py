@@ -8,7 +8,9 @@ For stories: apply objects, `settle`, `finish_job`, `settle`, look at conditions
     assert world.says("venv/prod") == {"Ready": "Unknown/Planning", ...}
 """
 
+import copy
 import datetime as dt
+import random
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -42,8 +44,10 @@ class World:
 
     def __init__(
         self, planners: Planners | None = None, *, now: dt.datetime = NOW, guarded: bool | None = True,
-        settings: Settings = SETTINGS,
+        settings: Settings = SETTINGS, order: random.Random | None = None,
     ) -> None:  # fmt: skip
+        """`order`: passes come in any order, and watch events late; without, both as they happen."""
+        self._order, self._late = order, list[tuple[Resource, Raw, bool]]()
         self.clock = FakeClock(now)
         self.kube = FakeKube(self.clock)
         self._guarded, self.settings = guarded, settings
@@ -142,6 +146,8 @@ class World:
     def settle(self) -> "World":
         """Let the operator work until it has nothing to do now. Survives crashes that were ordered."""
         for _ in range(_MAX_PASSES):
+            if self._order is not None and self._happens_first(self._order):
+                continue
             key = self.queue.try_get()
             if key is None:
                 _run(self._recorder.drain())
@@ -288,8 +294,26 @@ class World:
         self.parts.queue_everything()
 
     def _watch(self, resource: Resource, raw: Raw, deleted: bool) -> None:
-        if resource in resources.WATCHED:
+        if resource in resources.WATCHED and self._order is not None:
+            self._late.append((resource, copy.deepcopy(raw), deleted))
+        elif resource in resources.WATCHED:
             self.intake.event(resource, raw, deleted=deleted)
+
+    def _happens_first(self, order: random.Random) -> bool:
+        """Delivers a watch event, the oldest of any kind of object, or puts another key first in the queue."""
+        if self._late and (order.random() < 0.5 or not len(self.queue)):
+            kinds = sorted({resource.plural for resource, _, _ in self._late})
+            plural = order.choice(kinds)
+            at = next(i for i, late in enumerate(self._late) if late[0].plural == plural)
+            resource, raw, deleted = self._late.pop(at)
+            self.intake.event(resource, raw, deleted=deleted)
+            return True
+        ready = [key for _ in range(len(self.queue)) if (key := self.queue.try_get()) is not None]
+        order.shuffle(ready)
+        for key in ready:
+            self.queue.done(key)
+            self.queue.add(key)
+        return False
 
     async def _look(self, key: Key) -> None:
         try:
