@@ -25,9 +25,10 @@ from vulcan_operator.assemble import assemble
 from vulcan_operator.cluster import views
 from vulcan_operator.kube import errors, resources
 from vulcan_operator.kube.resources import CONFIG_MAPS, EVENTS, JOBS, NAMESPACES, PODS, Raw, Resource
-from vulcan_operator.plan.core.actions import Key, Kind, Note
+from vulcan_operator.plan.core.actions import DeleteJob, Key, Kind, Note, StopPods
+from vulcan_operator.plan.core.needs import Live
 from vulcan_operator.plan.core.seen import JobSeen, JobState, PodSeen, Settings
-from vulcan_operator.reconcile.reconcile import Planners, reconcile
+from vulcan_operator.reconcile.reconcile import Planners, _decide, reconcile
 from vulcan_operator.worker import schedule
 
 NAMESPACE = "data"
@@ -321,11 +322,25 @@ class World:
             if after.retry:
                 self.retries.append(after.retry)
             schedule(self.queue, key, after, self.clock)
+            if not (after.retry or after.now or (after.at is not None and after.at <= self.clock.now())):
+                await self._check_rest(key)
         except errors.KubeError as error:
             self.retries.append(error.message)
             self.queue.retry(key)
         finally:
             self.queue.done(key)
+
+    async def _check_rest(self, key: Key) -> None:
+        """An object is not woken by what its own pass has written: the planner must have nothing to add."""
+        found = self.cache.custom(key)
+        if found is None or isinstance(found, views.Unparsable) or key in self.queue._again:
+            return
+        plan, live = await _decide(self._ports, key, found, Live())
+        if live.denied is None:
+            assert plan.status == found.status, f"{key} is asked once and changes its status when asked again"
+            # What was deleted may not be known to be gone yet; the event of it comes.
+            left = [a for a in (*plan.prepare, *plan.actions) if not isinstance(a, DeleteJob | StopPods)]
+            assert not left, f"{key} would do more when it is asked again: {left}"
 
     def _pod(self, job: JobSeen, phase: str, state: Raw) -> Raw:
         raw = self.kube.objects[JOBS.plural, job.namespace, job.name]
