@@ -44,7 +44,7 @@ class RunnerContext(Context):
         return plain
 
     def load_kept(self) -> None:
-        """Loads the project's own materialisations before any snapshot is read, whose kind may be
+        """Loads the project's custom materialisations before any snapshot is read, whose kind may be
         one of their classes. Once."""
         self._load_materializations()
         self._loaded = True
