@@ -29,8 +29,8 @@ class Page:
     version: str
 
 
-class Kube(Protocol):
-    """What the operator asks of an API server. Raises `errors.KubeError`, writes also `errors.NotLeader`."""
+class Reads(Protocol):
+    """What planners' live reads ask of an API server; `explain` answers it from files."""
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Raw:
         """One object."""
@@ -38,11 +38,18 @@ class Kube(Protocol):
     def pages(self, resource: Resource, namespace: str | None = None, labels: str = "") -> AsyncIterator[Page]:
         """All objects, in parts, so that a big list never is in memory at once."""
 
-    async def read(self, path: str) -> Any:
-        """Any other JSON the server offers (discovery, OpenAPI)."""
-
     async def log(self, namespace: str, pod: str, container: str, mark: str, most: int) -> list[str]:
         """The lines with `mark` that a container printed, at most so many bytes of them."""
+
+
+class Kube(Reads, Protocol):
+    """All that the operator asks of an API server.
+
+    Raises `errors.KubeError`; writes also raise `errors.NotLeader`.
+    """
+
+    async def read(self, path: str) -> Any:
+        """Any other JSON the server offers (discovery, OpenAPI)."""
 
     async def create(self, resource: Resource, namespace: str, body: Raw) -> Raw:
         """POST."""
@@ -190,7 +197,7 @@ class HttpKube:
         return dict(answer)
 
 
-async def exists(kube: Kube, resource: Resource, namespace: str, name: str) -> Raw | None:
+async def exists(kube: Reads, resource: Resource, namespace: str, name: str) -> Raw | None:
     """The object, or None."""
     try:
         return await kube.get(resource, namespace, name)
