@@ -80,7 +80,7 @@ class RollbackState(enum.StrEnum):
     UNAVAILABLE = "Unavailable"
 
 
-MOST_WORDS, MOST_IMAGES = 64, 8
+MOST_VOTES, MOST_IMAGES = 64, 8
 SOURCE_REPORT, TARGET_REPORT = "sourceReport", "targetReport"  # evidence of Diff until it is judged: ConfigMaps
 
 StepField = Annotated[str, Field(max_length=16, json_schema_extra={"enum": list(StepName)})]
@@ -118,8 +118,8 @@ class StepStatus(Model):
         return self.state not in (StepState.PENDING, StepState.RUNNING, StepState.WAITING)
 
 
-class WordStatus(Model):
-    """Somebody's word on a plan of the promotion, as the operator has heard it."""
+class VoteStatus(Model):
+    """Somebody's vote on a plan of the promotion, as the operator has recorded it."""
 
     plan: Digest = Field(description="The plan it is on.")
     by: Annotated[str, Field(max_length=512)] = Field(description="Who said it.")
@@ -213,10 +213,10 @@ class PromotionStatus(Model):
     approved_by: list[Annotated[str, Field(max_length=512)]] = Field(
         default=[], max_length=64, description="Who approved it.", json_schema_extra=schema(list_type="atomic")
     )
-    approvals: list[WordStatus] = Field(
+    approvals: list[VoteStatus] = Field(
         default=[],
-        max_length=MOST_WORDS,
-        description="All words on its plans, also those on earlier plans and those taken back, with times.",
+        max_length=MOST_VOTES,
+        description="All votes on its plans, also those on earlier plans and those withdrawn, with times.",
         json_schema_extra=schema(list_type="atomic"),
     )
     runner_images: list[Annotated[str, Field(max_length=512)]] = Field(
