@@ -7,28 +7,36 @@ UV_VERSION := $(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' locks/dev.txt)
 PY := .venv/bin/python
 export CLUSTER ENGINE KEEP QUICK
 
-.PHONY: help setup fmt lint test generate lock up down status demo bench clean
+.PHONY: help setup fmt lint unit test generate lock up down status demo bench clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1mmake %-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.ready ## Install everything pinned in locks/ into .venv and one environment per image
 
-.venv/.ready: locks/dev.txt locks/operator.txt locks/runner.txt locks/soda.txt pyproject.toml
+.venv/.dev: locks/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
-	@for env in .venv .venv-operator .venv-runner .venv-soda; do [ -x $$env/bin/python ] || $(PYTHON) -m venv $$env; done
-	@[ -x .venv/bin/uv ] || .venv/bin/python -m pip install -q --disable-pip-version-check uv==$(UV_VERSION)
-	@for pair in dev: operator:-operator runner:-runner; do \
-	  .venv/bin/uv pip sync -q --require-hashes --python .venv$${pair#*:}/bin/python locks/$${pair%%:*}.txt && \
-	  .venv/bin/uv pip install -q --no-deps --python .venv$${pair#*:}/bin/python -e . || exit 1; done
-	@.venv/bin/uv pip sync -q --require-hashes --python .venv-soda/bin/python locks/soda.txt
+	@[ -x $(PY) ] || $(PYTHON) -m venv .venv
+	@[ -x .venv/bin/uv ] || $(PY) -m pip install -q --disable-pip-version-check uv==$(UV_VERSION)
+	@.venv/bin/uv pip sync -q --require-hashes --python $(PY) locks/dev.txt
+	@.venv/bin/uv pip install -q --no-deps --python $(PY) -e .
 	@touch $@
 
-fmt: setup ## Format and sort
+.venv/.ready: .venv/.dev locks/operator.txt locks/runner.txt locks/soda.txt
+	@for env in operator runner soda; do [ -x .venv-$$env/bin/python ] || $(PYTHON) -m venv .venv-$$env; \
+	  .venv/bin/uv pip sync -q --require-hashes --python .venv-$$env/bin/python locks/$$env.txt || exit 1; done
+	@for env in operator runner; do \
+	  .venv/bin/uv pip install -q --no-deps --python .venv-$$env/bin/python -e . || exit 1; done
+	@touch $@
+
+fmt: .venv/.dev ## Format and sort
 	@$(PY) -m ruff format -q operator tools tests benchmarks && $(PY) -m ruff check -q --fix operator tools tests benchmarks
 
-lint: setup ## ruff, mypy strict, import rules, generated files
+lint: .venv/.dev ## ruff (rules and format), mypy strict, import rules, generated files
 	@$(PY) -m pytest -q tests/test_repository.py
+
+unit: .venv/.dev ## What needs Python only, in minutes: unit tests, stories, golden Jobs, upgrade, and lint
+	@$(PY) -m pytest -n 2 --dist loadscope tests/unit tests/stories tests/golden tests/upgrade tests/test_repository.py $(ARGS)
 
 test: setup ## All tests: unit, stories, CRDs, runner, and the real API server with real SQLMesh and PostgreSQL
 	@$(PY) -m tools.localcluster build

@@ -20,6 +20,7 @@ from vulcan_operator.kube.clock import Clock
 from vulcan_operator.kube.resources import CUSTOM, EVENTS, NAMESPACES, PODS, Raw, Resource
 
 CRDS = Path(__file__).parent.parent / "crds"
+FORBIDDEN = errors.Forbidden('jobs.batch is forbidden: User "op" cannot create resource "jobs"', status=403)
 NOW = dt.datetime(2026, 11, 22, 12, 0, tzinfo=dt.timezone.utc)
 _LABEL = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9])?")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
@@ -77,6 +78,10 @@ class FakeKube:
     def heal(self) -> None:
         """No more errors."""
         self._faults.clear()
+
+    def load(self, objects: dict[tuple[str, str, str], Raw], version: int) -> None:
+        """Exactly these objects, as another server left them. Nobody is told."""
+        self.objects, self._version = _copy(objects), version
 
     def put(self, resource: Resource, raw: Raw) -> Raw:
         """Create or replace as an administrator would: spec, labels and annotations; status stays."""

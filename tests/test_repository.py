@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+RUFF = (sys.executable, "-m", "ruff")
+SOURCES = ("operator", "tools", "tests", "benchmarks")
 
 
 @pytest.mark.parametrize(
     "command",
     [
-        pytest.param([sys.executable, "-m", "ruff", "check", "operator", "tools", "tests", "benchmarks"], id="ruff"),
+        pytest.param([*RUFF, "check", *SOURCES], id="ruff"),
+        pytest.param([*RUFF, "format", "--check", *SOURCES], id="format"),
         pytest.param([sys.executable, "-m", "mypy"], id="mypy-strict"),
         pytest.param([str(Path(sys.executable).parent / "lint-imports")], id="import-rules"),
         pytest.param([sys.executable, "-m", "tools.generate", "--check"], id="generated-files"),
@@ -46,9 +49,10 @@ def test_lock_files_pin_every_line_and_name_no_address() -> None:
         assert len(pins) == len(re.findall(r"^[a-z0-9]", text, re.MULTILINE)) > 20, lock
 
 
-def test_readme_has_the_two_commands_and_ci_runs_the_second() -> None:
+def test_readme_has_the_three_commands_and_ci_runs_the_second() -> None:
     readme, script = (ROOT / "README.md").read_text(), (ROOT / ".ci" / "run").read_text()
-    assert "\nmake demo" in readme and "\nmake test" in readme
+    commands = re.findall(r"^make \w+", readme, re.MULTILINE)
+    assert commands == ["make demo", "make test", "make unit"]
     assert script.rstrip().endswith("exec make test")
 
 
@@ -63,6 +67,6 @@ def test_links_between_documents_lead_somewhere() -> None:
 
 
 def test_no_module_grew_past_the_limit() -> None:
-    sources = (p for folder in ("operator", "tools", "benchmarks", "tests") for p in (ROOT / folder).rglob("*.py"))
+    sources = (p for folder in SOURCES for p in (ROOT / folder).rglob("*.py"))
     limits = ((p, 600 if p.is_relative_to(ROOT / "tests") else 400) for p in sources)
     assert [str(p.relative_to(ROOT)) for p, limit in limits if len(p.read_text().splitlines()) > limit] == []

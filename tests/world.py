@@ -19,21 +19,14 @@ from vulcan_contract.result import Result
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.fields import Condition
 from vulcan_operator.api.gateway import VulcanGateway
+from vulcan_operator.assemble import assemble
 from vulcan_operator.cluster import views
-from vulcan_operator.cluster.cache import Cache
-from vulcan_operator.cluster.wake import Intake
 from vulcan_operator.kube import errors, resources
-from vulcan_operator.kube.events import Recorder
 from vulcan_operator.kube.resources import CONFIG_MAPS, EVENTS, JOBS, NAMESPACES, PODS, Raw, Resource
-from vulcan_operator.loop import schedule
 from vulcan_operator.plan.core.actions import Key, Kind, Note
 from vulcan_operator.plan.core.seen import JobSeen, JobState, PodSeen, Settings
-from vulcan_operator.reconcile.execute import Executor
-from vulcan_operator.reconcile.observe import Observer
-from vulcan_operator.reconcile.reads import Reader
-from vulcan_operator.reconcile.reconcile import Planners, Ports, reconcile
-from vulcan_operator.reconcile.schema import StatusSchema
-from vulcan_operator.work_queue import WorkQueue
+from vulcan_operator.reconcile.reconcile import Planners, reconcile
+from vulcan_operator.worker import schedule
 
 NAMESPACE = "data"
 SETTINGS = Settings(install="test", cluster="cluster-uid", runner_image="runner:1")
@@ -53,13 +46,20 @@ class World:
     ) -> None:  # fmt: skip
         self.clock = FakeClock(now)
         self.kube = FakeKube(self.clock)
-        self.guarded, self.settings = guarded, settings
+        self._guarded, self.settings = guarded, settings
         self.notes: list[tuple[str, Note]] = []
         self.retries: list[str] = []
         self._planners = planners or Planners()
         self.namespace("kube-system").namespace(NAMESPACE)
         self.kube.watchers.append(self._watch)
         self._start()
+
+    @classmethod
+    def load(cls, objects: dict[tuple[str, str, str], Raw], now: dt.datetime, version: int) -> "World":
+        """A cluster that holds these objects, at this time, in which the operator has just started."""
+        world = cls(now=now)
+        world.kube.load(objects, version)
+        return world.restart()
 
     # --- what people and the cluster do
 
@@ -257,33 +257,35 @@ class World:
 
     # --- inside
 
+    @property
+    def guarded(self) -> bool | None:
+        """Whether the guard finds approvals protected; None: it never says."""
+        return self._guarded
+
+    @guarded.setter
+    def guarded(self, guarded: bool) -> None:
+        self._guarded = guarded
+        self._judge()
+
     def _start(self) -> None:
-        self.queue: WorkQueue[Key] = WorkQueue(self.clock.monotonic, jitter=lambda: 0.5)
-        self.cache = Cache()
-        self.intake = Intake(self.cache, self.settings.install, self.queue.add)
-        self._recorder = Recorder(self.kube, self.clock, "test")
-        self._ports = Ports(
-            kube=self.kube, cache=self.cache, intake=self.intake, clock=self.clock, planners=self._planners,
-            reader=Reader(self.kube, self.cache, self.intake, self.clock),
-            observer=Observer(self.cache, self.settings, self._unguarded),
-            executor=Executor(self.kube, self.cache, self.intake, self.clock), schema=StatusSchema(),
-            recorder=self._recorder, noted=lambda key, note: self.notes.append((str(key), note)),
+        self.parts = assemble(
+            self.kube, self.clock, self.settings, "test", lambda: True, planners=self._planners,
+            noted=lambda key, note: self.notes.append((str(key), note)), jitter=lambda: 0.5,
         )  # fmt: skip
-        _run(self._ports.schema.read(self.kube))
+        self.queue, self._ports = self.parts.queue, self.parts.ports
+        self.cache, self.intake = self._ports.cache, self._ports.intake
+        self._recorder = self._ports.recorder
+        self._judge()
         _run(self._list())
 
-    def _unguarded(self) -> tuple[str, ...] | None:
-        return None if self.guarded is None else () if self.guarded else ("vulcan-approvals",)
+    def _judge(self) -> None:
+        """Give the guard the verdict that its own check, for which there are no policies here, cannot find."""
+        if self._guarded is not None:
+            self.parts.guard.accept(() if self._guarded else ("vulcan-approvals",))
 
     async def _list(self) -> None:
-        for resource in resources.WATCHED:
-            async for page in self.kube.pages(resource):
-                places = {(r["metadata"]["namespace"], r["metadata"]["name"]) for r in page.items}
-                for raw in page.items:
-                    self.intake.event(resource, raw)
-                self.intake.listed(resource, places, page.version)
-        for key in self.cache.all_keys():
-            self.queue.add(key)
+        await self.parts.resync.once()
+        self.parts.queue_everything()
 
     def _watch(self, resource: Resource, raw: Raw, deleted: bool) -> None:
         if resource in resources.WATCHED:

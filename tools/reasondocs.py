@@ -31,19 +31,19 @@ Why an object waits, works or stops.
 _TASKS = """
 ## Reasons of a task's end
 
-How a Job ended. *Failed* is a no for reasons of content, *Errored* is machinery, *Aborted* was stopped.
-*Tried again*: Backoff counts against `retry.limit`, Wait goes on without limit, Replan plans (and asks)
-again, Never waits for a human or a change.
+How a Job ended. *Failed* is due to the project, the spec or the data, *Errored* to machinery, *Aborted*
+was stopped. *Retried*: Backoff counts against `retry.limit`, Wait continues without limit, Replan builds a
+new plan (and asks for approval again), Never waits for a human or a change.
 
-| Reason | Outcome | Tried again | What it means | What to do |
+| Reason | Outcome | Retried | What it means | What to do |
 |---|---|---|---|---|
 """
 _AGAIN = {
-    "Never": "never by itself",
+    "Never": "never on its own",
     "Now": "at once",
     "Backoff": "with growing pauses, up to `retry.limit` attempts",
     "Wait": "without limit, at the latest after `retry.maxBackoff`",
-    "Replan": "after it was planned, and asked, again",
+    "Replan": "with a new plan, which is approved again",
 }
 
 
@@ -69,7 +69,7 @@ def pages(by_hand: Path) -> Mapping[str, str]:
         for name, about in REASONS.items()
     }
     for reason, task in ABOUT.items():
-        kind = f"How a Job ended: {task.outcome}. Tried again: {_AGAIN[task.retry]}."
+        kind = f"How a Job ended: {task.outcome}. Retried: {_AGAIN[task.retry]}."
         found[str(reason)] = _page(reason, kind, task.meaning, task.next_step)
     for part in sorted(by_hand.glob("*.md")):
         found[part.stem] += "\n" + part.read_text(encoding="utf-8")

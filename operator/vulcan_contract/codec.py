@@ -27,7 +27,7 @@ _LAST_YEAR = 9000  # later times leave no room to compute with
 
 @dataclasses.dataclass(frozen=True)
 class Bound:
-    """What a field's text and collections must be, beside their type: `Annotated[str, Bound(64)]`.
+    """What a field's text and collections must be besides their type: `Annotated[str, Bound(64)]`.
 
     Nested dataclasses have bounds of their own. Numbers are finite and of 63 bits everywhere.
     """
@@ -152,7 +152,8 @@ def decode(kind: type, data: Any, where: str = "") -> Any:
 
 
 def load(text: str) -> Any:
-    """Any JSON; raises ContractError for everything else, also for what only Python takes (NaN, endless nesting)."""
+    """Any JSON; raises ContractError for everything else, including what only Python accepts (NaN,
+    endless nesting)."""
     try:
         return json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
@@ -160,7 +161,7 @@ def load(text: str) -> Any:
 
 
 def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _float(number: int, where: str) -> float:

@@ -1,8 +1,10 @@
-"""What a task of kind `diff` found, from the runner to the operator: JSON of a DiffReport, on its way as `report` says.
+"""What a task of kind `diff` found, from the runner to the operator: JSON of a DiffReport, sent as
+`report` describes.
 
-Written by `vulcan_runner.diffing` and `vulcan_runner.counting`, judged by `plan.promotions.data_diff`. Numbers of rows
-and shares of them; sums of numeric columns are the one thing that is made of values, for across systems nothing else could
-tell whether they are the same. Never a row, a smallest or largest value, or a sample.
+Written by `vulcan_runner.diffing` and `vulcan_runner.counting`, judged by the promotions' planner.
+Holds numbers of rows and shares of them. Sums of numeric columns are the only thing computed from
+values: across systems nothing else could show that they are equal. Must never hold a row, a
+smallest or largest value, or a sample.
 """
 
 from collections.abc import Mapping
@@ -12,23 +14,25 @@ from typing import Annotated
 from vulcan_contract.codec import Bound, check, decode, load
 
 MAX_UNPACKED = 8 * 1024 * 1024
-"""Bytes of a report's JSON."""
+"""Most bytes of a report's JSON."""
 MAX_MODELS = 300
-"""Models of a report; more are counted as omitted."""
+"""Most models of a report; more are counted as omitted."""
 MAX_COLUMNS = 256
-"""Columns of a model that are counted."""
+"""Most columns of a model that are counted."""
 MAX_NAMED = 50
-"""Omitted models that are named."""
+"""Most omitted models that are named."""
 _DEFAULT = Bound(1024, most=max(MAX_MODELS, MAX_COLUMNS))
 Time = Annotated[str, Bound(time=True)]  # RFC 3339; empty: never
 
 
 @dataclass(frozen=True)
 class ModelDiff:
-    """One model whose two tables were compared. Before: what the target shows now; after: what it would show.
+    """One model whose two tables were compared: `before` is what the target shows now, `after` what
+    it would show.
 
-    `method`: Rows: joined by the grain and compared. RowCounts: there is no grain that joins them, only numbers of rows
-    are known. Empty: nothing is known. `why` says why it is not Rows.
+    `method` is Rows when they were joined by the grain and compared; RowCounts when no grain joins
+    them and only numbers of rows are known; empty when nothing is known. `why` says why it is not
+    Rows.
     """
 
     name: str
@@ -38,18 +42,20 @@ class ModelDiff:
     before: int = 0
     after: int = 0
     joined: int = 0
-    equal: int = 0  # of the joined ones: the same in every column that both tables have
-    end: Time = ""  # only rows before it count; empty: all of them do
+    equal: int = 0  # joined rows that are the same in every column that both tables have
+    end: Time = ""  # only rows before it were compared; empty: all were
     before_end: Time = ""  # how far each side is computed
     after_end: Time = ""
-    columns: Mapping[str, float] = field(default_factory=dict)  # column -> percent of the joined rows that differ in it
+    # Column -> percent of the joined rows that differ in it.
+    columns: Mapping[str, float] = field(default_factory=dict)
     columns_added: tuple[str, ...] = ()
     columns_lost: tuple[str, ...] = ()  # gone or of another type: not compared
 
 
 @dataclass(frozen=True)
 class ColumnStatistics:
-    """One column. `distinct` and `sum` are there for types that have them; a sum is a decimal number, NaN or infinite."""
+    """One column. `distinct` and `sum` are known for types that have them; a sum is a decimal
+    number, NaN or infinite."""
 
     nulls: int = 0
     distinct: int | None = None
@@ -58,7 +64,7 @@ class ColumnStatistics:
 
 @dataclass(frozen=True)
 class ModelStatistics:
-    """One model of one environment. `code`: digest of its own definition, the same for the same one in any system.
+    """One model of one environment. `code`: digest of its own definition, the same in every system.
     `why`: why it was not counted."""
 
     name: str
@@ -73,7 +79,8 @@ class ModelStatistics:
 
 @dataclass(frozen=True)
 class DiffReport:
-    """All of it. `plan_id`: what the environment had when it was looked at, empty: it is not in the state."""
+    """The whole report. `plan_id`: the plan that the environment was at; empty: it is not in the
+    state."""
 
     statistics: bool
     environment: str
@@ -91,7 +98,7 @@ class DiffReport:
 
     @classmethod
     def from_json(cls, text: str) -> "DiffReport":
-        """Raises ContractError for what is no report, or has values in it that cannot be."""
+        """Raises ContractError for what is not a report, or has values outside their bounds."""
         report = decode(cls, load(text))
         assert isinstance(report, cls)
         check(report, _DEFAULT)

@@ -16,20 +16,22 @@ def of_json(value: Any) -> str:
 
 
 def of_names(names: Iterable[str]) -> str:
-    """Digest of a set of names, so that a list that had to be cut can still be compared; "" for none."""
+    """Digest of a set of names, so that a list that was cut can still be compared; "" for none."""
     whole = sorted(set(names))
     return of_json(whole) if whole else ""
 
 
 def of_files(files: Mapping[str, bytes]) -> str:
-    """Digest of a source tree: relative POSIX paths and contents; names, times and modes of folders do not count."""
+    """Digest of a source tree: relative POSIX paths and contents, without times, modes and empty
+    folders."""
     return of_blocks({path: (len(content), (content,)) for path, content in files.items()})
 
 
 def of_blocks(files: Mapping[str, tuple[int, Iterable[bytes]]]) -> str:
     """`of_files` for sizes and contents in blocks, which are taken one after the other.
 
-    Names that are not UTF-8 count as their bytes. Raises ValueError for a content that is not as long as its size says.
+    Names that are not UTF-8 count as their bytes. Raises ValueError for a content that is not as
+    long as its size says.
     """
     whole = hashlib.sha256()
     for path in sorted(files):

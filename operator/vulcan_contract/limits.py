@@ -1,6 +1,5 @@
-"""Which limits of `spec.plan.limits` a plan exceeds. The operator asks before it lets a plan through
-without approval, the runner asks again of the plan that it rebuilt: one rule for both.
-"""
+"""Which limits of `spec.plan.limits` a plan exceeds. The operator asks before it lets a plan
+through without approval, the runner asks again of the plan that it rebuilt: one rule for both."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 
 class Outcome(enum.StrEnum):
-    """FAILED is a no for reasons of content (the user's project or spec), ERRORED is machinery, ABORTED was stopped."""
+    """How a task ended. FAILED is the user's project, spec or data, ERRORED is machinery, ABORTED
+    was stopped."""
 
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
@@ -18,22 +19,21 @@ class Outcome(enum.StrEnum):
 class Retry(enum.StrEnum):
     """When the same task may be tried again without a human."""
 
-    NEVER = "Never"  # a new revision, a new spec or a human's word
+    NEVER = "Never"  # needs a new revision, a new spec or a request
     NOW = "Now"  # at once; counts as an attempt
     BACKOFF = "Backoff"  # exponential, up to retry.limit attempts
-    WAIT = "Wait"  # at retry.maxBackoff at the latest, without limit: somebody else's outage
-    REPLAN = "Replan"  # the plan no longer holds: plan again, then ask again
+    WAIT = "Wait"  # within retry.maxBackoff, without limit: somebody else's outage
+    REPLAN = "Replan"  # the plan is no longer valid: build a new one and ask for approval again
 
 
 class Side(enum.Enum):
-    """Which side must change before the same task can succeed. What serves which of the operator's
-    questions:
+    """Which side must change before the same task can succeed. The operator asks for these sets:
 
-    - DATABASE, SECRET: an outage, over as soon as a probe has passed again;
-    - SETTINGS, STATE, VERSION: the gateway's own, tried again once a probe has passed;
-    - DATABASE, STATE: doubts about the gateway, which is probed at once;
-    - STATE, VERSION: both databases answered, though this state is not for this runner;
-    - DATA: a judgement, taken at its first word; with outcome Failed it rejects a promotion.
+    - DATABASE, SECRET: an outage, over as soon as a probe passes again;
+    - SETTINGS, STATE, VERSION: the gateway is at fault, so its tasks are retried after a probe;
+    - DATABASE, STATE: the gateway may be unusable and is probed at once;
+    - STATE, VERSION: both databases answered, but the runner must not use this state;
+    - DATA: a promotion's step is judged by the first answer; with outcome Failed it is rejected.
     """
 
     NOBODY = enum.auto()  # nothing is wrong
@@ -52,15 +52,15 @@ class Side(enum.Enum):
 
 
 class Leaves(enum.Enum):
-    """What an attempt that ended like this may have left half done.
+    """What an attempt that ended for this reason may have left half done.
 
-    BATCHES and MAYBE_VIEWS may be finished while a change window is closed: they began in time.
-    Only MAYBE_VIEWS counts as having touched a promotion's target.
+    An apply that left BATCHES or MAYBE_VIEWS may be finished in a closed change window: it began in
+    time. Only MAYBE_VIEWS counts as having touched a promotion's target.
     """
 
-    NOTHING = enum.auto()  # it ended by its own account, mostly before it began to change anything
+    NOTHING = enum.auto()  # it reported its own end, mostly before it changed anything
     BATCHES = enum.auto()  # it was told to stop, which it never does between two views
-    MAYBE_VIEWS = enum.auto()  # it was cut off, or says that it was: some views may be swapped
+    MAYBE_VIEWS = enum.auto()  # it was cut off, or found that another was: views may be mixed
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,13 @@
 """Paths of project files as ConfigMap keys and back.
 
-A ConfigMap's keys know neither `/` nor most characters, so the operator writes escaped paths and the runner undoes it
-(`unescape`) when it lays the project out. Reversible for every path.
+A ConfigMap's keys allow neither `/` nor most other characters, so the operator escapes paths and
+the runner unescapes them when it lays the project out. Reversible for every path.
 """
 
 import re
 
 IGNORED = frozenset({".git", ".cache", "__pycache__"})
-"""Folders and files that are no part of a source: not in its digest and not handed over."""
+"""Folders and files that are not part of a source: not in its digest and not handed over."""
 
 
 def escape(path: str) -> str:
@@ -26,7 +26,7 @@ def counts(path: str) -> bool:
 
 
 def of_key(key: str) -> str:
-    """The path that a key of a user's ConfigMap means: `__` is `/`, but for Python's own `__init__.py`."""
+    """The path that a key of a user's ConfigMap means: `__` is `/`, except in `__init__.py`."""
     init = "__init__.py"
     head = key.removesuffix(init)
     return head.replace("__", "/") + (init if head != key else "")

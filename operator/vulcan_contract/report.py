@@ -1,8 +1,8 @@
-"""The plan's full report on its way through a pod's log.
+"""A full report on its way through a pod's log.
 
-The runner prints frames, the operator finds them among whatever project code printed: each line carries the Job's
-nonce, the whole is checked against a sha256 in the Result. Gzipped at most MAX_BYTES; per-model details are cut by the
-runner before that.
+The runner prints frames; the operator finds them among whatever project code printed: each line
+carries the Job's nonce, and the whole is checked against a sha256 in the Result. Gzipped it has at
+most MAX_BYTES; the runner cuts details of models before that.
 """
 
 import base64
@@ -29,7 +29,8 @@ def frames(report: Any, nonce: str) -> tuple[list[str], str, int]:
 
 
 def packed(lines: Iterable[str], nonce: str, sha256: str) -> bytes | None:
-    """The gzipped report found in a log, or None when it is missing, incomplete or not the one the Result names."""
+    """The gzipped report found in a log; None when it is missing, incomplete or not the one that
+    the Result names."""
     encoded = ""
     for chunk in _chunks(lines, f"{MARK}{nonce}:"):
         encoded += chunk

@@ -1,8 +1,8 @@
 """Result: what one Job found or did, from the runner to the operator.
 
-Written by `vulcan_runner` to the termination message (at most 4 KiB, the kubelet's cap), read by the planners through
-`vulcan_operator.plan.tasks.jobs`. No secret and no data value may be in it; the runner scrubs before it writes. Detail that
-does not fit goes into the report on stdout (`report.py`).
+Written by `vulcan_runner` to the termination message (at most 4 KiB, the kubelet's cap), read by
+the operator's planners. No secret and no data value may be in it; the runner scrubs before it
+writes. Detail that does not fit goes into the report on stdout (`report`).
 """
 
 import dataclasses
@@ -28,7 +28,8 @@ Time = Annotated[str, Bound(filled=True, time=True)]  # RFC 3339
 
 @dataclass(frozen=True)
 class ModelChange:
-    """One changed model of a plan. `intervals`: batches of time to compute (FULL, VIEW, SEED count once)."""
+    """One changed model of a plan. `intervals`: batches of time to compute; FULL, VIEW and SEED
+    models count once."""
 
     name: Annotated[str, Bound(filled=True)]
     # Added | DirectlyModified | IndirectlyModified | MetadataModified | Removed | Restated
@@ -69,7 +70,8 @@ class PlanSummary:
     destructive_sha256: Sha256 = ""  # digest.of_names of all of them
     adopted: bool = False  # the environment was in state before its first plan by the operator
     tests_run: int = 0
-    effective: Mapping[str, str] = field(default_factory=dict)  # planning field -> "value (whence)"
+    # Planning field -> "value (where it is set)".
+    effective: Mapping[str, str] = field(default_factory=dict)
     models: tuple[ModelChange, ...] = ()
     omitted: int = 0
 
@@ -87,7 +89,8 @@ class Failure:
 
 @dataclass(frozen=True)
 class RollbackOption:
-    """What an environment had after an earlier apply, and whether its views can be swapped back to it. Times: RFC 3339."""
+    """What an environment had after an earlier apply, and whether its views can be swapped back to
+    it."""
 
     plan_id: PlanId
     source_digest: SourceDigest = ""
@@ -101,7 +104,8 @@ class RollbackOption:
 
 @dataclass(frozen=True)
 class Work:
-    """What an apply or a run did. Intervals and `next_run` are those of the environment afterwards."""
+    """What an apply or a run did. Intervals and `next_run` are those of the environment after
+    it."""
 
     plan_id: PlanId = ""
     models: int = 0
@@ -110,7 +114,7 @@ class Work:
     audits_run: int = 0
     audits_warned: int = 0
     resumed: bool = False
-    next_run: Time | None = None  # RFC 3339; None: no model is ever due
+    next_run: Time | None = None  # None: no model is ever due
     intervals_behind: int = 0
     complete_until: Time | None = None  # where the oldest missing interval begins, if any
     blocked: int = 0  # missing intervals that a signal holds back; asked again after 5 min
@@ -120,7 +124,8 @@ class Work:
 
 @dataclass(frozen=True)
 class Probe:
-    """What a probe saw. `state_identity` is the same for the same state, whatever name it is reached by."""
+    """What a probe saw. `state_identity` is the same for the same state, by whatever name it is
+    reached."""
 
     warehouse: bool = False
     state: bool = False
@@ -133,7 +138,8 @@ class Probe:
 class Result:
     """How a task ended. `reason` decides retries (`reasons.ABOUT`).
 
-    `retry` overrides the table where the runner knows better (a model that failed for a lost connection).
+    `retry` overrides the table where the runner knows better (a model that failed for a lost
+    connection).
     """
 
     task: str
@@ -153,7 +159,7 @@ class Result:
 
     @property
     def outcome(self) -> Outcome:
-        """Succeeded, Failed (content), Errored (machinery) or Aborted."""
+        """What the reason means for the task."""
         return ABOUT[self.reason].outcome
 
     @property
@@ -162,7 +168,8 @@ class Result:
         return self.retry or ABOUT[self.reason].retry
 
     def to_message(self) -> str:
-        """JSON of at most MAX_BYTES bytes: models, failures and the message are cut until it fits."""
+        """JSON of at most MAX_BYTES bytes: models, failures and the message are cut until it
+        fits."""
         result = dataclasses.replace(self, message=_cut(self.message, MAX_MESSAGE))
         while len((text := _dump(result)).encode()) > MAX_BYTES:
             result = _smaller(result)
@@ -170,21 +177,24 @@ class Result:
 
     @classmethod
     def from_message(cls, text: str) -> "Result":
-        """Raises ContractError when the text is no result (a crash, or project code that wrote the file)."""
+        """Raises ContractError when the text is not a result: after a crash, or because project
+        code wrote the file."""
         result = decode(cls, load(text))
         assert isinstance(result, cls)
         result.check()
         return result
 
     def check(self) -> None:
-        """Raises ContractError for values that no runner says: project code can write the file, too, and what is taken
-        from here goes into objects of a strict schema."""
+        """Raises ContractError for values outside their bounds. Project code can write the file as
+        well, and what is read from it goes into objects with a strict schema."""
         check(self, _DEFAULT)
 
 
 def _dump(result: Result) -> str:
     text = json.dumps(encode(result), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return text.encode(errors="replace").decode()  # half a surrogate pair (a broken file name) has no bytes
+    return text.encode(
+        errors="replace"
+    ).decode()  # half a surrogate pair (a broken file name) has no bytes
 
 
 def _cut(text: str, length: int) -> str:
@@ -196,7 +206,9 @@ def _smaller(result: Result) -> Result:
     if summary is not None and summary.models:
         kept = summary.models[: len(summary.models) * 2 // 3]
         omitted = summary.omitted + len(summary.models) - len(kept)
-        return dataclasses.replace(result, summary=dataclasses.replace(summary, models=kept, omitted=omitted))
+        return dataclasses.replace(
+            result, summary=dataclasses.replace(summary, models=kept, omitted=omitted)
+        )
     if summary is not None and len(summary.effective) > 0:
         return dataclasses.replace(result, summary=dataclasses.replace(summary, effective={}))
     if result.work is not None and len(result.work.rollback or ()) > 1:
@@ -206,10 +218,14 @@ def _smaller(result: Result) -> Result:
     if result.seconds:
         return dataclasses.replace(result, seconds={})
     if len(result.message) > 40:
-        return dataclasses.replace(result, message=_cut(result.message, len(result.message) * 2 // 3))
+        return dataclasses.replace(
+            result, message=_cut(result.message, len(result.message) * 2 // 3)
+        )
     if result.failures and len(result.failures[0].message) > 40:
         first = result.failures[0]
-        shorter = dataclasses.replace(first, message=_cut(first.message, len(first.message) * 2 // 3))
+        shorter = dataclasses.replace(
+            first, message=_cut(first.message, len(first.message) * 2 // 3)
+        )
         return dataclasses.replace(result, failures=(shorter,))
     if result.failures:
         return dataclasses.replace(result, failures=())

@@ -1,6 +1,6 @@
 """Task: what one Job is to do, from the operator to the runner.
 
-Built by the planners of `vulcan_operator.plan`, read by `vulcan_runner`. It holds no secret: credentials are named
+Built by the operator's planners, read by `vulcan_runner`. It holds no secret: credentials are named
 (Secret, key) and reach the pod as files. All times are RFC 3339 strings in UTC.
 """
 
@@ -16,7 +16,8 @@ from vulcan_contract.tasks import TaskKind as TaskKind  # what a kind is: the ta
 
 
 class SecretForm(enum.StrEnum):
-    """How a Secret's value becomes a connection field: its text, the path of its file, or its parsed JSON."""
+    """How a Secret's value becomes a connection field: as its text, its file's path or its parsed
+    JSON."""
 
     VALUE = "Value"
     PATH = "Path"
@@ -33,7 +34,8 @@ class SourceKind(enum.StrEnum):
 
 @dataclass(frozen=True)
 class SecretRef:
-    """One key of one Secret in the gateway's namespace; the file is `$VULCAN_SECRETS/<name>/<key>`."""
+    """One key of one Secret in the gateway's namespace; the file is
+    `$VULCAN_SECRETS/<name>/<key>`."""
 
     name: str
     key: str
@@ -42,7 +44,8 @@ class SecretRef:
 
 @dataclass(frozen=True)
 class Connection:
-    """A SQLMesh connection: `type` and `options` as SQLMesh names them, secret fields by reference."""
+    """A SQLMesh connection: `type` and `options` as SQLMesh names them, secret fields by
+    reference."""
 
     type: str
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -73,8 +76,9 @@ class Owner:
 class Gateway:
     """One isolated system as the runner needs it.
 
-    `state_identity` is what the last probe saw (None: never probed); another or an empty state is then an error.
-    `takeover` names the owner (`Owner.__str__`) whose marker may be replaced, or "empty" for a lost state.
+    `state_identity` is what the last probe saw (None: never probed); another or an empty state is
+    then an error. `takeover` names the owner (`Owner.__str__`) whose marker may be replaced, or
+    "empty" for a lost state.
     """
 
     sqlmesh_name: str
@@ -90,7 +94,7 @@ class Gateway:
 
 @dataclass(frozen=True)
 class Source:
-    """A project source. `commit` is set once resolved; `digest` is what the runner must find (see `digest.py`)."""
+    """A project source. `commit` is set once resolved; `digest` is what the runner must find."""
 
     kind: SourceKind
     url: str = ""
@@ -102,7 +106,8 @@ class Source:
 
 @dataclass(frozen=True)
 class PlanOptions:
-    """Planning fields of an environment, SQLMesh's own words. None means: the project's own configuration decides."""
+    """Planning fields of an environment in SQLMesh's own words. None: the project's configuration
+    decides."""
 
     categorization: str = "Project"  # Project | Auto | Breaking
     categories: Mapping[str, str] = field(default_factory=dict)  # model -> Breaking | NonBreaking
@@ -120,7 +125,7 @@ class PlanOptions:
 
 @dataclass(frozen=True)
 class Operation:
-    """A one-shot that becomes part of the plan; dates are absolute (RFC 3339) before a plan is built."""
+    """A one-shot that becomes part of the plan; its dates are absolute (RFC 3339)."""
 
     id: str
     type: str  # Restate
@@ -131,7 +136,8 @@ class Operation:
 
 @dataclass(frozen=True)
 class Limits:
-    """More than this needs an approval whatever the mode. None: no limit. FULL, VIEW and SEED models count once."""
+    """A plan above them needs an approval whatever the mode (`limits`). None: no limit. FULL, VIEW
+    and SEED models count once."""
 
     max_backfill_intervals: int | None = None
     max_rebuilt_models: int | None = None
@@ -141,11 +147,12 @@ class Limits:
 
 @dataclass(frozen=True)
 class Approved:
-    """The decision an apply carries: the plan it was made for and how much work it covered.
+    """The decision that an apply carries: the plan it was made for and how much work it covers.
 
-    The rebuilt plan must equal `target`, and `base` unless the state holds this token's own record (a killed apply
-    resumes). More work than `backfill_intervals` plus what time has elapsed since `planned_at` explains, or other
-    destructive models than those of `destructive_sha256`, is PlanChanged. `destructive` may have been cut.
+    The rebuilt plan must equal `target`, and `base` unless the state holds this token's own record
+    (a killed apply resumes). It is PlanChanged when there is more work than `backfill_intervals`
+    and the time since `planned_at` explain, or when other models than those of `destructive_sha256`
+    are destructive. `destructive` may have been cut.
     """
 
     token: str
@@ -161,12 +168,13 @@ class Approved:
 
 @dataclass(frozen=True)
 class Promotion:
-    """What an earlier apply left in the state and another environment (or the same one again) is to have, without any
+    """What an earlier apply left in the state and the task's environment is to get, without a
     project: the snapshots of plan `plan_id` of `environment`.
 
-    `virtual_only`: nothing may be computed but a catch-up of at most `max_catch_up` recent intervals. `catch_up`: up to
-    what the target has; without, views change at once and the run that follows computes what is missing (rollback).
-    `expected`: the plan id that the target must still have when it is put back.
+    `virtual_only`: nothing may be computed but a catch-up of at most `max_catch_up` recent
+    intervals. `catch_up`: these are computed, as far as the target is; otherwise views change at
+    once and the next run computes what is missing (rollback). `expected`: the plan id that the
+    target must still have when it is rolled back.
     """
 
     environment: str
@@ -179,12 +187,13 @@ class Promotion:
 
 @dataclass(frozen=True)
 class Diff:
-    """What data a diff looks at; its report is a `diff_report.DiffReport`.
+    """What a diff compares; its report is a `diff_report.DiffReport`.
 
-    Within one system: `task.environment` as it is now is compared with what plan `plan_id` of `environment` would give it.
-    `models`: NotDirectlyModified leaves those alone whose own code differs; All.
-    `statistics`: across systems instead: `task.environment` alone is counted, up to `ends` (model -> RFC 3339) where a model
-    is in it, else as far as it is computed; the operator compares what both sides have counted.
+    Within one system, `task.environment` as it is now is compared with what plan `plan_id` of
+    `environment` would make of it. `models`: All, or NotDirectlyModified, which skips those whose
+    own code differs. With `statistics` (across systems), `task.environment` alone is counted, up to
+    `ends` (model -> RFC 3339) where a model is in it, else as far as it is computed; the operator
+    compares what both sides have counted.
     """
 
     environment: str = ""
@@ -196,14 +205,16 @@ class Diff:
 
 @dataclass(frozen=True)
 class Checks:
-    """SodaCL files, which reach the pod as `$VULCAN_CHECKS`; `digest` is what the runner must find there."""
+    """SodaCL files, which reach the pod as `$VULCAN_CHECKS`; the runner must find `digest`
+    there."""
 
     digest: str
 
 
 @dataclass(frozen=True)
 class Task:
-    """What one Job does. `nonce` frames the report on stdout, because project code can print there, too."""
+    """What one Job does. `nonce` marks the report on stdout, where project code can print as
+    well."""
 
     kind: TaskKind
     job: str
@@ -238,7 +249,7 @@ class Task:
 
     @classmethod
     def from_json(cls, text: str) -> "Task":
-        """Raises ContractError when the text is no task of this contract version."""
+        """Raises ContractError when the text is not a task of this contract version."""
         try:
             data = json.loads(text)
         except json.JSONDecodeError as error:

@@ -1,4 +1,4 @@
-"""`python -m vulcan_operator`."""
+"""Runs the command for `python -m vulcan_operator`."""
 
 import sys
 

@@ -1,6 +1,7 @@
-"""The operator's command: `run` and `version`. Puts the parts together and takes them apart again.
+"""The operator's command: `run` and `version`. Starts everything that a process has, and ends it.
 
-Nothing is decided here but the order: health server, gate, own tasks, Kopf; at the end workers, Lease, the rest.
+Nothing is decided here but the order: health server, gate, own tasks, Kopf; at the end workers,
+Lease, the rest.
 """
 
 import argparse
@@ -30,7 +31,7 @@ _GATE_PAUSE = 1.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code."""
+    """Run the command that the arguments name; return its exit code."""
     parser = argparse.ArgumentParser(prog="vulcan-operator", description="Runs SQLMesh in Kubernetes Jobs.")
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="serve the cluster until SIGTERM; settings come from VULCAN_… variables")
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def version() -> str:
-    """Of the installed distribution."""
+    """Return the version of the installed distribution."""
     try:
         return importlib.metadata.version("vulcan-operator")
     except importlib.metadata.PackageNotFoundError:
@@ -62,7 +63,7 @@ def version() -> str:
 
 
 async def serve(config: Config, planners: Planners) -> int:
-    """Everything, until told to stop. 0 after SIGTERM, 1 when Kopf ended by itself or etcd was put back."""
+    """Run until told to stop. Return 0 after SIGTERM, 1 when Kopf ended or etcd was restored."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -83,7 +84,9 @@ async def serve(config: Config, planners: Planners) -> int:
             return 0
         operator = Operator(config, kube, planners, cluster=gate.result())
         operator.add_checks(server)
-        metrics.REGISTRY.register(metrics.ObjectCollector(operator.cache, operator.now, operator.elector.holds))
+        ports = operator.parts.ports
+        objects = metrics.ObjectCollector(ports.cache, ports.clock.now, operator.elector.holds)
+        metrics.REGISTRY.register(objects)
         not_yet.remove(waiting)
         return await _run(operator, access, server, stop)
     finally:
@@ -93,7 +96,7 @@ async def serve(config: Config, planners: Planners) -> int:
 
 
 async def pass_gate(kube: Kube) -> str:
-    """Wait until the CRDs are served (Kopf would ignore them for ever otherwise). Returns the cluster's id."""
+    """Wait until the CRDs are served, which Kopf does not do; return the cluster's id."""
     said = ""
     while True:
         try:
@@ -120,15 +123,16 @@ async def _run(operator: Operator, access: Access, server: health.HealthServer, 
         )
     )
     server.live.append(lambda: "Kopf has ended" if watching.done() else None)
-    stopped = asyncio.create_task(operator.stopped.wait())
-    await asyncio.wait((watching, stopped), return_when=asyncio.FIRST_COMPLETED)
+    restored = operator.parts.resync.restored
+    ends = [asyncio.create_task(event.wait()) for event in (operator.stopped, restored)]
+    await asyncio.wait((watching, *ends), return_when=asyncio.FIRST_COMPLETED)
     asked = stop.is_set() or not watching.done()
     await operator.stop()
     if not watching.done():
         # Kopf takes five seconds to wait for tasks that have nothing to do; the Lease is free, so there is no point.
         watching.cancel()
         await asyncio.wait((watching,), timeout=0.5)
-    if operator.overtaken:
+    if restored.is_set():
         return 1
     if not asked and watching.done() and not watching.cancelled() and watching.exception():
         _log.error("Kopf ended: %s", watching.exception())
@@ -137,7 +141,7 @@ async def _run(operator: Operator, access: Access, server: health.HealthServer, 
 
 
 async def _first(task: "asyncio.Task[str]", stop: asyncio.Event) -> bool:
-    """Whether the task ended before the stop."""
+    """Tell whether the task ended before the stop."""
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait((task, stopping), return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()

@@ -1,9 +1,12 @@
-"""Collects Jobs whose owner is gone. Jobs have no ownerReferences (a foreground delete would kill a running apply).
+"""Collects Jobs whose owner is gone.
 
-Run by `loop` in the leader, after a resync and when a Job names an owner nobody knows. An orphan is a Job of our
-install whose owner a live GET answers with 404 or another uid, twice, a minute apart. Readers are deleted; writers run
-to their end first, then their slot is freed. Copies of a project or of SodaCL files in another namespace's gateway have no
-owner there that the garbage collector knows: they go with the object that they were made for, too.
+Jobs have no ownerReferences, because a foreground delete would kill a running apply.
+
+Run by `term`, after a resync and when a Job names an unknown owner. An orphan is a Job of our
+install whose owner a live GET answers with 404 or another uid, twice, a minute apart. Readers are
+deleted; writers run to their end first, then their slot is freed. Copies of a project or of SodaCL
+files in another namespace's gateway have no owner there that the garbage collector knows: they go
+with the object that they were made for, too.
 """
 
 import asyncio
@@ -20,7 +23,6 @@ from vulcan_operator.cluster.cache import Cache
 from vulcan_operator.cluster.kinds import KINDS
 from vulcan_operator.cluster.places import gateway_of
 from vulcan_operator.cluster.store import Place
-from vulcan_operator.cluster.wake import Intake
 from vulcan_operator.kube import errors
 from vulcan_operator.kube.client import Kube, exists
 from vulcan_operator.kube.clock import Clock
@@ -45,20 +47,27 @@ def _copies_of(found: VulcanEnvironment | VulcanPromotion) -> Iterator[Place]:
 
 
 class Collector:
-    """Looks for orphans whenever it is told to."""
+    """Looks for orphans whenever it is told to; `wake` queues who may take a slot that it freed."""
 
-    def __init__(self, kube: Kube, cache: Cache, clock: Clock, intake: Callable[[], Intake], install: str) -> None:
-        self._kube, self._cache, self._clock, self._intake, self._install = kube, cache, clock, intake, install
+    def __init__(
+        self, kube: Kube, cache: Cache, clock: Clock, wake: Callable[[Key], None], install: str
+    ) -> None:  # fmt: skip
+        self._kube, self._cache, self._clock = kube, cache, clock
+        self._wake, self._install = wake, install
         self._suspects: dict[str, float] = {}  # Job uid -> when its owner was first found gone
         self._copies: dict[tuple[str, str], str] = {}  # place of a ConfigMap -> uid of the environment that is gone
         self._news = asyncio.Event()
 
     def look(self) -> None:
-        """There may be an orphan."""
+        """Look for orphans soon."""
         self._news.set()
 
+    def suspect(self, job: JobSeen) -> None:
+        """Look for orphans, because this Job's owner is unknown."""
+        self.look()
+
     def inherit(self, found: VulcanEnvironment | VulcanPromotion) -> None:
-        """An object is gone; what its namespace's garbage collector cannot see is ours to clear away."""
+        """Take over what an object that is gone has left where no garbage collector sees it."""
         for namespace, name in _copies_of(found):
             if namespace != found.metadata.namespace:
                 self._copies[namespace, name] = found.metadata.uid
@@ -67,8 +76,10 @@ class Collector:
         self._news.set()
 
     async def run(self) -> None:
-        """For ever: sweep when told to, and again a minute after a first finding. Begins with what was left behind while
-        nobody looked."""
+        """Sweep until cancelled: when told to, and again a minute after a first finding.
+
+        It begins with what was left behind while no instance led.
+        """
         await self._find_copies()
         while True:
             waits = [at + APART - self._clock.monotonic() for at in self._suspects.values()]
@@ -84,7 +95,7 @@ class Collector:
                 self._news.set()
 
     async def sweep(self) -> None:
-        """One look at all Jobs without a known owner."""
+        """Check all Jobs without a known owner once."""
         orphans = [
             job for job in self._cache.jobs.values() if job.install == self._install and not self._owner_known(job)
         ]
@@ -100,7 +111,7 @@ class Collector:
         await self._clear_copies()
 
     async def _find_copies(self) -> None:
-        """Copies whose owner is not there any more, in the namespaces of all gateways."""
+        """Find copies whose owner is gone, in the namespaces of all gateways."""
         known = {found.metadata.uid for key in self._cache.all_keys() if (found := self._cache.custom(key)) is not None}
         ours = f"{names.MANAGED}=true,{names.INSTALL}={self._install}"
         for namespace in sorted({gateway.metadata.namespace for gateway in self._cache.all_gateways()}):
@@ -114,7 +125,7 @@ class Collector:
             self._news.set()
 
     async def _clear_copies(self) -> None:
-        """Those that no unfinished Job may still mount."""
+        """Delete the copies that no unfinished Job may still mount."""
         used = {job.owner_uid for job in self._cache.jobs.values() if job.state is JobState.UNFINISHED}
         for place in [place for place, uid in self._copies.items() if uid not in used]:
             with contextlib.suppress(errors.NotFound, errors.Forbidden):
@@ -149,4 +160,5 @@ class Collector:
             _log.warning("Job %s/%s stays: %s", job.namespace, job.name, error.message)
             return
         metrics.ORPHANS.inc()
-        self._intake().wake_first_waiter((job.namespace, job.gateway), None)
+        for waiter in self._cache.waiters((job.namespace, job.gateway))[:1]:
+            self._wake(waiter.key)

@@ -1,9 +1,10 @@
-"""Does the API server refuse what deploy/policies.yaml is to refuse? Tried where it can be, read where it cannot.
+"""Checks whether the API server refuses what deploy/policies.yaml is to refuse.
 
-Run by `loop` in the leader: at start, hourly, and with the first environment there is. What this account may write, an
-environment, is changed as a dry run in ways that one policy each must refuse. What it may not write never reaches a policy
-in its name: those policies and their bindings are read. The verdict goes into `EnvironmentSeen.unguarded`; whatever is
-protected waits until nothing is missing. Nothing is ever stored by it.
+Run by `term`: at its start, hourly, and with the first environment there is. What this account may
+write, an environment, is changed as a dry run in ways that one policy each must refuse. What it may
+not write never reaches a policy under its name: those policies and their bindings are read. The
+verdict goes into `EnvironmentSeen.unguarded`; whatever is protected waits until nothing is missing.
+A check never stores anything.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ from vulcan_operator.cluster.cache import Cache
 from vulcan_operator.kube import errors
 from vulcan_operator.kube.client import Kube
 from vulcan_operator.kube.resources import ENVIRONMENTS, POLICIES, POLICY_BINDINGS, USER_REVIEWS, Raw, Resource
-from vulcan_operator.plan.core.actions import Kind
+from vulcan_operator.plan.core.actions import Key, Kind
 
 _log = logging.getLogger(__name__)
 _EVERY = 3600.0
@@ -35,11 +36,11 @@ READ = (
     "vulcan-environment-deletion", "vulcan-gateway-grants", "vulcan-gateway-freeze",
 )  # fmt: skip
 Unguarded = tuple[str, ...] | None
-"""Policies that do not hold; None while nobody knows."""
+"""Policies that do not hold; None while that is not known."""
 
 
 class Guard:
-    """Holds the verdict."""
+    """Checks regularly, and holds the verdict; `changed` is called when it differs."""
 
     def __init__(self, kube: Kube, cache: Cache, account: str, changed: Callable[[], None]) -> None:
         self._kube, self._cache, self._account, self._changed = kube, cache, account, changed
@@ -48,18 +49,18 @@ class Guard:
         self._doubts = 0  # checks in a row that said nothing
         self.unguarded: Unguarded = None
 
-    def poke(self) -> None:
-        """There is an environment to try it on."""
-        if self._idle:
+    def notice(self, key: Key) -> None:
+        """Check at once if this is the first environment that it can be tried on."""
+        if self._idle and key.kind is Kind.ENVIRONMENT:
             self._news.set()
 
     async def run(self) -> None:
-        """For ever."""
+        """Check until cancelled."""
         while True:
             pause, self._idle = _EVERY, False
             try:
                 found = await self.check()
-                self._take(found)
+                self.accept(found)
                 pause = _EVERY if found is not None or self._idle else _AFTER_DOUBT
             except errors.KubeError as error:
                 _log.warning("could not check whether approvals are protected: %s", error.message)
@@ -71,7 +72,7 @@ class Guard:
             self._news.clear()
 
     async def check(self) -> Unguarded:
-        """What is missing; what is known to be missing outweighs what could not be told."""
+        """Return what is missing; known gaps outweigh what could not be told."""
         living = [e for e in self._cache.all_environments() if e.metadata.deletion_timestamp is None]
         found = [e for e in living if len(e.spec.approvals) < _MOST_APPROVALS] or living
         self._idle = not found
@@ -90,7 +91,7 @@ class Guard:
         return missing if missing or None not in refused.values() else None
 
     async def _trials(self) -> dict[str, Raw]:
-        """Policy -> a change that it alone is to refuse."""
+        """Return by policy a change that it alone is to refuse."""
         approval = {"plan": _NO_PLAN, "by": await self._me(), "decision": "Approve"}
         return {
             APPROVALS: {"spec": {"approvals": [approval]}},
@@ -112,7 +113,7 @@ class Guard:
         return False
 
     async def _unread(self) -> tuple[str, ...]:
-        """Of the policies that are read: those that are not there, or that no binding makes deny."""
+        """Return the read policies that are not there, or that no binding makes deny."""
         there = {raw["metadata"]["name"] for raw in await self._all(POLICIES) if _is_strict(raw)}
         bound = {raw["spec"]["policyName"] for raw in await self._all(POLICY_BINDINGS) if _denies(raw)}
         return tuple(name for name in READ if not any(name in policy for policy in there & bound))
@@ -128,7 +129,8 @@ class Guard:
         except (errors.Permanent, KeyError):
             return self._account
 
-    def _take(self, found: Unguarded) -> None:
+    def accept(self, found: Unguarded) -> None:
+        """Make what a check found the verdict; None is accepted after several such checks only."""
         if found is None and not self._idle:
             self._doubts += 1
         elif found is not None:
@@ -142,13 +144,13 @@ class Guard:
 
 
 def _is_strict(policy: Raw) -> bool:
-    """Whether it refuses when it cannot be evaluated (the default), and is meant for everywhere."""
+    """Tell whether it refuses when it cannot be evaluated (the default), and applies everywhere."""
     spec = policy["spec"]
     return spec.get("failurePolicy", "Fail") == "Fail" and not _is_narrow(spec.get("matchConstraints") or {})
 
 
 def _denies(binding: Raw) -> bool:
-    """Whether it makes its policy refuse, and everywhere."""
+    """Tell whether it makes its policy refuse, and everywhere."""
     spec = binding["spec"]
     match = spec.get("matchResources") or {}
     return "Deny" in spec.get("validationActions", ()) and not _is_narrow(match) and not match.get("resourceRules")

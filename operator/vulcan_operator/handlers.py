@@ -1,6 +1,7 @@
-"""The only module that knows Kopf: settings, login, and one line per event. Kopf writes nothing to any object.
+"""The only module that uses Kopf's handlers: settings, login, and one line per event.
 
-Used by `cli`. Every body only passes on what was said; nothing is decided here.
+Used by `cli`. Every body only passes on what was said: nothing is decided here, and Kopf writes
+nothing to any object.
 """
 
 import asyncio
@@ -11,11 +12,12 @@ import kopf
 
 from vulcan_operator.kube import resources
 from vulcan_operator.kube.access import Access
-from vulcan_operator.loop import SELECTOR, Operator
+from vulcan_operator.loop import Operator
+from vulcan_operator.resync import SELECTOR
 
 
 class _NoDiffBase(kopf.DiffBaseStorage):
-    """Kopf is not to keep copies of specs: we compare with the world, not with what was handled before."""
+    """Keeps Kopf from storing copies of specs: we compare with the cluster, not with the past."""
 
     def build(self, **_: Any) -> Any:
         return {}
@@ -28,7 +30,7 @@ class _NoDiffBase(kopf.DiffBaseStorage):
 
 
 class _NoProgress(kopf.ProgressStorage):
-    """Kopf is not to keep progress: nothing it runs can be half done."""
+    """Keeps Kopf from storing progress: nothing that it runs can be half done."""
 
     def fetch(self, **_: Any) -> Any:
         return None
@@ -47,7 +49,10 @@ class _NoProgress(kopf.ProgressStorage):
 
 
 class _Endless:
-    """Backoffs that never run out (and can be iterated again): an API server that is away is no reason to exit."""
+    """Yields backoffs that never run out, and can be iterated again.
+
+    An API server that is away is no reason to exit.
+    """
 
     def __iter__(self) -> Iterator[float]:
         yield from (0.2, 0.5, 1.0, 2.0)
@@ -56,7 +61,7 @@ class _Endless:
 
 
 def settings() -> kopf.OperatorSettings:
-    """Watch, and nothing else."""
+    """Let Kopf watch and do nothing else."""
     made = kopf.OperatorSettings()
     made.posting.enabled = False
     made.peering.standalone = True
@@ -75,7 +80,7 @@ def settings() -> kopf.OperatorSettings:
 
 
 def registry(operator: Operator, access: Access) -> kopf.OperatorRegistry:
-    """All handlers."""
+    """Return every handler: login, cleanup, and one per watched resource."""
     made = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=made)
@@ -94,11 +99,11 @@ def registry(operator: Operator, access: Access) -> kopf.OperatorRegistry:
 def _watch(made: kopf.OperatorRegistry, operator: Operator, resource: resources.Resource) -> None:
     @kopf.on.event(resource.group, resource.version, resource.plural, registry=made, id=resource.plural)
     async def event(event: Any, **_: Any) -> None:
-        operator.seen(resource, event["object"], deleted=event["type"] == "DELETED")
+        operator.observe_event(resource, event["object"], deleted=event["type"] == "DELETED")
 
 
 def connection(access: Access) -> kopf.ConnectionInfo:
-    """The credentials of our own session, for Kopf's. Blocking."""
+    """Return the credentials of our own session for Kopf's. This blocks."""
     access.load()
     certificate = access.client_certificate or (None, None)
     scheme, _, token = (access.header() or "").partition(" ")

@@ -1,6 +1,7 @@
-"""/healthz, /readyz and /metrics on an own small server, started before anything else.
+"""Serves /healthz, /readyz and /metrics, from before anything else is started.
 
-Asked by the kubelet and Prometheus. Kopf's own endpoint says nothing about whether work is done, so it is not used.
+The kubelet and Prometheus ask it. Kopf's own endpoint does not tell whether work is done, so it is
+not used. What is healthy is decided by the checks that `loop` and `cli` add, not here.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ _BEAT = 5.0
 _LAG_MAX = 5.0
 
 Check = Callable[[], str | None]
-"""A reason to be unhealthy, or None."""
+"""Returns a reason to be unhealthy, or None."""
 
 
 @dataclass
@@ -31,7 +32,7 @@ class Heart:
     lag: float = 0.0
 
     async def beat(self) -> None:
-        """For ever."""
+        """Beat until cancelled."""
         while True:
             self.last = time.monotonic()
             await asyncio.sleep(_BEAT)
@@ -39,12 +40,12 @@ class Heart:
             metrics.LOOP_LAG.set(self.lag)
 
     def check(self) -> str | None:
-        """Too late?"""
+        """Return by how much the last beat was late, if that is too much."""
         return f"the event loop was {self.lag:.1f} s late" if self.lag > _LAG_MAX else None
 
 
 class HealthServer:
-    """The server. `live` and `ready` are asked at each request."""
+    """Answers by asking `live` and `ready` at each request."""
 
     def __init__(self, host: str, port: int, registry: CollectorRegistry = metrics.REGISTRY) -> None:
         self._host, self._port, self._registry = host, port, registry
@@ -55,7 +56,7 @@ class HealthServer:
         self.before_metrics: Callable[[], None] = lambda: None
 
     async def start(self) -> int:
-        """Listen; returns the port."""
+        """Listen, and return the port."""
         app = web.Application()
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
@@ -69,7 +70,7 @@ class HealthServer:
         return port
 
     async def stop(self) -> None:
-        """Close it."""
+        """Close the server."""
         if self._runner is not None:
             await self._runner.cleanup()
 

@@ -1,8 +1,9 @@
 """Leader election by a Lease, with a local fence.
 
-`holds()` is asked before every write: true only until `renew_deadline` after the *start* of the last successful
-renewal, by our own monotonic clock, so a paused or cut-off instance stops by itself before another may begin. Time
-stamps of others are never compared with our clock: what counts is how long we have seen their record unchanged.
+Made and run by `loop`. `holds()` is asked before every write: it is true only until
+`renew_deadline` after the *start* of the last successful renewal, by our own monotonic clock, so a
+paused or cut-off instance stops by itself before another may begin. Time stamps of others are never
+compared with our clock: what counts is how long we have seen their record unchanged.
 """
 
 import asyncio
@@ -18,8 +19,8 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Terms:
-    """Where the Lease is, who we are, and the three times (seconds)."""
+class LeaseSettings:
+    """Says where the Lease is, who we are, and the three times (seconds)."""
 
     namespace: str
     name: str
@@ -30,10 +31,13 @@ class Terms:
 
 
 class Elector:
-    """Runs for office until cancelled. `kube` must be unfenced and have a timeout below duration - renew_deadline."""
+    """Takes part in the election; `leading` and `standing_by` are set accordingly.
 
-    def __init__(self, kube: Kube, clock: Clock, terms: Terms) -> None:
-        self._kube, self._clock, self._terms = kube, clock, terms
+    `kube` must be unfenced and have a timeout below duration - renew_deadline.
+    """
+
+    def __init__(self, kube: Kube, clock: Clock, settings: LeaseSettings) -> None:
+        self._kube, self._clock, self._settings = kube, clock, settings
         self._until = float("-inf")
         self._mine: Raw | None = None  # the Lease as we wrote it last
         self._seen: tuple[object, ...] = ()
@@ -43,11 +47,11 @@ class Elector:
         self.standing_by.set()
 
     def holds(self) -> bool:
-        """Whether this instance may write now."""
+        """Tell whether this instance may write now."""
         return self._clock.monotonic() < self._until
 
     async def run(self) -> None:
-        """Take, renew, notice the loss."""
+        """Take the Lease, renew it, and notice its loss, until cancelled."""
         while True:
             left = self._until - self._clock.monotonic()
             if self.leading.is_set() and left <= 0:
@@ -58,13 +62,13 @@ class Elector:
                 continue
             except errors.KubeError as error:
                 _log.warning("leader election: %s", error.message)
-            pause = self._terms.retry_period
+            pause = self._settings.retry_period
             if self.leading.is_set():
                 pause = min(pause, max(self._until - self._clock.monotonic(), 0))
             await asyncio.sleep(pause)
 
     async def release(self) -> None:
-        """At the end: let another take over at once. Call after the last write."""
+        """Let another instance take over at once. Call this after the last write."""
         mine, self._mine = self._mine, None
         if not self.holds() or mine is None:
             return
@@ -79,7 +83,7 @@ class Elector:
         lease = self._mine
         if lease is None:
             try:
-                lease = await self._kube.get(LEASES, self._terms.namespace, self._terms.name)
+                lease = await self._kube.get(LEASES, self._settings.namespace, self._settings.name)
             except errors.NotFound:
                 lease = None
             if lease is not None and not self._is_free(lease):
@@ -87,44 +91,44 @@ class Elector:
                     self._step_down("another instance has the Lease")
                 return
         try:
-            self._mine = await self._write(lease, self._terms.identity)
+            self._mine = await self._write(lease, self._settings.identity)
         except (errors.Conflict, errors.AlreadyExists):
             self._mine = None  # somebody wrote it: look at it next time
             return
-        self._until = began + self._terms.renew_deadline
+        self._until = began + self._settings.renew_deadline
         if not self.leading.is_set():
-            _log.info("leading as %s", self._terms.identity)
+            _log.info("leading as %s", self._settings.identity)
             self.standing_by.clear()
             self.leading.set()
 
     def _is_free(self, lease: Raw) -> bool:
         spec = lease.get("spec") or {}
         holder = spec.get("holderIdentity") or ""
-        if holder in ("", self._terms.identity):
+        if holder in ("", self._settings.identity):
             return True
         record = (holder, spec.get("renewTime"), lease["metadata"]["resourceVersion"])
         if record != self._seen:
             self._seen, self._seen_at = record, self._clock.monotonic()
-        term = float(spec.get("leaseDurationSeconds") or self._terms.duration)
+        term = float(spec.get("leaseDurationSeconds") or self._settings.duration)
         return self._clock.monotonic() - self._seen_at > term
 
     async def _write(self, lease: Raw | None, holder: str) -> Raw:
-        terms, now = self._terms, micro_time(self._clock.now())
+        settings, now = self._settings, micro_time(self._clock.now())
         before = (lease or {}).get("spec") or {}
         changes = holder != before.get("holderIdentity")
         spec = {
             "holderIdentity": holder,
-            "leaseDurationSeconds": max(1, round(terms.duration)),
+            "leaseDurationSeconds": max(1, round(settings.duration)),
             "acquireTime": now if changes else before.get("acquireTime", now),
             "renewTime": now,
             "leaseTransitions": int(before.get("leaseTransitions") or 0) + (1 if changes and holder and lease else 0),
         }
         body: Raw = {"apiVersion": LEASES.api_version, "kind": "Lease", "spec": spec}
         if lease is None:
-            body["metadata"] = {"name": terms.name, "namespace": terms.namespace}
-            return await self._kube.create(LEASES, terms.namespace, body)
+            body["metadata"] = {"name": settings.name, "namespace": settings.namespace}
+            return await self._kube.create(LEASES, settings.namespace, body)
         body["metadata"] = {k: v for k, v in lease["metadata"].items() if k != "managedFields"}
-        return await self._kube.replace(LEASES, terms.namespace, terms.name, body)
+        return await self._kube.replace(LEASES, settings.namespace, settings.name, body)
 
     def _step_down(self, why: str) -> None:
         _log.warning("not leading any more: %s", why)

@@ -1,7 +1,8 @@
-"""Which objects are to be looked at, and when: client-go's work queue for asyncio.
+"""Knows which objects are to be reconciled, and when: client-go's work queue for asyncio.
 
-A key is handed to one worker at a time; added while it is worked on, it comes once more afterwards. Delays: the
-earliest wins. Used by `loop` (and by the tests' World, without waiting). Knows nothing of objects.
+A key is handed to one worker at a time; added while it is worked on, it comes once more afterwards.
+Of several delays the earliest wins. Made by `assemble`, emptied by `worker` (and by the tests'
+World, without waiting). It must know nothing of objects.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ K = TypeVar("K", bound=Hashable)
 
 
 class WorkQueue(Generic[K]):
-    """The queue. Not thread-safe; everything happens in one event loop."""
+    """Holds keys. It is not thread-safe: everything happens in one event loop."""
 
     def __init__(
         self, monotonic: Callable[[], float] = time.monotonic, jitter: Callable[[], float] = random.random,
@@ -37,7 +38,7 @@ class WorkQueue(Generic[K]):
         return len(self._ready)
 
     def add(self, key: K) -> None:
-        """As soon as possible."""
+        """Queue a key for the next free worker."""
         if key in self._busy:
             self._again.add(key)
         elif key not in self._ready:
@@ -45,7 +46,7 @@ class WorkQueue(Generic[K]):
             self._notify()
 
     def add_after(self, key: K, seconds: float) -> None:
-        """Later; an earlier appointment stands."""
+        """Queue a key in a while; an earlier appointment stands."""
         if seconds <= 0:
             self.add(key)
             return
@@ -57,7 +58,7 @@ class WorkQueue(Generic[K]):
             self._notify()
 
     def retry(self, key: K) -> float:
-        """After a delay that doubles with each failure of this key in a row; returns it."""
+        """Queue a key after a delay, which doubles with each failure in a row; return the delay."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         delay = min(self._first * 2.0 ** min(failures, 30), self._longest) * (0.75 + 0.5 * self._jitter())
@@ -65,15 +66,15 @@ class WorkQueue(Generic[K]):
         return delay
 
     def succeeded(self, key: K) -> None:
-        """The next failure of this key is its first."""
+        """Forget the failures of a key."""
         self._failures.pop(key, None)
 
     def failures(self, key: K) -> int:
-        """How often in a row."""
+        """Count the failures of a key in a row."""
         return self._failures.get(key, 0)
 
     def try_get(self) -> K | None:
-        """The next key that is ready now, or None. Call `done` with it afterwards."""
+        """Return the next key that is ready now, or None. Call `done` with it afterwards."""
         self._release_due()
         if not self._ready:
             return None
@@ -82,7 +83,7 @@ class WorkQueue(Generic[K]):
         return key
 
     async def get(self) -> K:
-        """The next key. Call `done` with it afterwards."""
+        """Wait for the next key. Call `done` with it afterwards."""
         while True:
             key = self.try_get()
             if key is not None:
@@ -92,26 +93,26 @@ class WorkQueue(Generic[K]):
             await self._wait()
 
     def done(self, key: K) -> None:
-        """The worker is finished with it."""
+        """Let a key be handed out again: its worker has finished."""
         self._busy.pop(key, None)
         if key in self._again:
             self._again.discard(key)
             self.add(key)
 
     def next_due(self) -> float | None:
-        """Seconds until the next appointment (for tests and metrics)."""
+        """Return the seconds until the next appointment (for tests and metrics)."""
         return min(self._due.values()) - self._monotonic() if self._due else None
 
     def longest_busy(self) -> float:
-        """For how long the slowest worker has been at its key."""
+        """Return for how long the slowest worker has been at its key."""
         return max((self._monotonic() - since for since in self._busy.values()), default=0.0)
 
     def longest_wait(self) -> float:
-        """For how long the first ready key has waited."""
+        """Return for how long the first ready key has waited."""
         return max((self._monotonic() - since for since in self._ready.values()), default=0.0)
 
     def clear(self) -> None:
-        """Forget everything: this instance does not lead any more."""
+        """Forget everything, because this instance does not lead any more."""
         for known in (self._ready, self._busy, self._again, self._due, self._heap, self._failures):
             known.clear()
 
@@ -135,7 +136,7 @@ class WorkQueue(Generic[K]):
             self._getters.discard(future)
 
     def _notify(self) -> None:
-        """Wake one idle worker; it sees to the rest."""
+        """Wake one idle worker, which wakes the next one."""
         while self._getters:
             future = self._getters.pop()
             if not future.done():

@@ -1,7 +1,8 @@
 """The process edge: reads the Task, runs it, writes the Result, exits.
 
-`python -m vulcan_runner` in the main container, `python -m vulcan_runner fetch` in the init container. The environment
-SQLMesh reads at import is set here, before anything imports it. The only place that catches everything.
+`python -m vulcan_runner` in the main container, `python -m vulcan_runner fetch` in the init
+container. The environment that SQLMesh reads at import is set here, before anything imports it. The
+only place that catches everything.
 """
 
 import dataclasses
@@ -38,17 +39,14 @@ _EXIT = {
 
 
 def main(arguments: list[str]) -> int:
-    """Exit codes are vulcan_contract.ExitCode's."""
+    """Returns one of `vulcan_contract.ExitCode`."""
     _collect_garbage_rarely()
     pod, lines = Pod.of(), Lines()
     try:
         task = Task.from_json(os.environ.get(PodEnv.TASK, ""))
     except ContractError as error:
-        _write(
-            pod,
-            Result("", Reason.CONTRACT_MISMATCH, f"The task cannot be read: {error}"),
-            Scrubber(),
-        )
+        message = f"The task cannot be read: {error}"
+        _write(pod, Result("", Reason.CONTRACT_MISMATCH, message), Scrubber())
         return ExitCode.BAD_TASK
     os.environ.pop(PodEnv.TASK)  # project code has no business with the nonce
     scrub = _scrubber(task, pod, is_fetch=arguments == ["fetch"])
@@ -56,19 +54,17 @@ def main(arguments: list[str]) -> int:
     streams = out.install(scrub)
     out.log_through(lines)
     crash.arm(task.kind, lines)
-    work = _fetch if arguments == ["fetch"] else functools.partial(_work, frames=streams[0].verbatim)
+    whole = functools.partial(_work, frames=streams[0].verbatim)
+    work = _fetch if arguments == ["fetch"] else whole
     result = _guarded(work, task, pod, lines, scrub)
     lines.enter("end")
     if result is not None:
-        result = dataclasses.replace(result, seconds=dict(lines.seconds))  # the last stage's included
+        # With those of the last stage.
+        result = dataclasses.replace(result, seconds=dict(lines.seconds))
         _write(pod, result, scrub)
         for failure in result.failures:
-            lines.say(
-                failure.message,
-                model=failure.model,
-                reason=failure.reason.value,
-                interval=failure.interval,
-            )
+            about = {"model": failure.model, "interval": failure.interval}
+            lines.say(failure.message, reason=failure.reason.value, **about)
         lines.say(result.message, reason=result.reason.value, outcome=result.outcome.value)
     for stream in streams:
         stream.finish()
@@ -76,13 +72,13 @@ def main(arguments: list[str]) -> int:
 
 
 def _collect_garbage_rarely() -> None:
-    """Importing SQLMesh and parsing models make millions of objects that stay: looking through them at Python's default
-    of every 700 new ones is a fifth of a short task's time."""
+    """Importing SQLMesh and parsing models create millions of objects that stay. Scanning them at
+    Python's default of every 700 new ones takes a fifth of a short task's time."""
     gc.set_threshold(100_000, 20, 100)
 
 
 def _fetch(task: Task, pod: Pod, lines: Lines, scrub: Scrubber) -> Result | None:
-    """No Result when it works: the main container writes it."""
+    """Returns no Result when it succeeds: the main container writes one."""
     lines.enter("fetch")
     if task.source is None or task.source.kind is not SourceKind.GIT:
         raise Problem(Reason.CONTRACT_MISMATCH, "Nothing to fetch: the task's source is not git.")
@@ -91,38 +87,41 @@ def _fetch(task: Task, pod: Pod, lines: Lines, scrub: Scrubber) -> Result | None
     return None
 
 
-def _work(task: Task, pod: Pod, lines: Lines, scrub: Scrubber, frames: Callable[[Iterable[str]], None]) -> Result:
+def _work(
+    task: Task, pod: Pod, lines: Lines, scrub: Scrubber, frames: Callable[[Iterable[str]], None]
+) -> Result:
     _prepare_environment(pod)
     stop = Stop()
     stop.install()
     if task.kind is TaskKind.RESOLVE:
-        from vulcan_runner.resolving import (
-            resolve,
-        )  # without the seconds that importing SQLMesh takes
+        # Without the seconds that importing SQLMesh takes.
+        from vulcan_runner.resolving import resolve
 
         return resolve(task, pod, lines)
-    from vulcan_runner import session, tasks
+    from vulcan_runner import tasks
     from vulcan_runner.console import Recorder
+    from vulcan_runner.context import TaskContext
 
-    return tasks.run(session.TaskContext(task, pod, lines, scrub, stop, Recorder(lines), frames))
+    return tasks.run(TaskContext(task, pod, lines, scrub, stop, Recorder(lines), frames))
 
 
 def _prepare_environment(pod: Pod) -> None:
-    """What SQLMesh reads when it is imported."""
+    """Sets what SQLMesh reads when it is imported."""
     if os.environ.get("PYTHONHASHSEED") != "0":
-        raise Problem(
-            Reason.RUNNER_CRASHED,
-            "PYTHONHASHSEED is not 0; plans would differ from process to process.",
-        )
+        message = "PYTHONHASHSEED is not 0; plans would differ from process to process."
+        raise Problem(Reason.RUNNER_CRASHED, message)
     home = pod.work / "sqlmesh"
     home.mkdir(parents=True, exist_ok=True)
-    os.environ.update({"SQLMESH_HOME": str(home), "SQLMESH__DISABLE_ANONYMIZED_ANALYTICS": "true", "TZ": "UTC"})
+    os.environ |= {"SQLMESH_HOME": str(home), "TZ": "UTC"}
+    os.environ["SQLMESH__DISABLE_ANONYMIZED_ANALYTICS"] = "true"
     os.environ.setdefault("MAX_FORK_WORKERS", "1")
     os.environ.setdefault("SQLMESH_RUNTIME_ENVIRONMENT", "ci")
     time.tzset()
 
 
-def _guarded(work: Callable[..., Result | None], task: Task, pod: Pod, lines: Lines, scrub: Scrubber) -> Result | None:
+def _guarded(
+    work: Callable[..., Result | None], task: Task, pod: Pod, lines: Lines, scrub: Scrubber
+) -> Result | None:
     try:
         result = work(task, pod, lines, scrub)
         _ignore_signals()
@@ -142,7 +141,7 @@ def _ignore_signals() -> None:
 
 
 def _problem(error: BaseException, lines: Lines) -> Problem:
-    """`failures` needs SQLMesh, which is there only if the error can be SQLMesh's."""
+    """`failures` needs SQLMesh, which is imported only if the error can be SQLMesh's."""
     if isinstance(error, Problem):
         return error
     if "sqlmesh" in sys.modules:
@@ -171,11 +170,13 @@ def _scrubber(task: Task, pod: Pod, is_fetch: bool) -> Scrubber:
     gateway = task.gateway
     connections = [gateway.connection, *(n.connection for n in gateway.additional)]
     connections += [gateway.state_connection] if gateway.state_connection else []
-    return Secrets(pod.secrets).scrubber(connections, other_secrets(task.secret_env, task.secret_paths))
+    others = other_secrets(task.secret_env, task.secret_paths)
+    return Secrets(pod.secrets).scrubber(connections, others)
 
 
 def _write(pod: Pod, result: Result, scrub: Scrubber) -> None:
-    """The termination message. Only what people read is scrubbed: a short secret must not eat into a digest."""
+    """Writes the termination message. Only what people read is scrubbed: a short secret must not
+    damage a digest."""
     clean = _clean(result, scrub.text)
     pod.result.parent.mkdir(parents=True, exist_ok=True)
     with pod.result.open("wb", buffering=0) as file:  # at most 4 KiB: one write
@@ -184,12 +185,11 @@ def _write(pod: Pod, result: Result, scrub: Scrubber) -> None:
 
 def _clean(result: Result, text: Callable[[str], str]) -> Result:
     def failure(f: Failure) -> Failure:
-        return dataclasses.replace(f, model=text(f.model), message=text(f.message), audit=text(f.audit))
+        named = dataclasses.replace(f, model=text(f.model), audit=text(f.audit))
+        return dataclasses.replace(named, message=text(f.message))
 
-    changes: dict[str, Any] = {
-        "message": text(result.message),
-        "failures": tuple(map(failure, result.failures)),
-    }
+    failures = tuple(map(failure, result.failures))
+    changes: dict[str, Any] = {"message": text(result.message), "failures": failures}
     if result.summary is not None:
         effective = {k: text(v) for k, v in result.summary.effective.items()}
         models = tuple(dataclasses.replace(m, name=text(m.name)) for m in result.summary.models)
@@ -199,4 +199,5 @@ def _clean(result: Result, text: Callable[[str], str]) -> Result:
 
 if __name__ == "__main__":
     code = main(sys.argv[1:])
-    os._exit(code)  # threads and exit handlers of project code must neither keep the pod nor change its result
+    # Threads and exit handlers of project code must neither keep the pod nor change its result.
+    os._exit(code)

@@ -1,7 +1,7 @@
 """The task `checks`: SodaCL checks on the views of an environment. Reads only.
 
-Called by `tasks`. Soda needs libraries that SQLMesh does not go with, so the scan is a process of Soda's own environment
-(`soda_scan`). What is not certainly judged is no pass.
+Called by `tasks`. Soda needs libraries that conflict with SQLMesh's, so the scan is a process of
+Soda's own environment (`soda_scan`). A check that is not evaluated has not passed.
 """
 
 import json
@@ -33,7 +33,7 @@ _ENGINES = ("postgres", "duckdb")
 
 @dataclass(frozen=True)
 class Place:
-    """What checks may want to know of the environment they look at: the scan's variables."""
+    """What checks can know of the environment they run on."""
 
     environment: str
     plan_id: str
@@ -42,7 +42,7 @@ class Place:
 
     @classmethod
     def of(cls, environment: Any) -> "Place":
-        """Of a SQLMesh environment, as the state has it."""
+        """Reads it from a SQLMesh environment, as the state has it."""
         name, target = str(environment.name), environment.suffix_target
         if not environment.naming_info.is_dev:
             return cls(name, environment.plan_id)
@@ -50,18 +50,22 @@ class Place:
             return cls(name, environment.plan_id, schema_suffix=f"__{name}")
         if target.is_table:
             return cls(name, environment.plan_id, table_suffix=f"__{name}")
-        message = f"Soda checks know no views in other catalogs (environment_suffix_target of {name})."
+        message = (
+            "Soda checks cannot read views in other catalogs"
+            f" (environment_suffix_target of {name})."
+        )
         raise Problem(Reason.CHECKS_NOT_EVALUATED, message)
 
     @property
     def variables(self) -> dict[str, str]:
-        """By the names that SodaCL files use."""
+        """The scan's variables, by the names that SodaCL files use."""
         suffixes = {"schema_suffix": self.schema_suffix, "table_suffix": self.table_suffix}
         return {"environment": self.environment, **suffixes}
 
 
 def check(task: Task, pod: Pod, place: Place, lines: Lines) -> Result:
-    """All checks of the task's files; raises ChecksFailed, or why they could not be judged."""
+    """Runs all checks of the task's files; raises ChecksFailed, or why they could not be
+    evaluated."""
     files = _files(task, pod)
     source, options = _source(task, Secrets(pod.secrets))
     lines.enter("checks")
@@ -70,45 +74,38 @@ def check(task: Task, pod: Pod, place: Place, lines: Lines) -> Result:
 
 
 def _files(task: Task, pod: Pod) -> dict[str, str]:
-    """By name, as the operator has copied them: it may have changed them since, and what is judged must be those."""
+    """By name, as the operator has copied them. It may have changed them since, and exactly those
+    that were ordered must be evaluated."""
     if task.checks is None:
         raise Problem(Reason.CONTRACT_MISMATCH, "The task checks needs SodaCL files.")
     mounted = project.files(pod.checks, mount=True) if pod.checks.is_dir() else ()
     content = {unescape(key): file.read_bytes() for key, file in mounted}
     if digest.of_files(content) != task.checks.digest:
-        raise Problem(
-            Reason.CHECKS_NOT_EVALUATED,
-            "The SodaCL files in the pod are not those that were to be checked.",
-        )
-    files = {name: data.decode(errors="replace") for name, data in content.items() if name.endswith(_FILES)}
+        message = "The SodaCL files in the pod are not those that were to be checked."
+        raise Problem(Reason.CHECKS_NOT_EVALUATED, message)
+    known = {name: data for name, data in content.items() if name.endswith(_FILES)}
+    files = {name: data.decode(errors="replace") for name, data in known.items()}
     if not files:
-        raise Problem(
-            Reason.CHECKS_NOT_EVALUATED,
-            "No key of the ConfigMap ends in .yml or .yaml: no check was found.",
-        )
+        message = "No key of the ConfigMap ends in .yml or .yaml: no check was found."
+        raise Problem(Reason.CHECKS_NOT_EVALUATED, message)
     return files
 
 
 def _source(task: Task, secrets: Secrets) -> tuple[dict[str, Any], dict[str, str]]:
-    """Soda's words for the warehouse, and what its driver takes from variables. Nothing secret is in the latter."""
+    """Soda's settings for the warehouse, and variables for its driver. Nothing secret is in the
+    latter."""
     connection = task.gateway.connection
     if connection.type not in _ENGINES:
         known = " and ".join(_ENGINES)
-        raise Problem(
-            Reason.CHECKS_NOT_EVALUATED,
-            f"Soda checks know {known}; the warehouse is {connection.type}.",
-        )
+        message = f"Soda checks support {known}; the warehouse is {connection.type}."
+        raise Problem(Reason.CHECKS_NOT_EVALUATED, message)
     filled = secrets.fill(connection)
     if connection.type == "duckdb":
         return {"type": "duckdb", "path": str(filled.get("database") or ""), "read_only": True}, {}
-    names = {
-        "host": "host",
-        "database": "database",
-        "user": "username",
-        "password": "password",
-        "sslmode": "sslmode",
-    }
-    source = {theirs: filled[ours] for ours, theirs in names.items() if filled.get(ours) is not None}
+    same = {name: name for name in ("host", "database", "password", "sslmode")}
+    names = {**same, "user": "username"}
+    given = {ours: value for ours, value in filled.items() if value is not None}
+    source = {theirs: given[ours] for ours, theirs in names.items() if ours in given}
     source |= {"type": "postgres", "port": str(filled.get("port", 5432))}
     source["connection_timeout"] = int(filled.get("connect_timeout") or 10)
     options = ["-c default_transaction_read_only=on"]
@@ -122,16 +119,17 @@ def _escaped(option: str) -> str:
 
 
 def _ask(pod: Pod, what: Mapping[str, Any], options: Mapping[str, str]) -> dict[str, Any]:
-    """The scan's answer. Its process gets nothing of this one's environment but where things are: SodaCL could name it.
-    Isolated (-I): the folder of the program is ours and would hide the standard library's `secrets`."""
+    """The scan's answer. Its process gets only the paths in this one's environment, because SodaCL
+    can name variables. It is isolated (-I): the program's folder is ours and would shadow the
+    standard library's `secrets`."""
     with tempfile.TemporaryDirectory(dir=pod.work) as home:
         env = {k: v for k in _PASSED if (v := os.environ.get(k))}
         env |= {"HOME": home, "TMPDIR": home, "PYTHON_DOTENV_DISABLED": "1", **options}
         command = [str(pod.soda_python), "-I", "-B", str(_PROGRAM)]
         try:
             done = subprocess.run(
-                command, env=env, cwd=home, input=json.dumps(what), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                text=True, check=False,
+                command, env=env, cwd=home, input=json.dumps(what), stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL, text=True, check=False,
             )  # fmt: skip
         except OSError as error:
             message = f"The runner image has no Soda at {pod.soda_python} ({error.strerror})."
@@ -145,24 +143,21 @@ def _ask(pod: Pod, what: Mapping[str, Any], options: Mapping[str, str]) -> dict[
 
 
 def _judge(task: Task, place: Place, checks: list[dict[str, Any]], errors: list[str]) -> Result:
-    """A failed check is a no, whatever else went wrong; after that, what could not be judged."""
+    """A failed check decides, whatever else went wrong; after that, what could not be evaluated."""
     bad = [c for c in checks if c["outcome"] == "fail"]
     open_ = [c for c in checks if c["outcome"] is None]
     warned = [c for c in checks if c["outcome"] == "warn"]
     work = Work(plan_id=place.plan_id, audits_run=len(checks), audits_warned=len(warned))
     if bad:
         found = tuple(_failure(c, Reason.CHECKS_FAILED, "fails") for c in bad)
-        message = f"{len(bad)} of {len(checks)} Soda checks fail; {found[0].model}: {found[0].message}"
+        first = f"{found[0].model}: {found[0].message}"
+        message = f"{len(bad)} of {len(checks)} Soda checks fail; {first}"
         raise Problem(Reason.CHECKS_FAILED, message, failures=found, work=work)
     if errors or open_ or not checks:
         found = tuple(_failure(c, Reason.CHECKS_NOT_EVALUATED, "was not evaluated") for c in open_)
         raise _unjudged(checks, open_, errors, found, work)
-    return Result(
-        task.kind,
-        Reason.SUCCEEDED,
-        f"{len(checks)} Soda checks, {len(warned)} warnings.",
-        work=work,
-    )
+    said = f"{len(checks)} Soda checks, {len(warned)} warnings."
+    return Result(task.kind, Reason.SUCCEEDED, said, work=work)
 
 
 def _unjudged(
@@ -172,15 +167,19 @@ def _unjudged(
     found: tuple[Failure, ...],
     work: Work,
 ) -> Problem:
-    """Without an answer of the warehouse, that is the reason; else the check's own fault."""
+    """An unreachable warehouse is the reason, if it is one; else the check itself is at fault."""
     first = next((without_data(e) for e in errors), "no check was found in the SodaCL files")
     if not checks or len(open_) == len(checks):
-        reasons = (failures.connection_reason(e, None, Reason.WAREHOUSE_UNREACHABLE) for e in errors)
+        reasons = (
+            failures.connection_reason(e, None, Reason.WAREHOUSE_UNREACHABLE) for e in errors
+        )
         away = next(filter(None, reasons), None)
         if away is not None:
             return Problem(away, f"Soda cannot reach the warehouse: {cut(first, 400)}")
     words = (
-        f"{len(open_)} of {len(checks)} Soda checks were not evaluated: " if checks else "No Soda check was evaluated: "
+        f"{len(open_)} of {len(checks)} Soda checks were not evaluated: "
+        if checks
+        else "No Soda check was evaluated: "
     )
     return Problem(Reason.CHECKS_NOT_EVALUATED, words + cut(first, 400), failures=found, work=work)
 

@@ -1,8 +1,10 @@
-"""The SQLMesh configuration of a task: the project's own, stripped of its connections, with the gateway's injected.
+"""The SQLMesh configuration of a task: the project's own, stripped of its connections, with the
+gateway's injected.
 
-Called by `engine`. Keeps what the project's gateway of the same name says besides connections (variables, model
-defaults, test connection) and the notification targets; ignores `.env`, `SQLMESH__*` and `~/.sqlmesh` by handing
-SQLMesh a finished Config object. What is ignored is listed, never dropped silently.
+Called by `engine`. Keeps what the project's gateway of the same name sets besides connections
+(variables, model defaults, test connection) and the notification targets; ignores `.env`,
+`SQLMESH__*` and `~/.sqlmesh` by giving SQLMesh a finished Config object. What is ignored is listed,
+never dropped silently.
 """
 
 import os
@@ -30,8 +32,8 @@ from vulcan_runner.project import CONFIG_FILES
 from vulcan_runner.secrets import Secrets
 
 _OURS = (
-    "gateways", "gateway", "default_gateway", "default_connection", "default_scheduler", "env_vars", "cache_dir",
-    "disable_anonymized_analytics",
+    "gateways", "gateway", "default_gateway", "default_connection", "default_scheduler", "env_vars",
+    "cache_dir", "disable_anonymized_analytics",
 )  # fmt: skip
 _TTL = "environment_ttl"  # ours unless deletionPolicy is Expire
 _KEPT = ("variables", "model_defaults", "test_connection")
@@ -45,27 +47,29 @@ class Connections:
         self.application = application_name(task)
         self.warehouse = self._parse(gateway.connection, secrets)
         self.state = self._parse(gateway.state_connection or gateway.connection, secrets)
-        self.additional = {n.sqlmesh_name: self._parse(n.connection, secrets) for n in gateway.additional}
+        others = gateway.additional
+        self.additional = {n.sqlmesh_name: self._parse(n.connection, secrets) for n in others}
 
     def _parse(self, connection: Connection, secrets: Secrets) -> ConnectionConfig:
         values = secrets.fill(connection)
         if connection.type == "postgres":
-            # Whoever comes after us finds our sessions by this name; a dead peer must not go unnoticed for hours.
+            # The next holder finds our sessions by this name; a dead peer must not go unnoticed for
+            # hours.
             values["application_name"] = self.application
             values.setdefault("keepalives_idle", 30)
         return parse_connection_config(values)
 
 
 def application_name(task: Task) -> str:
-    """PostgreSQL keeps 63 bytes. Writers of one gateway share a prefix: `writer_prefix`."""
-    name = (
-        f"{writer_prefix(task.gateway) if task.kind.writes else 'vulcan-r:'}{digest.of_json(task.job)[:6]}:{task.job}"
-    )
+    """How PostgreSQL shows our sessions; it keeps 63 bytes. Writers of one gateway share a prefix:
+    `writer_prefix`."""
+    prefix = writer_prefix(task.gateway) if task.kind.writes else "vulcan-r:"
+    name = f"{prefix}{digest.of_json(task.job)[:6]}:{task.job}"
     return name.encode("ascii", "replace").decode()[:63]
 
 
 def writer_prefix(gateway: Gateway) -> str:
-    """Of sessions that may write for this gateway."""
+    """The prefix of sessions that may write for this gateway."""
     return f"vulcan-w:{digest.of_json(str(gateway.owner))[:10]}:"
 
 
@@ -76,18 +80,20 @@ def build(
     cache: Path,
     settings: Mapping[str, Any] | None = None,
 ) -> tuple[Config, list[str]]:
-    """The Config and the names of the project's settings that are ignored. Without a folder: one of the settings that the
-    state has (`kept_project`), or a bare one."""
+    """The Config, and the names of the project's settings that are ignored. Without a folder, it is
+    built from the settings that the state keeps (`kept_project`), or from none."""
     python, yamls = _project_files(folder)
     ours = _OURS if task.expires else (*_OURS, _TTL)
-    texts = {path: load_config_from_yaml(path) for path in yamls}  # some 50 ms each: Jinja, then YAML
-    ignored = [f"{key} of {path.name}" for path, text in texts.items() for key in ours if key in text]
+    # Some 50 ms each: Jinja, then YAML.
+    texts = {path: load_config_from_yaml(path) for path in yamls}
+    ignored = [f"{key} of {path.name}" for path in texts for key in ours if key in texts[path]]
     name = task.gateway.sqlmesh_name
     config, kept, said = _load(python, texts, name)
     ignored += [f"{key} of {python.name}" for key in said if python is not None]
     if folder is not None and (folder / ".env").exists():
         ignored.append(".env")
-    ignored += [key for key in sorted(os.environ) if key.upper().startswith("SQLMESH__") and "ANALYTICS" not in key]
+    variables = [key for key in sorted(os.environ) if key.upper().startswith("SQLMESH__")]
+    ignored += [key for key in variables if "ANALYTICS" not in key]
     gateways = {name: _gateway(task.gateway, connections, kept)}
     gateways |= {other: GatewayConfig(connection=c) for other, c in connections.additional.items()}
     if folder is None:
@@ -101,14 +107,15 @@ def _project_files(folder: Path | None) -> tuple[Path | None, list[Path]]:
     if folder is None:
         return None, []
     found = [folder / name for name in CONFIG_FILES if (folder / name).is_file()]
-    return next((p for p in found if p.suffix == ".py"), None), [p for p in found if p.suffix != ".py"]
+    python = [p for p in found if p.suffix == ".py"]
+    return next(iter(python), None), [p for p in found if p not in python]
 
 
 def _load(
     python: Path | None, yamls: dict[Path, dict[str, Any]], name: str
 ) -> tuple[Config, dict[str, Any], list[str]]:
-    """The project's Config without its gateways, what its gateway of our name says besides connections, and which of
-    the settings that are ignored config.py has."""
+    """The project's Config without its gateways; what its gateway of our name sets besides
+    connections; and which ignored settings its config.py has."""
     if len(yamls) > 1:
         names = " and ".join(path.name for path in yamls)
         raise Problem(Reason.CONFIG_INVALID, f"Two configurations: {names}.")
@@ -116,26 +123,17 @@ def _load(
     if python is not None:
         base = load_config_from_python_module(Config, python)
         if "dbt" in base.loader.__name__.lower():
-            raise Problem(
-                Reason.DBT_UNSUPPORTED,
-                "config.py uses SQLMesh's dbt loader, which is not supported.",
-            )
+            message = "config.py uses SQLMesh's dbt loader, which is not supported."
+            raise Problem(Reason.DBT_UNSUPPORTED, message)
         said_in_python = _connections_of(base)
         own = next((g for key, g in base.gateways.items() if key.lower() == name.lower()), None)
         kept = {key: value for key in _KEPT if own is not None and (value := getattr(own, key))}
-        base = base.copy(
-            update={
-                "gateways": {"": GatewayConfig()},
-                "default_gateway": "",
-                "default_connection": None,
-            }
-        )
+        none = {"gateways": {"": GatewayConfig()}, "default_gateway": ""}
+        base = base.copy(update={**none, "default_connection": None})
     for said in yamls.values():
         gateways = said.get("gateways") or said.get("gateway") or {}
-        own_yaml = next(
-            (g for key, g in gateways.items() if key.lower() == name.lower() and isinstance(g, dict)),
-            {},
-        )
+        named = (g for key, g in gateways.items() if key.lower() == name.lower())
+        own_yaml = next((g for g in named if isinstance(g, dict)), {})
         kept |= {key: own_yaml[key] for key in _KEPT if own_yaml.get(key)}
         over = Config.parse_obj({key: value for key, value in said.items() if key not in _OURS})
         base = base.update_with(over) if base is not None else over
@@ -143,10 +141,13 @@ def _load(
 
 
 def _connections_of(config: Config) -> list[str]:
-    """By name, the settings of a Config in Python that a gateway of ours takes the place of."""
+    """Names of the settings in a Python Config that our gateway replaces."""
     has = config.gateways if isinstance(config.gateways, dict) else {"": config.gateways}
     connections = any(
-        c is not None for g in has.values() for c in (g.connection, g.state_connection, g.scheduler) if g is not None
+        c is not None
+        for g in has.values()
+        for c in (g.connection, g.state_connection, g.scheduler)
+        if g is not None
     )
     return [
         *(["gateways"] if connections else []),
@@ -168,11 +169,11 @@ def _gateway(gateway: Gateway, connections: Connections, kept: dict[str, Any]) -
 
 def _finished(config: Config, task: Task, gateways: dict[str, Any], cache: Path) -> Config:
     own = gateways[task.gateway.sqlmesh_name.lower()]
-    if config.dialect is None and (own.model_defaults is None or own.model_defaults.dialect is None):
-        raise Problem(
-            Reason.CONFIG_INVALID,
-            "model_defaults.dialect is not set in the project's configuration.",
-        )
+    if config.dialect is None and (
+        own.model_defaults is None or own.model_defaults.dialect is None
+    ):
+        message = "model_defaults.dialect is not set in the project's configuration."
+        raise Problem(Reason.CONFIG_INVALID, message)
     update: dict[str, Any] = {
         "gateways": gateways,
         "default_gateway": task.gateway.sqlmesh_name,
@@ -184,13 +185,15 @@ def _finished(config: Config, task: Task, gateways: dict[str, Any], cache: Path)
         update["environment_ttl"] = None
     mode = task.plan.categorization
     if mode != "Project":
-        categorizer = CategorizerConfig.all_full() if mode == "Auto" else CategorizerConfig.all_off()
+        full, off = CategorizerConfig.all_full, CategorizerConfig.all_off
+        categorizer = full() if mode == "Auto" else off()
         update["plan"] = config.plan.copy(update={"auto_categorize_changes": categorizer})
     return _keyed_without_secrets(config.copy(update=update))
 
 
 class _Keyed(Config):
-    """SQLMesh keys its model cache by `fingerprint`; with the password in it a rotated Secret would start cold."""
+    """A Config whose `fingerprint` leaves passwords out. SQLMesh keys its model cache by it, so
+    that a rotated Secret would start with a cold cache."""
 
     @property
     def fingerprint(self) -> str:
@@ -198,8 +201,11 @@ class _Keyed(Config):
             n: (g.variables, repr(g.model_defaults), g.connection and g.connection.type_)
             for n, g in self.gateways.items()
         }
-        rest = self.dict(exclude={"loader", "notification_targets", "users", "gateways", "default_connection"})
-        return str(zlib.crc32(pickle.dumps((sorted(own.items()), sorted(rest.items(), key=lambda i: i[0])))))
+        rest = self.dict(
+            exclude={"loader", "notification_targets", "users", "gateways", "default_connection"}
+        )
+        whole = (sorted(own.items()), sorted(rest.items(), key=lambda i: i[0]))
+        return str(zlib.crc32(pickle.dumps(whole)))
 
 
 def _keyed_without_secrets(config: Config) -> Config:
@@ -208,7 +214,7 @@ def _keyed_without_secrets(config: Config) -> Config:
 
 
 def effective_categorizer(config: Config) -> str:
-    """In words, for the summary."""
+    """The mode in words, for the summary."""
     kinds = ("external", "python", "sql", "seed")
     modes = {kind: str(getattr(config.plan.auto_categorize_changes, kind).value) for kind in kinds}
     return next(iter(modes.values())) if len(set(modes.values())) == 1 else str(modes)

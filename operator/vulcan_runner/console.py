@@ -1,7 +1,7 @@
 """What SQLMesh does, as lines on stdout and as counts and failures for the Result.
 
-`engine` sets one Recorder as SQLMesh's console before anything else. SQLMesh calls it from several threads. Reasons of
-failures are only known here: "Plan application failed." has no cause.
+`engine` sets one Recorder as SQLMesh's console before anything else. SQLMesh calls it from several
+threads. Reasons of failures are known only here: "Plan application failed." has no cause.
 """
 
 import threading
@@ -29,7 +29,7 @@ class Counts:
 
 
 class Recorder(NoopConsole):
-    """Only the hooks that say something are here; all others do nothing."""
+    """Implements only the hooks that matter to us; all others do nothing."""
 
     def __init__(self, lines: Lines) -> None:
         self._lines = lines
@@ -56,7 +56,8 @@ class Recorder(NoopConsole):
 
     def update_snapshot_evaluation_progress(
         self, snapshot: Any, interval: Any, batch_idx: int, duration_ms: int | None,
-        num_audits_passed: int, num_audits_failed: int, *args: Any, execution_stats: Any = None, **kwargs: Any,
+        num_audits_passed: int, num_audits_failed: int, *args: Any, execution_stats: Any = None,
+        **kwargs: Any,
     ) -> None:  # fmt: skip
         name, rows = self.name(snapshot), getattr(execution_stats, "total_rows_processed", None)
         with self._lock:
@@ -72,7 +73,8 @@ class Recorder(NoopConsole):
         state = "failed" if duration_ms is None else "done"
         fields = {"model": name, "batch": batch, "of": of, "ms": duration_ms, "rows": rows}
         self._lines.say(
-            f"{name}: batch {batch} of {of} {state}", **{k: v for k, v in fields.items() if v is not None},
+            f"{name}: batch {batch} of {of} {state}",
+            **{k: v for k, v in fields.items() if v is not None},
             **({"audits_failed": num_audits_failed} if num_audits_failed else {}),
         )  # fmt: skip
 
@@ -87,12 +89,14 @@ class Recorder(NoopConsole):
         self, snapshot: Any, signal_name: str, signal_idx: int, total_signals: int,
         ready_intervals: Any, check_intervals: Any, duration: float,
     ) -> None:  # fmt: skip
-        held = len(check_intervals) - len(ready_intervals) or int(list(check_intervals) != list(ready_intervals))
+        differ = list(check_intervals) != list(ready_intervals)
+        held = len(check_intervals) - len(ready_intervals) or int(differ)
         with self._lock:
             self.counts.blocked += max(held, 0)
         if held:
             name = self.name(snapshot)
-            self._lines.say(f"{name}: signal {signal_name} is not ready", model=name, signal=signal_name)
+            text = f"{name}: signal {signal_name} is not ready"
+            self._lines.say(text, model=name, signal=signal_name)
 
     def log_failed_models(self, errors: Any) -> None:
         with self._lock:

@@ -1,14 +1,14 @@
-"""An environment's data as statistics, so that an operator can compare two systems no row may pass between: per model and
-column rows, nulls, distinct values and sums, in one query a model.
+"""An environment's data as statistics, so that the operator can compare two systems between which
+no row may pass: rows, nulls, distinct values and sums by model and column, in one query for a
+model.
 
-Called by `tasks`. Never a row, a smallest or largest value, or a sample.
+Called by `tasks`. Must never return a row, a smallest or largest value, or a sample.
 """
 
 from dataclasses import replace
 from typing import Any
 
 from sqlglot import exp
-from sqlmesh.core.snapshot.definition import Snapshot
 
 from vulcan_contract.diff_report import (
     MAX_COLUMNS,
@@ -17,49 +17,49 @@ from vulcan_contract.diff_report import (
     DiffReport,
     ModelStatistics,
 )
-from vulcan_contract.task import Diff, Task
+from vulcan_contract.task import Diff
+from vulcan_contract.times import milliseconds
 from vulcan_runner import diff_side, diffing, failures
-from vulcan_runner.engine import Engine
-from vulcan_runner.lines import Lines
-from vulcan_runner.stop import Stop
+from vulcan_runner.attempt import Attempt
+from vulcan_runner.engine import Snapshot
 
 _Type = exp.DataType
 _COUNTABLE = {
-    *_Type.INTEGER_TYPES, *_Type.REAL_TYPES, *_Type.TEXT_TYPES, *_Type.TEMPORAL_TYPES, _Type.Type.BOOLEAN, _Type.Type.UUID,
+    *_Type.INTEGER_TYPES, *_Type.REAL_TYPES, *_Type.TEXT_TYPES, *_Type.TEMPORAL_TYPES,
+    _Type.Type.BOOLEAN, _Type.Type.UUID,
 }  # fmt: skip
 """Types whose values can be told apart on any engine (PostgreSQL's json cannot)."""
 
 
-def count(task: Task, wanted: Diff, engine: Engine, stop: Stop, lines: Lines) -> DiffReport:
-    """Of `task.environment` as it is now."""
-    side = diff_side.of_environment(engine, task.environment)
+def count(attempt: Attempt, wanted: Diff) -> DiffReport:
+    """Counts `task.environment` as it is now."""
+    engine, environment = attempt.engine, attempt.task.environment
+    side = diff_side.of_environment(engine, environment)
     names = sorted(side.with_data(), key=engine.display)
-    report = DiffReport(True, task.environment, side.plan_id)
+    report = DiffReport(True, environment, side.plan_id)
 
     def one(name: str) -> ModelStatistics:
-        shown, end = engine.display(name), side.end(name)
-        asked = diff_side.milliseconds(wanted.ends[shown]) if shown in wanted.ends else None
-        snapshot = side.snapshots[name]
-        found = ModelStatistics(shown, code=snapshot.fingerprint.data_hash, end=diff_side.text(end))
+        shown, end, snapshot = engine.display(name), side.end(name), side.snapshots[name]
+        asked = milliseconds(wanted.ends[shown]) if shown in wanted.ends else None
+        code = snapshot.fingerprint.data_hash
+        found = ModelStatistics(shown, code=code, end=diff_side.text(end))
         if end is None:
-            return replace(found, why="nothing of it is computed")
+            return replace(found, why="nothing is computed")
         try:
-            return _counted(
-                found,
-                snapshot,
-                diff_side.adapter(engine, snapshot),
-                side.table(name),
-                min(end, asked or end),
-            )
+            adapter = engine.adapter(snapshot.model_gateway)
+            return _counted(found, snapshot, adapter, side.table(name), min(end, asked or end))
         except Exception as error:  # noqa: BLE001  drivers have no common type
             return replace(found, why=failures.of_one(error))
 
-    lines.say(f"{len(names)} models to count", of=len(names))
-    counted = tuple(diffing.each(names, one, engine, stop, lines))
-    return diffing.fitted(replace(report, counted=counted), [engine.display(n) for n in names[MAX_MODELS:]])
+    attempt.lines.say(f"{len(names)} models to count", of=len(names))
+    counted = tuple(diffing.each(attempt, names, one))
+    omitted = [engine.display(n) for n in names[MAX_MODELS:]]
+    return diffing.fitted(replace(report, counted=counted), omitted)
 
 
-def _counted(found: ModelStatistics, snapshot: Snapshot, adapter: Any, table: exp.Table, end: int) -> ModelStatistics:
+def _counted(
+    found: ModelStatistics, snapshot: Snapshot, adapter: Any, table: exp.Table, end: int
+) -> ModelStatistics:
     types = adapter.columns(table)
     columns = sorted(types)[:MAX_COLUMNS]
     query = exp.select(exp.func("COUNT", exp.Star())).from_(table)
@@ -82,7 +82,9 @@ def _aggregates(column: str, kind: exp.DataType) -> list[exp.Expr]:
         found.append(exp.Count(this=exp.Distinct(expressions=[value.copy()])))
     if _is_number(kind):
         # A float is summed as a double: single precision would depend on the order of the rows.
-        summed = exp.cast(value.copy(), "DOUBLE") if kind.is_type(*_Type.FLOAT_TYPES) else value.copy()
+        summed = (
+            exp.cast(value.copy(), "DOUBLE") if kind.is_type(*_Type.FLOAT_TYPES) else value.copy()
+        )
         found.append(exp.func("SUM", summed))
     return found
 

@@ -1,8 +1,9 @@
-"""For crash tests only: CRASH_TEST_AT=<task>:<stage> ends the process like a power cut when that stage begins.
+"""For crash tests only: CRASH_TEST_AT=<task>:<stage> kills the process when that stage begins, as a
+power cut would.
 
-Stages are those of `Lines.enter`, and while a plan is applied SQLMesh's own (BackfillStage, FinalizeEnvironmentStage, …).
-The tests set the variable through a gateway's `spec.runner.env`, hence a name without VULCAN_. Armed by
-`__main__`; does nothing without the variable.
+Stages are those of `Lines.enter`, and while a plan is applied SQLMesh's own (BackfillStage,
+FinalizeEnvironmentStage, …). The tests set the variable through a gateway's `spec.runner.env`,
+hence a name without VULCAN_. Armed by `__main__`; does nothing without the variable.
 """
 
 import logging

@@ -1,24 +1,24 @@
 """An environment's models as a diff sees them: which table each has, and how far it is computed.
 
-Called by `diffing` (two sides in one system) and `counting` (one side of two systems). Reads the state, no data.
+Called by `diffing` (two sides in one system) and `counting` (one side of two systems). Reads the
+state, never data.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 from sqlglot import exp
 from sqlmesh.core.dialect import schema_
 from sqlmesh.core.snapshot.definition import DeployabilityIndex, Snapshot
-from sqlmesh.utils.date import to_datetime, to_timestamp
 
-from vulcan_contract.times import rfc3339
-from vulcan_runner import engine as engines
+from vulcan_contract.times import of_milliseconds, rfc3339
 from vulcan_runner.engine import Engine
+from vulcan_runner.snapshots import deployability
 
 
 @dataclass(frozen=True)
 class DiffSide:
-    """Snapshots by name; empty for an environment that is not in the state. `plan_id`: the plan they are of."""
+    """Snapshots by name; empty for an environment that is not in the state. `plan_id`: their
+    plan."""
 
     plan_id: str
     snapshots: dict[str, Snapshot]
@@ -29,19 +29,19 @@ class DiffSide:
         return {name for name, s in self.snapshots.items() if s.is_model and not s.is_symbolic}
 
     def table(self, name: str) -> exp.Table:
-        """Where its rows are."""
+        """The table that holds its rows."""
         snapshot = self.snapshots[name]
         return exp.to_table(snapshot.table_name(is_deployable=self.index.is_deployable(snapshot)))
 
     def place(self, name: str) -> tuple[exp.Table, str | None]:
-        """Its table and the version in it. Where prod has one table for all versions (`dev_only`), SQLMesh gives them one
-        version as well: there the code and what it reads tell them apart."""
+        """Its table and the version in it. Where prod has one table for all versions (`dev_only`),
+        SQLMesh gives them one version as well; there the code and what it reads tell them apart."""
         snapshot = self.snapshots[name]
         full = snapshot.virtual_environment_mode.is_full
         return self.table(name), snapshot.version if full else snapshot.fingerprint.to_version()
 
     def end(self, name: str) -> int | None:
-        """Milliseconds up to which it is computed; None: nothing is."""
+        """Up to when it is computed, in milliseconds; None: nothing is."""
         snapshot = self.snapshots[name]
         done = snapshot.intervals if self.index.is_deployable(snapshot) else snapshot.dev_intervals
         return int(done[-1][1]) if done else None
@@ -53,7 +53,7 @@ class DiffSide:
 
 
 def of_environment(engine: Engine, environment: str) -> DiffSide:
-    """As it is now."""
+    """The side of an environment as it is now."""
     record = engine.environment(environment)
     if record is None:
         return of_snapshots(environment, "", {})
@@ -61,46 +61,37 @@ def of_environment(engine: Engine, environment: str) -> DiffSide:
 
 
 def of_snapshots(environment: str, plan_id: str, snapshots: dict[str, Snapshot]) -> DiffSide:
-    """As they are, or would be, in an environment."""
-    return DiffSide(plan_id, snapshots, engines.deployability(environment, snapshots))
+    """The side of snapshots as they are, or would be, in an environment."""
+    return DiffSide(plan_id, snapshots, deployability(environment, snapshots))
 
 
 def without_table(engine: Engine, side: DiffSide) -> list[str]:
-    """Models that are computed, by the state, and whose table is not in the warehouse any more. SQLMesh would make an empty
-    one. Views are made anew without harm; what a materialisation of somebody's own keeps, and where, nobody knows."""
+    """Models that are computed, by the state, and whose table is no longer in the warehouse;
+    SQLMesh would create an empty one. Views are recreated without harm. What a custom
+    materialisation keeps, and where, nobody knows."""
     wanted: dict[tuple[str | None, str, str], dict[str, str]] = {}
     for name in side.with_data():
         model = side.snapshots[name].model
         if side.end(name) is None or model.kind.is_view or model.kind.is_custom:
             continue
-        table = side.table(name)
-        places = wanted.setdefault((side.snapshots[name].model_gateway, table.db, table.catalog), {})
-        places[table.name.lower()] = name
+        table, gateway = side.table(name), side.snapshots[name].model_gateway
+        wanted.setdefault((gateway, table.db, table.catalog), {})[table.name.lower()] = name
     lost = []
-    for (gateway, db, catalog), places in wanted.items():
-        there = engine.context.snapshot_evaluator.get_adapter(gateway).get_data_objects(schema_(db, catalog or None))
-        lost += [name for table_name, name in places.items() if table_name not in {o.name.lower() for o in there}]
+    for (gateway, db, catalog), names in wanted.items():
+        objects = engine.adapter(gateway).get_data_objects(schema_(db, catalog or None))
+        there = {o.name.lower() for o in objects}
+        lost += [name for table, name in names.items() if table not in there]
     return lost
-
-
-def adapter(engine: Engine, snapshot: Snapshot) -> Any:
-    """Of the warehouse that the model is in."""
-    return engine.context.snapshot_evaluator.get_adapter(snapshot.model_gateway)
 
 
 def before(snapshot: Snapshot, end: int, columns: dict[str, exp.DataType]) -> exp.Expr:
     """The condition that keeps the rows before a moment; only for models with a time column."""
     column = snapshot.model.time_column
     assert column is not None
-    moment = snapshot.model.convert_to_time_column(to_datetime(end), columns)
+    moment = snapshot.model.convert_to_time_column(of_milliseconds(end), columns)
     return exp.column(column.column.name, quoted=True) < moment
 
 
 def text(end: int | None) -> str:
     """RFC 3339, empty for never."""
-    return "" if end is None else rfc3339(to_datetime(end))
-
-
-def milliseconds(moment: str) -> int:
-    """Inverse of `text`."""
-    return int(to_timestamp(moment))
+    return "" if end is None else rfc3339(of_milliseconds(end))

@@ -1,7 +1,9 @@
-"""The two digests an approval is bound to. `target`: all that the resulting environment is made of. `base`: what the
-plan starts from. Equal in every process, for the same source, state and image; time does not count.
+"""The two digests to which an approval is bound: `target`, everything the resulting environment
+consists of, and `base`, what the plan starts from. They are equal in every process for the same
+source, state and image, at any time.
 
-Called by `summary` and `applying`. SQLMesh's own fingerprints are crc32, so the models' whole definitions are hashed.
+Called by `summary` and `applying`. SQLMesh's own fingerprints are crc32, so the models' whole
+definitions are hashed.
 """
 
 import json
@@ -17,8 +19,8 @@ _VERSION = 1
 
 
 def target(task: Task, built: BuiltPlan, source: str) -> str:
-    """For every model of the resulting environment: name, identifier, category, definition; and what shaped the plan.
-    `source`: digest of the project's files as they were got, whatever was known of them before."""
+    """Covers every model of the resulting environment (name, identifier, category, definition) and
+    what shaped the plan. `source`: digest of the project's files as they were fetched."""
     plan = built.plan
     return digest.of_json(
         {
@@ -43,8 +45,9 @@ def target(task: Task, built: BuiltPlan, source: str) -> str:
 
 
 def base(before: Any, state_identity: str, ended: str) -> str:
-    """The environment's record before the plan. A run does not change it, another apply does: `ended` is the token of the
-    last one, which moves also when no model changed, so that no approval counts twice."""
+    """Covers the environment's record before the plan. A run does not change it, another apply
+    does: `ended` is the token of the last one, which changes even when no model did, so that no
+    approval counts twice."""
     return digest.of_json(
         {
             "v": _VERSION,
@@ -63,7 +66,8 @@ def _model(snapshot: Any) -> list[str]:
 
 
 def _definition(snapshot: Any) -> Any:
-    """The node as JSON, without where its seed lies on this pod's disk; the seed's content is in it."""
+    """The node as JSON, without the path of its seed on this pod's disk; the seed's content is in
+    it."""
     node = json.loads(snapshot.node.json())
     if isinstance(node.get("kind"), dict):
         node["kind"].pop("path", None)

@@ -1,7 +1,7 @@
 """Exceptions to reasons: the one place to edit when SQLMesh or a driver changes its words.
 
-Called by `__main__` at the process edge with the stage the task was in, and by `tasks` for the failures that SQLMesh's
-console reported. Nothing else in the runner may look at an exception's text.
+Called by `__main__` at the process edge with the stage the task was in, and by `attempt` for the
+failures that SQLMesh's console reported. Nothing else in the runner may read an exception's text.
 """
 
 import re
@@ -21,16 +21,12 @@ from vulcan_runner.problem import Problem
 from vulcan_runner.secrets import cut, without_data
 
 _MESSAGE = 500
-_TRANSIENT = (
-    "08",
-    "40",
-    "53",
-    "57",
-    "25P02",
-)  # 25P02: the error before it is lost, a fresh process does better
+# 25P02: the error before it is lost; a new process gets further.
+_TRANSIENT = ("08", "40", "53", "57", "25P02")
 _REFUSED = (
-    "password authentication failed", "authentication failed", "no pg_hba.conf entry", "access denied for user",
-    "login failed", "invalid authorization", "incorrect username or password", "is not permitted to log in",
+    "password authentication failed", "authentication failed", "no pg_hba.conf entry",
+    "access denied for user", "login failed", "invalid authorization",
+    "incorrect username or password", "is not permitted to log in",
     "permission denied for database", "invalid credentials", "401 unauthorized",
 )  # fmt: skip
 _ROLE = re.compile(r'role "[^"]*" does not exist')
@@ -40,11 +36,12 @@ _BUSY = (
     "different configuration than existing connections",
 )
 _AWAY = (
-    "connection refused", "could not connect", "timeout expired", "timed out", "could not translate host name",
-    "server closed the connection", "connection to server", "is starting up", "shutting down", "too many connections",
-    "too many clients", "no route to host", "network is unreachable", "connection reset", "broken pipe",
-    "terminating connection", "connection already closed", "ssl syscall", "ssl connection", "cursor already closed",
-    "connection not open", "remaining connection slots",
+    "connection refused", "could not connect", "timeout expired", "timed out",
+    "could not translate host name", "server closed the connection", "connection to server",
+    "is starting up", "shutting down", "too many connections", "too many clients",
+    "no route to host", "network is unreachable", "connection reset", "broken pipe",
+    "terminating connection", "connection already closed", "ssl syscall", "ssl connection",
+    "cursor already closed", "connection not open", "remaining connection slots",
 )  # fmt: skip
 _BY_TYPE: tuple[tuple[type[Exception], Reason], ...] = (
     (ContractError, Reason.CONTRACT_MISMATCH),
@@ -58,9 +55,10 @@ _BY_TEXT = (
     ("exceeded the maximum wait time", Reason.UNFINALIZED),
     ("another plan", Reason.PLAN_CONFLICT),
 )
+_NO_DRIVERS = ("sqlmesh", "sqlglot", "vulcan_runner", "builtins")
 _BY_STAGE = {
-    "config": Reason.CONFIG_INVALID, "load": Reason.PROJECT_LOAD_FAILED, "lint": Reason.PROJECT_LOAD_FAILED,
-    "test": Reason.TESTS_FAILED, "plan": Reason.PLAN_REJECTED,
+    "config": Reason.CONFIG_INVALID, "load": Reason.PROJECT_LOAD_FAILED,
+    "lint": Reason.PROJECT_LOAD_FAILED, "test": Reason.TESTS_FAILED, "plan": Reason.PLAN_REJECTED,
 }  # fmt: skip
 
 
@@ -74,7 +72,8 @@ def problem(error: BaseException, stage: str) -> Problem:
             return Problem(reason, _cut(text))
     driver = _driver_error(error)
     if driver is not None:
-        found = connection_reason(str(driver), getattr(driver, "pgcode", None), Reason.STATE_UNREACHABLE)
+        code = getattr(driver, "pgcode", None)
+        found = connection_reason(str(driver), code, Reason.STATE_UNREACHABLE)
         if found is not None:
             return Problem(found, _cut(without_data(str(driver))))
     if isinstance(error, sqlmesh_errors.SQLMeshError):
@@ -88,19 +87,19 @@ def problem(error: BaseException, stage: str) -> Problem:
     if isinstance(error, sqlmesh_errors.ConfigError):
         return Problem(Reason.CONFIG_INVALID, _cut(_first_words(error)))
     if isinstance(error, sqlmesh_errors.PlanError):
-        return Problem(
-            Reason.PLAN_REJECTED if stage != "apply" else Reason.MODEL_FAILED,
-            _cut(_first_words(error)),
-        )
-    return Problem(Reason.RUNNER_CRASHED, _cut(f"Stage {stage}: {type(error).__name__}: {without_data(text)}"))
+        reason = Reason.PLAN_REJECTED if stage != "apply" else Reason.MODEL_FAILED
+        return Problem(reason, _cut(_first_words(error)))
+    words = f"Stage {stage}: {type(error).__name__}: {without_data(text)}"
+    return Problem(Reason.RUNNER_CRASHED, _cut(words))
 
 
 def connection_reason(text: str, code: str | None, away: Reason) -> Reason | None:
-    """What a driver's error says of the connection; None when it is about a statement."""
+    """What a driver's error means for the connection; None when it is about a statement."""
     lower = text.lower()
     if any(sign in lower for sign in _BUSY):
         return Reason.STATE_BUSY
-    if (code or "").startswith("28") or any(sign in lower for sign in _REFUSED) or _ROLE.search(lower):
+    refused = any(sign in lower for sign in _REFUSED) or _ROLE.search(lower)
+    if (code or "").startswith("28") or refused:
         return Reason.AUTH_FAILED
     if (code or "")[:2] in ("08", "57") or (code is None and any(sign in lower for sign in _AWAY)):
         return away
@@ -113,7 +112,7 @@ def of_models(errors: list[Any], catalog: str | None) -> tuple[Failure, ...]:
 
 
 def ended(failures: tuple[Failure, ...], errors: list[Any]) -> Problem:
-    """Why a task ended whose models failed; a lost connection alone is worth waiting for."""
+    """Why a task ended whose models failed. A lost connection alone is worth waiting for."""
     own = next((e.__cause__ for e in errors if isinstance(e.__cause__, Problem)), None)
     if own is not None:
         return Problem(own.reason, own.message, retry=own.retry, failures=failures)
@@ -124,11 +123,12 @@ def ended(failures: tuple[Failure, ...], errors: list[Any]) -> Problem:
     first = next((f for f in failures if f.reason is reason), None)
     more = f" (and {len(names_of) - 1} more)" if len(names_of) > 1 else ""
     message = f"{first.model}{more}: {first.message}" if first else "Models failed."
-    return Problem(reason, _cut(message), retry=Retry.WAIT if transient else None, failures=failures)
+    retry = Retry.WAIT if transient else None
+    return Problem(reason, _cut(message), retry=retry, failures=failures)
 
 
 def is_transient(error: BaseException) -> bool:
-    """A lost connection, a deadlock, a full server: trying again helps."""
+    """Whether a retry helps: a lost connection, a deadlock, a full server."""
     driver = _driver_error(error)
     if driver is None:
         return False
@@ -139,15 +139,16 @@ def is_transient(error: BaseException) -> bool:
 
 
 def of_one(error: Exception) -> str:
-    """Why one of several models could not be looked at; raised again when that is no matter of the model."""
+    """Why one of several models could not be compared; raises the error again when it concerns them
+    all."""
     if is_transient(error) or isinstance(error, Problem):
         raise error
     return cut(without_data(_first_words(error)), 300)
 
 
 def certainly_not_written(error: BaseException, transactional: bool) -> bool:
-    """Whether a failed batch is known to have left no rows: the server refused it, or everything was rolled back with
-    it. Lost connections and failed audits (which come after the rows) leave that open."""
+    """Whether a failed batch is known to have left no rows: the server refused it, or all of it was
+    rolled back. Lost connections and failed audits (which come after the rows) leave that open."""
     if isinstance(error, sqlmesh_errors.NodeAuditsErrors) or is_transient(error):
         return False
     return transactional or _driver_error(error) is not None
@@ -183,12 +184,13 @@ def _interval(interval: Any) -> str:
 
 
 def _driver_error(error: BaseException | None) -> BaseException | None:
-    """The driver's exception among an exception and its causes; drivers are told by PEP 249's class names."""
+    """The driver's exception among an exception and its causes; PEP 249's class names identify
+    drivers."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
         module = type(error).__module__.split(".")[0]
-        if module not in ("sqlmesh", "sqlglot", "vulcan_runner", "builtins") and _is_dbapi(type(error)):
+        if module not in _NO_DRIVERS and _is_dbapi(type(error)):
             return error
         error = error.__cause__ or error.__context__
     return None
@@ -209,8 +211,8 @@ def _first_words(error: BaseException) -> str:
 
 
 def _text(error: BaseException) -> str:
-    """In its own words, but what pydantic says of a value without the value: it is shortened in the middle, so that a
-    secret in it would not be recognised."""
+    """The exception's own words, without the values that pydantic quotes: it shortens them in the
+    middle, so that a secret in them would not be recognised."""
     text, seen = str(error), error
     for _ in range(10):
         if isinstance(seen, ValidationError):

@@ -1,9 +1,10 @@
-"""Init container `fetch`: gets a git source without letting the credential or the repository do anything else.
+"""Init container `fetch`: gets a git source without letting the credential or the repository do
+anything else.
 
-Started by `__main__ fetch`; the only place where a git credential is. The credential reaches git by files (never argv,
-URL, environment or log). No hooks, no submodules, no other protocol than the URL's. Leaves the project in
-`$VULCAN_PROJECT`, just the files the digest is of, and `{"commit": …}` in `$VULCAN_WORK/fetch.json`. Must not import
-SQLMesh.
+Started by `__main__ fetch`; the only place that has a git credential. Git gets it in files (never
+in argv, URL, environment or log). No hooks, no submodules, no protocol but the URL's. Leaves the
+project in `$VULCAN_PROJECT`, exactly the files that the digest covers, and `{"commit": …}` in
+`$VULCAN_WORK/fetch.json`. Must not import SQLMesh.
 """
 
 import json
@@ -30,7 +31,7 @@ _SCHEMES = ("https", "http", "ssh", "file")
 
 
 def fetch(source: Source, pod: Pod, lines: Lines) -> str:
-    """The commit that was got."""
+    """Fetches the source and returns the commit."""
     scheme = _scheme(source.url)
     with tempfile.TemporaryDirectory(prefix="fetch-", dir=_writable(pod)) as folder:
         git = Git(Path(folder), source.url, scheme, pod.git_credentials)
@@ -38,10 +39,11 @@ def fetch(source: Source, pod: Pod, lines: Lines) -> str:
         tree = project.within(git.tree, source.path)
         shutil.rmtree(git.tree / ".git")
         if not tree.is_dir():
-            raise Problem(Reason.SOURCE_PATH_MISSING, f"Commit {commit[:12]} has no folder {source.path}.")
+            message = f"Commit {commit[:12]} has no folder {source.path}."
+            raise Problem(Reason.SOURCE_PATH_MISSING, message)
         count = _hand_over(tree, pod.project)
     (pod.work / FETCHED).write_text(json.dumps({"commit": commit}))
-    lines.say(f"Got {count} files of commit {commit[:12]}", commit=commit, files=count)
+    lines.say(f"Fetched {count} files of commit {commit[:12]}", commit=commit, files=count)
     return commit
 
 
@@ -65,7 +67,7 @@ def _get(git: Git, source: Source, lines: Lines) -> str:
 
 
 def _get_commit(git: Git, commit: str, refs: dict[str, str]) -> str:
-    """A server may refuse to hand out a bare commit; then a ref that is at it, or else everything, is fetched."""
+    """A server may refuse a bare commit; then a ref that points to it is fetched, or everything."""
     at_it = [name for name, sha in refs.items() if sha == commit and not name.endswith("^{}")]
     if git.try_fetch(at_it[0] if at_it else commit) and git.has("FETCH_HEAD", commit):
         return git.checkout("FETCH_HEAD")
@@ -87,11 +89,13 @@ def _scheme(url: str) -> str:
         return "ssh"
     parts = urlsplit(url)
     if parts.scheme not in _SCHEMES or url.startswith("-"):
-        raise Problem(Reason.SOURCE_UNREACHABLE, f"The URL must start with one of {', '.join(_SCHEMES)}.")
+        message = f"The URL must start with one of {', '.join(_SCHEMES)}."
+        raise Problem(Reason.SOURCE_UNREACHABLE, message)
     if parts.password is not None:
         raise Problem(
             Reason.SOURCE_AUTH_FAILED,
-            "The URL holds a password; put it into a Secret and name that in the gateway's gitCredentials.",
+            "The URL holds a password; put it into a Secret and name that in the gateway's"
+            " gitCredentials.",
         )
     return parts.scheme
 
@@ -101,9 +105,10 @@ def _writable(pod: Pod) -> str:
 
 
 def _hand_over(tree: Path, target: Path) -> int:
-    """Copies the files into the target (a mount, so it stays itself), which a former attempt may have filled.
+    """Copies the files into the target, which is a mount and may hold files of a former attempt.
 
-    Exactly what `project.files` yields, links as what they point to: what is not in the digest could be anything.
+    Copies exactly what `project.files` yields, with links resolved: what is not in the digest could
+    be anything.
     """
     files = list(project.files(tree))
     target.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,8 @@
-"""The git commands that `fetch` needs, each with a time limit and with nothing of the machine's own git configuration.
+"""The git commands that `fetch` needs, each with a time limit and without the machine's own git
+configuration.
 
-Called by `fetch` only. Everything that git needs to know of the credential is in files of a private folder; the error
-texts of git are turned into reasons here.
+Called by `fetch` only. Everything that git needs to know of the credential is in files of a private
+folder; git's error texts are turned into reasons here.
 """
 
 import contextlib
@@ -16,16 +17,17 @@ from urllib.parse import urlsplit
 from vulcan_contract.reasons import Reason
 from vulcan_runner.problem import Problem
 
-_ANSWER = 20  # seconds until a server that says nothing is called unreachable
+_ANSWER = 20  # seconds until a silent server counts as unreachable
 _TRANSFER = 900
 _HELPER = (
     '!f() { test "$1" = get || exit 0; printf "username=%s\\npassword=%s\\n"'
     ' "$(cat "$VULCAN_GIT_USERNAME")" "$(cat "$VULCAN_GIT_PASSWORD")"; }; f'
 )
 _AUTH = (
-    "authentication failed", "could not read username", "could not read password", "permission denied",
-    "invalid username or password", "host key verification failed", "terminal prompts disabled", "access denied",
-    "error: 401", "error: 403", "no matching host key", "load key", "invalid credentials",
+    "authentication failed", "could not read username", "could not read password",
+    "permission denied", "invalid username or password", "host key verification failed",
+    "terminal prompts disabled", "access denied", "error: 401", "error: 403",
+    "no matching host key", "load key", "invalid credentials",
 )  # fmt: skip
 _NO_REF = ("couldn't find remote ref", "not our ref", "no such ref", "unadvertised object")
 
@@ -43,7 +45,7 @@ class Git:
         self._run("init", "-q", str(self.tree), limit=_ANSWER, inside=False)
 
     def remote_refs(self) -> dict[str, str]:
-        """Every ref of the server and the commit it is at. Doubles as the check that it answers."""
+        """Every ref of the server and its commit. Also checks that the server answers."""
         out = self._run("ls-remote", "--quiet", self._url, limit=_ANSWER)
         pairs = (line.split("\t", 1) for line in out.splitlines() if "\t" in line)
         return {name: sha for sha, name in pairs}
@@ -51,19 +53,11 @@ class Git:
     def fetch(self, ref: str, depth: int | None) -> None:
         """Raises SourceUnreachable, SourceAuthFailed or SourceRefMissing."""
         shallow = ["--depth", str(depth)] if depth else []
-        self._run(
-            "fetch",
-            "-q",
-            "--no-tags",
-            "--no-recurse-submodules",
-            *shallow,
-            self._url,
-            ref,
-            limit=_TRANSFER,
-        )
+        options = ["-q", "--no-tags", "--no-recurse-submodules", *shallow]
+        self._run("fetch", *options, self._url, ref, limit=_TRANSFER)
 
     def try_fetch(self, ref: str) -> bool:
-        """False when the server does not hand out this ref."""
+        """Fetches a ref; False when the server does not offer it."""
         try:
             self.fetch(ref, depth=1)
         except Problem as problem:
@@ -79,12 +73,14 @@ class Git:
         return self._run("rev-parse", f"{name}^{{commit}}", limit=_ANSWER).strip() == commit
 
     def checkout(self, name: str) -> str:
-        """The commit that is checked out then."""
+        """Checks a commit or ref out and returns the commit."""
         self._run("checkout", "-q", "--detach", "--force", name, limit=_TRANSFER)
         return self._run("rev-parse", "HEAD", limit=_ANSWER).strip()
 
     def _environment(self) -> dict[str, str]:
-        kept = {k: v for k, v in os.environ.items() if k in ("PATH", "LANG", "LC_ALL") or k.lower().endswith("_proxy")}
+        proxies = [k for k in os.environ if k.lower().endswith("_proxy")]
+        names = [k for k in ("PATH", "LANG", "LC_ALL") if k in os.environ]
+        kept = {k: os.environ[k] for k in (*names, *proxies)}
         return kept | {
             "HOME": str(self._home),
             "GIT_CONFIG_NOSYSTEM": "1",
@@ -99,23 +95,12 @@ class Git:
         }
 
     def _ssh_command(self) -> str:
-        """ssh wants the key to be private, which a mounted Secret is not, so it is copied."""
-        options = [
-            "BatchMode=yes",
-            "ConnectTimeout=15",
-            "ServerAliveInterval=10",
-            "ServerAliveCountMax=2",
-        ]
-        options += [
-            "StrictHostKeyChecking=yes",
-            f"UserKnownHostsFile={self._credentials / 'known_hosts'}",
-        ]
-        command = [
-            "ssh",
-            "-F",
-            "/dev/null",
-            *(word for option in options for word in ("-o", option)),
-        ]
+        """ssh requires a private key file, which a mounted Secret is not, so it is copied."""
+        options = ["BatchMode=yes", "ConnectTimeout=15", "StrictHostKeyChecking=yes"]
+        options += ["ServerAliveInterval=10", "ServerAliveCountMax=2"]
+        options += [f"UserKnownHostsFile={self._credentials / 'known_hosts'}"]
+        words = [word for option in options for word in ("-o", option)]
+        command = ["ssh", "-F", "/dev/null", *words]
         key = self._credentials / "identity"
         if key.is_file():
             copy = self._home / "identity"
@@ -125,11 +110,12 @@ class Git:
         return shlex.join(command)
 
     def _write_config(self) -> None:
-        """The whole configuration git sees. `safe.directory` concerns file:// URLs of another owner."""
+        """The whole configuration that git sees. `safe.directory` is for file:// URLs of other
+        owners."""
         settings = [
             ("core.hooksPath", "/dev/null"), ("core.autocrlf", "false"), ("safe.directory", "*"),
-            ("http.lowSpeedLimit", "100"), ("http.lowSpeedTime", str(_ANSWER)), ("advice.detachedHead", "false"),
-            ("gc.auto", "0"), ("http.followRedirects", "initial"),
+            ("http.lowSpeedLimit", "100"), ("http.lowSpeedTime", str(_ANSWER)),
+            ("advice.detachedHead", "false"), ("gc.auto", "0"), ("http.followRedirects", "initial"),
         ]  # fmt: skip
         folder = self._credentials
         bundle = os.environ.get("GIT_SSL_CAINFO") or os.environ.get("SSL_CERT_FILE")
@@ -142,21 +128,23 @@ class Git:
         path = self._home / "config"
         path.touch(mode=0o600)
         for name, value in settings:
-            self._run("config", "--file", str(path), "--add", name, value, limit=_ANSWER, inside=False)
+            add = ("config", "--file", str(path), "--add", name, value)
+            self._run(*add, limit=_ANSWER, inside=False)
         if (folder / "bearerToken").is_file() and self._scheme in ("http", "https"):
-            path.write_text(path.read_text() + self._bearer((folder / "bearerToken").read_text().strip()))
+            token = (folder / "bearerToken").read_text().strip()
+            path.write_text(path.read_text() + self._bearer(token))
 
     def _bearer(self, token: str) -> str:
-        """Written, not passed to `git config`, because that would put the token into argv; for this host only."""
+        """Written by us, because `git config` would put the token into argv; for this host only."""
         if any(c in token for c in '"\\\n\r'):
             raise Problem(
                 Reason.SOURCE_AUTH_FAILED,
-                "The bearerToken of the git credential has a character it must not.",
+                "The bearerToken of the git credential contains a character that is not allowed.",
             )
         return f'[http "{self._host()}"]\n\textraHeader = "Authorization: Bearer {token}"\n'
 
     def _host(self) -> str:
-        """Credentials are for the URL's own host, wherever it may redirect to."""
+        """Credentials are for the URL's own host, wherever it redirects to."""
         parts = urlsplit(self._url)
         return f"{parts.scheme}://{parts.netloc.rsplit('@', 1)[-1]}"
 
@@ -169,22 +157,23 @@ class Git:
     def _returncode(self, *args: str) -> int:
         return self._process(args, _ANSWER, inside=True).returncode
 
-    def _process(self, args: tuple[str, ...], limit: int, inside: bool) -> subprocess.CompletedProcess[str]:
-        """Own session: a time limit and a signal end git's helpers (ssh, curl), too."""
+    def _process(
+        self, args: tuple[str, ...], limit: int, inside: bool
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs in a session of its own, so that a time limit or a signal ends git's helpers (ssh,
+        curl) too."""
         command = ["git", *(["-C", str(self.tree)] if inside else []), *args]
         with subprocess.Popen(
-            command, env=self._env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            text=True, errors="replace", start_new_session=True,
+            command, env=self._env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True,
         ) as process:  # fmt: skip
             try:
                 out, err = process.communicate(timeout=limit)
             except subprocess.TimeoutExpired:
                 _kill(process)
                 process.communicate()
-                raise Problem(
-                    Reason.SOURCE_UNREACHABLE,
-                    f"The git server did not answer within {limit} seconds.",
-                ) from None
+                message = f"The git server did not answer within {limit} seconds."
+                raise Problem(Reason.SOURCE_UNREACHABLE, message) from None
             except BaseException:  # Stopped: without this, the end of the `with` waits for git
                 _kill(process)
                 raise
@@ -198,7 +187,7 @@ def _kill(process: subprocess.Popen[str]) -> None:
 
 def _problem(stderr: str) -> Problem:
     lines = [line.removeprefix("fatal: ").strip() for line in stderr.splitlines() if line.strip()]
-    text = " ".join(lines[-3:])[:400] or "git ended without a word"
+    text = " ".join(lines[-3:])[:400] or "git ended without a message"
     lower = stderr.lower()
     if any(sign in lower for sign in _NO_REF):
         return Problem(Reason.SOURCE_REF_MISSING, f"The repository has no such ref: {text}")

@@ -1,13 +1,13 @@
-"""Whose state is this, is it the one we know, and can this runner read it? Asked before every task; `probe` answers
-the gateway's probe Job and is the only place that initialises a state or takes it over.
+"""Whose state this is, whether it is the one we know, and whether this runner can read it. Asked
+before every task; `probe` answers the gateway's probe Job and is the only place that initialises a
+state or takes it over.
 
-Called by `tasks`. Reads only, except where `probe` says so and holds the writer lock.
+Called by `session` and `tasks`. Reads only, except that `probe` writes under the writer lock.
 """
 
 from typing import Any
 
 from packaging.version import Version
-from sqlmesh.core.state_sync.base import SCHEMA_VERSION
 
 from vulcan_contract.reasons import Reason
 from vulcan_contract.result import Probe
@@ -18,7 +18,7 @@ from vulcan_runner.engine import SQLGLOT_VERSION, SQLMESH_VERSION
 from vulcan_runner.lines import Lines
 from vulcan_runner.problem import Problem
 from vulcan_runner.secrets import cut, without_data
-from vulcan_runner.state import State
+from vulcan_runner.state import SCHEMA_VERSION, State
 from vulcan_runner.stop import Stop
 
 EMPTY = "empty"
@@ -26,7 +26,8 @@ _WITHOUT_SCHEMATA = ("bigquery", "clickhouse", "spark", "athena", "db2")
 
 
 def verify(task: Task, state: State) -> str:
-    """The state's identity; raises when it is empty, another one, somebody else's, or of another version."""
+    """Returns the state's identity; raises when it is empty, another one, somebody else's, or of
+    another version."""
     _ping(
         state.adapter,
         "state database",
@@ -36,25 +37,22 @@ def verify(task: Task, state: State) -> str:
     gateway = task.gateway
     versions = state.versions()
     if versions.schema_version == 0:
-        raise Problem(Reason.STATE_LOST, "The state is empty. Only a probe of the gateway may initialise it.")
+        message = "The state is empty. Only a probe of the gateway may initialise it."
+        raise Problem(Reason.STATE_LOST, message)
     require_versions(versions)
     row, identity = state.owner(), state.identity()
     if row is None or row.owner != gateway.owner:
         shown = row.owner if row else "nobody"
-        raise Problem(
-            Reason.STATE_OWNERSHIP,
-            f"The state belongs to {shown}, this gateway is {gateway.owner}.",
-        )
+        message = f"The state belongs to {shown}, this gateway is {gateway.owner}."
+        raise Problem(Reason.STATE_OWNERSHIP, message)
     if gateway.state_identity not in (None, identity):
-        raise Problem(
-            Reason.STATE_IDENTITY,
-            f"The state is {identity}, it was {gateway.state_identity} before.",
-        )
+        message = f"The state is {identity}, it was {gateway.state_identity} before."
+        raise Problem(Reason.STATE_IDENTITY, message)
     return identity
 
 
 def probe(task: Task, connections: Connections, state: State, stop: Stop, lines: Lines) -> Probe:
-    """Pings both sides, initialises an empty state once, and sees to the owner marker."""
+    """Pings both databases, initialises an empty state once, and writes the owner marker."""
     gateway = task.gateway
     _ping_both(gateway, connections, state)
     empty = state.versions().schema_version == 0
@@ -64,7 +62,8 @@ def probe(task: Task, connections: Connections, state: State, stop: Stop, lines:
         require_versions(state.versions())
         _require_may_own(gateway, state)
     initialised = False
-    if empty or state.owner() is None or state.owner().owner != gateway.owner:  # type: ignore[union-attr]
+    row = state.owner()
+    if empty or row is None or row.owner != gateway.owner:
         stop.writing = True
         with lock.held(connections.state, gateway.state_schema, stop, lines):
             initialised = _claim(gateway, connections, state, lines)
@@ -84,24 +83,29 @@ def probe(task: Task, connections: Connections, state: State, stop: Stop, lines:
 
 
 def require_versions(versions: Any) -> None:
-    """SQLMesh refuses any difference of schema version or of a minor version; patch differences pass."""
+    """SQLMesh refuses any difference of schema version or of a minor version; patch differences
+    pass."""
     pairs = (
         (versions.sqlmesh_version, SQLMESH_VERSION, "SQLMesh"),
         (versions.sqlglot_version, SQLGLOT_VERSION, "SQLGlot"),
     )
     differences = [
-        (_minor(theirs), _minor(ours), f"{what} {theirs}, the runner has {ours}") for theirs, ours, what in pairs
+        (_minor(theirs), _minor(ours), f"{what} {theirs}, the runner has {ours}")
+        for theirs, ours, what in pairs
     ]
     schema = f"schema {versions.schema_version}, the runner has {SCHEMA_VERSION}"
     for theirs, ours, text in ((versions.schema_version, SCHEMA_VERSION, schema), *differences):
         if theirs < ours:
-            raise Problem(Reason.STATE_MIGRATION, f"The state was written by an older version: {text}.")
+            message = f"The state was written by an older version: {text}."
+            raise Problem(Reason.STATE_MIGRATION, message)
         if theirs > ours:
-            raise Problem(Reason.RUNNER_OUTDATED, f"The state was written by a newer version: {text}.")
+            message = f"The state was written by a newer version: {text}."
+            raise Problem(Reason.RUNNER_OUTDATED, message)
 
 
 def _claim(gateway: Gateway, connections: Connections, state: State, lines: Lines) -> bool:
-    """Under the lock, and looks again: somebody may have been faster. Whether the state was initialised."""
+    """Checks again, now with the lock: another process may have been faster. Returns whether the
+    state was initialised."""
     initialised = False
     if state.versions().schema_version == 0:
         _require_may_initialise(gateway, connections)
@@ -123,21 +127,21 @@ def _require_may_initialise(gateway: Gateway, connections: Connections) -> None:
     if schemas:
         raise Problem(
             Reason.STATE_LOST,
-            f"The state is empty, but the warehouse has tables of SQLMesh (schema {', '.join(schemas[:3])}).",
+            "The state is empty, but the warehouse has tables of SQLMesh"
+            f" (schema {', '.join(schemas[:3])}).",
         )
 
 
 def _require_may_own(gateway: Gateway, state: State) -> None:
-    """`takeover` names the owner shown, or the identity of the state that takes the former one's place."""
+    """`takeover` names the owner shown, or the identity of the state that replaces the former
+    one."""
     row, identity = state.owner(), state.identity()
     owner = str(row.owner) if row else ""
     if gateway.takeover and gateway.takeover in (owner, identity):
         return
     if row is not None and row.owner != gateway.owner:
-        raise Problem(
-            Reason.STATE_OWNERSHIP,
-            f"The state belongs to {owner}. To take it over, set takeover: {owner}",
-        )
+        message = f"The state belongs to {owner}. To take it over, set takeover: {owner}"
+        raise Problem(Reason.STATE_OWNERSHIP, message)
     if gateway.state_identity is not None and gateway.state_identity != identity:
         raise Problem(
             Reason.STATE_IDENTITY,
@@ -153,13 +157,16 @@ def _physical_schemas(connections: Connections) -> list[str]:
     adapter = warehouse.create_engine_adapter()
     # PostgreSQL's information schema hides what belongs to other roles.
     in_catalog = warehouse.type_ in ("postgres", "gcp_postgres", "redshift")
-    query = "select nspname from pg_namespace" if in_catalog else "select schema_name from information_schema.schemata"
+    column, table = "schema_name", "information_schema.schemata"
+    if in_catalog:
+        column, table = "nspname", "pg_namespace"
+    query = f"select {column} from {table}"
     rows = adapter.fetchall(query)
     return sorted({str(name) for (name,) in rows if str(name).lower().startswith("sqlmesh__")})
 
 
 def _ping_both(gateway: Gateway, connections: Connections, state: State) -> None:
-    """Both are tried, so that one probe tells all that is wrong."""
+    """Both are tried, so that one probe reports everything that is wrong."""
     found: list[Problem] = []
     up = {"warehouse": True, "state": True}
     sides = (
@@ -198,7 +205,8 @@ def _ping_both(gateway: Gateway, connections: Connections, state: State) -> None
 
 
 def _ping(adapter: Any, what: str, told: Connection, away: Reason) -> None:
-    """Driver errors have no common type, so whatever `ping` raises is looked at and, unknown, raised again."""
+    """Driver errors have no common type, so whatever `ping` raises is classified, and raised again
+    when it is unknown."""
     try:
         adapter.ping()
     except Exception as error:

@@ -1,51 +1,50 @@
-"""What environments had, apply by apply, kept in the state: from it one is moved to another or put back, without a project.
+"""What environments had, apply by apply, kept in the state: another environment is given it, or the
+same one goes back to it, without a project.
 
-Called by `applying` (which remembers) and `promoting` (which builds plans from it).
+Called by `applying`, which remembers, and `promoting`, which builds plans from it.
 """
 
 import json
 from typing import Any
 
-from sqlmesh.core.environment import EnvironmentStatements
-
 from vulcan_contract.reasons import Reason
-from vulcan_runner.engine import Engine
+from vulcan_runner.attempt import Attempt
 from vulcan_runner.problem import Problem
-from vulcan_runner.state import HistoryRow, State, now
+from vulcan_runner.rows import HistoryRow
+from vulcan_runner.state import State, now
 
 _KEPT = 20  # of each environment
 
 
-def remember(engine: Engine, state: State, environment: Any, source_digest: str, project: str) -> None:
+def remember(attempt: Attempt, environment: Any, source_digest: str, project: str) -> None:
     """Doing it twice is the same as once."""
+    state, name = attempt.state, environment.name
     row = HistoryRow(
-        environment=environment.name,
+        environment=name,
         plan_id=environment.plan_id,
         source_digest=source_digest,
         project=project,
         snapshots=snapshots_of(environment),
         requirements=json.dumps(environment.requirements, sort_keys=True),
-        statements=json.dumps([s.json() for s in engine.statements(environment.name)]),
+        statements=json.dumps(attempt.engine.statements(name)),
         at=now(),
     )
-    known = next((r for r in state.history(row.environment) if r.plan_id == row.plan_id), None)
+    known = next((r for r in state.history(name) if r.plan_id == row.plan_id), None)
     if known is None or (known.project, known.source_digest) != (row.project, row.source_digest):
         state.remember(row, _KEPT)
 
 
 def find(state: State, environment: str, plan_id: str) -> HistoryRow:
-    """Raises ConfigurationUnknown when that apply was not ours, or is too long ago."""
+    """Raises ConfigurationUnknown when that apply was not ours, or was too long ago."""
     row = next((r for r in state.history(environment) if r.plan_id == plan_id), None)
     if row is None:
-        raise Problem(
-            Reason.CONFIGURATION_UNKNOWN,
-            f"The state has no record of plan {plan_id or 'unknown'} of {environment}.",
-        )
+        message = f"The state has no record of plan {plan_id or 'unknown'} of {environment}."
+        raise Problem(Reason.CONFIGURATION_UNKNOWN, message)
     return row
 
 
 def snapshots_of(environment: Any) -> str:
-    """As a row keeps them: two environments with the same text have the same snapshots."""
+    """As a row has them: two environments with the same text have the same snapshots."""
     return json.dumps(sorted([s.name, s.identifier] for s in environment.snapshots))
 
 
@@ -59,6 +58,6 @@ def requirements(row: HistoryRow) -> dict[str, str]:
     return dict(json.loads(row.requirements))
 
 
-def statements(row: HistoryRow) -> list[EnvironmentStatements]:
-    """What runs before and after all."""
-    return [EnvironmentStatements.parse_raw(text) for text in json.loads(row.statements)]
+def statements(row: HistoryRow) -> list[str]:
+    """What runs before and after all, as SQLMesh writes it."""
+    return list(json.loads(row.statements))

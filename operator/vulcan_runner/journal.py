@@ -1,8 +1,9 @@
-"""The journal of append-only batches: what was being written when a Job got lost must be looked at by a human.
+"""The journal of append-only batches: when a Job is lost, a human must check what it was writing.
 
-`engine` wraps every batch of an append-only model in `Journal.batch`; `tasks` asks `require_clean` before it computes.
-Other model kinds replace what they wrote before, so for them doing it twice is the same as once. An entry stays until a
-human says that this Job's rows were looked at (`task.checked`); trying again is not enough.
+`sqlmesh_context` wraps every batch of an append-only model in `Journal.batch`; `session` asks
+`require_clean` before a task computes. Other model kinds replace what they wrote before, so that
+repeating a batch does no harm. An entry stays until a human confirms that this Job's rows were
+checked (`task.checked`); a retry is not enough.
 """
 
 from collections.abc import Iterator
@@ -17,7 +18,8 @@ from vulcan_contract.task import Task
 from vulcan_contract.times import rfc3339
 from vulcan_runner import failures, names
 from vulcan_runner.problem import Problem
-from vulcan_runner.state import InFlightRow, State
+from vulcan_runner.rows import InFlightRow
+from vulcan_runner.state import State
 
 _SHOWN = 5
 
@@ -30,8 +32,8 @@ class Journal:
         self._lost: list[InFlightRow] = []
 
     def require_clean(self) -> None:
-        """Forgets what a human has checked; raises ManualCheckRequired when this environment has more. Entries of other
-        environments matter once the same table is to be written."""
+        """Forgets what a human has checked; raises ManualCheckRequired when this environment has
+        more. Entries of other environments matter once the same table is to be written."""
         rows = [row for row in self._state.in_flight() if row.job != self._task.job]
         for row in rows:
             if row.job == self._task.checked:
@@ -40,12 +42,17 @@ class Journal:
         self._require_none([row for row in self._lost if row.environment == self._task.environment])
 
     def _require_none(self, rows: list[InFlightRow]) -> None:
-        """One lost Job at a time: the annotation holds one name."""
+        """Reports one lost Job at a time: the annotation holds one name."""
         if not rows:
             return
         job = rows[0].job
-        entries = [f"{r.physical_table} for {r.start_at} to {r.end_at} (model {r.model})" for r in rows if r.job == job]
-        asked = "run-requested-at" if self._task.source is None else "plan-requested-at (or run-requested-at)"
+        own = [row for row in rows if row.job == job]
+        entries = [
+            f"{r.physical_table} for {r.start_at} to {r.end_at} (model {r.model})" for r in own
+        ]
+        asked = "run-requested-at"
+        if self._task.source is not None:
+            asked = "plan-requested-at (or run-requested-at)"
         raise Problem(
             Reason.MANUAL_CHECK,
             f"The lost Job {job} was appending to {words.shortened(entries, _SHOWN, '; ')}."
@@ -54,8 +61,11 @@ class Journal:
         )
 
     @contextmanager
-    def batch(self, snapshot: Any, start: Any, end: Any, deployable: bool, adapter: Any) -> Iterator[None]:
-        """Written before and removed after the batch; kept when nobody knows whether its rows are there."""
+    def batch(
+        self, snapshot: Any, start: Any, end: Any, deployable: bool, adapter: Any
+    ) -> Iterator[None]:
+        """Journals the batch before it is written and removes the entry after it; the entry stays
+        when nobody knows whether the rows are there."""
         if not is_append_only(snapshot):
             yield
             return
@@ -68,7 +78,8 @@ class Journal:
             start_at=_text(start),
             end_at=_text(end),
         )
-        self._require_none([lost for lost in self._lost if lost.physical_table == row.physical_table])
+        table = row.physical_table
+        self._require_none([lost for lost in self._lost if lost.physical_table == table])
         self._state.put_in_flight(row)
         try:
             yield
@@ -81,8 +92,8 @@ class Journal:
 
 
 def is_append_only(snapshot: Any) -> bool:
-    """Kinds whose batches add rows without replacing what is there: INCREMENTAL_UNMANAGED that inserts, and CUSTOM,
-    of which nobody knows."""
+    """Whether batches add rows without replacing any: INCREMENTAL_UNMANAGED that inserts, and
+    CUSTOM, which may do anything."""
     if not snapshot.is_model:
         return False
     kind = snapshot.model.kind

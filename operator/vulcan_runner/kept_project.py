@@ -1,8 +1,9 @@
-"""What an apply leaves in the state so that later tasks need no project: its naming and catalogs, and the code of its own
-materialisations. Nothing secret: connections, notification targets and variables are no part of it.
+"""What an apply keeps in the state so that later tasks need no project: its naming and catalogs,
+and the code of its custom materialisations. Nothing secret: connections, notification targets and
+variables are left out.
 
-Called by `applying` (which keeps it), `tasks` (a plan says that it changed, a run reads it) and `engine` (which lays it out
-in the pod).
+Called by `applying` (which keeps it), `tasks` (which plan and run with it) and `engine` (which lays
+it out in the pod).
 """
 
 import base64
@@ -34,24 +35,25 @@ _MOST_BYTES = 4 * 1024 * 1024
 
 @dataclass(frozen=True)
 class KeptProject:
-    """The settings as JSON by SQLMesh's names, and the project's Python files if it has materialisations of its own."""
+    """The settings as JSON under SQLMesh's names, and the project's Python files if it has custom
+    materialisations."""
 
     settings: Mapping[str, Any]
     files: Mapping[str, bytes]
 
     @cached_property
     def digest(self) -> str:
-        """Of all of it."""
+        """Digest of settings and files."""
         return digest.of_json([self.settings, digest.of_files(self.files) if self.files else ""])
 
     def pack(self) -> str:
-        """As a state database keeps it."""
+        """The text that a state database keeps."""
         files = {path: base64.b64encode(content).decode() for path, content in self.files.items()}
         text = json.dumps({"settings": self.settings, "files": files}, sort_keys=True)
         return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
     def lay_out(self, folder: Path) -> Path:
-        """The files in a folder of the pod."""
+        """Writes the files into a folder of the pod."""
         for path, content in self.files.items():
             file = project.within(folder, path)
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -62,60 +64,64 @@ class KeptProject:
 def unpack(packed: str) -> KeptProject:
     """Inverse of `KeptProject.pack`."""
     data = json.loads(gzip.decompress(base64.b64decode(packed)))
-    return KeptProject(
-        data["settings"],
-        {path: base64.b64decode(content) for path, content in data["files"].items()},
-    )
+    files = {path: base64.b64decode(content) for path, content in data["files"].items()}
+    return KeptProject(data["settings"], files)
 
 
 def of(config: Config, folder: Path) -> KeptProject:
-    """What is to be kept of a project. A materialisation may import any of its modules, so all of them are."""
-    settings = {name: _plain(getattr(config, name)) for name in _FIELDS} | {"dialect": config.dialect}
+    """What the state keeps of a project. A custom materialisation may import any of its modules, so
+    all of them are kept."""
+    settings = {name: _plain(getattr(config, name)) for name in _FIELDS}
+    settings["dialect"] = config.dialect
     own = any((folder / c.MATERIALIZATIONS).rglob("*.py"))
     files = {p: f.read_bytes() for p, f in project.files(folder) if _is_code(p)} if own else {}
     if sum(map(len, files.values())) > _MOST_BYTES:
         raise Problem(
             Reason.PROJECT_LOAD_FAILED,
-            f"The project has materialisations of its own and more than {_MOST_BYTES >> 20} MiB of Python files, which the"
-            " state would have to keep for scheduled runs.",
+            f"The project has custom materialisations and more than {_MOST_BYTES >> 20} MiB of"
+            " Python files, which the state would have to keep for scheduled runs.",
         )
     return KeptProject(settings, files)
 
 
 def of_environment(state: State, environment: str) -> KeptProject | None:
-    """What the last apply of an environment has kept; None: there was none."""
+    """What the last apply of an environment kept; None: there was none."""
     record = state.apply_record(environment)
     packed = state.project(record.project) if record is not None and record.project else None
     return unpack(packed) if packed is not None else None
 
 
 def of_record(state: State, digest_: str) -> KeptProject:
-    """What an earlier apply has kept."""
+    """What an earlier apply kept; raises ConfigurationUnknown when it is gone."""
     packed = state.project(digest_)
     if packed is None:
-        raise Problem(Reason.CONFIGURATION_UNKNOWN, "What the state had kept of the project is gone.")
+        message = "The state no longer has what was kept of the project."
+        raise Problem(Reason.CONFIGURATION_UNKNOWN, message)
     return unpack(packed)
 
 
 def is_news(wanted: KeptProject, state: State, environment: str) -> bool:
-    """Whether an environment has something else of its project, so that an apply is due although no model changed. One
-    that was never applied by us has nothing, and needs nothing but materialisations."""
+    """Whether the environment has something else of its project, so that an apply is due although
+    no model changed. One that we never applied has nothing, and needs materialisations only."""
     record = state.apply_record(environment)
-    return wanted.digest != record.project if record is not None and record.project else bool(wanted.files)
+    if record is not None and record.project:
+        return wanted.digest != record.project
+    return bool(wanted.files)
 
 
 def _is_code(path: str) -> bool:
-    """config.py is not: nothing of it is needed, and people write passwords into it."""
+    """config.py is excluded: nothing in it is needed, and people write passwords into it."""
     return path.endswith(".py") and path not in project.CONFIG_FILES
 
 
 def _plain(value: Any) -> Any:
-    """A mapping as pairs: of its patterns the first that matches counts."""
+    """Mappings become pairs, because the first pattern that matches wins."""
     if isinstance(value, Mapping):
-        return [[k.pattern if isinstance(k, re.Pattern) else str(k), _plain(v)] for k, v in value.items()]
+        names = [k.pattern if isinstance(k, re.Pattern) else str(k) for k in value]
+        return [[name, _plain(v)] for name, v in zip(names, value.values(), strict=True)]
     return getattr(value, "value", value)
 
 
 def settings_of(kept: KeptProject) -> dict[str, Any]:
-    """As SQLMesh reads them."""
+    """The settings as SQLMesh reads them."""
     return {k: dict(map(tuple, v)) if isinstance(v, list) else v for k, v in kept.settings.items()}

@@ -1,7 +1,8 @@
 """Lines on stdout: one JSON object per line with a short `msg`, everything scrubbed.
 
-`__main__` puts scrubbing streams in place of stdout and stderr, so that project code and libraries cannot print a
-secret either; `console` and `tasks` report progress through `say`. Must not raise: a full pipe is no reason to stop.
+`__main__` puts scrubbing streams in place of stdout and stderr, so that project code and libraries
+cannot print a secret either; `console` and the tasks report progress through `say`. Must not raise:
+a full pipe is no reason to stop.
 """
 
 import contextlib
@@ -21,7 +22,8 @@ _WITHOUT_END = 64 * 1024  # characters of a line that are kept until they are wr
 
 
 class Clean(io.TextIOBase):
-    """A text stream that scrubs whole lines; a secret split over two writes is still found. Never raises."""
+    """A text stream that scrubs whole lines; a secret split over two writes is still found. Never
+    raises."""
 
     def __init__(self, under: TextIO, scrub: Scrubber) -> None:
         self._under, self._scrub = under, scrub
@@ -55,14 +57,14 @@ class Clean(io.TextIOBase):
         self._rest, self._size = [rest], len(rest)
 
     def _put(self, text: str) -> None:
-        """Nobody may be reading any more; that is no reason to stop."""
+        """Nobody may be reading any longer; that is no reason to stop."""
         clean = self._scrub.text(text).encode("utf-8", errors="backslashreplace").decode()
         with contextlib.suppress(OSError, ValueError):
             self._under.write(clean)
             self._under.flush()
 
     def verbatim(self, lines: Iterable[str]) -> None:
-        """Whole lines as they are: for what was scrubbed before it was packed."""
+        """Writes whole lines unscrubbed: for what was scrubbed before it was packed."""
         with self._lock:
             self.finish()
             with contextlib.suppress(OSError, ValueError):
@@ -70,16 +72,16 @@ class Clean(io.TextIOBase):
                 self._under.flush()
 
     def flush(self) -> None:
-        """Nothing: half a line waits for its end."""
+        """Does nothing: half a line waits for its end."""
 
     def finish(self) -> None:
-        """Writes what is left."""
+        """Writes the unfinished line."""
         if self._size:
             self.write("\n")
 
 
 class Lines:
-    """What the task says while it works. Also keeps the time each stage took."""
+    """Reports a task's progress and measures the time of each stage."""
 
     def __init__(self) -> None:
         self.stage = "start"
@@ -88,20 +90,17 @@ class Lines:
         self.entered: Callable[[str], object] = lambda stage: None  # for crash tests
 
     def enter(self, stage: str) -> None:
-        """The next stage begins; `failures` reads the current one to tell whose fault an exception is."""
+        """Begins the next stage; `failures` reads the current one to tell whose fault an exception
+        is."""
         now = time.monotonic()
         self.seconds[self.stage] = round(self.seconds.get(self.stage, 0.0) + now - self._since, 2)
         self.stage, self._since = stage, now
         self.entered(stage)
 
     def say(self, msg: str, **fields: Any) -> None:
-        """One line; `msg` may be a driver's text and is cleaned from data values where the caller did not."""
-        line = {
-            "t": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "stage": self.stage,
-            **fields,
-            "msg": msg,
-        }
+        """Prints one line; `msg` may be a driver's text, without data values."""
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        line = {"t": now, "stage": self.stage, **fields, "msg": msg}
         print(json.dumps(line, ensure_ascii=False, default=str), flush=True)
 
 
@@ -111,17 +110,19 @@ class _Handler(logging.Handler):
         self._lines = lines
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._lines.say(cut(without_data(record.getMessage()), 1000), level=record.levelname, logger=record.name)
+        text = cut(without_data(record.getMessage()), 1000)
+        self._lines.say(text, level=record.levelname, logger=record.name)
 
 
 def install(scrub: Scrubber) -> tuple[Clean, Clean]:
-    """Scrubbing streams for the rest of the process."""
+    """Puts scrubbing streams in place for the rest of the process."""
     out, err = Clean(sys.stdout, scrub), Clean(sys.stderr, scrub)
     sys.stdout, sys.stderr = out, err
     return out, err
 
 
 def log_through(lines: Lines) -> None:
-    """Warnings of libraries become lines; below that SQLMesh logs statements with data in them."""
+    """Turns warnings of libraries into lines; below that level SQLMesh logs statements with
+    data."""
     logging.basicConfig(level=logging.WARNING, handlers=[_Handler(lines)], force=True)
     logging.captureWarnings(True)

@@ -1,8 +1,9 @@
 """The writer lock of a gateway: one advisory lock in the state database, on a session of its own.
 
-Taken by `tasks` before anything is written and by a probe that writes. PostgreSQL only: DuckDB's file lock does the
-same by itself, and elsewhere the operator's Lease is alone. A lost session stops the task at the next batch; its
-sessions that are still busy are ended by the next holder, so a zombie pod cannot write beside it.
+Taken by `session` before anything is written and by a probe that writes. PostgreSQL only
+(`vulcan_contract.engines`): DuckDB's file lock does the same, and on other engines there is only
+the operator's Lease. A lost session stops the task at the next batch; the next holder ends sessions
+of the former one that are still busy, so that a zombie pod cannot write beside it.
 """
 
 import threading
@@ -19,10 +20,11 @@ from vulcan_runner.lines import Lines
 from vulcan_runner.problem import Problem
 from vulcan_runner.stop import Stop
 
-_EVERY = 2.0  # seconds between looks at our own session
+_EVERY = 2.0  # seconds between checks of our own session
 _HELD = (
-    "select count(*) from pg_locks where locktype = 'advisory' and granted and pid = pg_backend_pid()"
-    " and database = (select oid from pg_database where datname = current_database())"
+    "select count(*) from pg_locks where locktype = 'advisory' and granted"
+    " and pid = pg_backend_pid() and database ="
+    " (select oid from pg_database where datname = current_database())"
 )
 _KEEPALIVE = {
     "keepalives": 1,
@@ -38,7 +40,7 @@ _ZOMBIES = (
 
 @contextmanager
 def held(connection: ConnectionConfig, schema: str, stop: Stop, lines: Lines) -> Iterator[None]:
-    """Raises StateBusy when somebody else holds it."""
+    """Holds the lock; raises StateBusy when another process has it."""
     if not engines.is_fenced(connection.type_):
         lines.say(f"No advisory lock on {connection.type_}", lock="none")
         yield
@@ -47,7 +49,8 @@ def held(connection: ConnectionConfig, schema: str, stop: Stop, lines: Lines) ->
     try:
         _acquire(session, schema)
         watch = threading.Event()
-        thread = threading.Thread(target=_watch, args=(session, stop, watch), name="lock", daemon=True)
+        args = (session, stop, watch)
+        thread = threading.Thread(target=_watch, args=args, name="lock", daemon=True)
         thread.start()
         try:
             yield
@@ -59,7 +62,8 @@ def held(connection: ConnectionConfig, schema: str, stop: Stop, lines: Lines) ->
 
 
 def end_zombies(connections: list[ConnectionConfig], prefix: str, own: str, lines: Lines) -> None:
-    """Ends sessions of former holders of our lock, on every PostgreSQL of the gateway. Needs the lock."""
+    """Ends sessions of former holders of our lock, on every PostgreSQL of the gateway. Needs the
+    lock."""
     for connection in connections:
         if engines.is_fenced(connection.type_):
             with _closing(_session(connection)) as cursor:
@@ -78,7 +82,7 @@ def _end(cursor: Any, like: str, own: str, lines: Lines) -> None:
             return
         time.sleep(0.1)
     if ended:
-        raise Problem(Reason.STATE_BUSY, "Sessions of a lost job are still at work in the database.")
+        raise Problem(Reason.STATE_BUSY, "Sessions of a lost job are still active in the database.")
 
 
 def _acquire(session: Any, schema: str) -> None:
@@ -87,13 +91,15 @@ def _acquire(session: Any, schema: str) -> None:
             cursor.execute("set idle_session_timeout = 0")
         for setting, value in (("idle", 10), ("interval", 5), ("count", 3)):
             cursor.execute(f"set tcp_keepalives_{setting} = {value}")
-        cursor.execute("select pg_try_advisory_lock(hashtextextended(%s, 0))", (f"vulcan:{schema}",))
+        query = "select pg_try_advisory_lock(hashtextextended(%s, 0))"
+        cursor.execute(query, (f"vulcan:{schema}",))
         if not cursor.fetchone()[0]:
-            raise Problem(Reason.STATE_BUSY, "Another process holds the writer lock of the state database.")
+            message = "Another process holds the writer lock of the state database."
+            raise Problem(Reason.STATE_BUSY, message)
 
 
 def _watch(session: Any, stop: Stop, done: threading.Event) -> None:
-    """A pooler that hands our session to others shows as a lock that is not there."""
+    """A pooler that gives our session to others shows as a missing lock."""
     while not done.wait(_EVERY):
         try:
             with session.cursor() as cursor:
@@ -103,12 +109,8 @@ def _watch(session: Any, stop: Stop, done: threading.Event) -> None:
         except session.Error:
             if done.is_set():
                 return
-        stop.because(
-            Problem(
-                Reason.STATE_UNREACHABLE,
-                "The session with the writer lock was lost; stopped writing.",
-            )
-        )
+        message = "The session with the writer lock was lost; stopped writing."
+        stop.because(Problem(Reason.STATE_UNREACHABLE, message))
         return
 
 

@@ -6,7 +6,8 @@ from sqlglot import exp
 
 
 def display(fqn: str, catalog: str | None) -> str:
-    """`"db"."shop"."orders"` as shop.orders: without quotes and without the gateway's own catalog."""
+    """`"db"."shop"."orders"` as shop.orders: without quotes and without the gateway's own
+    catalog."""
     table = exp.to_table(fqn)
     parts = [part.name for part in table.parts]
     if len(parts) > 2 and catalog is not None and parts[0] == catalog:
@@ -15,5 +16,9 @@ def display(fqn: str, catalog: str | None) -> str:
 
 
 def title(category: Any) -> str:
-    """INDIRECT_NON_BREAKING as IndirectNonBreaking."""
-    return "".join(word.capitalize() for word in category.name.split("_")) if category is not None else ""
+    """`INDIRECT_NON_BREAKING` as IndirectNonBreaking."""
+    return (
+        "".join(word.capitalize() for word in category.name.split("_"))
+        if category is not None
+        else ""
+    )

@@ -1,7 +1,8 @@
-"""Problem: a task's end that the runner itself knows the reason of.
+"""Problem: the end of a task for a reason that the runner itself knows.
 
-Raised anywhere in the runner, turned into a Result by `__main__`. Exceptions of others (SQLMesh, drivers, project code)
-become Problems in `failures` only. Must not import SQLMesh: the init container uses it, too.
+Raised anywhere in the runner, turned into a Result by `__main__`. Exceptions of others (SQLMesh,
+drivers, project code) become Problems in `failures` only. Must not import SQLMesh: the init
+container uses it as well.
 """
 
 from vulcan_contract.reasons import Reason, Retry
@@ -9,7 +10,7 @@ from vulcan_contract.result import Failure, Probe, Work
 
 
 class Problem(Exception):
-    """Why the task cannot go on; `message` is for the user's eyes."""
+    """Why the task cannot continue; `message` is for users."""
 
     def __init__(
         self,
@@ -31,7 +32,8 @@ class Problem(Exception):
 
 
 class Stopped(BaseException):
-    """The task was told to stop. No Exception, so that neither SQLMesh nor project code can swallow it."""
+    """The task was told to stop. Not an Exception, so that neither SQLMesh nor project code can
+    swallow it."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.message)

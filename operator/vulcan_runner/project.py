@@ -1,6 +1,6 @@
-"""Where in the pod the SQLMesh project is, and the digest of what is there.
+"""Where the SQLMesh project is in the pod, and the digest of it.
 
-Called by `fetch` and `tasks` before SQLMesh is imported, so it must not import it.
+Called by `fetch` and `resolving` before SQLMesh is imported, so it must not import it.
 """
 
 import os
@@ -18,7 +18,8 @@ CONFIG_FILES = ("config.py", "config.yml", "config.yaml", "sqlmesh.yml", "sqlmes
 
 
 def locate(folder: Path, source: Source, work: Path) -> Path:
-    """The project's folder; `fetch` has applied a git source's path already, a ConfigMap is laid out below `work`."""
+    """The project's folder. `fetch` has already applied a git source's path; a ConfigMap is laid
+    out below `work`."""
     if source.kind is SourceKind.CONFIG_MAP:
         folder = lay_out(folder, work / "project")
     path = folder if source.kind is SourceKind.GIT else within(folder, source.path)
@@ -28,7 +29,8 @@ def locate(folder: Path, source: Source, work: Path) -> Path:
 
 
 def lay_out(mounted: Path, target: Path) -> Path:
-    """A ConfigMap's keys are escaped paths (`vulcan_contract.paths`); the files get their places and constant times."""
+    """Writes the files of a ConfigMap, whose keys are escaped paths (`vulcan_contract.paths`), to
+    their places, with constant times."""
     for key, file in files(mounted, mount=True):
         place = within(target, unescape(key))
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -38,7 +40,8 @@ def lay_out(mounted: Path, target: Path) -> Path:
 
 
 def within(folder: Path, path: str) -> Path:
-    """A folder below another; raises SourcePathMissing when `path` leads out of it, by itself or by a link."""
+    """A path below a folder; raises SourcePathMissing when it leads out of it, by itself or through
+    a link."""
     target = Path(os.path.normpath(folder / path.lstrip("/")))
     if not target.is_relative_to(folder) or not _real(target).is_relative_to(_real(folder)):
         raise Problem(Reason.SOURCE_PATH_MISSING, f"The path {path} leads out of the source.")
@@ -48,18 +51,19 @@ def within(folder: Path, path: str) -> Path:
 def require_project(folder: Path, path: str) -> None:
     """Raises unless the folder holds a native SQLMesh project."""
     if (folder / "dbt_project.yml").exists():
-        raise Problem(
-            Reason.DBT_UNSUPPORTED,
-            "The source is a dbt project; only native SQLMesh projects are supported.",
-        )
+        message = "The source is a dbt project; only native SQLMesh projects are supported."
+        raise Problem(Reason.DBT_UNSUPPORTED, message)
     if not any((folder / name).is_file() for name in CONFIG_FILES):
         names = ", ".join(CONFIG_FILES)
-        raise Problem(Reason.SOURCE_PATH_MISSING, f"No SQLMesh project in {path}: none of {names} is there.")
+        message = f"No SQLMesh project in {path}: there is none of {names}."
+        raise Problem(Reason.SOURCE_PATH_MISSING, message)
 
 
 def source_digest(folder: Path) -> str:
-    """sha256 over relative paths and contents, without .git and caches. Links count as what they point to."""
-    return digest.of_blocks({path: (file.stat().st_size, _blocks(file)) for path, file in files(folder)})
+    """sha256 of relative paths and contents, without .git and caches. Links count as their
+    targets."""
+    blocks = {path: (file.stat().st_size, _blocks(file)) for path, file in files(folder)}
+    return digest.of_blocks(blocks)
 
 
 def _blocks(file: Path) -> Iterator[bytes]:
@@ -69,12 +73,15 @@ def _blocks(file: Path) -> Iterator[bytes]:
 
 
 def files(folder: Path, *, mount: bool = False) -> Iterator[tuple[str, Path]]:
-    """Relative POSIX paths and files. In a ConfigMap's mount, names that start with `..` are the volume's own."""
+    """Relative POSIX paths and files. In a ConfigMap's mount, names that start with `..` belong to
+    the volume."""
     root = _real(folder)
     yield from _walk(folder, "", root, (root,), mount)
 
 
-def _walk(folder: Path, prefix: str, root: Path, above: tuple[Path, ...], mount: bool) -> Iterator[tuple[str, Path]]:
+def _walk(
+    folder: Path, prefix: str, root: Path, above: tuple[Path, ...], mount: bool
+) -> Iterator[tuple[str, Path]]:
     for entry in sorted(folder.iterdir(), key=lambda p: p.name):
         if entry.name in IGNORED or (mount and entry.name.startswith("..")):
             continue
@@ -89,5 +96,6 @@ def _walk(folder: Path, prefix: str, root: Path, above: tuple[Path, ...], mount:
 
 
 def _real(path: Path) -> Path:
-    """Where links lead. Unlike `Path.resolve`, a link that leads to itself is no error: nothing is there."""
+    """Where links lead. Unlike with `Path.resolve`, a link to itself is no error: nothing is
+    there."""
     return Path(os.path.realpath(path))

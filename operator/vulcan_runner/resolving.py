@@ -1,6 +1,6 @@
 """The resolve task, and the check that a later task got what was resolved. Must not import SQLMesh.
 
-Called by `__main__` (resolve) and `tasks` (checked).
+Called by `__main__` (resolve) and `revision` (checked).
 """
 
 from dataclasses import dataclass
@@ -17,20 +17,15 @@ from vulcan_runner.problem import Problem
 
 
 def resolve(task: Task, pod: Pod, lines: Lines) -> Result:
-    """The commit and digest of what `fetch` left; needs neither secrets nor SQLMesh's state."""
+    """Returns the commit and digest of what `fetch` left; needs neither secrets nor a state."""
     lines.enter("resolve")
     source = _source(task)
     folder = project.locate(pod.project, source, pod.work)
     project.require_project(folder, source.path)
     commit, digest = fetched_commit(pod), project.source_digest(folder)
     at = f" of commit {commit[:12]}" if commit else ""
-    return Result(
-        task.kind,
-        Reason.SUCCEEDED,
-        f"Source digest {digest[:19]}{at}.",
-        commit=commit,
-        digest=digest,
-    )
+    said = f"Source digest {digest[:19]}{at}."
+    return Result(task.kind, Reason.SUCCEEDED, said, commit=commit, digest=digest)
 
 
 @dataclass(frozen=True)
@@ -42,13 +37,15 @@ class Got:
 
 
 def checked(task: Task, pod: Pod) -> Got:
-    """The project's folder; raises SourceDigestMismatch when it is not what was resolved."""
+    """The project in the pod; raises SourceDigestMismatch when it is not the one that was
+    resolved."""
     source = _source(task)
     folder = project.locate(pod.project, source, pod.work)
     project.require_project(folder, source.path)
     found = project.source_digest(folder)
     if source.digest is not None and found != source.digest:
-        raise Problem(Reason.SOURCE_CHANGED, f"The source is {found}, it was resolved to {source.digest}.")
+        message = f"The source is {found}, it was resolved to {source.digest}."
+        raise Problem(Reason.SOURCE_CHANGED, message)
     return Got(folder, found)
 
 

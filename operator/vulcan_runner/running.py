@@ -1,72 +1,58 @@
-"""The run task: computes what is due in an environment, and says when something is due next.
+"""The run task: computes what is due in an environment and tells when something is due next.
 
-Called by `tasks` with the writer lock held. Models come from the state, so no project is needed; its naming and its
-own materialisations are there, too (`kept_project`).
+Called by `tasks` with the writer lock held. Models come from the state, so no project is needed;
+its naming and its own materialisations are there as well (`kept_project`).
 """
-
-import dataclasses
 
 from vulcan_contract.reasons import Reason
 from vulcan_contract.result import Result, Work
-from vulcan_contract.task import Task
-from vulcan_runner import applying, failures, freshness, rollback
-from vulcan_runner.engine import Engine
-from vulcan_runner.lines import Lines
+from vulcan_runner import freshness, rollback
+from vulcan_runner.attempt import Attempt
+from vulcan_runner.freshness import OwnedModels
 from vulcan_runner.problem import Problem, Stopped
-from vulcan_runner.state import State
 
 
-def run(task: Task, engine: Engine, state: State, lines: Lines) -> Result:
-    """Succeeded, NothingToDo or SignalNotReady; everything else is raised."""
+def run(attempt: Attempt) -> Result:
+    """Ends as Succeeded, NothingToDo or SignalNotReady; everything else is raised."""
+    task, engine, lines = attempt.task, attempt.engine, attempt.lines
     engine.connect()
-    environment = engine.environment(task.environment)
-    if environment is None:
-        raise Problem(Reason.ENVIRONMENT_NOT_FOUND, f"The environment {task.environment} is not in the state.")
+    environment = attempt.known_environment()
     if not environment.finalized_ts:
-        raise Problem(Reason.UNFINALIZED, f"The environment {task.environment} was left half applied.")
-    mine = freshness.owned_models(task, engine, environment, engine.snapshots(environment))
+        message = f"The environment {task.environment} was left half applied."
+        raise Problem(Reason.UNFINALIZED, message)
+    mine = freshness.owned_models(attempt, environment, engine.snapshots(environment))
     if mine.partial:
-        lines.say(f"{len(mine.own)} models are this environment's own to compute", models=len(mine.own))
+        count = len(mine.own)
+        lines.say(f"{count} models are this environment's own to compute", models=count)
     lines.enter("run")
-    failed = bool(mine.own) and _computes(task, engine, mine)
-    work = _work(task, engine, state, environment.plan_id, failed)
+    failed = bool(mine.own) and _fails(attempt, mine)
+    work = _work(attempt, environment.plan_id, failed)
     if failed:
-        errors = engine.recorder.errors
-        problem = failures.ended(failures.of_models(errors, engine.catalog), errors)
-        problem.work = work
-        raise problem
+        raise attempt.models_failed(work)
     if work.batches:
-        return Result(
-            task.kind,
-            Reason.SUCCEEDED,
-            f"{work.batches} batches of {work.models} models computed.",
-            work=work,
-        )
-    if engine.recorder.counts.blocked:
-        return Result(
-            task.kind,
-            Reason.SIGNAL_NOT_READY,
-            f"Signals hold back {work.blocked} intervals.",
-            work=work,
-        )
-    return Result(task.kind, Reason.NOTHING_TO_DO, "No interval was due.", work=work)
+        reason, said = Reason.SUCCEEDED, f"{work.batches} batches of {work.models} models computed."
+    elif engine.counts.blocked:
+        reason, said = Reason.SIGNAL_NOT_READY, f"Signals hold back {work.blocked} intervals."
+    else:
+        reason, said = Reason.NOTHING_TO_DO, "No interval was due."
+    return Result(task.kind, reason, said, work=work)
 
 
-def _computes(task: Task, engine: Engine, mine: freshness.OwnedModels) -> bool:
-    """Whether models failed."""
+def _fails(attempt: Attempt, mine: OwnedModels) -> bool:
+    """Computes what is due; whether models failed."""
+    names = set(mine.own) if mine.partial else None
     try:
-        status = engine.run(task.environment, set(mine.own) if mine.partial else None, mine.until)
+        status = attempt.engine.run(attempt.task.environment, names, mine.until)
     except Stopped as stopped:
-        stopped.problem.work = applying.done(engine)
+        stopped.problem.work = attempt.work()
         raise
     return bool(status.is_failure)
 
 
-def _work(task: Task, engine: Engine, state: State, plan_id: str, failed: bool) -> Work:
+def _work(attempt: Attempt, plan_id: str, failed: bool) -> Work:
     """After a failure the retry policy decides, so `next_run` is the next due time and not now."""
-    counts = engine.recorder.counts
-    environment = engine.environment(task.environment)
+    counts, environment = attempt.engine.counts, attempt.environment()
     computed = counts.batches > 0 and not failed
-    seen = freshness.look(task, engine, environment, computed=computed, signals=counts.blocked)
-    ways_back = rollback.options(engine, state, environment)
-    return dataclasses.replace(seen.on(applying.done(engine)), plan_id=plan_id, rollback=ways_back)
+    seen = freshness.look(attempt, environment, computed=computed, signals=counts.blocked)
+    options = rollback.options(attempt, environment)
+    return seen.on(attempt.work(plan_id=plan_id, rollback=options))

@@ -1,8 +1,8 @@
-"""Where SQLMesh's table diff puts the join of two tables, so that it needs no right to create anything in the warehouse and
-leaves nothing behind in it.
+"""Where SQLMesh's table diff puts the join of two tables, so that it needs no right to create
+anything in the warehouse and leaves nothing behind.
 
-Called by `diffing`. PostgreSQL has temporary tables, DuckDB takes a file of the pod beside the warehouse's; elsewhere it is
-SQLMesh's own schema `sqlmesh_temp`, whose tables SQLMesh drops.
+Called by `diffing`. PostgreSQL has temporary tables, DuckDB takes a file of the pod beside the
+warehouse's; other engines use SQLMesh's own schema `sqlmesh_temp`, whose tables SQLMesh drops.
 """
 
 import itertools
@@ -33,7 +33,8 @@ def place(adapter: Any, folder: Path) -> Iterator[tuple[Any, str | None]]:
 
 
 def _without_schemas(adapter: Any) -> Any:
-    """SQLMesh makes sure that the schema is there; these are, and nobody may create them."""
+    """SQLMesh creates the schema if it is missing. These schemas exist, and nobody may create
+    them."""
     own = adapter.with_settings()
     own.create_schema = lambda *args, **kwargs: None
     return own

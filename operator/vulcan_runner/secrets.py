@@ -1,7 +1,7 @@
-"""Secrets from files, and the scrubber that keeps them (and data values) from leaving the pod.
+"""Secrets from files, and the scrubber that keeps them (and data values) inside the pod.
 
-Used by `config` to fill connections and by `lines` and `__main__` for everything that is printed or returned. A value
-that leaves this module goes to SQLMesh and nowhere else.
+Used by `config` to fill connections and by `lines` and `__main__` for everything that is printed or
+returned. A value that leaves this module goes to SQLMesh and nowhere else.
 """
 
 import base64
@@ -19,10 +19,12 @@ from vulcan_runner.problem import Problem
 
 MASK = "***"
 _SHORTEST = 4  # a shorter secret would blank out ordinary words
-_LARGEST = 64 * 1024  # of a mounted file that is looked at
-_SHORTEST_UNNAMED = 8  # keys that no connection names: a Secret is mounted whole, user names included
+_LARGEST = 64 * 1024  # bytes of a mounted file that is read
+_SHORTEST_UNNAMED = 8  # of keys that no connection names: a Secret is mounted whole
 _PUBLIC = ("username", "known_hosts", "identity.pub", "ca.crt")  # of Flux's key names
-_URL = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]{0,30}://)[^\s/@'\"]{0,256}:[^\s@'\"]{0,4096}@")
+_URL = re.compile(
+    r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]{0,30}://)[^\s/@'\"]{0,256}:[^\s@'\"]{0,4096}@"
+)
 _NAMED = re.compile(
     r"(?i)\b(?P<key>password|passwd|pwd|token|secret|access_key|secret_key|bearer)\b"
     r"(?P<sep>\s*=\s*|['\"]?\s*:\s*(?=['\"])|\s+(?=[A-Za-z0-9._-]{20}))"
@@ -42,13 +44,12 @@ class Secrets:
         return {"type": connection.type, **connection.options, **values}
 
     def value(self, ref: SecretRef) -> Any:
-        """Raises SecretMissing or SecretKeyMissing, naming Secret and key. One trailing line break is dropped."""
+        """The value of one key; raises SecretMissing or SecretKeyMissing. One trailing line break
+        is dropped."""
         folder = self.folder / ref.name
         if not folder.is_dir() or not any(_keys(folder)):
-            raise Problem(
-                Reason.SECRET_MISSING,
-                f"Secret {ref.name} does not exist; its key {ref.key} is needed.",
-            )
+            message = f"Secret {ref.name} does not exist; its key {ref.key} is needed."
+            raise Problem(Reason.SECRET_MISSING, message)
         path = folder / ref.key
         if not path.is_file():
             raise Problem(Reason.SECRET_KEY_MISSING, f"Secret {ref.name} has no key {ref.key}.")
@@ -60,13 +61,12 @@ class Secrets:
         try:
             return json.loads(text)
         except json.JSONDecodeError as error:
-            raise Problem(
-                Reason.CONFIG_INVALID,
-                f"Key {ref.key} of Secret {ref.name} is not JSON (line {error.lineno}).",
-            ) from None
+            message = f"Key {ref.key} of Secret {ref.name} is not JSON (line {error.lineno})."
+            raise Problem(Reason.CONFIG_INVALID, message) from None
 
     def scrubber(self, connections: Iterable[Connection], more: Iterable[str] = ()) -> "Scrubber":
-        """Knows the value of every mounted key, those that connections name even when they are short, and `more`."""
+        """A scrubber that knows every mounted key's value (those that connections name even when
+        they are short) and `more`."""
         named = {(ref.name, ref.key) for c in connections for ref in c.secrets.values()}
         words: set[str] = set(more)
         if self.folder.is_dir():
@@ -78,19 +78,22 @@ class Secrets:
 
 
 def other_secrets(variables: Iterable[str], folders: Iterable[str]) -> Iterator[str]:
-    """Secrets that the pod got besides those of its connections: in environment variables, and as volumes."""
+    """Secrets that the pod has besides those of its connections: in environment variables, and as
+    volumes."""
     for name in variables:
         value = os.environ.get(name, "").strip("\r\n")
         yield from ([value] if len(value) >= _SHORTEST else [])
     for folder in map(Path, folders):
         for path in folder.rglob("*"):
             inside = path.relative_to(folder).parts
-            if not any(part.startswith("..") for part in inside) and path.is_file() and path.stat().st_size <= _LARGEST:
+            hidden = any(part.startswith("..") for part in inside)
+            if not hidden and path.is_file() and path.stat().st_size <= _LARGEST:
                 yield from (word for word in _words(path) if len(word) >= _SHORTEST_UNNAMED)
 
 
 def git_scrubber(folder: Path) -> "Scrubber":
-    """For the init container: the folder of a git credential. What is public in it stays readable."""
+    """The scrubber of the init container, for the folder of a git credential. Its public files stay
+    readable."""
     if not folder.is_dir():
         return Scrubber()
     secret = [path for path in _keys(folder) if path.name not in _PUBLIC]
@@ -141,18 +144,18 @@ class _Process:
 
 
 def arm(scrubber: Scrubber) -> None:
-    """What `cut` and `without_data` know from here on."""
+    """Sets what `cut` and `without_data` know from here on."""
     _Process.scrubber = scrubber
 
 
 def cut(text: str, most: int) -> str:
-    """At most so many characters. Scrubbed before: half a secret would not be recognised any more."""
+    """At most so many characters. Scrubs first: half a secret would not be recognised."""
     text = _Process.scrubber.text(text.strip())
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-# Values may hold quotes and newlines, and PostgreSQL doubles neither: what begins with one goes up to the last quote, and
-# what comes after the message itself (DETAIL and the like) goes altogether.
+# Values may hold quotes and newlines, and PostgreSQL doubles neither: what begins with a quote is
+# cut up to the last one, and all that follows the message itself (DETAIL and the like) is dropped.
 _DATA = (
     (re.compile(r"(?s)\n\s*(DETAIL|CONTEXT|HINT|QUERY|WHERE|LINE \d+):.*"), ""),
     (re.compile(r"(?m)^\s*\^.*$"), ""),
@@ -166,7 +169,8 @@ _DATA = (
 
 
 def without_data(text: str) -> str:
-    """A driver's or a model's error text without the data values such texts quote. Identifiers stay."""
+    """A driver's or a model's error text without the data values that it quotes. Identifiers
+    stay."""
     text = _Process.scrubber.text(text)
     for pattern, by in _DATA:
         text = pattern.sub(by, text)
@@ -206,8 +210,8 @@ def _spellings(word: str) -> set[str]:
     raw = word.encode("utf-8", errors="surrogateescape")
     escaped = word.replace("\\", "\\\\").replace("'", "\\'")
     plain = {
-        word, escaped, word.replace("'", "''"), repr(word)[1:-1],
-        json.dumps(word)[1:-1], json.dumps(word, ensure_ascii=False)[1:-1], base64.b64encode(raw).decode(),
+        word, escaped, word.replace("'", "''"), repr(word)[1:-1], json.dumps(word)[1:-1],
+        json.dumps(word, ensure_ascii=False)[1:-1], base64.b64encode(raw).decode(),
     }  # fmt: skip
     quoted = {q(raw, safe=safe) for q in (quote, quote_plus) for safe in ("", "/", "!$&()*,;=:@/")}
     lower = {re.sub(r"%[0-9A-F]{2}", lambda m: m.group().lower(), q) for q in quoted}

@@ -1,50 +1,75 @@
-"""What a task holds while it works: its connections, the state, the writer lock, SQLMesh. Given back whatever happens.
+"""What a task holds while it works: its connections, the state, the writer lock, SQLMesh. All of it
+is released whatever happens.
 
 Used by `tasks`. The only place where secrets are read.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from vulcan_contract.reasons import Reason
-from vulcan_contract.task import Task
-from vulcan_runner import failures, guard, kept_project, lock
+from vulcan_runner import failures, guard, lock
+from vulcan_runner.attempt import Attempt
 from vulcan_runner.config import Connections, application_name, writer_prefix
-from vulcan_runner.console import Recorder
+from vulcan_runner.context import TaskContext
 from vulcan_runner.engine import Engine
 from vulcan_runner.journal import Journal
-from vulcan_runner.lines import Lines
-from vulcan_runner.pod import Pod
+from vulcan_runner.kept_project import KeptProject
 from vulcan_runner.problem import Problem
-from vulcan_runner.secrets import Scrubber, Secrets
+from vulcan_runner.secrets import Secrets
 from vulcan_runner.state import State
-from vulcan_runner.stop import Stop
 
 
-@dataclass(frozen=True)
-class TaskContext:
-    """What every task needs of the process it runs in."""
+class Session:
+    """Connections and an open state database. `identity` is known once the state is verified."""
 
-    task: Task
-    pod: Pod
-    lines: Lines
-    scrub: Scrubber
-    stop: Stop
-    recorder: Recorder
-    frames: Callable[[Iterable[str]], None]
+    def __init__(self, context: TaskContext, connections: Connections, state: State) -> None:
+        self.context, self.connections, self.state = context, connections, state
+        self.identity = ""
+        self._journal = Journal(state, context.task)
+
+    def verify(self) -> None:
+        """Raises what `guard` has against the state."""
+        self.context.lines.enter("verify")
+        self.identity = guard.verify(self.context.task, self.state)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Holds the writer lock, with no session left of the holder before, and a clean journal."""
+        task, stop, lines = self.context.task, self.context.stop, self.context.lines
+        own = self.connections
+        stop.writing = True
+        with lock.held(own.state, task.gateway.state_schema, stop, lines):
+            everywhere = [own.state, own.warehouse, *own.additional.values()]
+            lock.end_zombies(everywhere, writer_prefix(task.gateway), application_name(task), lines)
+            if task.kind.traits.computes:
+                self._journal.require_clean()
+            stop.check()
+            yield
+
+    @contextmanager
+    def engine(
+        self, folder: Path | None = None, kept: KeptProject | None = None
+    ) -> Iterator[Attempt]:
+        """SQLMesh on these connections; without a folder it has no project but what is `kept`."""
+        self.context.lines.enter("config")
+        engine = Engine(self.context, self.connections, self._journal, folder, kept)
+        try:
+            yield Attempt(self.context, self.state, self.identity, engine)
+        finally:
+            engine.close()
 
 
 @contextmanager
-def state_of(context: TaskContext) -> Iterator[tuple[Connections, State]]:
-    """Secrets are read here and nowhere else."""
-    task = context.task
+def opened(context: TaskContext) -> Iterator[Session]:
+    """A session whose state nobody has verified yet."""
     context.lines.enter("config")
-    connections = Connections(task, Secrets(context.pod.secrets))
-    state = State(connections.state, task.gateway.state_schema, context.pod.work / "cache" / "state")
+    connections = Connections(context.task, Secrets(context.pod.secrets))
+    schema = context.task.gateway.state_schema
+    state = State(connections.state, schema, context.pod.work / "cache" / "state")
     try:
-        yield connections, state
+        yield Session(context, connections, state)
     except Exception as error:
         other = _of_warehouse(error, state, context.lines.stage)
         if other is None:
@@ -55,54 +80,29 @@ def state_of(context: TaskContext) -> Iterator[tuple[Connections, State]]:
 
 
 @contextmanager
-def writer(context: TaskContext, connections: Connections, state: State) -> Iterator[tuple[str, Journal]]:
-    """The state's identity and the journal, with the writer lock held and nobody left of a former holder."""
-    task = context.task
-    identity = verify(context, state)
-    context.stop.writing = True
-    with ExitStack() as stack:
-        stack.enter_context(lock.held(connections.state, task.gateway.state_schema, context.stop, context.lines))
-        everywhere = [connections.state, connections.warehouse, *connections.additional.values()]
-        lock.end_zombies(everywhere, writer_prefix(task.gateway), application_name(task), context.lines)
-        journal = Journal(state, task)
-        if task.kind.traits.computes:
-            journal.require_clean()
-        context.stop.check()
-        yield identity, journal
+def reading(context: TaskContext) -> Iterator[Session]:
+    """A session on a verified state, for a task that writes nothing."""
+    with opened(context) as session:
+        session.verify()
+        yield session
 
 
-def verify(context: TaskContext, state: State) -> str:
-    """The state's identity; raises what `guard` has against it."""
-    context.lines.enter("verify")
-    return guard.verify(context.task, state)
-
-
-def engine(
-    context: TaskContext, folder: Path | None, connections: Connections, state: State, journal: Journal | None = None,
-    kept: kept_project.KeptProject | None = None,
-) -> Engine:  # fmt: skip
-    """SQLMesh on these connections; without a folder it has no project but what is `kept`."""
-    context.lines.enter("config")
-    journal = journal or Journal(state, context.task)
-    return Engine(
-        context.task,
-        folder,
-        connections,
-        context.pod.work,
-        context.recorder,
-        context.stop,
-        journal,
-        kept,
-    )
+@contextmanager
+def writing(context: TaskContext) -> Iterator[Session]:
+    """A session on a verified state, with the writer lock."""
+    with reading(context) as session, session.lock():
+        yield session
 
 
 def _of_warehouse(error: Exception, state: State, stage: str) -> Problem | None:
-    """A driver's error does not say whose connection was lost: if the state still answers, it was the warehouse's."""
+    """A driver's error does not say which connection was lost: if the state still answers, it was
+    the warehouse's."""
     problem = failures.problem(error, stage)
     if isinstance(error, Problem) or problem.reason is not Reason.STATE_UNREACHABLE:
         return None
     try:
         state.adapter.ping()
-    except Exception:  # noqa: BLE001  drivers have no common type; whatever it is, the state does not answer
+    except Exception:  # noqa: BLE001  drivers have no common type; either way it does not answer
         return None
-    return Problem(Reason.WAREHOUSE_UNREACHABLE, f"The warehouse cannot be reached: {problem.message}")
+    message = f"The warehouse cannot be reached: {problem.message}"
+    return Problem(Reason.WAREHOUSE_UNREACHABLE, message)

@@ -1,8 +1,9 @@
-"""One Soda scan. A program of Soda's own environment, started by `checking`; must import nothing but Soda and the standard
-library, and nothing of ours.
+"""One Soda scan. A program of Soda's own environment, started by `checking`; must import nothing
+but Soda and the standard library, and nothing of ours.
 
-Reads what to check as JSON from stdin (a password reaches no argument, variable or file that way) and answers with JSON
-on stdout: each check's name, table and outcome, and Soda's complaints. No value of any metric is in the answer.
+Reads what to check as JSON from stdin (so that a password reaches no argument, variable or file)
+and answers with JSON on stdout: each check's name, table and outcome, and Soda's errors. No value
+of any metric is in the answer.
 """
 
 import json
@@ -16,7 +17,7 @@ _SOURCE = "warehouse"
 
 
 def main() -> None:
-    """The answer is all that stdout gets: whatever else is printed goes to stderr, which nobody keeps."""
+    """Only the answer goes to stdout: whatever else is printed goes to stderr, which is dropped."""
     answer = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     _silence()
@@ -29,7 +30,7 @@ def main() -> None:
 
 
 def _silence() -> None:
-    """Soda sends usage statistics to its maker unless this file, read at import, says no."""
+    """Soda sends usage statistics to its maker unless this file, read at import, forbids it."""
     config = Path.home() / ".soda" / "config.yml"
     config.parent.mkdir(parents=True, exist_ok=True)
     config.write_text("send_anonymous_usage_stats: false\nuser_cookie_id: none\n")
@@ -41,13 +42,15 @@ def _scan(what: dict[str, Any]) -> dict[str, Any]:
 
     class Nowhere(Sampler):  # type: ignore[misc]  # Soda has no types
         def store_sample(self, sample_context: Any) -> None:
-            """Rows that a check has found are kept nowhere."""
+            """Drops the rows that a check has found."""
 
     if soda_telemetry.soda_config.send_anonymous_usage_stats:
         raise RuntimeError("Soda's usage statistics are not off")
     _name_only_what_was_given()
-    unknown = [error for name, text in what["files"].items() for error in _unknown(name, text, what["variables"])]
-    if unknown:  # Soda's own words for it are about something else
+    unknown = []
+    for name, text in what["files"].items():
+        unknown += _unknown(name, text, what["variables"])
+    if unknown:  # Soda's own message for it is misleading
         return {"checks": [], "errors": unknown}
     scan = Scan()
     scan.sampler = Nowhere()
@@ -62,20 +65,19 @@ def _scan(what: dict[str, Any]) -> dict[str, Any]:
         scan.execute()
     return {
         "checks": [
-            {
-                "name": str(c.name),
-                "table": _table(c),
-                "outcome": c.outcome.value if c.outcome else None,
-            }
+            {"name": str(c.name), "table": _table(c), "outcome": c.outcome and c.outcome.value}
             for c in scan._checks
         ],
-        "errors": [" ".join(filter(None, (e.message, str(e.exception or "")))) for e in scan.get_error_logs()],
+        "errors": [
+            " ".join(filter(None, (e.message, str(e.exception or ""))))
+            for e in scan.get_error_logs()
+        ],
     }
 
 
 def _name_only_what_was_given() -> None:
-    """`${…}` means the scan's variables: by default the process's environment, too, and nothing for a typing error,
-    which could make another environment's tables of it."""
+    """Restricts `${…}` to the scan's variables. By default it also means the process's environment,
+    and a typing error means nothing, which could turn into another environment's tables."""
     from jinja2 import StrictUndefined
     from jinja2.runtime import Context
     from soda.common.jinja import Jinja
@@ -93,12 +95,13 @@ def _unknown(name: str, text: str, variables: dict[str, str]) -> list[str]:
     except TemplateSyntaxError:
         return []  # Soda reads it piece by piece, and tells which is wrong
     unknown = sorted(named - set(variables) - {"NOW"})
-    return [f"{name}: there is no variable {v}, but {', '.join(sorted(variables))}" for v in unknown]
+    known = ", ".join(sorted(variables))
+    return [f"{name}: there is no variable {v}, but {known}" for v in unknown]
 
 
 def _connected(scan: Any) -> bool:
-    """Whether the warehouse answers. Without a schema of the data source, tables are named with theirs; Soda's look at
-    columns must split that."""
+    """Whether the warehouse answers. The data source has no schema and tables are named with
+    theirs, so Soda's query for columns must split the name."""
     source = scan._data_source_manager.get_data_source(_SOURCE)
     if source is None:
         return False

@@ -1,102 +1,51 @@
-"""What Vulcan itself keeps in the state database, beside SQLMesh's tables: who owns it, what was applied, what is in
-flight. Works on any engine through SQLMesh's adapter; tables are made when they are first written.
+"""The state database: what Vulcan keeps there beside SQLMesh's tables (`rows`), and the few queries
+to SQLMesh's own tables for which it has no call. Works on any engine through SQLMesh's adapter; our
+tables are created when they are first written.
 
-Called by `guard` (owner, identity), `applying` (apply record, project), `kept_project` and `journal`. Reads need no lock;
-writers hold the gateway's lock (`lock`). SQLMesh neither sees nor minds these tables.
+Called by `guard`, `applying`, `history`, `kept_project`, `journal` and `rollback`. Reads need no
+lock; writers hold the gateway's (`lock`). SQLMesh ignores tables that are not its own.
 """
 
+import json
 import threading
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlglot import exp
+from sqlmesh.core.snapshot.definition import SnapshotFingerprint, SnapshotId
 from sqlmesh.core.state_sync import EngineAdapterStateSync
+from sqlmesh.core.state_sync.base import SCHEMA_VERSION as SCHEMA_VERSION
+from sqlmesh.core.state_sync.db.utils import fetchall, snapshot_id_filter
 from sqlmesh.utils.migration import index_text_type
 
 from vulcan_contract.task import Owner
 from vulcan_contract.times import rfc3339
+from vulcan_runner.rows import (
+    LONG,
+    TABLES,
+    ApplyRow,
+    HistoryRow,
+    InFlightRow,
+    OwnerRow,
+    ProjectRow,
+    Row,
+)
+
+_BATCH = 1000
+SnapshotKey = tuple[str, str]
+"""Name and identifier of a snapshot."""
 
 
 @dataclass(frozen=True)
-class OwnerRow:
-    """Table `_vulcan_owner`: one row. `identity` is a uuid that marks this state where the engine has no such thing."""
+class KeptSnapshot:
+    """A snapshot in the state. `expires` (ms): when the janitor may delete it, if nothing uses
+    it."""
 
-    cluster: str
-    namespace: str
-    name: str
-    identity: str
-    since: str
-
-    @property
-    def owner(self) -> Owner:
-        return Owner(self.cluster, self.namespace, self.name)
-
-
-@dataclass(frozen=True)
-class ApplyRow:
-    """Table `_vulcan_apply`: the last apply of an environment. `phase`: started | done. `models`: the changed ones.
-    `project`: digest of what is stored of the project that the environment has, `ended`: token of the last apply that
-    ended; both also while the next one is under way."""
-
-    environment: str
-    token: str
-    target: str
-    base: str
-    plan_id: str
-    phase: str
-    models: str
-    job: str
-    at: str
-    project: str = ""
-    ended: str = ""
-
-
-@dataclass(frozen=True)
-class ProjectRow:
-    """Table `_vulcan_project`: see `kept_project`, which packs it."""
-
-    digest: str
-    packed: str
-
-
-@dataclass(frozen=True)
-class HistoryRow:
-    """Table `_vulcan_history`: what an environment had after one apply, see `history`. JSON: names and identifiers of its
-    snapshots, requirements, statements. `project`: digest of what is stored of it."""
-
-    environment: str
-    plan_id: str
-    source_digest: str
-    project: str
-    snapshots: str
-    requirements: str
-    statements: str
-    at: str
-
-
-@dataclass(frozen=True)
-class InFlightRow:
-    """Table `_vulcan_inflight`: an append-only batch that is being written."""
-
-    job: str
-    environment: str
-    model: str
-    physical_table: str
-    start_at: str
-    end_at: str
-
-
-Row = OwnerRow | ApplyRow | ProjectRow | HistoryRow | InFlightRow
-_TABLES: dict[type[Row], str] = {
-    OwnerRow: "_vulcan_owner",
-    ApplyRow: "_vulcan_apply",
-    ProjectRow: "_vulcan_project",
-    HistoryRow: "_vulcan_history",
-    InFlightRow: "_vulcan_inflight",
-}
-_LONG = ("models", "packed", "snapshots", "requirements", "statements")
+    expires: int
+    unrestorable: bool
 
 
 class State:
@@ -113,7 +62,7 @@ class State:
         self.adapter.ping()
 
     def environment(self, name: str) -> Any:
-        """As SQLMesh keeps it; None: there is none."""
+        """SQLMesh's record; None: there is none."""
         return self._sync.get_environment(name)
 
     def versions(self) -> Any:
@@ -125,7 +74,8 @@ class State:
         self._sync.migrate(skip_backup=True)
 
     def identity(self) -> str:
-        """The same for the same state, by whatever name it is reached; empty when it has none yet."""
+        """The same for the same state, by whatever name it is reached; empty when it has none
+        yet."""
         if (
             self.is_postgres
             and self.adapter.fetchone("select has_function_privilege('pg_control_system()', 'execute')")[0]
@@ -142,7 +92,7 @@ class State:
         return rows[0] if rows else None
 
     def set_owner(self, owner: Owner) -> OwnerRow:
-        """Replaces whoever was there; the identity of the state stays."""
+        """Replaces the former owner; the identity of the state stays."""
         before = self.owner()
         identity = before.identity if before else str(uuid.uuid4())
         row = OwnerRow(owner.cluster, owner.namespace, owner.name, identity, now())
@@ -161,12 +111,12 @@ class State:
             self._delete(ApplyRow, {"environment": environment})
 
     def project(self, digest: str) -> str | None:
-        """What is stored of a project, packed."""
+        """What is kept of a project, packed."""
         rows = self._rows(ProjectRow, {"digest": digest})
         return rows[0].packed if rows else None
 
     def keep_project(self, row: ProjectRow) -> None:
-        """Kept while an environment has it."""
+        """Keeps it for as long as an environment has it."""
         if self.project(row.digest) is None:
             self._insert(row)
 
@@ -179,13 +129,13 @@ class State:
         )
 
     def remember(self, row: HistoryRow, most: int) -> None:
-        """Keeps so many of each environment."""
+        """Keeps the newest rows of each environment."""
         self._replace(row, {"environment": row.environment, "plan_id": row.plan_id})
         for old in self.history(row.environment)[most:]:
             self._delete(HistoryRow, {"environment": old.environment, "plan_id": old.plan_id})
 
     def forget_projects(self) -> None:
-        """Those that no environment has any more."""
+        """Deletes those that no environment has any longer."""
         used = {row.project for kind in (ApplyRow, HistoryRow) for row in self._rows(kind)}
         for row in self._rows(ProjectRow):
             if row.digest not in used:
@@ -202,11 +152,43 @@ class State:
         with self._lock:
             self._delete(InFlightRow, {"job": row.job, "model": row.model, "start_at": row.start_at})
 
+    def snapshots(self, wanted: Collection[SnapshotKey]) -> dict[SnapshotKey, KeptSnapshot]:
+        """Those of SQLMesh's snapshots that are still there."""
+        columns = ("name", "identifier", "updated_ts", "ttl_ms", "unrestorable")
+        query = exp.select(*columns).from_(exp.table_("_snapshots", db=self.schema))
+        ids = [SnapshotId(name=name, identifier=identifier) for name, identifier in wanted]
+        found: dict[SnapshotKey, KeptSnapshot] = {}
+        for where in snapshot_id_filter(self.adapter, ids, batch_size=_BATCH):
+            for row in fetchall(self.adapter, query.where(where)):
+                name, identifier, updated, ttl, unrestorable = row
+                kept = KeptSnapshot(int(updated) + int(ttl), bool(unrestorable))
+                found[name, identifier] = kept
+        return found
+
+    def uses(self, own: str, wanted: Collection[SnapshotKey]) -> dict[SnapshotKey, int | None]:
+        """Those that environments other than `own` refer to, and until when (ms); None: for as long
+        as these have them. Only what is asked about is parsed: there may be many environments with
+        a thousand models each."""
+        names, found = {name for name, _ in wanted}, dict[SnapshotKey, int | None]()
+        if not wanted:
+            return found
+        columns = ("snapshots", "previous_finalized_snapshots", "finalized_ts", "expiration_ts")
+        query = exp.select(*columns).from_(exp.table_("_environments", db=self.schema))
+        query = query.where(exp.column("name").neq(own))
+        for current, before, finalized, expires in fetchall(self.adapter, query):
+            listed = json.loads(current) + (json.loads(before) if before and not finalized else [])
+            for item in (item for item in listed if item["name"] in names):
+                fingerprint = SnapshotFingerprint(**item["fingerprint"])
+                key = (item["name"], fingerprint.to_identifier())
+                known = found.get(key, 0)
+                found[key] = max(known, expires) if known is not None and expires else None
+        return found
+
     def close(self) -> None:
         self.adapter.close()
 
     def _table(self, kind: type[Row]) -> exp.Table:
-        return exp.table_(_TABLES[kind], db=self.schema)
+        return exp.table_(TABLES[kind], db=self.schema)
 
     def _rows(self, kind: type[Any], where: dict[str, str] | None = None) -> list[Any]:
         with self._lock:
@@ -238,7 +220,7 @@ class State:
     def _create(self, kind: type[Row]) -> None:
         text = exp.DataType.build(index_text_type(self.adapter.dialect))
         long = exp.DataType.build("text")
-        columns = {f.name: long if f.name in _LONG else text for f in fields(kind)}
+        columns = {f.name: long if f.name in LONG else text for f in fields(kind)}
         self.adapter.create_state_table(self._table(kind), columns)
 
 

@@ -1,7 +1,8 @@
-"""Stop: one flag for SIGTERM and for a lost writer lock, asked by SQLMesh before every batch.
+"""Stop: one flag for SIGTERM and for a lost writer lock, which SQLMesh reads before every batch.
 
-While the task only reads, a signal ends it at once; while it writes, the batch in hand is finished first. A second
-signal changes nothing. `__main__` installs it, `engine` hands it to SQLMesh as circuit breaker.
+While the task only reads, a signal ends it at once; while it writes, the current batch is finished
+first. A second signal changes nothing. `__main__` installs it, `engine` gives it to SQLMesh as
+circuit breaker.
 """
 
 import signal
@@ -13,7 +14,7 @@ from vulcan_runner.problem import Problem, Stopped
 
 
 class Stop:
-    """Why the task has to end, if it has to."""
+    """Whether and why the task has to end."""
 
     def __init__(self) -> None:
         self._problem: Problem | None = None
@@ -26,12 +27,12 @@ class Stop:
         signal.signal(signal.SIGINT, self._on_signal)
 
     def because(self, problem: Problem) -> None:
-        """The first reason counts."""
+        """Sets why the task has to end; the first reason counts."""
         with self._lock:
             self._problem = self._problem or problem
 
     def __call__(self) -> bool:
-        """SQLMesh's circuit breaker."""
+        """Is SQLMesh's circuit breaker."""
         return self._problem is not None
 
     def check(self) -> None:
@@ -44,7 +45,7 @@ class Stop:
         self.because(
             Problem(
                 Reason.CANCELLED,
-                "Told to stop; what is finished is kept, the next attempt goes on there.",
+                "Told to stop; finished batches are kept, and the next attempt continues there.",
             )
         )
         if not self.writing and not again:

@@ -1,88 +1,107 @@
 """What a plan would do: the short PlanSummary for the Result, and the full report for people.
 
-Called by `planning`'s tasks and by `applying` (which compares the same numbers). Reads a built plan, changes nothing.
+Called by `tasks` for a plan and by `applying`, which compares the same numbers. Reads a built plan,
+changes nothing.
 """
 
 import gzip
 import json
 import math
-from collections.abc import Iterable
+from collections import Counter
 from typing import Any
-
-from sqlmesh.utils.date import to_datetime
 
 from vulcan_contract import digest, limits, report
 from vulcan_contract.result import ModelChange, PlanSummary
 from vulcan_contract.task import Task
-from vulcan_contract.times import rfc3339
+from vulcan_contract.times import of_milliseconds, rfc3339
 from vulcan_runner import digests, names
+from vulcan_runner.attempt import Attempt
 from vulcan_runner.config import effective_categorizer
 from vulcan_runner.engine import Engine
 from vulcan_runner.planning import BuiltPlan
-from vulcan_runner.state import ApplyRow
+from vulcan_runner.rows import ApplyRow
+from vulcan_runner.snapshots import intervals_of, is_whole
 
 _DAY_MS = 86_400_000
 _MAX_DIFF = 20_000
 
 
 def summarise(
-    task: Task,
-    built: BuiltPlan,
-    engine: Engine,
-    identity: str,
-    record: ApplyRow | None,
-    adopted: bool = False,
+    attempt: Attempt, built: BuiltPlan, record: ApplyRow | None, *, adopted: bool = False
 ) -> PlanSummary:
-    """`record`: of the last apply.
-
-    Counts are complete; the contract cuts `models` where the termination message is too small."""
+    """`record`: of the environment's last apply. Counts are complete; the contract cuts `models`
+    where the termination message is too small."""
+    task, engine = attempt.task, attempt.engine
     plan, diff = built.plan, built.plan.context_diff
     changes = _changes(built, engine)
-    counted = {kind: sum(c.change == kind for c in changes.values()) for kind in {c.change for c in changes.values()}}
-    removed = [names.display(s.name, engine.catalog) for s in diff.removed_snapshots]
+    counted = Counter(c.change for c in changes.values())
+    removed = [engine.display(s.name) for s in diff.removed_snapshots]
     lost = destructive(built, engine)
     return PlanSummary(
         target=digests.target(task, built, built.source),
-        base=digests.base(built.before, identity, record.ended if record is not None else ""),
+        base=digests.base(
+            built.before, attempt.identity, record.ended if record is not None else ""
+        ),
         base_plan_id=built.before.plan_id if built.before else "",
         has_changes=built.has_work or built.unaudited,
+        catch_up_intervals=built.catch_up,
+        computed=built.computed,
         unaudited=built.unaudited,
         added=len(diff.added),
-        directly_modified=counted.get("DirectlyModified", 0),
-        indirectly_modified=counted.get("IndirectlyModified", 0),
-        metadata_modified=counted.get("MetadataModified", 0),
+        directly_modified=counted["DirectlyModified"],
+        indirectly_modified=counted["IndirectlyModified"],
+        metadata_modified=counted["MetadataModified"],
         removed=len(removed),
         total_models=len(plan.snapshots),
         backfill_intervals=sum(c.intervals for c in changes.values()),
         rebuilt_models=sum(_is_rebuilt(c) for c in changes.values()),
         history_days=_history_days(built),
-        removed_percent=round(limits.removed_percent(len(plan.snapshots), len(diff.added), len(removed)), 2),
-        breaking=sum(c.category == "Breaking" and c.change == "DirectlyModified" for c in changes.values()),
+        removed_percent=round(
+            limits.removed_percent(len(plan.snapshots), len(diff.added), len(removed)), 2
+        ),
+        breaking=sum(
+            c.category == "Breaking" and c.change == "DirectlyModified" for c in changes.values()
+        ),
         destructive=lost,
         destructive_count=len(lost),
         destructive_sha256=digest.of_names(lost),
         adopted=adopted,
         tests_run=built.tests_run,
         effective=_effective(task, engine),
-        models=tuple(sorted(changes.values(), key=lambda c: (not c.destructive, -c.intervals, c.name))),
+        models=tuple(sorted(changes.values(), key=_rank)),
     )
+
+
+def _rank(change: ModelChange) -> tuple[bool, int, str]:
+    """What people must see comes first."""
+    return not change.destructive, -change.intervals, change.name
 
 
 def destructive(built: BuiltPlan, engine: Engine) -> tuple[str, ...]:
     """All models that go away or lose columns."""
     removed = (s.name for s in built.plan.context_diff.removed_snapshots)
-    return tuple(sorted({names.display(name, engine.catalog) for name in (*removed, *built.destructive)}))
+    return tuple(sorted({engine.display(name) for name in (*removed, *built.destructive)}))
 
 
-def full_report(task: Task, built: BuiltPlan, engine: Engine, summary: PlanSummary) -> tuple[dict[str, Any], int]:
+def full_report(
+    attempt: Attempt, built: BuiltPlan, summary: PlanSummary
+) -> tuple[dict[str, Any], int]:
     """The report and how many models were left out of it."""
+    task, engine = attempt.task, attempt.engine
     plan = built.plan
-    snapshots = {names.display(s.name, engine.catalog): s for s in plan.snapshots.values()}
+    by_name = {engine.display(s.name): s for s in plan.snapshots.values()}
     missing = _missing(built)
-    models = [_detail(plan, engine, change, snapshots.get(change.name), missing) for change in summary.models]
+    models = [
+        _detail(plan, engine, change, by_name.get(change.name), missing)
+        for change in summary.models
+    ]
+    source: dict[str, Any] = {}
+    if task.source is not None:
+        given = task.source
+        source = {"url": given.url, "commit": given.commit, "digest": built.source}
     whole: dict[str, Any] = {
         "environment": task.environment,
-        "source": {"url": task.source.url, "commit": task.source.commit, "digest": built.source} if task.source else {},
+        "source": source,
         "target": summary.target,
         "base": summary.base,
         "warnings": list(built.warnings),
@@ -95,26 +114,18 @@ def full_report(task: Task, built: BuiltPlan, engine: Engine, summary: PlanSumma
 
 
 def fitted(whole: dict[str, Any], most: int) -> tuple[dict[str, Any], int]:
-    """The report in at most so many bytes (gzipped): diffs go first, then whole models, the last ones first."""
+    """The report in at most so many bytes (gzipped): diffs are dropped first, then whole models
+    from the end."""
     if _size(whole) <= most:
         return whole, 0
-    models = [{key: value for key, value in model.items() if key != "diff"} for model in whole["models"]]
+    models = [
+        {key: value for key, value in model.items() if key != "diff"} for model in whole["models"]
+    ]
     kept = models
     while kept and _size({**whole, "models": kept}) > most:
         kept = kept[: len(kept) * 3 // 4]
     omitted = len(models) - len(kept)
     return {**whole, "models": kept, "omitted": omitted, "diffsOmitted": True}, omitted
-
-
-def intervals_of(snapshot: Any, intervals: Iterable[Any]) -> int:
-    """FULL, VIEW and SEED models are computed once, however long the time they stand for."""
-    count = len(list(intervals))
-    return min(count, 1) if is_whole(snapshot) else count
-
-
-def is_whole(snapshot: Any) -> bool:
-    """Computed as one piece, without regard to time."""
-    return bool(snapshot.is_full or snapshot.is_view or snapshot.is_seed or not snapshot.is_incremental)
 
 
 def _changes(built: BuiltPlan, engine: Engine) -> dict[str, ModelChange]:
@@ -123,19 +134,22 @@ def _changes(built: BuiltPlan, engine: Engine) -> dict[str, ModelChange]:
     found = {}
     for snapshot_id, snapshot in plan.snapshots.items():
         change = _change(plan, snapshot_id)
-        intervals = intervals_of(snapshot, missing[snapshot_id].intervals if snapshot_id in missing else ())
+        known = missing.get(snapshot_id)
+        intervals = intervals_of(snapshot, known.intervals if known else ())
         if not change and not intervals:
             continue
         found[snapshot.name] = ModelChange(
-            name=names.display(snapshot.name, engine.catalog),
+            name=engine.display(snapshot.name),
             change=change or "Backfilled",
-            category=names.title(snapshot.change_category) if change and change != "Restated" else "",
+            category=names.title(snapshot.change_category)
+            if change and change != "Restated"
+            else "",
             kind=snapshot.model_kind_name.value if snapshot.model_kind_name else "",
             intervals=intervals,
             destructive=snapshot.name in built.destructive,
         )
     for removed in diff.removed_snapshots.values():
-        name = names.display(removed.name, engine.catalog)
+        name = engine.display(removed.name)
         found[removed.name] = ModelChange(name, "Removed", destructive=True)
     return found
 
@@ -152,8 +166,10 @@ def _change(plan: Any, snapshot_id: Any) -> str:
 
 
 def _is_rebuilt(change: ModelChange) -> bool:
-    """A model that the environment has already and whose table is computed anew; a view has no table."""
-    return change.intervals > 0 and change.kind != "VIEW" and change.change not in ("Added", "Backfilled")
+    """Whether the environment already has the model and its table is recomputed; a view has
+    none."""
+    known = change.change not in ("Added", "Backfilled")
+    return known and change.intervals > 0 and change.kind != "VIEW"
 
 
 def _history_days(built: BuiltPlan) -> int:
@@ -169,9 +185,12 @@ def _history_days(built: BuiltPlan) -> int:
 
 
 def _effective(task: Task, engine: Engine) -> dict[str, str]:
-    """Each planning field's value and whence it is: the environment's spec or the project's configuration."""
+    """Each planning field's value and where it is set: in the spec or in the project's
+    configuration."""
     options, config = task.plan, engine.config
-    mode = effective_categorizer(config) if options.categorization == "Project" else options.categorization
+    mode = options.categorization
+    if mode == "Project":
+        mode = effective_categorizer(config)
     said = {
         "categorization": (mode, options.categorization != "Project"),
         "forwardOnly": (
@@ -184,25 +203,33 @@ def _effective(task: Task, engine: Engine) -> dict[str, str]:
         "devStart": (options.dev_start or "model's own", options.dev_start is not None),
         "environmentTtl": (config.environment_ttl or "none", not task.expires),
     }
-    return {name: f"{str(value)[:100]} ({'spec' if ours else 'project'})" for name, (value, ours) in said.items()}
+    return {
+        name: f"{str(value)[:100]} ({'spec' if ours else 'project'})"
+        for name, (value, ours) in said.items()
+    }
 
 
 def _missing(built: BuiltPlan) -> dict[Any, Any]:
-    """By snapshot id. Once for all models: SQLMesh reckons it anew whenever it is asked, for the whole plan."""
-    return {i.snapshot_id: i for i in built.plan.missing_intervals} if built.plan.requires_backfill else {}
+    """By snapshot id. Read once for all models: SQLMesh computes it for the whole plan each
+    time."""
+    if not built.plan.requires_backfill:
+        return {}
+    return {i.snapshot_id: i for i in built.plan.missing_intervals}
 
 
-def _detail(plan: Any, engine: Engine, change: ModelChange, snapshot: Any, missing: dict[Any, Any]) -> dict[str, Any]:
+def _detail(
+    plan: Any, engine: Engine, change: ModelChange, snapshot: Any, missing: dict[Any, Any]
+) -> dict[str, Any]:
     detail: dict[str, Any] = {
-        "name": change.name, "change": change.change, "category": change.category, "kind": change.kind,
-        "intervals": change.intervals, "destructive": change.destructive,
+        "name": change.name, "change": change.change, "category": change.category,
+        "kind": change.kind, "intervals": change.intervals, "destructive": change.destructive,
     }  # fmt: skip
     if snapshot is None or not snapshot.is_model:
         return detail
     model = snapshot.model
     detail |= {
         "version": snapshot.version or "", "cron": model.cron, "owner": model.owner or "",
-        "dependsOn": sorted(names.display(d, engine.catalog) for d in model.depends_on or ()),
+        "dependsOn": sorted(engine.display(d) for d in model.depends_on or ()),
         "audits": sorted(audit.name for audit, _ in model.audits_with_args),
         "missing": _spans(missing.get(snapshot.snapshot_id)),
     }  # fmt: skip
@@ -213,7 +240,7 @@ def _detail(plan: Any, engine: Engine, change: ModelChange, snapshot: Any, missi
 
 def _spans(missing: Any) -> list[str]:
     pairs = missing.merged_intervals if missing else []
-    return ["/".join(rfc3339(to_datetime(t)) for t in pair) for pair in pairs[:20]]
+    return ["/".join(rfc3339(of_milliseconds(t)) for t in pair) for pair in pairs[:20]]
 
 
 def _size(value: Any) -> int:

@@ -56,7 +56,7 @@ def test_descriptions_are_sentences(published: Raw, kind: str) -> None:
 
 def test_explain_shows_defaults_and_choices(server: Cluster) -> None:
     text = server.kubectl("explain", "venv.spec.plan.approval")
-    assert "Never: limits still hold." in text
+    assert "Never: only plans above the limits need approval." in text
     assert "enum: Never, OnRisk, Always" in text
     assert "Default: OnRisk." in text
     assert "REQUIRED" not in server.kubectl("explain", "vpromo.spec.from").split("environmentRef")[0]

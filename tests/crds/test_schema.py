@@ -47,20 +47,20 @@ RULE = {"cron": None, "rrule": "FREQ=WEEKLY;BYDAY=FR", "start": "2026-11-27T22:0
 BAD_WINDOWS: list[tuple[str, Raw]] = [
     ("exactly one of cron, rrule", RULE | {"cron": "0 22 * * *"}),
     ("exactly one of cron, rrule", {"cron": None}),
-    ("start goes with rrule", {"start": "2026-11-27T22:00"}),
-    ("start goes with rrule", RULE | {"start": None}),
-    ("it opens once an hour at most", {"cron": "* 22 * * *"}),
-    ("it opens once an hour at most", {"cron": "0,30 22 * * *"}),
+    ("start is required with rrule", {"start": "2026-11-27T22:00"}),
+    ("start is required with rrule", RULE | {"start": None}),
+    ("it opens at most once an hour", {"cron": "* 22 * * *"}),
+    ("it opens at most once an hour", {"cron": "0,30 22 * * *"}),
     ("a cron has five fields", {"cron": "0 22 * * * 2027"}),
-    ("rrule begins with FREQ=", RULE | {"rrule": "FREQ=HOURLY;BYDAY=FR"}),
-    ("rrule begins with FREQ=", RULE | {"rrule": "BYDAY=FR;FREQ=WEEKLY"}),
-    ("rrule begins with FREQ=", RULE | {"rrule": "RRULE:FREQ=WEEKLY"}),
-    ("rrule begins with FREQ=", RULE | {"rrule": "FREQ=WEEKLY\nEXDATE:20261127T220000"}),
-    ("rrule begins with FREQ=", RULE | {"rrule": "FREQ=DAILY;BYMONTHDAY=31"}),
-    ("rrule begins with FREQ=", RULE | {"rrule": "FREQ=DAILY;BYMINUTE=1,2"}),
+    ("rrule starts with FREQ=", RULE | {"rrule": "FREQ=HOURLY;BYDAY=FR"}),
+    ("rrule starts with FREQ=", RULE | {"rrule": "BYDAY=FR;FREQ=WEEKLY"}),
+    ("rrule starts with FREQ=", RULE | {"rrule": "RRULE:FREQ=WEEKLY"}),
+    ("rrule starts with FREQ=", RULE | {"rrule": "FREQ=WEEKLY\nEXDATE:20261127T220000"}),
+    ("rrule starts with FREQ=", RULE | {"rrule": "FREQ=DAILY;BYMONTHDAY=31"}),
+    ("rrule starts with FREQ=", RULE | {"rrule": "FREQ=DAILY;BYMINUTE=1,2"}),
     ("COUNT or UNTIL", RULE | {"rrule": "FREQ=WEEKLY;COUNT=3;UNTIL=20270101"}),
-    ("a local time without zone", RULE | {"start": "2026-11-27T22:00Z"}),
-    ("a local time without zone", RULE | {"start": "1970-01-01T00:00"}),
+    ("a local time without a zone", RULE | {"start": "2026-11-27T22:00Z"}),
+    ("a local time without a zone", RULE | {"start": "1970-01-01T00:00"}),
     ("must be longer than 0", {"duration": "0h"}),
     ("duration", {"duration": None}),
     ("kind", {"kind": None}),
@@ -73,13 +73,13 @@ BAD_ENVIRONMENTS = [
     case(
         "two images",
         environment({"project": {"image": IMAGE}, "runner": {"image": "runner:1"}}),
-        "the project's image is the runner's",
+        "which is the runner image",
     ),
     *(case(f"window: {says}", _window(**window), says) for says, window in BAD_WINDOWS),
     case(
         "windows of its own project",
         environment({"promotionWindows": [{"name": "n", "kind": "Deny", "cron": "0 0 * * *", "duration": "1h"}]}),
-        "promotionWindows hold promotions only",
+        "promotionWindows apply to promotions only",
     ),
     case("17 windows", _windows(17), "must have at most 16 items"),
     case("two windows of one name", _windows(1, 1), "Duplicate value"),
@@ -90,9 +90,7 @@ BAD_ENVIRONMENTS = [
         "exactly one of git, configMap, image must be set",
     ),
     case("no project", environment({"project": GONE}), "project is required with revisionFrom: Source"),
-    case(
-        "project and Promotion", environment({"revisionFrom": "Promotion"}), "with revisionFrom: Promotion leave it out"
-    ),
+    case("project and Promotion", environment({"revisionFrom": "Promotion"}), "forbidden with revisionFrom: Promotion"),
     case("environment name", environment({"environment": "Dev-1"}), "lower-case letters, digits and _ only"),
     case("environment name too long", environment({"environment": "e" * 41}), "may not be more than 40"),
     case("object name too long", environment(name="n" * 41), "metadata.name may have at most 40 characters"),
@@ -106,9 +104,11 @@ BAD_ENVIRONMENTS = [
         "Invalidate is not for environment prod",
     ),
     case("start for prod", _prod(plan__start="2026-01-01"), "plan.start is not for environment prod"),
-    case("Cron without cron", environment({"schedule.mode": "Cron"}), "schedule.cron goes with mode: Cron"),
+    case("Cron without cron", environment({"schedule.mode": "Cron"}), "schedule.cron is required with mode: Cron"),
     case(
-        "cron without Cron", environment({"schedule.cron": {"cron": "0 3 * * *"}}), "schedule.cron goes with mode: Cron"
+        "cron without Cron",
+        environment({"schedule.cron": {"cron": "0 3 * * *"}}),
+        "schedule.cron is required with mode: Cron",
     ),
     case(
         "cron with four fields",
@@ -141,13 +141,15 @@ BAD_ENVIRONMENTS = [
     case("history of no time", environment({"promotionHistory.maxAge": "0"}), "must be longer than 0"),
     case("empty duration", environment({"freshness.maxLag": "0"}), "must be longer than 0"),
     case("maxHistory", environment({"plan.limits.maxHistory": "1y"}), "a duration is written like"),
-    case("relative date", environment({"plan.devStart": "yesterday"}), "a date is absolute"),
-    case("impossible month", environment({"plan.start": "2026-13-01"}), "a date is absolute"),
+    case("relative date", environment({"plan.devStart": "yesterday"}), "a date must be absolute"),
+    case("impossible month", environment({"plan.start": "2026-13-01"}), "a date must be absolute"),
     case("effectiveFrom", environment({"plan.effectiveFrom": "2026-01-01", "plan.forwardOnly": False}), "forward-only"),
-    case("https password", _url("https://u:pw@git.example.com/a.git"), "Forbidden", "url must hold no credentials"),
-    case("https token", _url("https://token@git.example.com/a.git"), "Forbidden", "url must hold no credentials"),
-    case("https token with @", _url("https://u:p@w@git.example.com/a"), "Forbidden", "url must hold no credentials"),
-    case("ssh password", _url("ssh://git:pw@git.example.com/a.git"), "Forbidden", "url must hold no credentials"),
+    case("https password", _url("https://u:pw@git.example.com/a.git"), "Forbidden", "url must not contain credentials"),
+    case("https token", _url("https://token@git.example.com/a.git"), "Forbidden", "url must not contain credentials"),
+    case(
+        "https token with @", _url("https://u:p@w@git.example.com/a"), "Forbidden", "url must not contain credentials"
+    ),
+    case("ssh password", _url("ssh://git:pw@git.example.com/a.git"), "Forbidden", "url must not contain credentials"),
     case("token in query", _url("https://git.example.com/a.git?token=x"), "url is an https, ssh or file URL"),
     case("other scheme", _url("ext::sh -c id"), "url is an https, ssh or file URL"),
     case("option as ref", environment({"project.git.ref": "--upload-pack=x"}), "ref is the name of a branch or tag"),
@@ -172,7 +174,11 @@ BAD_ENVIRONMENTS = [
         environment({"operations": [{"id": "a", "models": ["m"], "start": "2026-02-01", "end": "2026-01-01"}]}),
         "start must not be after its end",
     ),
-    case("short digest", environment({"approvals": [{"plan": "sha256:0123", "by": "a"}]}), "plan is the whole digest"),
+    case(
+        "short digest",
+        environment({"approvals": [{"plan": "sha256:0123", "by": "a"}]}),
+        "plan must be the complete digest",
+    ),
     case(
         "one person twice on a plan",
         environment({"approvals": [{"plan": DIGEST, "by": "admin"}, {"plan": DIGEST, "by": "admin"}]}),
@@ -252,7 +258,7 @@ BAD_GATEWAYS = [
     case(
         "secret in a variable",
         gateway({"runner.env": [{"name": "PGPASSWORD", "value": "x"}]}),
-        "give it by valueFrom.secretKeyRef",
+        "set it with valueFrom.secretKeyRef",
     ),
     case(
         "DuckDB's secrets", gateway({"connection": _options(secrets={"s": {"type": "s3"}})}), "secrets may hold secrets"
@@ -279,7 +285,9 @@ BAD_GATEWAYS = [
         "names other than the gateway's own",
     ),
     case(
-        "selector without Selector", gateway({"grants": [{"namespaces": {"selector": {}}}]}), "from: Selector, and only"
+        "selector without Selector",
+        gateway({"grants": [{"namespaces": {"selector": {}}}]}),
+        "from: Selector, and allowed only",
     ),
     case("Selector without selector", gateway({"grants": [{"namespaces": {"from": "Selector"}}]}), "from: Selector"),
     case(
@@ -304,10 +312,13 @@ BAD_GATEWAYS = [
         "git password",
         gateway({"gitCredentials": [{"urlPrefix": "https://u:p@git.example.com/", "secretRef": {"name": "g"}}]}),
         "Forbidden",
-        "urlPrefix must hold no credentials",
+        "urlPrefix must not contain credentials",
     ),
     case(
-        "proxy password", gateway({"runner.proxy": "http://u:p@proxy:3128"}), "Forbidden", "proxy must hold no credent"
+        "proxy password",
+        gateway({"runner.proxy": "http://u:p@proxy:3128"}),
+        "Forbidden",
+        "proxy must not contain credent",
     ),
     case(
         "hostPath",
@@ -404,9 +415,9 @@ BAD_PROMOTIONS = [
     case(
         "revision and rollback",
         promotion({"from": GONE, "rollbackTo": {"promotion": "p"}, "revision": "a"}),
-        "revision goes with from",
+        "revision needs from",
     ),
-    case("to itself", promotion({"to": {"environmentRef": {"name": "staging"}}}), "must be two environments"),
+    case("to itself", promotion({"to": {"environmentRef": {"name": "staging"}}}), "must be different environments"),
     case(
         "to itself in another namespace",
         promotion(
@@ -415,14 +426,14 @@ BAD_PROMOTIONS = [
                 "to": {"environmentRef": {"name": "a", "namespace": "other"}},
             }
         ),
-        "must be two environments",
+        "must be different environments",
     ),
     case("no target", promotion({"to": GONE}), "spec.to", "Required value"),
     case("checks", promotion({"gates.checks.mode": "Maybe"}), "Unsupported value"),
     case("percent", promotion({"gates.dataDiff": {"maxChangedRowsPercent": 101}}), "less than or equal to 100"),
     case("gate", promotion({"gates.tests": "Maybe"}), "Unsupported value"),
     case("soak", promotion({"gates.soak": {"duration": "long"}}), "a duration is written like"),
-    case("short digest", promotion({"approvals": [{"plan": "0123", "by": "a"}]}), "plan is the whole digest"),
+    case("short digest", promotion({"approvals": [{"plan": "0123", "by": "a"}]}), "plan must be the complete digest"),
     case("object name too long", promotion(name="n" * 41), "metadata.name may have at most 40 characters"),
 ]
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.golden.restricted import violations
-from tests.unit.plan.seen_objects import env, gw
+from tests.unit.plan.seen_objects import env, facts
 from vulcan_contract.task import Approved, Checks, Diff, Operation, Promotion, Source, SourceKind, Task, TaskKind
 from vulcan_operator.plan.core.actions import Key, Kind
 from vulcan_operator.plan.core.seen import Settings
@@ -42,7 +42,7 @@ IMAGE = Source(SourceKind.IMAGE)
 
 def job(kind: TaskKind, source: Source | None = None, *, full: bool = False, **task: Any) -> dict[str, Any]:
     """The manifest of one task's Job."""
-    gateway, environment = gw(**(FULL if full else {})), env()
+    gateway, environment = facts(**(FULL if full else {})), env()
     planning = kind in (TaskKind.PLAN, TaskKind.RESOLVE, TaskKind.CHECKS)
     built = Task(
         kind, f"prod-{kind}-0123456789", "n0nce", values.gateway_of(gateway, SETTINGS, planning=planning),

@@ -182,7 +182,7 @@ def test_a_model_with_nothing_computed_or_no_snapshot_is_not_the_same(local: Sys
     local.query_state(f"delete from sqlmesh._snapshots where identifier = '{same}'")
     models = by_name(looked(local, wanted))
     assert models["copy"].method == "" and "nothing computed" in models["copy"].why
-    assert models["same"].method == "" and "not in the state" in models["same"].why
+    assert models["same"].method == "" and "no longer in the state" in models["same"].why
 
 
 def test_versions_that_share_a_table_are_not_the_same(local: System) -> None:
@@ -190,7 +190,7 @@ def test_versions_that_share_a_table_are_not_the_same(local: System) -> None:
     wanted = deployed(local, FILES | {"config.yaml": config}, {"models/base.sql": CHANGED})
     found = looked(local, wanted)
     assert (found.identical, found.left_alone) == (3, 1)  # three do not depend on the change
-    assert {(m.method, m.why) for m in found.models} == {("", "its new version has no table of its own to look at")}
+    assert {(m.method, m.why) for m in found.models} == {("", "its new version has no table of its own")}
 
 
 def test_an_environment_that_is_not_there_has_nothing_to_compare(local: System) -> None:

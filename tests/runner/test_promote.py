@@ -248,7 +248,7 @@ def test_tables_that_somebody_dropped_are_not_shown_empty(local: System) -> None
     local.query(f"drop table sqlmesh__t.t__days__{version} cascade")
     refused = back(local, before).result
     assert refused.reason is Reason.ROLLBACK_UNAVAILABLE
-    assert "t.days have no tables in the warehouse any more" in refused.message
+    assert "t.days no longer have tables in the warehouse" in refused.message
     assert local.query("select sum(n) from t.days") == [(6,)]
 
 

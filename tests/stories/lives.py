@@ -8,6 +8,7 @@ from tests.stories.sqlmesh import SqlMesh
 from tests.world import World
 
 DAY = dt.timedelta(days=1)
+HOUR = dt.timedelta(hours=1)
 MINUTE = dt.timedelta(minutes=1)
 ALWAYS = {"approval": {"mode": "Always"}}
 

@@ -6,6 +6,7 @@ import itertools
 import pytest
 
 from tests import builders
+from tests.fakes import FORBIDDEN
 from tests.stories.lives import DAY, MINUTE, alive, edit, fresh
 from tests.stories.sqlmesh import SqlMesh
 from vulcan_contract.reasons import ABOUT, Reason, Retry
@@ -67,7 +68,7 @@ def test_a_failure_says_what_is_next_and_when() -> None:
     sqlmesh = failing("plan", Reason.MODEL_FAILED).work()
     ready = sqlmesh.world.conditions("venv/prod")["Ready"]
     assert ready.message == (
-        "so it was. Correct the model, or its data; it is retried meanwhile. Next attempt at 2026-11-22T12:00:32Z."
+        "so it was. Fix the model or its data; it is retried meanwhile. Next attempt at 2026-11-22T12:00:32Z."
     )
     assert sqlmesh.world.raw("venv/prod")["status"]["nextAttemptTime"] == "2026-11-22T12:00:32Z"
 
@@ -244,8 +245,6 @@ def test_a_deadline_counts_although_the_runner_says_that_it_was_told_to_stop() -
 
 
 def test_the_api_server_refuses_then_the_status_has_the_command_and_rests() -> None:
-    from tests.unit.shell.test_reconcile import FORBIDDEN
-
     sqlmesh = fresh()
     sqlmesh.world.kube.fail("create-jobs", FORBIDDEN, times=-1)
     sqlmesh.world.apply(builders.environment()).settle()

@@ -3,6 +3,7 @@
 import pytest
 
 from tests import builders
+from tests.fakes import FORBIDDEN
 from tests.stories.lives import DAY, MINUTE, alive, fresh
 from vulcan_contract.reasons import ABOUT, Reason, Retry
 
@@ -100,8 +101,6 @@ def test_runs_do_not_write_the_gateway_just_to_say_that_they_reached_it() -> Non
 
 
 def test_the_api_server_refuses_the_probe_then_the_gateway_says_it_and_rests() -> None:
-    from tests.unit.shell.test_reconcile import FORBIDDEN
-
     sqlmesh = fresh()
     sqlmesh.world.kube.fail("create-jobs", FORBIDDEN, times=-1)
     sqlmesh.world.annotate("vgw/warehouse", probe_requested_at="now").settle()

@@ -1,21 +1,18 @@
 """What stays when things are over: evidence of promotions, their history, and the earlier revisions one could have again."""
 
-import datetime as dt
 import json
 from typing import Any
 
 import pytest
 
 from tests import builders
-from tests.stories.lives import ALWAYS, DAY, MINUTE, alive, edit, managed
+from tests.stories.lives import ALWAYS, DAY, HOUR, MINUTE, alive, edit, managed
 from tests.stories.sqlmesh import SqlMesh
 from vulcan_contract.reasons import Reason
 from vulcan_operator.api import names
 from vulcan_operator.api.environment_history import PromotionItem
 from vulcan_operator.kube import errors
 from vulcan_operator.kube.resources import CONFIG_MAPS, ENVIRONMENTS, Raw
-
-HOUR = dt.timedelta(hours=1)
 
 
 def evidence(sqlmesh: SqlMesh) -> list[Raw]:
@@ -79,7 +76,9 @@ def test_evidence_outlives_the_promotion_and_the_environment() -> None:
     (raw,) = evidence(sqlmesh)
     assert "ownerReferences" not in raw["metadata"] and names.INSTALL not in raw["metadata"]["labels"]
     (item,) = noted(sqlmesh)
-    assert (item.name, item.outcome, item.evidence.name) == ("to-prod", "Succeeded", raw["metadata"]["name"])
+    assert item.name == "to-prod"
+    assert item.outcome == "Succeeded"
+    assert item.evidence.name == raw["metadata"]["name"]
     sqlmesh.world.delete("venv/prod").settle()
     assert evidence(sqlmesh) == [raw]
 
@@ -158,7 +157,9 @@ def test_earlier_revisions_are_there_by_name_after_applies_and_after_a_promotion
     edit(sqlmesh.world, "two")
     sqlmesh.work()
     (target,) = sqlmesh.world.environment().status.rollback_targets
-    assert (target.plan_id, target.revision, target.state) == (first.plan_id, first.revision, "Available")
+    assert target.plan_id == first.plan_id
+    assert target.revision == first.revision
+    assert target.state == "Available"
     assert sqlmesh.world.says("venv/prod", "RollbackExpiring") == {"RollbackExpiring": "False/Kept"}
     sqlmesh = managed()
     before = sqlmesh.world.environment().status.applied

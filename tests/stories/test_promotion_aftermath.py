@@ -2,7 +2,7 @@
 
 from tests import builders
 from tests.stories.lives import DAY, edit, managed
-from tests.stories.test_promotion import outcome, promote, verified_badly
+from tests.stories.promotions import outcome, promote, verified_badly
 from vulcan_contract.reasons import Reason
 
 
@@ -19,7 +19,8 @@ def test_a_way_back_tells_the_age_of_the_data_until_a_run_has_computed_what_was_
     said = "Data is complete up to 2026-11-21T06:00:00Z; 2 intervals are missing until the run that follows."
     assert rollback["message"] == f"swapped. {said}"
     fresh = sqlmesh.world.conditions("venv/prod")["Fresh"]
-    assert (fresh.status, fresh.reason) == ("False", "StaleAfterRollback")
+    assert fresh.status == "False"
+    assert fresh.reason == "StaleAfterRollback"
     assert "data complete up to 2026-11-21T06:00:00Z, 30h" in fresh.message
     assert sqlmesh.world.environment().status.intervals_behind == 2
     sqlmesh.work()

@@ -6,37 +6,12 @@ from typing import Any
 import pytest
 
 from tests import builders
-from tests.stories.lives import ALWAYS, DAY, MINUTE, edit, fresh, managed
-from tests.stories.sqlmesh import SqlMesh
-from tests.stories.test_promotion import outcome, promote, steps
+from tests.stories.lives import ALWAYS, DAY, MINUTE, edit, managed
+from tests.stories.promotions import ACROSS, FINALIZER, in_the_swap, outcome, promote, steps, two
 from vulcan_contract.reasons import Reason
 from vulcan_contract.result import ModelChange
 from vulcan_operator.kube import errors
 from vulcan_operator.plan.core.seen import JobState
-
-FINALIZER = "vulcan.dev/invalidate"
-ACROSS: dict[str, Any] = {"to": {"environmentRef": {"name": "prod", "namespace": "live"}}}
-
-
-def two(engine: str = "postgres", **prod: Any) -> SqlMesh:
-    """staging on gateway `warehouse` in `data`, and prod without a revision on gateway `production` in `live`."""
-    sqlmesh = fresh(builders.environment("base", environment="prod"), builders.environment("staging"))
-    sqlmesh.work()
-    edit(sqlmesh.world, "two")
-    sqlmesh.work()
-    grants = [
-        {"namespaces": {"from": "All"}, "environments": ["*"], "promotions": True},
-        {"environments": ["prod"], "protected": True},
-    ]
-    connection = {"type": engine, "options": {"database": "/data/x.db"}, "secrets": None} if engine == "duckdb" else {}
-    gateway = builders.gateway(
-        "production", "live", grants=grants, **({"connection": connection} if connection else {})
-    )
-    target = builders.environment(
-        "prod", "live", gatewayRef={"name": "production"}, revisionFrom="Promotion", project=None, **prod
-    )
-    sqlmesh.world.apply(gateway, target)
-    return sqlmesh.work()
 
 
 def test_gates_that_do_not_need_each_other_go_on_at_the_same_time() -> None:
@@ -60,7 +35,9 @@ def test_a_gates_no_stops_the_others() -> None:
     sqlmesh.world.start_job(audit)
     edit(sqlmesh.world, "three")  # the source moves on: Soak says no
     sqlmesh.work("plan", "apply")
-    assert (outcome(sqlmesh), steps(sqlmesh)["Soak"], steps(sqlmesh)["Audits"]) == ("Failed", "Failed", "Skipped")
+    assert outcome(sqlmesh) == "Failed"
+    assert steps(sqlmesh)["Soak"] == "Failed"
+    assert steps(sqlmesh)["Audits"] == "Skipped"
     assert any(write == "delete-pods" for write in sqlmesh.world.kube.writes)
 
 
@@ -113,17 +90,6 @@ def test_deleted_before_anything_is_changed_it_is_gone_at_once() -> None:
     assert not sqlmesh.world.exists("vpromo/to-prod")
     sqlmesh.live(DAY)
     assert "promote warehouse/prod" not in sqlmesh.done
-
-
-def in_the_swap(sqlmesh: SqlMesh) -> str:
-    """A promotion whose Job runs that changes the views; the Job's name."""
-    sqlmesh.world.apply(builders.promotion()).settle()
-    sqlmesh.work("plan", "audit")
-    job = sqlmesh.world.job("promote").name
-    sqlmesh.world.start_job(job)
-    sqlmesh.world.settle()
-    assert sqlmesh.world.raw("vpromo/to-prod")["metadata"]["finalizers"] == [FINALIZER]
-    return job
 
 
 def test_deleted_while_it_computes_it_stops_and_nothing_was_changed() -> None:
@@ -204,13 +170,15 @@ def test_an_ended_one_can_be_deleted_at_once() -> None:
 def test_across_systems_it_is_planned_and_computed_anew_from_the_same_files() -> None:
     sqlmesh = two()
     promote(sqlmesh, **ACROSS)
-    assert (outcome(sqlmesh), steps(sqlmesh)["CatchUp"]) == ("Succeeded", "Skipped")
+    assert outcome(sqlmesh) == "Succeeded"
+    assert steps(sqlmesh)["CatchUp"] == "Skipped"
     assert sqlmesh.done[-2:] == ["apply production/prod", "run production/prod"]
     status = sqlmesh.world.raw("vpromo/to-prod")["status"]
     staging = sqlmesh.world.environment("venv/staging").status.applied
     prod = sqlmesh.world.environment("venv/live/prod").status.applied
     assert staging is not None and prod is not None
-    assert (status["relation"], prod.source_digest) == ("AcrossSystems", staging.source_digest)
+    assert status["relation"] == "AcrossSystems"
+    assert prod.source_digest == staging.source_digest
     assert sqlmesh.targets["production/prod"] == sqlmesh.targets["warehouse/staging"]
     copied = {name for _, ns, name in sqlmesh.world.kube.objects if ns == "live" and "-source-" in name}
     assert copied == set()  # the copy of the project went with its end
@@ -292,7 +260,8 @@ def test_across_systems_audits_that_fail_take_it_back_within_the_target() -> Non
     sqlmesh.do(sqlmesh.world.job("apply"))
     sqlmesh.fails["audit"] = [builders.failed("audit", Reason.AUDIT_FAILED)]
     sqlmesh.work()
-    assert (outcome(sqlmesh, "bad"), sqlmesh.targets["production/prod"]) == ("RolledBack", before)
+    assert outcome(sqlmesh, "bad") == "RolledBack"
+    assert sqlmesh.targets["production/prod"] == before
     assert [h.promotion for h in sqlmesh.world.environment("venv/live/prod").status.held] == ["data/bad"]
 
 

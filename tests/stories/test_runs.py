@@ -6,12 +6,11 @@ import datetime as dt
 import pytest
 
 from tests import builders
-from tests.stories.lives import ALWAYS, DAY, MINUTE, alive, edit, fresh
+from tests.stories.lives import ALWAYS, DAY, HOUR, MINUTE, alive, edit, fresh
 from vulcan_contract.reasons import Reason
 from vulcan_contract.result import Result, Work
 from vulcan_operator.kube.resources import CONFIG_MAPS
 
-HOUR = dt.timedelta(hours=1)
 BERLIN = {"mode": "Cron", "cron": {"cron": "30 2 * * *", "timeZone": "Europe/Berlin"}}
 
 
@@ -192,7 +191,8 @@ def test_data_that_is_late_is_not_fresh_until_a_run_succeeds() -> None:
     assert sqlmesh.world.says("venv/prod")["Fresh"] == "True/UpToDate"
     sqlmesh.live(HOUR)
     fresh_ = sqlmesh.world.conditions("venv/prod")["Fresh"]
-    assert (fresh_.status, fresh_.reason) == ("False", "RunOverdue")
+    assert fresh_.status == "False"
+    assert fresh_.reason == "RunOverdue"
     assert fresh_.message == "a run has been due since 2026-11-23T00:00:00Z"
     sqlmesh.fails.clear()
     assert sqlmesh.live(HOUR).world.says("venv/prod")["Fresh"] == "True/UpToDate"

@@ -1,6 +1,7 @@
-"""The custom resources: single source of `crds/` and `docs/reference/api.md` (see `tools/generate.py`).
+"""The custom resources: the only source of `crds/` and `docs/reference/api.md`.
 
-Pydantic models of what users write and of what the operator reports. No I/O, no clock, no Kopf, no client.
+Pydantic models of the specs that users write and of the status that the operator reports. The
+package has no I/O and no clock, and imports neither Kopf nor a client.
 """
 
 GROUP = "vulcan.dev"

@@ -1,7 +1,7 @@
-"""Every condition type and every reason of the operator's own, each with one sentence.
+"""All condition types and all reasons that the operator itself sets, each with one sentence.
 
-Reasons of a task's end live in `vulcan_contract.reasons`; together they are all that `status.conditions` may say.
-`docs/reference/reasons.md` is generated from both. Read by the planners; nothing here decides.
+Reasons for the end of a task live in `vulcan_contract.reasons`; `status.conditions` has no others.
+`docs/reference/reasons.md` is generated from both. Planners read this module; it decides nothing.
 """
 
 import enum
@@ -28,25 +28,30 @@ class Type(enum.StrEnum):
 
 
 CONDITION_TYPES: dict[str, str] = {
-    Type.READY: "The object is as its spec wants it. The summary of all others; everything else explains it.",
-    Type.RECONCILING: "The operator is working on it, or will by itself.",
-    Type.STALLED: "It cannot go on without a human or a change; the message says which.",
-    Type.WAREHOUSE: "The last Job that tried reached the warehouse.",
-    Type.STATE: "The last Job that tried reached the state database.",
-    Type.APPLIED: "The environment has the revision and planning fields of the spec.",
-    Type.AWAITING: "A plan waits for people with verb approve; the message is the command.",
+    Type.READY: "The object matches its spec. It summarises the other conditions; they explain it.",
+    Type.RECONCILING: "The operator is working on the object, or will continue automatically.",
+    Type.STALLED: "The operator cannot continue until someone acts; the message says what to do.",
+    Type.WAREHOUSE: "The last Job that tried to connect reached the warehouse.",
+    Type.STATE: "The last Job that tried to connect reached the state database.",
+    Type.APPLIED: "The revision and the planning fields of the spec are applied.",
+    Type.AWAITING: "A plan waits for users with verb approve; the message is the command to run.",
     Type.RUN: "The last scheduled run succeeded.",
-    Type.FRESH: "No interval is missing for longer than freshness.maxLag.",
-    Type.DRIFTED: "Somebody else applied a plan to the environment since the operator did.",
-    Type.VERIFIED: "Audits passed after the promotion that gave the revision. Only where a promotion did.",
-    Type.ROLLBACK_EXPIRING: "SQLMesh's janitor may take away what an earlier revision needs, inside rollback.window.",
-    Type.PLAN_READ_ONLY: "Protected environments only: plan Jobs, which run unapproved code, cannot write.",
-    Type.CHANGES: "Views may be changed now: inside promotionWindows, and no freeze on the gateway. Only where one is set.",
+    Type.FRESH: "No interval has been missing for longer than freshness.maxLag.",
+    Type.DRIFTED: "A plan was applied from outside since the operator's last apply.",
+    Type.VERIFIED: "Audits passed after the promotion that delivered the revision, if one did.",
+    Type.ROLLBACK_EXPIRING: (
+        "SQLMesh's janitor may remove snapshots of an earlier revision before rollback.window ends."
+    ),
+    Type.PLAN_READ_ONLY: ("Protected environments only: plan Jobs, which run unapproved code, use spec.planning."),
+    Type.CHANGES: (
+        "Views may be changed now: promotionWindows permit it and the gateway has no freeze. "
+        "Set only where either is configured."
+    ),
 }
 
 
 class Why(enum.StrEnum):
-    """Reasons of the operator's own."""
+    """Reasons that the operator itself sets."""
 
     READY = "Ready"
     SUSPENDED = "Suspended"
@@ -125,72 +130,74 @@ class Why(enum.StrEnum):
 
 @dataclass(frozen=True)
 class About:
-    """What a reason means and what a person can do."""
+    """What a reason means and what a user can do about it."""
 
     meaning: str
     next_step: str
 
 
 REASONS: dict[str, About] = {
-    Why.READY: About("Everything is as the spec wants it.", "Nothing to do."),
-    Why.SUSPENDED: About("spec.suspend is set: no Job starts.", "Set suspend: false; nothing is lost meanwhile."),
-    Why.GATEWAY_NOT_FOUND: About("gatewayRef names no VulcanGateway.", "Create it; it goes on by itself."),
-    Why.NOT_GRANTED: About(
-        "No grant of the gateway allows this namespace and environment name.", "Add a grant to the gateway."
-    ),
-    Why.GATEWAY_NOT_READY: About("The gateway is not Ready.", "See the gateway's conditions; it goes on by itself."),
+    Why.READY: About("The object matches its spec.", "Nothing to do."),
+    Why.SUSPENDED: About("spec.suspend is set: no Job is started.", "Set suspend: false."),
+    Why.GATEWAY_NOT_FOUND: About("gatewayRef names no existing VulcanGateway.", "Create it; work then continues."),
+    Why.NOT_GRANTED: About("No grant allows this namespace and environment name.", "Add a grant to the gateway."),
+    Why.GATEWAY_NOT_READY: About("The gateway is not Ready.", "See its conditions; work continues once it is Ready."),
     Why.NAME_TAKEN: About(
         "An older VulcanEnvironment on the gateway has the same SQLMesh environment name.",
-        "Delete one of them, or give this one another spec.environment.",
+        "Delete one of the two, or recreate this one with another spec.environment.",
     ),
-    Why.QUOTA: About("The grant's maxEnvironments is used up.", "Delete environments or raise maxEnvironments."),
+    Why.QUOTA: About("The grant's maxEnvironments is reached.", "Delete environments or raise it."),
     Why.NOT_AUTHORIZED: About(
-        "The operator may not work in this namespace.", "Bind ClusterRole vulcan-gateway there, as the message says."
+        "The operator lacks permissions in this namespace.",
+        "Bind ClusterRole vulcan-gateway there, as the message says.",
     ),
     Why.UNPROTECTED: About(
-        "The API server does not refuse what the admission policies are to refuse, so approvals prove nothing.",
-        "Apply deploy/policies.yaml; the message names the policies. It goes on by itself.",
+        "The API server does not enforce the admission policies, so approvals prove nothing.",
+        "Apply deploy/policies.yaml; the message names the policies. Work then continues.",
     ),
     Why.IMAGE_NOT_ALLOWED: About(
-        "runner.image is not in the gateway's allowedImages.", "Use an allowed image or extend allowedImages."
+        "runner.image is not in the gateway's allowedImages.", "Use an allowed image, or add it."
     ),
     Why.NO_IMAGE: About("No runner image is configured.", "Set runner.image on the gateway."),
-    Why.CONFIG_MAP_MISSING: About(
-        "A ConfigMap that the spec names does not exist.", "Create it; it goes on by itself."
-    ),
-    Why.INVALID: About("The object does not have the shape of its kind.", "Apply the current CRDs, correct the spec."),
-    Why.NO_REVISION: About("No VulcanPromotion has given it a revision yet.", "Create a VulcanPromotion to it."),
+    Why.CONFIG_MAP_MISSING: About("A ConfigMap that the spec names does not exist.", "Create it; work then continues."),
+    Why.INVALID: About("The object does not match its schema.", "Apply the current CRDs and correct the spec."),
+    Why.NO_REVISION: About("No VulcanPromotion has delivered a revision yet.", "Create a VulcanPromotion to it."),
     Why.AWAITING: About("The plan waits for approval.", "Run the command in the message."),
     Why.AUTHOR_UNKNOWN: About(
-        "excludeAuthor is set, and the object has no annotation vulcan.dev/created-by: nobody's approval can count.",
-        "Apply deploy/created-by (Kubernetes 1.36 or newer) or put your own user name into that annotation, and create "
-        "the object again; nobody can add it later.",
+        "excludeAuthor is set but annotation vulcan.dev/created-by is missing: no approval counts.",
+        "Apply deploy/created-by (Kubernetes 1.36 or newer), or put your own user name into the "
+        "annotation, and recreate the object; the annotation cannot be added later.",
     ),
-    Why.REJECTED: About(
-        "Somebody with verb approve rejected the plan.", "Give another revision, or withdraw the word."
-    ),
+    Why.REJECTED: About("A user rejected the plan.", "Provide another revision, or withdraw the rejection."),
     Why.NOT_DETERMINISTIC: About(
-        "Three times the plan changed between decision and apply at one source.",
+        "The plan of one source changed three times between decision and apply.",
         "Look for random values, dates or sets in macros and Python models; then request a plan.",
     ),
-    Why.EXPIRED: About("spec.ttl is over.", "Change the spec to use it again, or delete it."),
-    Why.RUN_FAILED: About("The last run failed after its retries.", "See RunSucceeded; the next due time tries again."),
+    Why.EXPIRED: About("spec.ttl has elapsed.", "Change the spec, or delete the environment."),
+    Why.RUN_FAILED: About(
+        "The last run failed, including its retries.",
+        "See condition RunSucceeded; the next run starts when it is due.",
+    ),
     Why.RESOLVING: About("The ref is being resolved to a commit.", "Wait."),
     Why.PLANNING: About("The plan is being built.", "Wait."),
     Why.APPLYING: About("The plan is being applied.", "Wait."),
     Why.PROBING: About("The connections are being tested.", "Wait."),
     Why.INVALIDATING: About("The environment is being removed from SQLMesh.", "Wait."),
-    Why.WAITING_FOR_WRITER: About("Another Job writes on this gateway.", "Wait; see the gateway's activeWriter."),
-    Why.POD_WAITING: About("The Job's pod has not started.", "See the message; after startDeadline it is tried again."),
+    Why.WAITING_FOR_WRITER: About(
+        "Another Job has the gateway's writer slot.", "Wait; see the gateway's activeWriter."
+    ),
+    Why.POD_WAITING: About("The Job's pod has not started.", "See the message; after startDeadline it is retried."),
     Why.WRITER_UNKNOWN: About(
-        "The node of a Job's pod does not answer, and without a lock in the state database it may still be writing.",
-        "Make sure that the node is dead, then run the command in the message; or wait until the node is back or gone.",
+        "The node of a Job's pod does not respond, and without a lock in the state database the "
+        "pod may still be writing.",
+        "Check that the node is dead, then run the command in the message; or wait for the node.",
     ),
     Why.SOURCE_NOT_READY: About(
-        "The environment that the revision comes from has nothing applied.", "Wait, or see that environment."
+        "Nothing is applied in the source environment, or not the files of its current project.",
+        "Wait, or see the conditions of that environment.",
     ),
     Why.TARGET_REFUSED: About(
-        "The target environment may not be used itself, or was not looked at yet.",
+        "The target environment is itself not permitted, or has not been reconciled yet.",
         "See the target's own Ready condition.",
     ),
     Why.TARGET_NOT_MANAGED: About(
@@ -199,94 +206,94 @@ REASONS: dict[str, About] = {
     ),
     Why.PROMOTION_NOT_GRANTED: About(
         "The gateway of an environment does not grant promotions to this namespace.",
-        "Create the promotion in the environment's namespace, or add a grant with promotions: true.",
+        "Create the promotion in the environment's namespace or add a grant with promotions: true.",
     ),
     Why.ENVIRONMENT_NOT_FOUND: About(
-        "from or to names no VulcanEnvironment.", "Create it; the promotion goes on by itself."
+        "from or to names no existing VulcanEnvironment.", "Create it; work then continues."
     ),
     Why.QUEUED: About("An older promotion to the same environment has not ended.", "Wait, or delete that one."),
-    Why.SOAKING: About("The revision has not been well in the source environment for long enough.", "Wait."),
-    Why.OPEN: About("No freeze and no window holds changes of the views.", "Nothing to do."),
+    Why.SOAKING: About("The revision has not run in the source for as long as gates.soak requires.", "Wait."),
+    Why.OPEN: About("No freeze and no window blocks changes to the views.", "Nothing to do."),
     Why.OUTSIDE_WINDOW: About(
-        "The target's promotionWindows are shut: outside every Allow window, or inside a Deny window.",
+        "The target's promotionWindows are closed: no Allow window is open, or a Deny window is.",
         "Wait; the message says when they open. A rollback does not wait.",
     ),
     Why.FROZEN: About(
-        "The gateway has a freeze: nothing changes views but rollbacks.",
-        "See the reason in the message; somebody with verb approve on the gateway removes spec.freeze.",
+        "The gateway has a freeze: only rollbacks may change views.",
+        "See its reason in the message; removing spec.freeze needs verb approve on the gateway.",
     ),
-    Why.AUDITING: About("Audits run.", "Wait."),
-    Why.COMPARING: About("Data of source and target is compared.", "Wait."),
-    Why.CHECKING: About("Data quality checks run.", "Wait."),
-    Why.CANCELLING: About(
-        "The promotion was deleted while it may be changing views; those are not left half changed.", "Wait."
-    ),
+    Why.AUDITING: About("Audits are running.", "Wait."),
+    Why.COMPARING: About("The data of source and target is being compared.", "Wait."),
+    Why.CHECKING: About("Data quality checks are running.", "Wait."),
+    Why.CANCELLING: About("Deleted while its Job may be changing views; that change is completed first.", "Wait."),
     Why.PROMOTING: About("The target's views are being changed.", "Wait."),
-    Why.ROLLING_BACK: About("The target's views are being put back.", "Wait."),
+    Why.ROLLING_BACK: About("The target's views are being rolled back.", "Wait."),
     Why.PROMOTED: About("The target has the revision.", "Nothing to do."),
-    Why.PROMOTION_FAILED: About("A step said no.", "See status.steps; create another promotion when it is mended."),
-    Why.PROMOTION_ERRORED: About("Machinery broke, more often than retry.limit.", "See status.steps."),
+    Why.PROMOTION_FAILED: About(
+        "A step failed because of the revision or its data.",
+        "See status.steps; fix the cause and create another promotion.",
+    ),
+    Why.PROMOTION_ERRORED: About(
+        "A Job failed for infrastructure reasons more often than retry.limit.", "See status.steps."
+    ),
     Why.INCONCLUSIVE: About(
-        "A Required gate could not be judged, so it does not pass; nothing was changed.",
-        "See status.steps for what was missing; create another promotion once it can be judged, or one where the gate is "
-        "Optional.",
+        "A Required gate could not be evaluated, so it does not pass; nothing was changed.",
+        "See status.steps for what was missing; fix it and create another promotion, or create "
+        "one where the gate is Optional.",
     ),
     Why.ROLLED_BACK: About(
-        "The target has what it had before; the revision is held.",
+        "The target was rolled back to its previous revision; the promoted one is held.",
         "Promote another revision, or lift the hold as the message says.",
     ),
-    Why.SUPERSEDED: About(
-        "A newer promotion with queue: Supersede took its place before it had changed anything.", "Nothing to do."
-    ),
+    Why.SUPERSEDED: About("A newer promotion with queue: Supersede replaced it before any change.", "Nothing to do."),
     Why.CANCELLED: About(
         "The promotion was deleted before its last step.",
-        "See what was done in the message or its evidence; promote again, or go back with rollbackTo.",
+        "See the message or the evidence; promote again, or roll back with rollbackTo.",
     ),
-    Why.EVIDENCE: About(
-        "The promotion is over; what it rests on is in the ConfigMap that status.evidenceRef names.", "Nothing to do."
-    ),
-    Why.PENDING: About("It was not looked at yet.", "Wait."),
-    Why.UP_TO_DATE: About("Nothing is missing.", "Nothing to do."),
-    Why.BEHIND: About("Intervals are missing.", "See RunSucceeded."),
-    Why.OVERDUE: About("A run is overdue by more than freshness.maxLag.", "See Ready and RunSucceeded."),
+    Why.EVIDENCE: About("The promotion has ended; status.evidenceRef names its evidence.", "Nothing to do."),
+    Why.PENDING: About("It has not been evaluated yet.", "Wait."),
+    Why.UP_TO_DATE: About("No interval is missing.", "Nothing to do."),
+    Why.BEHIND: About("Intervals are missing.", "See condition RunSucceeded."),
+    Why.OVERDUE: About("A run is overdue by more than freshness.maxLag.", "See conditions Ready and RunSucceeded."),
     Why.STALE_AFTER_ROLLBACK: About(
-        "The views were put back; what fell due meanwhile is not computed yet. The message says how old the data is.",
-        "Wait: a run follows at once. With rollback.data: CatchUpThenSwap nobody sees old data.",
+        "The views were rolled back and intervals that have become due since are not computed yet. "
+        "The message says how old the data is.",
+        "Wait: a run follows at once. Next time, rollback.data: CatchUpThenSwap computes first.",
     ),
-    Why.VERIFIED: About("Audits of the environment passed after its views were changed.", "Nothing to do."),
+    Why.VERIFIED: About("Audits passed after the views were changed.", "Nothing to do."),
     Why.VERIFY_FAILED: About(
-        "Audits said no after a promotion had changed the views, and they stay changed (onFailure: Hold, or the way back"
-        " failed).",
-        "Go back with the rollbackTo that the message names, or promote a revision that is mended. Where the data was "
-        "mended instead, promote the same revision again: it is there already, so only audits are asked.",
+        "Audits failed after a promotion had changed the views, and the views stay changed "
+        "(onFailure: Hold, or the rollback failed).",
+        "Roll back with the rollbackTo that the message names, or promote a fixed revision. If the "
+        "data was fixed instead, promote the same revision again: only its audits run.",
     ),
     Why.NOT_VERIFIED: About(
-        "No audits have judged what the views show since they were changed.",
-        "Promote what the environment has once more: it is there already, so only audits are asked.",
+        "No audit results exist for the views as they are now.",
+        "Promote the environment's revision again: only its audits run.",
     ),
-    Why.NOT_APPLIED: About("Nothing was applied yet.", "See Ready."),
-    Why.OUTDATED: About("The environment has an earlier revision.", "See Ready."),
+    Why.NOT_APPLIED: About("Nothing has been applied yet.", "See condition Ready."),
+    Why.OUTDATED: About("The environment has an earlier revision.", "See condition Ready."),
     Why.NEVER_RAN: About("No run has ended yet.", "Wait."),
     Why.NOT_NEEDED: About("No plan waits for approval.", "Nothing to do."),
-    Why.REACHED: About("It answered.", "Nothing to do."),
-    Why.UNKNOWN: About("It was not tested yet.", "Wait."),
-    Why.IN_SYNC: About("The environment has the plan the operator applied.", "Nothing to do."),
+    Why.REACHED: About("The last connection attempt succeeded.", "Nothing to do."),
+    Why.UNKNOWN: About("The connection has not been tested yet.", "Wait."),
+    Why.IN_SYNC: About("It has the plan that the operator applied last.", "Nothing to do."),
     Why.APPLIED_ELSEWHERE: About(
-        "The environment's plan is not the one the operator applied last.",
-        "Find who plans from outside; the next plan shows what it would change back.",
+        "The environment's plan is not the one that the operator applied last.",
+        "Find out who applies plans from outside; the next plan shows what it would revert.",
     ),
     Why.EXPIRING: About(
-        "SQLMesh's janitor may take snapshots of an earlier revision before rollback.window is over.",
-        "Do not run `sqlmesh janitor` until then; raise snapshot_ttl in the project, or lower rollback.window.",
+        "SQLMesh's janitor may remove an earlier revision's snapshots before rollback.window ends.",
+        "Do not run `sqlmesh janitor` until then; raise snapshot_ttl or lower rollback.window.",
     ),
-    Why.KEPT: About("Earlier revisions stay a view swap away for as long as rollback.window.", "Nothing to do."),
-    Why.PLAN_READS: About("The gateway has spec.planning for plan Jobs.", "Nothing to do."),
+    Why.KEPT: About("Earlier revisions can be restored by a view swap during rollback.window.", "Nothing to do."),
+    Why.PLAN_READS: About("The gateway has spec.planning, which plan Jobs use.", "Nothing to do."),
     Why.PLAN_WRITES: About(
         "Plan Jobs of a protected environment run with credentials that may write.",
         "Give the gateway spec.planning with read-only credentials.",
     ),
     Why.DELETION_FORCED: About(
-        "Removing the environment from SQLMesh did not succeed in time; the object was let go.",
-        "Invalidate it by hand.",
+        "The environment was not removed from SQLMesh in time; the object was deleted anyway.",
+        "Remove it yourself with `sqlmesh invalidate`.",
     ),
 }

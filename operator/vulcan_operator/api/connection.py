@@ -1,6 +1,6 @@
-"""Connections of a gateway: SQLMesh's own fields, with every secret given by reference.
+"""Connections of a gateway: SQLMesh's own fields, with every secret passed by reference.
 
-Used by `api.gateway`. Must not know single engines beyond the names of their secret fields.
+Used by `api.gateway`. Knows nothing of particular engines but the names of their secret fields.
 """
 
 from typing import Annotated, Any, Literal
@@ -9,14 +9,14 @@ from pydantic import Field
 
 from vulcan_operator.api.fields import IDENTIFIER, Model, Name, cel, schema
 
-# Secret fields of SQLMesh's connection types (and of the drivers behind free dicts): they belong into `secrets`.
+# Secret fields of SQLMesh's connection types and of drivers behind dicts. They go into `secrets`.
 SECRET_FIELDS = (
     "password", "token", "access_token", "oauth_client_secret", "refresh_token", "client_secret", "keyfile",
     "private_key", "private_key_passphrase", "jwt_token", "keytab", "client_private_key", "aws_secret_access_key",
     "aws_session_token", "secret_access_key", "session_token", "databricks_connect_access_token", "client_cert_key",
     "ssl_key",
 )  # fmt: skip
-# BigQuery's key as a dict; DuckDB's secret manager; and dicts that drivers take anything in, keys and tokens as well.
+# BigQuery's key, DuckDB's secret manager, and dicts in which drivers accept keys and tokens.
 SECRET_OBJECTS = (
     "keyfile_json", "secrets", "connector_config", "http_headers", "session_parameters", "odbc_properties",
     "connection_settings", "config",
@@ -47,20 +47,20 @@ _NO_SECRETS: dict[str, Any] = {
 
 
 class SecretKeyRef(Model):
-    """One key of a Secret in the gateway's namespace; it reaches the Job's pod as a file."""
+    """One key of a Secret in the gateway's namespace; Jobs mount it as a file."""
 
     name: Name = Field(description="Name of the Secret, in the gateway's namespace.")
     key: Annotated[str, Field(min_length=1, max_length=253)] = Field(description="Key in the Secret.")
     as_: Literal["Value", "Path", "JSON"] = Field(
         "Value",
         alias="as",
-        description="What the connection field becomes. Value: the file's text. Path: the file's path. JSON: the text, "
-        "parsed.",
+        description="How the connection field is set. Value: to the file's text. Path: to the "
+        "file's path. JSON: to the parsed text.",
     )
 
 
 class Connection(Model):
-    """A SQLMesh connection. Fields are SQLMesh's own names for the engine."""
+    """A SQLMesh connection. The fields have the names that SQLMesh uses for the engine."""
 
     type: Annotated[str, Field(min_length=1, max_length=64)] = Field(
         description="SQLMesh engine type: postgres, duckdb, snowflake, bigquery, databricks, ..."
@@ -68,14 +68,14 @@ class Connection(Model):
     options: dict[str, Any] = Field(
         default={},
         max_length=128,
-        description="The connection's fields as SQLMesh names them (host, port, database, user, ...). Never a secret: "
-        "name those in secrets.",
+        description="The connection's fields as SQLMesh names them (host, port, database, user, "
+        "...). Secret fields are refused here; name them in secrets.",
         json_schema_extra=_NO_SECRETS,
     )
     secrets: dict[str, SecretKeyRef] = Field(
         default={},
         max_length=16,
-        description="Connection field -> key of a Secret. Mounted into Jobs as files; the operator never reads them.",
+        description="Connection field -> key of a Secret. Jobs mount them as files; the operator never reads them.",
         json_schema_extra=schema(
             cel(
                 f"self.all(field, field.matches('{IDENTIFIER}'))",
@@ -86,20 +86,23 @@ class Connection(Model):
 
 
 class StateConnection(Connection):
-    """Where SQLMesh keeps its state: a database of its own, never shared between gateways."""
+    """Where SQLMesh keeps its state: a separate database that no other gateway may use."""
 
     schema_: Annotated[str, Field(min_length=1, max_length=63)] = Field(
         "sqlmesh",
         alias="schema",
-        description="Schema of the state tables; SQLMesh's default.",
+        description="Schema of the state tables.",
         json_schema_extra=schema(
-            cel(f"self.matches('{IDENTIFIER}')", "schema is an identifier: letters, digits and _, no digit first")
+            cel(
+                f"self.matches('{IDENTIFIER}')",
+                "schema is an identifier: letters, digits and _, no digit first",
+            )
         ),
     )
 
 
 class PlanningConnections(Model):
-    """Weaker credentials for tasks that must not write (plan)."""
+    """Credentials with fewer permissions, for tasks that must not write (plan)."""
 
     connection: Connection | None = Field(None, description="Warehouse connection for planning; read-only is enough.")
     state_connection: StateConnection | None = Field(
@@ -114,7 +117,7 @@ SQLMESH_NAME_RULE = cel(
 
 
 class AdditionalConnection(Connection):
-    """A further warehouse of the same project, under its own SQLMesh gateway name."""
+    """An additional warehouse of the same project, with its own SQLMesh gateway name."""
 
     sqlmesh_name: Annotated[str, Field(min_length=1, max_length=63)] = Field(
         description="Name of the gateway in the project's models (MODEL(gateway ...)).",

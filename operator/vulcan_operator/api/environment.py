@@ -80,22 +80,19 @@ __all__ = [
 
 
 class OperationSpec(Model):
-    """A one-shot, done at most once for its id."""
+    """A one-time operation; each id is executed at most once."""
 
     id: Annotated[str, Field(min_length=1, max_length=64)] = Field(
-        description="Name of this one-shot, for ever: a done id is not done again."
+        description="Id of this operation. A completed id is never executed again."
     )
-    type: Literal["Restate"] = Field(
-        "Restate",
-        description="Restate: compute these models anew. Default: Restate.",
-    )
+    type: Literal["Restate"] = Field("Restate", description="Restate: recompute these models.")
     models: list[ModelName] = Field(min_length=1, max_length=256, description="Models or selectors to restate.")
     start: Date | None = Field(None, description="First interval. Default: the model's start.")
-    end: Date | None = Field(None, description="Last interval. Default: now, made absolute when it is planned.")
+    end: Date | None = Field(None, description="Last interval. Default: the time of planning.")
 
 
 class CronSpec(Model):
-    """An own schedule instead of the models' crons."""
+    """A schedule that replaces the models' crons."""
 
     cron: Cron = Field(description="Five fields: minute, hour, day of month, month, day of week.")
     time_zone: TimeZone = Field("UTC", description="IANA time zone, for example Europe/Berlin.")
@@ -112,7 +109,7 @@ class ScheduleSpec(Model):
 
 
 class FreshnessSpec(Model):
-    """How late data may be."""
+    """How old data may become."""
 
     max_lag: PositiveDuration = Field(
         "2h", description="Condition Fresh becomes False when a due run is later than this."
@@ -120,35 +117,35 @@ class FreshnessSpec(Model):
 
 
 class RetrySpec(Model):
-    """How failed attempts are repeated. Outages wait at maxBackoff without limit and are not counted."""
+    """How failed attempts are retried. Outages are retried at maxBackoff and do not count."""
 
-    limit: int = Field(5, ge=0, le=100, description="Attempts after the first for model, audit and crash failures.")
-    backoff: PositiveDuration = Field("30s", description="Wait after the first failure; doubles each time.")
-    max_backoff: PositiveDuration = Field("30m", description="Longest wait; outages are retried at this pace.")
+    limit: int = Field(5, ge=0, le=100, description="Retries after model, audit and crash failures.")
+    backoff: PositiveDuration = Field("30s", description="First delay; doubles each time.")
+    max_backoff: PositiveDuration = Field("30m", description="Longest delay; outages are retried at this interval.")
 
 
 class RollbackPolicy(Model):
-    """What is expected of the way back."""
+    """For how long rollbacks are expected to be possible."""
 
     window: Duration = Field(
         "7d",
-        description="How long a revision that was replaced is meant to stay a view swap away. Condition "
-        "RollbackExpiring tells when SQLMesh's janitor may take it earlier: the project's snapshot_ttl decides that. "
-        "0: nothing is expected.",
+        description="How long a rollback to a replaced revision should remain possible. Condition "
+        "RollbackExpiring warns if SQLMesh's janitor may remove it earlier, which the project's "
+        "snapshot_ttl decides. 0: no expectation.",
     )
 
 
 class PromotionHistory(Model):
-    """What is kept of promotions to this environment: their items in status and their evidence."""
+    """Which ended promotions to this environment are kept, in its status and as evidence."""
 
-    limit: int = Field(50, ge=1, le=MOST_PROMOTIONS, description="How many promotions, the newest first.")
+    limit: int = Field(50, ge=1, le=MOST_PROMOTIONS, description="Maximum number of promotions.")
     max_age: PositiveDuration = Field(
-        "365d", description="For how long after their end. What falls out loses its evidence, too."
+        "365d", description="How long they are kept. Their evidence is deleted with them."
     )
 
 
 class EnvironmentRunner(Model):
-    """Deviations from the gateway's runner."""
+    """Overrides of the gateway's runner settings."""
 
     image: Annotated[str, Field(max_length=512)] | None = Field(
         None, description="Runner image; must match the gateway's allowedImages. Default: the gateway's image."
@@ -158,21 +155,23 @@ class EnvironmentRunner(Model):
 class EnvironmentSpec(Model):
     """Desired state of one SQLMesh environment."""
 
-    gateway_ref: ObjectRef = Field(description="The VulcanGateway it lives on. Immutable.")
+    gateway_ref: ObjectRef = Field(description="VulcanGateway of the environment. Immutable.")
     environment: Annotated[str, Field(min_length=1, max_length=40)] | None = Field(
         None,
-        description="SQLMesh environment name; default metadata.name with _ for -. Immutable.",
+        description="SQLMesh environment name. Default: metadata.name with _ for -. Immutable.",
         json_schema_extra=schema(
-            cel("self.matches('^[a-z0-9_]+$')", "environment has lower-case letters, digits and _ only")
+            cel(
+                "self.matches('^[a-z0-9_]+$')",
+                "environment has lower-case letters, digits and _ only",
+            )
         ),
     )
     revision_from: Literal["Source", "Promotion"] = Field(
-        "Source",
-        description="Source: from project. Promotion: only a VulcanPromotion gives it a revision.",
+        "Source", description="Source: from project. Promotion: only from a VulcanPromotion."
     )
     project: ProjectSource | None = Field(
         None,
-        description="Where the SQLMesh project comes from. Required with revisionFrom: Source, and only there.",
+        description="The SQLMesh project. Required with revisionFrom: Source, else forbidden.",
         json_schema_extra=schema(
             cel(
                 "[has(self.git), has(self.configMap), has(self.image)].filter(x, x).size() == 1",
@@ -182,18 +181,18 @@ class EnvironmentSpec(Model):
     )
     plan: PlanSpec = Field(
         default=PlanSpec(),
-        description="How plans are built and who lets them through.",
+        description="How plans are built and when they need approval.",
         json_schema_extra=schema(
             cel(
                 "!has(self.effectiveFrom) || !has(self.forwardOnly) || self.forwardOnly",
-                "plan.effectiveFrom goes with forward-only plans; leave it out or set forwardOnly: true",
+                "plan.effectiveFrom needs a forward-only plan; remove it or set forwardOnly: true",
             )
         ),
     )
     operations: list[OperationSpec] = Field(
         default=[],
         max_length=32,
-        description="One-shots; each id is done at most once, and is part of the plan that is approved.",
+        description="One-time operations; they are part of the plan that is approved.",
         json_schema_extra=schema(
             cel(
                 "self.all(o, !has(o.start) || !has(o.end) || o.start <= o.end)",
@@ -206,7 +205,7 @@ class EnvironmentSpec(Model):
     approvals: list[ApprovalItem] = Field(
         default=[],
         max_length=64,
-        description="Words on plans. The message of AwaitingApproval is the command that adds one.",
+        description="Approvals and rejections of plans. The message of AwaitingApproval is the command to add one.",
         json_schema_extra=schema(list_type="map", list_keys=["plan", "by"]),
     )
     schedule: ScheduleSpec = Field(
@@ -215,45 +214,50 @@ class EnvironmentSpec(Model):
         json_schema_extra=schema(
             cel(
                 "(has(self.mode) && self.mode == 'Cron') == has(self.cron)",
-                "schedule.cron goes with mode: Cron, and only with it",
+                "schedule.cron is required with mode: Cron, and allowed only with it",
             )
         ),
     )
     promotion_windows: list[PromotionWindow] = Field(
         default=[],
         max_length=16,
-        description="When promotions may change its views; rollbacks may always. With revisionFrom: Promotion only. "
-        "Default: at any time.",
+        description="When promotions may change its views; rollbacks are always allowed. Only "
+        "with revisionFrom: Promotion. Default: at any time.",
         json_schema_extra=schema(*WINDOW_RULES, list_type="map", list_keys=["name"]),
     )
-    checks: ChecksSpec = Field(default=ChecksSpec(), description="What is checked after an apply.")
-    freshness: FreshnessSpec = Field(default=FreshnessSpec(), description="How late data may be.")
-    retry: RetrySpec = Field(default=RetrySpec(), description="How failed attempts are repeated.")
-    rollback: RollbackPolicy = Field(default=RollbackPolicy(), description="What is expected of the way back.")
+    checks: ChecksSpec = Field(default=ChecksSpec(), description="Checks that run after an apply.")
+    freshness: FreshnessSpec = Field(default=FreshnessSpec(), description="How old data may become.")
+    retry: RetrySpec = Field(default=RetrySpec(), description="How failed attempts are retried.")
+    rollback: RollbackPolicy = Field(
+        default=RollbackPolicy(), description="For how long rollbacks are expected to be possible."
+    )
     promotion_history: PromotionHistory = Field(
-        default=PromotionHistory(), description="What is kept of promotions to this environment."
+        default=PromotionHistory(), description="Which ended promotions are kept."
     )
     deletion_policy: Literal["Retain", "Expire", "Invalidate"] | None = Field(
         None,
-        description="When this object is deleted. Retain: nothing happens. Expire: SQLMesh's janitor removes it in "
-        "time (nothing runs it yet: run `sqlmesh janitor` yourself). "
-        "Invalidate: views and record are dropped at once; never for prod. Default: Retain for prod, else Expire; a "
-        "protected environment is always kept.",
+        description="What happens to the SQLMesh environment when this object is deleted. Retain: "
+        "nothing. Expire: SQLMesh's janitor removes it later (the operator does not run it yet: "
+        "run `sqlmesh janitor` yourself). Invalidate: its views and its record are dropped at "
+        "once; not allowed for prod. Default: Retain for prod, else Expire; a protected "
+        "environment is always retained.",
     )
     ttl: PositiveDuration | None = Field(
         None,
-        description="For previews: after this time since the last apply (or creation) nothing is applied any more. Unset: "
-        "never.",
+        description="For previews: time after the last apply (or the creation) from which on "
+        "nothing more is applied. Unset: no limit.",
     )
     ttl_action: Literal["Keep", "Delete"] = Field(
         "Keep",
-        description="When ttl is over. Keep: this object stays, as Expired. Delete: it is deleted, and deletionPolicy "
-        "applies.",
+        description="What happens when ttl has elapsed. Keep: this object remains, as Expired. "
+        "Delete: it is deleted, and deletionPolicy applies.",
     )
-    runner: EnvironmentRunner = Field(default=EnvironmentRunner(), description="Deviations from the gateway's runner.")
-    suspend: bool = Field(False, description="true: no Job starts; a running one ends by itself.")
+    runner: EnvironmentRunner = Field(
+        default=EnvironmentRunner(), description="Overrides of the gateway's runner settings."
+    )
+    suspend: bool = Field(False, description="true: no Job is started; a running one completes.")
     suspend_reason: ShortText | None = Field(None, description="Why it is suspended; shown in status.")
-    suspend_until: Timestamp | None = Field(None, description="When the suspension ends by itself. Unset: never.")
+    suspend_until: Timestamp | None = Field(None, description="When the suspension ends automatically. Unset: never.")
 
 
 class VulcanEnvironment(Model):
@@ -262,24 +266,24 @@ class VulcanEnvironment(Model):
     metadata: ObjectMeta
     spec: EnvironmentSpec = Field(
         json_schema_extra=schema(
-            immutable("gatewayRef", "data does not move along; create another VulcanEnvironment"),
-            immutable("environment", "SQLMesh's state is bound to it; create another VulcanEnvironment"),
+            immutable("gatewayRef", "its data would stay behind; create another VulcanEnvironment"),
+            immutable("environment", "SQLMesh's state refers to it; create another VulcanEnvironment"),
             cel(
                 "!(has(self.ttl) && has(self.deletionPolicy) && self.deletionPolicy == 'Retain')",
-                "ttl does not go with deletionPolicy: Retain; choose Expire or Invalidate",
+                "ttl cannot be combined with deletionPolicy: Retain; choose Expire or Invalidate",
             ),
             cel(
                 "!has(self.project) || !has(self.project.image) || !has(self.runner) || !has(self.runner.image)",
-                "runner.image does not go with project.image: the project's image is the runner's",
+                "runner.image cannot be combined with project.image, which is the runner image",
             ),
             cel(
                 "(has(self.revisionFrom) && self.revisionFrom == 'Promotion') != has(self.project)",
-                "project is required with revisionFrom: Source; with revisionFrom: Promotion leave it out",
+                "project is required with revisionFrom: Source and forbidden with revisionFrom: Promotion",
             ),
             cel(
                 "!has(self.promotionWindows) || self.promotionWindows.size() == 0 ||"
                 " (has(self.revisionFrom) && self.revisionFrom == 'Promotion')",
-                "promotionWindows hold promotions only, not applies of an own project: set revisionFrom: Promotion",
+                "promotionWindows apply to promotions only, not to a project: set revisionFrom: Promotion",
             ),
         )
     )

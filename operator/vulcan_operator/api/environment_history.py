@@ -1,4 +1,4 @@
-"""What the operator remembers of an environment beyond today: earlier revisions it can have again, promotions to it.
+"""History in an environment's status: earlier revisions to roll back to, and ended promotions.
 
 Used by `api.environment_status`; written by `plan.environments.rollback_targets` and `plan.rules.promotion_history`.
 """
@@ -14,48 +14,50 @@ MOST_PROMOTIONS = 100
 
 
 class RollbackTargetStatus(Model):
-    """An earlier revision of the environment, as the last Job that looked has found it."""
+    """An earlier revision of the environment, as the last Job that checked it reported it."""
 
     plan_id: Annotated[str, Field(max_length=128)] = Field(
-        description="SQLMesh's plan id of its apply: what a VulcanPromotion's rollbackTo.planId names."
+        description="SQLMesh's plan id; the value for rollbackTo.planId of a VulcanPromotion."
     )
     revision: Annotated[str, Field(max_length=1024)] = Field(
-        "", description="The resolved source; empty when only the state remembers it."
+        "", description="The resolved source. Empty: only the state database has a record of it."
     )
     source_digest: Annotated[str, Field(max_length=80)] = Field("", description="Digest of the source's files.")
     time: Timestamp | None = Field(None, description="When it was applied.")
     replaced_time: Timestamp | None = Field(
-        None, description="When another took its place. From then on rollback.window counts."
+        None, description="When another revision replaced it: the start of rollback.window."
     )
     expires: Timestamp | None = Field(
         None,
-        description="When SQLMesh's janitor may take one of its snapshots away, wherever it is run. Unset: "
-        "environments need all of them.",
+        description="When SQLMesh's janitor may remove one of its snapshots, if it is run. Unset: "
+        "environments still use all of them.",
     )
     state: str = Field(
         "Available",
         max_length=63,
-        description="Available: a view swap away. Held: the same, but it was rolled back, see held. Unavailable: "
-        "snapshots are missing, or their tables were altered.",
+        description="Available: a view swap can restore it. Held: the same, but it was rolled "
+        "back, see held. Unavailable: snapshots are missing, or their tables were altered.",
         json_schema_extra={"enum": ["Available", "Held", "Unavailable"]},
     )
-    message: Message = Field("", description="Why it is unavailable, with models.")
+    message: Message = Field("", description="Why it is unavailable, with the models.")
 
 
 class EvidenceRef(Model):
-    """Where a promotion's evidence is."""
+    """Reference to the evidence of a promotion."""
 
     name: Name = Field(description="ConfigMap in the promotion's namespace: key evidence.json.")
-    sha256: Annotated[str, Field(max_length=64)] = Field(description="sha256 of that text.")
+    sha256: Annotated[str, Field(max_length=64)] = Field(description="sha256 of its content.")
 
 
 class PromotionItem(Model):
     """One promotion to the environment that has ended."""
 
     namespace: Annotated[str, Field(max_length=63)] = Field(description="Its namespace.")
-    name: Annotated[str, Field(max_length=253)] = Field(description="Its name; the object may be gone.")
-    uid: Annotated[str, Field(max_length=64)] = Field(description="Its uid.")
+    name: Annotated[str, Field(max_length=253)] = Field(
+        description="Name of the promotion, which may have been deleted."
+    )
+    uid: Annotated[str, Field(max_length=64)] = Field(description="Uid of the promotion.")
     outcome: Annotated[str, Field(max_length=63)] = Field(description="How it ended.")
-    revision: Annotated[str, Field(max_length=1024)] = Field("", description="The revision that moved.")
+    revision: Annotated[str, Field(max_length=1024)] = Field("", description="Promoted revision.")
     finished_at: Timestamp = Field(description="When it ended.")
-    evidence: EvidenceRef = Field(description="What it has left.")
+    evidence: EvidenceRef = Field(description="The evidence that it left.")

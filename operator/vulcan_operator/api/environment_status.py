@@ -1,6 +1,7 @@
-"""What the operator reports about an environment. Written by the planner, read by people, GitOps tools and tests.
+"""What the operator reports about an environment.
 
-Used by `api.environment` (and the plan part by `api.promotion`). Facts that were observed, never where the code was.
+Written by the planner; read by users and GitOps tools. Used by `api.environment`, and its plan part
+by `api.promotion`. Fields hold what was observed, never the position of the code.
 """
 
 import enum
@@ -35,13 +36,17 @@ MOST_HISTORY, MOST_HELD = 10, 16
 
 
 class RevisionStatus(Model):
-    """The source as it was resolved."""
+    """The resolved source."""
 
     resolved: Revision = Field(description="Commit, ConfigMap name or image with its digest.")
-    digest: Digest = Field(description="Digest of the files.")
-    inputs: Annotated[str, Field(max_length=16)] = Field(description="Digest of the project fields it comes from.")
+    digest: Digest = Field(description="Source digest: digest of the project's files.")
+    inputs: Annotated[str, Field(max_length=16)] = Field(
+        description="Digest of the spec.project fields that were resolved."
+    )
     time: Timestamp | None = Field(None, description="When it was resolved.")
-    request: Annotated[str, Field(max_length=64)] | None = Field(None, description="The plan request it answers.")
+    request: Annotated[str, Field(max_length=64)] | None = Field(
+        None, description="The plan-requested-at annotation that it answers."
+    )
 
 
 class PlanModelStatus(Model):
@@ -53,9 +58,9 @@ class PlanModelStatus(Model):
     )
     category: Annotated[str, Field(max_length=32)] = Field("", description="Breaking, NonBreaking, ForwardOnly, ...")
     intervals: int = Field(0, description="Intervals to compute.")
-    destructive: bool = Field(False, description="Whether data or columns go away.")
+    destructive: bool = Field(False, description="Whether data or columns are lost.")
     source_category: Annotated[str, Field(max_length=32)] = Field(
-        "", description="Of a promotion across systems: the category that was chosen in the source's system."
+        "", description="In promotions across systems: the category that the source's system chose."
     )
 
 
@@ -65,24 +70,24 @@ class PlanSummaryStatus(Model):
     text: Message = Field("", description="One line: 1 added, 2 modified (1 breaking), 14 intervals to compute.")
     added: int = Field(0, description="New models.")
     directly_modified: int = Field(0, description="Changed models.")
-    indirectly_modified: int = Field(0, description="Models below changed ones.")
+    indirectly_modified: int = Field(0, description="Models downstream of changed ones.")
     metadata_modified: int = Field(0, description="Models whose metadata changed.")
-    removed: int = Field(0, description="Models that go away.")
-    total_models: int = Field(0, description="Models afterwards.")
+    removed: int = Field(0, description="Removed models.")
+    total_models: int = Field(0, description="Models after the plan.")
     backfill_intervals: int = Field(0, description="Intervals to compute.")
     rebuilt_models: int = Field(0, description="Models to rebuild.")
     history_days: int = Field(0, description="How far back the backfill reaches, in days.")
     breaking: int = Field(0, description="Breaking changes.")
     catch_up_intervals: int = Field(
-        0, description="Of a promotion: recent intervals to compute before the views change."
+        0, description="In promotions: recent intervals to compute before the views change."
     )
-    tests_run: int = Field(0, description="Unit tests run.")
+    tests_run: int = Field(0, description="Number of unit tests that ran.")
     destructive: list[ModelName] = Field(
-        default=[], max_length=256, description="Models with destructive changes, the first of them."
+        default=[], max_length=256, description="The first models with destructive changes."
     )
-    destructive_count: int = Field(0, description="How many models have destructive changes.")
+    destructive_count: int = Field(0, description="Number of models with destructive changes.")
     destructive_sha256: Annotated[str, Field(max_length=64)] = Field(
-        "", description="Digest of the names of all of them: what an apply compares."
+        "", description="Digest of the names of all of them, which the apply compares."
     )
     models: list[PlanModelStatus] = Field(
         default=[], max_length=20, description="The first changed models.", json_schema_extra=schema(list_type="atomic")
@@ -108,68 +113,68 @@ class PlanState(enum.StrEnum):
 
 
 class PlanStatus(Model):
-    """The plan in question: pending, rejected, applied or without changes."""
+    """The current plan: pending, rejected, applied, outdated or without changes."""
 
-    digest: Digest = Field(description="What an approval names.")
+    digest: Digest = Field(description="Plan digest: what an approval names.")
     state: Annotated[str, Field(max_length=16)] = Field(
         description="Pending, Rejected, NoChanges, Applied or Outdated.",
         json_schema_extra={"enum": list(PlanState)},
     )
-    inputs: Annotated[str, Field(max_length=16)] = Field(description="Digest of what it was planned from.")
-    target: Annotated[str, Field(max_length=64)] = Field(description="sha256 of what the environment becomes.")
-    base: Annotated[str, Field(max_length=64)] = Field(description="sha256 of what it starts from.")
+    inputs: Annotated[str, Field(max_length=16)] = Field(description="Digest of the plan inputs.")
+    target: Annotated[str, Field(max_length=64)] = Field(description="sha256 of the planned result.")
+    base: Annotated[str, Field(max_length=64)] = Field(description="sha256 of the starting point.")
     revision: Revision = Field(description="The resolved source: commit, ConfigMap name or image.")
     source_digest: Digest = Field(description="Digest of the source's files.")
     time: Timestamp = Field(description="When it was planned.")
-    adopted: bool = Field(False, description="The environment was in state before the operator's first plan.")
+    adopted: bool = Field(False, description="Whether the environment existed before the operator's first plan.")
     changed: int = Field(0, description="How often the plan changed between decision and apply at this source.")
-    why: Message = Field("", description="Why it needs a human, or why not.")
+    why: Message = Field("", description="Why it needs approval, or why not.")
     approved_by: list[Annotated[str, Field(max_length=512)]] = Field(
-        default=[], max_length=64, description="Who had approved it when its apply was started."
+        default=[], max_length=64, description="Who had approved it when its apply started."
     )
     operations: list[Annotated[str, Field(max_length=64)]] = Field(
-        default=[], max_length=32, description="Ids of the operations in it."
+        default=[], max_length=32, description="Ids of the operations that it contains."
     )
     summary: PlanSummaryStatus = Field(default=PlanSummaryStatus(), description="What it would do.")
     report_ref: ReportRef | None = Field(None, description="The full report.")
 
 
 class AppliedStatus(Model):
-    """What the environment has."""
+    """The revision that the environment has."""
 
     revision: Revision = Field(description="The resolved source: commit, ConfigMap name or image.")
     source_digest: Digest = Field(description="Digest of the source's files.")
-    inputs: Annotated[str, Field(max_length=16)] = Field(description="Digest of what it was planned from.")
+    inputs: Annotated[str, Field(max_length=16)] = Field(description="Digest of the plan inputs.")
     plan_id: Annotated[str, Field(max_length=128)] = Field("", description="SQLMesh's plan id.")
-    plan_digest: Digest = Field("", description="The plan that was applied.")
+    plan_digest: Digest = Field("", description="Digest of the plan that was applied.")
     report: Annotated[str, Field(max_length=253)] = Field(
         "", description="ConfigMap in this namespace with the report of that plan."
     )
     time: Timestamp = Field(description="When it was applied.")
-    tests_run: int = Field(-1, description="Unit tests that ran when it was planned; -1: unknown, or skipped.")
-    partial: bool = Field(False, description="Whether selectModels left models out.")
+    tests_run: int = Field(-1, description="Number of unit tests that ran when it was planned; -1: unknown or skipped.")
+    partial: bool = Field(False, description="Whether selectModels excluded models.")
     complete_until: Timestamp | None = Field(
-        None, description="After a rollback, until a run has succeeded: data is missing from this time on."
+        None, description="After a rollback: data after this time is missing until a run succeeds."
     )
     as_of: Timestamp | None = Field(
-        None, description="End of a later promotion that found it there and told more of it; unset: none did."
+        None, description="End of a later promotion of the same revision, if one updated this."
     )
     verification: str = Field(
         "",
         max_length=63,
-        description="Of a revision that a promotion gave: what its step Verify said. Empty: it was not asked.",
+        description="For promoted revisions: the result of step Verify. Empty: it did not run.",
         json_schema_extra={"enum": ["", "Passed", "Failed", "Unknown"]},
     )
-    verification_message: Message = Field("", description="The same in a sentence.")
-    origin: Origin | None = Field(None, description="Of a revision that a promotion gave: where its files are.")
+    verification_message: Message = Field("", description="The same as a sentence.")
+    origin: Origin | None = Field(None, description="Where the files of a promoted revision are.")
     approved_by: list[Annotated[str, Field(max_length=512)]] = Field(
         default=[], max_length=64, description="Who approved it."
     )
 
-    @computed_field(description="The revision as a column shows it.")  # type: ignore[prop-decorator]  # pydantic's way
+    @computed_field(description="The revision, shortened for columns.")  # type: ignore[prop-decorator]  # pydantic's way
     @property
     def short_revision(self) -> Annotated[str, Field(max_length=40)]:
-        """The revision as a column shows it."""
+        """The revision, shortened for columns."""
         return short_revision(self.revision)
 
 
@@ -180,20 +185,24 @@ class RunStatus(Model):
     due: Timestamp | None = Field(None, description="When it was due.")
     succeeded: bool = Field(True, description="Whether it succeeded.")
     reason: Annotated[str, Field(max_length=63)] = Field(description="How it ended.")
-    message: Message = Field("", description="How it ended, in a sentence.")
+    message: Message = Field("", description="How it ended, as a sentence.")
     models: int = Field(0, description="Models computed.")
-    rows: int = Field(0, description="Rows written, as far as the engine tells.")
-    job: Annotated[str, Field(max_length=63)] = Field("", description="Its Job.")
+    rows: int = Field(0, description="Rows written, as far as the engine reports them.")
+    job: Annotated[str, Field(max_length=63)] = Field("", description="Name of its Job.")
 
 
 class ChecksStatus(Model):
-    """Soda checks that passed."""
+    """The last Soda checks that passed."""
 
-    inputs: Annotated[str, Field(max_length=64)] = Field(description="Digest of what was checked: files and plan.")
-    plan_id: Annotated[str, Field(max_length=128)] = Field("", description="SQLMesh's plan id of what was checked.")
+    inputs: Annotated[str, Field(max_length=64)] = Field(
+        description="Digest of the check files and the plan that was checked."
+    )
+    plan_id: Annotated[str, Field(max_length=128)] = Field(
+        "", description="SQLMesh's plan id of the revision that was checked."
+    )
     time: Timestamp = Field(description="When they ended.")
-    checks: int = Field(0, description="How many checks there are.")
-    warned: int = Field(0, description="How many of them warned.")
+    checks: int = Field(0, description="Number of checks.")
+    warned: int = Field(0, description="Number of checks with a warning.")
 
 
 class HistoryItem(Model):
@@ -207,16 +216,16 @@ class HistoryItem(Model):
 
 
 class HeldStatus(Model):
-    """A revision that did not stand its test."""
+    """A held revision: it was rolled back, and promotions of it are refused."""
 
     id: Annotated[str, Field(min_length=1, max_length=16)] = Field(
-        description="What annotation vulcan.dev/hold-lifted must name to let it be tried again."
+        description="Id for annotation vulcan.dev/hold-lifted, which allows promotions of it again."
     )
     revision: Revision = Field(description="The resolved source.")
     source_digest: Digest = Field("", description="Digest of its files.")
     promotion: Annotated[str, Field(max_length=320)] = Field(description="The promotion that was rolled back.")
     time: Timestamp = Field(description="When the views were swapped back.")
-    message: Message = Field("", description="Why it was taken back.")
+    message: Message = Field("", description="Why it was rolled back.")
 
 
 class StandingStatus(Model):
@@ -242,44 +251,47 @@ class EnvironmentStatus(Model):
     )
     environment: Annotated[str, Field(max_length=40)] | None = Field(None, description="SQLMesh environment name.")
     protected: bool = Field(False, description="Whether a grant of the gateway protects it.")
-    revision: RevisionStatus | None = Field(None, description="The source as it was resolved.")
-    plan: PlanStatus | None = Field(None, description="The plan in question: the one an approval would be for.")
-    applied: AppliedStatus | None = Field(None, description="What the environment has.")
-    task: TaskStatus | None = Field(None, description="The task in hand.")
-    failure: FailureStatus | None = Field(None, description="The failure that waits for another attempt or somebody.")
-    standing: StandingStatus | None = Field(None, description="Why the change to the environment waits, while it does.")
+    revision: RevisionStatus | None = Field(None, description="The resolved source.")
+    plan: PlanStatus | None = Field(None, description="The current plan, which approvals refer to.")
+    applied: AppliedStatus | None = Field(None, description="The applied revision.")
+    task: TaskStatus | None = Field(None, description="The current task.")
+    failure: FailureStatus | None = Field(None, description="Failure that waits for a retry or a user.")
+    standing: StandingStatus | None = Field(
+        None, description="Why the change to the environment waits or failed, while it does."
+    )
     run_failure: FailureStatus | None = Field(None, description="The same for scheduled runs.")
     checks: ChecksStatus | None = Field(None, description="The last Soda checks that passed.")
     last_run: RunStatus | None = Field(None, description="The last scheduled run.")
     green_runs: int = Field(0, description="Successful scheduled runs since the last apply that computed something.")
     promotion: Annotated[str, Field(max_length=320)] | None = Field(
-        None, description="VulcanPromotion that gave it its revision, as namespace/name."
+        None, description="VulcanPromotion that delivered its revision, as namespace/name."
     )
     held: list[HeldStatus] = Field(
         default=[],
         max_length=MOST_HELD,
-        description="Revisions that were rolled back: no promotion tries them again until somebody lifts the hold.",
+        description="Held revisions: promotions of them are refused until a user lifts the hold.",
         json_schema_extra=schema(list_type="map", list_keys=["id"]),
     )
     next_run_time: Timestamp | None = Field(None, description="When the next run is due.")
     schedule: Annotated[str, Field(max_length=200)] | None = Field(
-        None, description="The schedule that nextRunTime was set by: Auto, Manual, or the cron and its time zone."
+        None, description="Schedule of nextRunTime: Auto, Manual, or the cron with its time zone."
     )
     next_opening_time: Timestamp | None = Field(
         None,
-        description="When its views may be changed again, by promotionWindows and the gateway's freeze. Unset: they may "
-        "now, or nobody knows.",
+        description="When promotionWindows and the gateway's freeze next permit changes to its "
+        "views. Unset: they do now, or the time is unknown.",
     )
-    next_attempt_time: Timestamp | None = Field(None, description="When a failed task is tried again.")
+    next_attempt_time: Timestamp | None = Field(None, description="When a failed task is retried.")
     suspended_since: Timestamp | None = Field(
-        None, description="When the operator first saw that it is suspended. Unset: it is not."
+        None, description="When the operator first observed the suspension. Unset: not suspended."
     )
     observed_plan_id: Annotated[str, Field(max_length=128)] | None = Field(
-        None, description="SQLMesh's plan id of the environment at the last look; another than applied.planId is drift."
+        None,
+        description="SQLMesh's plan id as last observed. If it differs from applied.planId, the environment drifted.",
     )
-    intervals_behind: int | None = Field(None, description="Missing intervals at the last look.")
+    intervals_behind: int | None = Field(None, description="Missing intervals when last observed.")
     operations_done: list[Annotated[str, Field(max_length=64)]] = Field(
-        default=[], max_length=1024, description="Ids of the operations that were done; they are not done again."
+        default=[], max_length=1024, description="Ids of completed operations."
     )
     history: list[HistoryItem] = Field(
         default=[],
@@ -290,18 +302,18 @@ class EnvironmentStatus(Model):
     rollback_targets: list[RollbackTargetStatus] = Field(
         default=[],
         max_length=MOST_TARGETS,
-        description="Earlier revisions, newest first, and whether a VulcanPromotion could swap the views back to them.",
+        description="Earlier revisions, newest first, and whether a rollback to them is possible.",
         json_schema_extra=schema(list_type="atomic"),
     )
     promotions: list[PromotionItem] = Field(
         default=[],
         max_length=MOST_PROMOTIONS,
-        description="Promotions to it that have ended, newest first, as far as promotionHistory keeps them.",
+        description="Ended promotions to it, newest first, as far as promotionHistory keeps them.",
         json_schema_extra=schema(list_type="atomic"),
     )
     last_handled_plan_requested_at: Annotated[str, Field(max_length=64)] | None = Field(
-        None, description="The last vulcan.dev/plan-requested-at that was answered."
+        None, description="The last vulcan.dev/plan-requested-at that was handled."
     )
     last_handled_run_requested_at: Annotated[str, Field(max_length=64)] | None = Field(
-        None, description="The last vulcan.dev/run-requested-at that was answered."
+        None, description="The last vulcan.dev/run-requested-at that was handled."
     )

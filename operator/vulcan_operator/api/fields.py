@@ -1,4 +1,4 @@
-"""Field types shared by the three kinds, and the base model with its Kubernetes habits (camelCase, lenient reading)."""
+"""Field types that the three kinds share, and their base model: camelCase, lenient parsing."""
 
 import datetime as dt
 import enum
@@ -13,12 +13,12 @@ IDENTIFIER = "^[A-Za-z_][A-Za-z0-9_]*$"
 
 
 def cel(rule: str, message: str, **more: str) -> dict[str, str]:
-    """One `x-kubernetes-validations` entry. The message says what to do."""
+    """Build one `x-kubernetes-validations` entry. The message says what to do."""
     return {"rule": rule, "message": message, **more}
 
 
 def schema(*rules: dict[str, str], **extra: Any) -> dict[str, Any]:
-    """`json_schema_extra` with CEL rules; `list_type` and `list_keys` mark keyed lists."""
+    """Build `json_schema_extra` with CEL rules; `list_type` and `list_keys` mark keyed lists."""
     out: dict[str, Any] = {}
     if rules:
         out["x-kubernetes-validations"] = list(rules)
@@ -30,7 +30,7 @@ def schema(*rules: dict[str, str], **extra: Any) -> dict[str, Any]:
 
 
 def immutable(field: str, hint: str) -> dict[str, str]:
-    """A rule for the parent object: a field may neither change nor come nor go (also optional ones)."""
+    """Build a rule for the parent object: a field may not change, be added or be removed."""
     return cel(
         f"has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})",
         f"{field} is immutable: {hint}",
@@ -38,17 +38,19 @@ def immutable(field: str, hint: str) -> dict[str, str]:
 
 
 class Model(BaseModel):
-    """Frozen, camelCase outside; unknown fields are ignored: an older operator must survive a newer CRD.
+    """Frozen, with camelCase names in JSON.
 
-    Choices in `spec` are Literals, so an unknown one makes the object unparsable rather than half understood (a mode
-    nobody knows must not count as "needs no approval"). Choices in `status` are plain text: it must stay readable.
+    Ignores unknown fields: an older operator must work with a newer CRD. Choices in `spec` are
+    Literals: an object with an unknown choice does not parse at all, because an unknown approval
+    mode must not count as "needs no approval". Choices in `status` are plain text, so that a status
+    always parses.
     """
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
     checks_changes: ClassVar[bool] = False  # whether `but` validates: twice the time of a pass
 
     def to_json(self) -> dict[str, Any]:
-        """As the API server takes it: camelCase, nothing null, times in RFC 3339."""
+        """Dump for the API server: camelCase, without nulls, times in RFC 3339."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
     def but(self, **changes: Any) -> Self:
@@ -64,7 +66,7 @@ class Model(BaseModel):
 
 
 def _cut(limit: int) -> BeforeValidator:
-    """What the operator says is cut to the CRD's bound; a long error message must not stop a status write."""
+    """Truncate to the CRD's limit: a long error message must not make a status write fail."""
     return BeforeValidator(
         lambda text: f"{text[: limit - 1]}…" if isinstance(text, str) and len(text) > limit else text
     )
@@ -118,7 +120,7 @@ TimeZone = Annotated[
 ]
 Timestamp = Annotated[
     dt.datetime,
-    # Whole seconds, as everywhere in Kubernetes; columns of kubectl stay readable.
+    # Whole seconds, as everywhere in Kubernetes; kubectl prints them in columns.
     PlainSerializer(lambda t: t.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), when_used="json"),
 ]
 
@@ -132,7 +134,7 @@ _UNIT = {
 
 
 def parse_duration(text: str) -> dt.timedelta:
-    """`2h30m` -> timedelta; ValueError when it is none. Units: ms, s, m, h, d."""
+    """Parse `2h30m` to a timedelta; raise ValueError if invalid. Units: ms, s, m, h, d."""
     if text == "0":
         return dt.timedelta()
     if not re.fullmatch(_DURATION, text, re.ASCII):
@@ -141,7 +143,7 @@ def parse_duration(text: str) -> dt.timedelta:
 
 
 def short_revision(revision: str) -> str:
-    """A revision as a column shows it: 12 digits of a commit, `name@digest` of an image, else its beginning."""
+    """Shorten a revision: 12 digits of a commit, `name@digest` of an image, else its beginning."""
     if re.fullmatch("[0-9a-f]{40,64}", revision):
         return revision[:12]
     name, at, digest = revision.rpartition("@sha256:")
@@ -159,24 +161,25 @@ class ObjectRef(Model):
 
     name: Name = Field(description="Name of the object.")
     namespace: Name | None = Field(
-        None, description="Its namespace; default: this object's. Another one needs a grant of the gateway there."
+        None,
+        description="Its namespace. Default: this object's; others need a grant of the gateway.",
     )
 
 
 class LabelSelectorRequirement(Model):
-    """One condition on labels, as everywhere in Kubernetes."""
+    """One requirement on labels, as everywhere in Kubernetes."""
 
     key: Name = Field(description="Label key.")
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist"] = Field(
-        description="In and NotIn compare with values; Exists and DoesNotExist look at the key only.",
+        description="In and NotIn compare with values; Exists and DoesNotExist only check the key."
     )
     values: list[Annotated[str, Field(max_length=63)]] = Field(
-        default=[], max_length=64, description="Values for In and NotIn; none for the other operators."
+        default=[], max_length=64, description="Values for In and NotIn, else empty."
     )
 
 
 class LabelSelector(Model):
-    """Selects by labels; all conditions must hold. An empty selector matches everything."""
+    """Selects by labels; all requirements must be met. An empty selector matches everything."""
 
     match_labels: dict[str, Annotated[str, Field(max_length=63)]] = Field(
         default={}, max_length=64, description="Labels that must be equal."
@@ -184,7 +187,7 @@ class LabelSelector(Model):
     match_expressions: list[LabelSelectorRequirement] = Field(
         default=[],
         max_length=32,
-        description="Further conditions, all of which must hold.",
+        description="Further requirements, all of which must be met.",
         json_schema_extra=schema(
             cel(
                 "self.all(r, (r.operator in ['In', 'NotIn']) == (has(r.values) && r.values.size() > 0))",
@@ -215,20 +218,20 @@ def _holds(requirement: LabelSelectorRequirement, labels: dict[str, str]) -> boo
 
 
 class Condition(Model):
-    """A standard Kubernetes condition."""
+    """A Kubernetes condition, as in metav1.Condition."""
 
     type: Annotated[str, Field(max_length=63)] = Field(description="Condition type, CamelCase.")
     status: Annotated[str, Field(max_length=7)] = Field(
         description="True, False or Unknown.", json_schema_extra={"enum": ["True", "False", "Unknown"]}
     )
-    reason: Annotated[str, Field(max_length=63)] = Field(description="Why, as one CamelCase word.")
-    message: LongMessage = Field("", description="Why, in a sentence, and what happens next.")
-    observed_generation: int = Field(0, description="Generation of the spec this was judged by.")
+    reason: Annotated[str, Field(max_length=63)] = Field(description="Reason for the status, as one CamelCase word.")
+    message: LongMessage = Field("", description="Explanation, and what happens next.")
+    observed_generation: int = Field(0, description="Generation of the spec that it is based on.")
     last_transition_time: Timestamp = Field(description="When `status` last changed.")
 
 
 class ObjectMeta(Model):
-    """What we read of an object's metadata."""
+    """The part of an object's metadata that the operator reads."""
 
     name: str
     namespace: str
@@ -243,7 +246,7 @@ class ObjectMeta(Model):
 
     @property
     def full_name(self) -> str:
-        """namespace/name, as messages and status name objects."""
+        """The object as namespace/name, as in messages and status."""
         return f"{self.namespace}/{self.name}"
 
 
@@ -256,44 +259,44 @@ class TaskState(enum.StrEnum):
 
 
 class TaskStatus(Model):
-    """The task in hand: written before its Job is created, gone when its result is recorded."""
+    """A task in flight: written before its Job is created, removed when its result is recorded."""
 
     kind: Annotated[str, Field(max_length=16)] = Field(
         description="What its Job does: probe, resolve, plan, apply, run, promote, rollback, audit, ..."
     )
     job: Annotated[str, Field(max_length=63)] = Field(description="Name of its Job in the gateway's namespace.")
     gateway: Annotated[str, Field(max_length=320)] = Field(
-        "", description="VulcanGateway it runs on, as namespace/name. Empty: the object's own."
+        "", description="VulcanGateway, as namespace/name. Empty: the object's own gateway."
     )
-    inputs: Annotated[str, Field(max_length=16)] = Field(description="Digest of what it was made from.")
-    attempt: int = Field(1, description="Attempts at the same inputs, this one included.")
+    inputs: Annotated[str, Field(max_length=16)] = Field(description="Digest of the task's inputs.")
+    attempt: int = Field(1, description="Number of this attempt at the same inputs, from 1.")
     state: Annotated[str, Field(max_length=16)] = Field(
         "Started",
-        description="Waiting for the gateway's writer slot, Started (its Job is to exist) or Running (it was seen).",
+        description="Waiting for the writer slot, Started (its Job is being created) or Running.",
         json_schema_extra={"enum": list(TaskState)},
     )
-    priority: int = Field(0, description="Order among those who wait for the writer slot; the lowest goes first.")
-    since: Timestamp = Field(description="When it began to wait or was started.")
+    priority: int = Field(0, description="Order of the tasks that wait for the writer slot; the lowest goes first.")
+    since: Timestamp = Field(description="When it began to wait, or was started.")
     request: Annotated[str, Field(max_length=64)] | None = Field(None, description="The request annotation it answers.")
-    due: Timestamp | None = Field(None, description="The due time that a run answers.")
+    due: Timestamp | None = Field(None, description="The due time that a run is for.")
     why: Annotated[str, _cut(256), Field(max_length=256)] = Field("", description="Why it was started.")
 
     @property
     def place(self) -> tuple[str, str]:
-        """Namespace and name of the gateway it runs on; empty: the object's own."""
+        """Namespace and name of the gateway it runs on; empty for the object's own."""
         namespace, _, name = self.gateway.partition("/")
         return namespace, name
 
 
 class FailureStatus(Model):
-    """The failure that waits for another attempt, or for somebody."""
+    """A failure that waits for a retry or for a user."""
 
     task: Annotated[str, Field(max_length=16)] = Field(description="Which task failed.")
-    inputs: Annotated[str, Field(max_length=16)] = Field(description="Digest of what it was made from.")
+    inputs: Annotated[str, Field(max_length=16)] = Field(description="Digest of the task's inputs.")
     reason: Annotated[str, Field(max_length=63)] = Field(description="Reason, from docs/reference/reasons.md.")
     message: Message = Field("", description="What went wrong, scrubbed of secrets.")
     attempts: int = Field(1, description="Failed attempts in a row at the same inputs.")
-    last_attempt: int = Field(1, description="Number of the last attempt, as in its Job's label.")
-    counted: int = Field(0, description="Those of them that count against retry.limit.")
+    last_attempt: int = Field(1, description="Number of the last attempt, as in its Job label.")
+    counted: int = Field(0, description="How many of these attempts count against retry.limit.")
     time: Timestamp = Field(description="When the last attempt ended.")
     retry: Annotated[str, Field(max_length=16)] = Field("Never", description="Never, Now, Backoff, Wait or Replan.")

@@ -1,4 +1,4 @@
-"""VulcanGateway: one isolated system, its credentials by reference, and who may use it."""
+"""VulcanGateway: one isolated system, references to its credentials, and who may use it."""
 
 from typing import Annotated, Literal
 
@@ -49,39 +49,38 @@ class GitCredential(Model):
             cel("self.matches('^(https?|ssh)://[^ ?#]+$')", "urlPrefix is an https, http or ssh URL"),
             cel(
                 "!self.matches('^https?://[^/]*@') && !self.matches('^ssh://[^/@]*:[^/]*@')",
-                "urlPrefix must hold no credentials: they belong into the Secret named by secretRef",
+                "urlPrefix must not contain credentials: put them into the Secret that secretRef names",
                 reason="FieldValueForbidden",
             ),
         ),
     )
     secret_ref: LocalRef = Field(
-        description="Secret in this namespace with Flux's key names: username and password, or bearerToken, or "
-        "identity "
-        "and known_hosts; ca.crt if needed."
+        description="Secret in this namespace with Flux's key names: username and password, or "
+        "bearerToken, or identity and known_hosts; ca.crt if needed."
     )
 
 
 class NamespaceGrant(Model):
-    """Which namespaces a grant is for."""
+    """The namespaces that a grant applies to."""
 
     from_: Literal["Same", "All", "Selector"] = Field(
         "Same",
         alias="from",
-        description="Same: the gateway's own. All: every one. Selector: those whose labels match selector.",
+        description="Same: the gateway's namespace. All: every namespace. Selector: those whose labels match selector.",
     )
     selector: LabelSelector | None = Field(None, description="Labels of the namespaces; only with from: Selector.")
 
 
 class Grant(Model):
-    """Who may put environments on this gateway. What no grant allows is refused."""
+    """Who may create environments on this gateway. What no grant allows is refused."""
 
     namespaces: NamespaceGrant = Field(
         default=NamespaceGrant(),
-        description="Namespaces whose VulcanEnvironments may name this gateway. Default: this namespace.",
+        description="Namespaces whose environments may use this gateway. Default: this namespace.",
         json_schema_extra=schema(
             cel(
                 "(has(self.from) && self.from == 'Selector') == has(self.selector)",
-                "selector goes with from: Selector, and only with it",
+                "selector is required with from: Selector, and allowed only with it",
             )
         ),
     )
@@ -107,35 +106,34 @@ class Grant(Model):
     )
     protected: bool = Field(
         False,
-        description="Environments of this grant are protected: never invalidated, kept on deletion, and nothing is "
-        "applied "
-        "while approvals are not guarded by the admission policy.",
+        description="true: environments of this grant are protected. They are never invalidated, "
+        "are retained on deletion, and nothing is applied to them unless the admission policies "
+        "are in force.",
     )
     max_environments: int | None = Field(
-        None, ge=0, le=10000, description="At most so many environments by this grant. Default: no limit."
+        None, ge=0, le=10000, description="Maximum number of environments. Default: no limit."
     )
     promotions: bool = Field(
         False,
-        description="Promotions in the namespaces of this grant may take revisions from its environments, and give them "
-        "some.",
+        description="true: promotions in the namespaces of this grant may take revisions from its "
+        "environments, and promote to them.",
     )
 
 
 class ProbeSpec(Model):
-    """When to test both connections without being asked."""
+    """When the connections are tested without a request."""
 
     interval: Duration = Field(
-        "0", description="0: only after changes, failures and on request; any Job that ran counts as a probe."
+        "0",
+        description="Time between probes; any other Job counts as one. 0: only after changes and "
+        "failures, and on request.",
     )
 
 
 class JanitorSpec(Model):
-    """When SQLMesh's janitor removes expired snapshots. Nothing runs it yet: run `sqlmesh janitor` yourself."""
+    """When SQLMesh's janitor runs. Not implemented yet: run `sqlmesh janitor` yourself."""
 
-    schedule: Cron = Field(
-        "17 3 * * *",
-        description="Five-field cron, UTC. Not available yet: nothing runs the janitor, so it has no effect.",
-    )
+    schedule: Cron = Field("17 3 * * *", description="Cron, in UTC. Not implemented yet: it has no effect.")
 
 
 class GatewaySpec(Model):
@@ -143,22 +141,24 @@ class GatewaySpec(Model):
 
     sqlmesh_name: Annotated[str, Field(min_length=1, max_length=63)] | None = Field(
         None,
-        description="What @gateway and SQLMesh see; may contain single underscores. Default: metadata.name. Immutable.",
+        description="The gateway's name in SQLMesh (@gateway); may contain single underscores. "
+        "Default: metadata.name. Immutable.",
         json_schema_extra=schema(SQLMESH_NAME_RULE),
     )
     connection: Connection = Field(description="The warehouse.")
     state_connection: StateConnection = Field(
-        description="SQLMesh's state, in a database of its own; never shared with another gateway."
+        description="SQLMesh's state, in a separate database that no other gateway may use."
     )
     planning: PlanningConnections | None = Field(
         None,
-        description="Weaker credentials for Jobs that must not write (plan, Soda checks). Unset: they get the ones above, "
-        "and plans of protected environments say so.",
+        description="Credentials with fewer permissions for Jobs that must not write (plan, Soda "
+        "checks). Unset: these Jobs get the ones above, and protected environments show condition "
+        "PlanReadOnly as False.",
     )
     additional_connections: list[AdditionalConnection] = Field(
         default=[],
         max_length=8,
-        description="Further warehouses of the same project, for models with a gateway of their own.",
+        description="Additional warehouses of the same project, for models with their own gateway.",
         json_schema_extra=schema(list_type="map", list_keys=["sqlmeshName"]),
     )
     git_credentials: list[GitCredential] = Field(
@@ -167,55 +167,61 @@ class GatewaySpec(Model):
         description="Credentials by URL prefix; only the fetch container of a Job gets them.",
         json_schema_extra=schema(list_type="map", list_keys=["urlPrefix"]),
     )
-    variables: FreeDict = Field(default={}, description="SQLMesh gateway variables. Stored in state: never a secret.")
+    variables: FreeDict = Field(
+        default={},
+        description="SQLMesh gateway variables. They are stored in the state: no secrets.",
+    )
     grants: list[Grant] = Field(
         default=[],
         max_length=32,
-        description="Who may use this gateway. None: this namespace, every environment name, nothing protected.",
+        description="Who may use this gateway. Empty: this namespace, with every environment name, nothing protected.",
         json_schema_extra=schema(list_type="atomic"),
     )
     runner: RunnerSpec = Field(default=RunnerSpec(), description="How Jobs run.")
-    probe: ProbeSpec = Field(default=ProbeSpec(), description="When to test the connections.")
+    probe: ProbeSpec = Field(default=ProbeSpec(), description="When the connections are tested.")
     janitor: JanitorSpec = Field(
-        default=JanitorSpec(), description="When to clean up expired snapshots. Not available yet."
+        default=JanitorSpec(), description="Cleanup of expired snapshots. Not implemented yet."
     )
     takeover: Annotated[str, Field(min_length=1, max_length=512)] | None = Field(
         None,
-        description="Owner (as shown in the message of StateOwnershipConflict) to take the state from; or `empty` to "
-        "start "
-        "anew with an empty state after StateLost.",
+        description="Take over the state from this owner, as shown in the message of "
+        "StateOwnershipConflict; or `empty`: start with an empty state after StateLost.",
     )
     freeze: FreezeSpec | None = Field(
         None,
-        description="Stop-the-line: while it is there and not over, no promotion and no apply changes the views of any "
-        "environment; runs, plans, gates, approvals and rollbacks go on. Unset: no freeze.",
+        description="Freeze: until it ends, no promotion and no apply changes the views of any "
+        "environment. Runs, plans, gates, approvals and rollbacks continue. Unset: no freeze.",
     )
-    suspend: bool = Field(False, description="true: no Job of any environment starts; running ones end by themselves.")
+    suspend: bool = Field(False, description="true: no new Jobs; running ones complete.")
     suspend_reason: ShortText | None = Field(None, description="Why it is suspended; shown in status.")
-    suspend_until: Timestamp | None = Field(None, description="When the suspension ends by itself. Unset: never.")
+    suspend_until: Timestamp | None = Field(None, description="When the suspension ends automatically. Unset: never.")
 
 
 class ActiveWriter(Model):
-    """Who writes now."""
+    """The holder of the writer slot."""
 
-    job: Annotated[str, Field(max_length=63)] = Field(description="Its Job.")
-    task: Annotated[str, Field(max_length=16)] = Field("", description="What it does: apply, run, promote, ...")
-    environment: Annotated[str, Field(max_length=300)] = Field("", description="For which object, as namespace/name.")
-    since: Timestamp | None = Field(None, description="Since when it has the writer slot.")
+    job: Annotated[str, Field(max_length=63)] = Field(description="Name of its Job.")
+    task: Annotated[str, Field(max_length=16)] = Field("", description="Kind of the task: apply, run, promote, ...")
+    environment: Annotated[str, Field(max_length=300)] = Field(
+        "", description="Object that it works for, as namespace/name."
+    )
+    since: Timestamp | None = Field(None, description="When it got the writer slot.")
 
 
 class WaitingWriter(Model):
-    """Who waits to write."""
+    """A task that waits for the writer slot."""
 
-    environment: Annotated[str, Field(max_length=300)] = Field(description="Which object, as namespace/name.")
-    task: Annotated[str, Field(max_length=16)] = Field(description="What it wants to do.")
-    since: Timestamp = Field(description="Since when it waits.")
+    environment: Annotated[str, Field(max_length=300)] = Field(
+        description="Object that it works for, as namespace/name."
+    )
+    task: Annotated[str, Field(max_length=16)] = Field(description="Kind of the task.")
+    since: Timestamp = Field(description="When it began to wait.")
 
 
 class ProbeStatus(Model):
     """The last finished probe."""
 
-    inputs: Annotated[str, Field(max_length=16)] = Field(description="Digest of the connections it tested.")
+    inputs: Annotated[str, Field(max_length=16)] = Field(description="Digest of the connections.")
     time: Timestamp = Field(description="When it ended.")
 
 
@@ -230,38 +236,38 @@ class GatewayStatus(Model):
         json_schema_extra=schema(list_type="map", list_keys=["type"]),
     )
     versions: dict[str, Annotated[str, Field(max_length=128)]] = Field(
-        default={}, max_length=16, description="SQLMesh and schema versions, engine versions."
+        default={}, max_length=16, description="Versions of SQLMesh, its schema and the engines."
     )
     state_identity: Annotated[str, Field(max_length=512)] | None = Field(
-        None, description="Identity of the state database, the same under any name."
+        None, description="Identity of the state database, independent of its address."
     )
     active_writer: ActiveWriter | None = Field(None, description="Holder of the writer slot.")
     waiting: list[WaitingWriter] = Field(
         default=[],
         max_length=32,
-        description="Who waits for the writer slot, in the order in which they get it.",
+        description="Tasks that wait for the writer slot, in the order in which they get it.",
         json_schema_extra=schema(list_type="atomic"),
     )
     probe: ProbeStatus | None = Field(None, description="The last successful probe.")
-    task: TaskStatus | None = Field(None, description="The probe in hand.")
+    task: TaskStatus | None = Field(None, description="The probe in flight.")
     failure: FailureStatus | None = Field(None, description="The last failed probe, until one succeeds.")
-    next_attempt_time: Timestamp | None = Field(None, description="When a failed probe is tried again.")
+    next_attempt_time: Timestamp | None = Field(None, description="When a failed probe is retried.")
     suspended_since: Timestamp | None = Field(
-        None, description="When the operator first saw that it is suspended. Unset: it is not."
+        None, description="When the operator first observed the suspension. Unset: not suspended."
     )
     last_contact_time: Timestamp | None = Field(None, description="When a Job last reached warehouse and state.")
     last_handled_probe_requested_at: Annotated[str, Field(max_length=64)] | None = Field(
-        None, description="The last vulcan.dev/probe-requested-at that was answered."
+        None, description="The last vulcan.dev/probe-requested-at that was handled."
     )
 
 
 class VulcanGateway(Model):
-    """One isolated system: a warehouse and its own SQLMesh state, credentials by reference, and who may use it."""
+    """One isolated system: warehouse, its own SQLMesh state, credentials, and who may use it."""
 
     metadata: ObjectMeta
     spec: GatewaySpec = Field(
         json_schema_extra=schema(
-            immutable("sqlmeshName", "SQLMesh's state is bound to it; create another VulcanGateway"),
+            immutable("sqlmeshName", "SQLMesh's state refers to it; create another VulcanGateway"),
             cel(
                 "!has(self.sqlmeshName) || !has(self.additionalConnections) ||"
                 " !self.additionalConnections.exists(c, c.sqlmeshName == self.sqlmeshName)",
@@ -273,5 +279,5 @@ class VulcanGateway(Model):
 
     @property
     def sqlmesh_name(self) -> str:
-        """What SQLMesh calls this gateway."""
+        """The gateway's name in SQLMesh."""
         return self.spec.sqlmesh_name or self.metadata.name

@@ -1,6 +1,6 @@
 """How Jobs of a gateway run: image, identity, placement, deadlines.
 
-Used by `api.gateway`. Holds what may go into a pod; that the pod is safe is the business of whoever builds it.
+Used by `api.gateway`. Says what users may add to a pod; `plan.manifest` builds it.
 """
 
 from typing import Annotated, Any
@@ -20,7 +20,7 @@ EnvVar = Annotated[
             "x-kubernetes-validations": [
                 cel(
                     "!has(self.value) || !self.name.matches('(?i)(password|passwd|secret|token|credential|private_?key)')",
-                    "a variable of this name holds a secret: give it by valueFrom.secretKeyRef",
+                    "a variable of this name holds a secret: set it with valueFrom.secretKeyRef",
                     reason="FieldValueForbidden",
                 )
             ],
@@ -48,10 +48,10 @@ EnvVar = Annotated[
     ),
 ]
 _VOLUMES = {
-    "emptyDir": "A folder for the time of one Job.",
-    "configMap": "A ConfigMap of the gateway's namespace.",
+    "emptyDir": "A folder that exists as long as the pod.",
+    "configMap": "A ConfigMap in the gateway's namespace.",
     "persistentVolumeClaim": "A claim in the gateway's namespace.",
-    "secret": "A Secret of the gateway's namespace.",
+    "secret": "A Secret in the gateway's namespace.",
 }
 Volume = Annotated[
     dict[str, Any],
@@ -90,7 +90,7 @@ Volume = Annotated[
 
 
 class RunnerSpec(Model):
-    """How Jobs run. Everything goes into the pod template of every Job of this gateway."""
+    """How Jobs run. All fields apply to the pod template of every Job of this gateway."""
 
     image: Annotated[str, Field(max_length=512)] | None = Field(
         None, description="Runner image. Default: the one in the operator's configuration."
@@ -98,8 +98,8 @@ class RunnerSpec(Model):
     allowed_images: list[Annotated[str, Field(min_length=1, max_length=512)]] = Field(
         default=[],
         max_length=64,
-        description="Images (with * wildcards) that environments may name in runner.image or project.image. None: only "
-        "this gateway's own image.",
+        description="Images (with * wildcards) that environments may use as runner.image or "
+        "project.image. Empty: only this gateway's own image.",
     )
     image_pull_secrets: list[LocalRef] = Field(
         default=[],
@@ -115,57 +115,61 @@ class RunnerSpec(Model):
         description="Requests and limits of each container, as in a Pod. Default: none.",
     )
     node_selector: dict[str, Annotated[str, Field(max_length=63)]] = Field(
-        default={}, max_length=32, description="Labels of the nodes Jobs may run on."
+        default={}, max_length=32, description="Labels of the nodes that Jobs may run on."
     )
     tolerations: list[FreeDict] = Field(default=[], max_length=32, description="Tolerations of the pods, as in a Pod.")
     affinity: FreeDict | None = Field(None, description="Affinity of the pods, as in a Pod.")
     pod_labels: dict[str, Annotated[str, Field(max_length=63)]] = Field(
         default={},
         max_length=32,
-        description="Further labels of the pods (not vulcan.dev/…).",
+        description="Additional labels of the pods (not vulcan.dev/…).",
         json_schema_extra=schema(_NOT_OURS),
     )
     pod_annotations: dict[str, ShortText] = Field(
         default={},
         max_length=32,
-        description="Further annotations of the pods (not vulcan.dev/…).",
+        description="Additional annotations of the pods (not vulcan.dev/…).",
         json_schema_extra=schema(_NOT_OURS),
     )
     env: list[EnvVar] = Field(
         default=[],
         max_length=64,
-        description="Further environment variables of the main container, as in a Pod.",
+        description="Additional environment variables of the main container, as in a Pod.",
         json_schema_extra=schema(list_type="map", list_keys=["name"]),
     )
     volumes: list[Volume] = Field(
         default=[],
         max_length=16,
-        description="Further volumes, each {volume, mountPath}: emptyDir, configMap, persistentVolumeClaim or secret.",
+        description="Additional volumes, each {volume, mountPath}: emptyDir, configMap, "
+        "persistentVolumeClaim or secret.",
         json_schema_extra=schema(list_type="map", list_keys=["mountPath"]),
     )
     ca_bundle: LocalRef | None = Field(
-        None, description="ConfigMap with key ca.crt in the gateway's namespace: trusted by git and the drivers."
+        None,
+        description="ConfigMap in the gateway's namespace; git and the drivers trust the "
+        "certificates in its key ca.crt.",
     )
     proxy: Annotated[str, Field(max_length=512)] | None = Field(
         None,
-        description="HTTP(S) proxy for git, as URL without credentials.",
+        description="HTTP(S) proxy for git, as a URL without credentials.",
         json_schema_extra=schema(
             cel("self.matches('^https?://')", "proxy is an http or https URL"),
             cel(
                 "!self.matches('^https?://[^/]*@')",
-                "proxy must hold no credentials: give HTTPS_PROXY from a Secret in runner.env instead",
+                "proxy must not contain credentials: set HTTPS_PROXY from a Secret in runner.env",
                 reason="FieldValueForbidden",
             ),
         ),
     )
     deadline: PositiveDuration = Field(
-        "6h", description="Longest time a task may take; then it is stopped and goes on in another attempt."
+        "6h", description="Maximum duration of a task; another attempt then continues it."
     )
     grace_period: PositiveDuration = Field(
         "5m",
-        description="How long a task that is told to stop (by a drain, or because more urgent work waits) may take to end "
-        "its batch; then it is killed. Longer than the longest batch, it loses nothing.",
+        description="How long a task may take to complete its current batch after SIGTERM (a "
+        "drain, or a more urgent task); then it is killed. If this is longer than the longest "
+        "batch, no work is lost.",
     )
     start_deadline: PositiveDuration = Field(
-        "5m", description="Longest time until a pod's container has started; then the pod is deleted and tried again."
+        "5m", description="Maximum time until a container starts; then the pod is retried."
     )

@@ -1,7 +1,7 @@
-"""What a plan may do without a human, and a human's word on it. Shared by environments and promotions.
+"""When a plan needs approval, and the votes on it. Shared by environments and promotions.
 
-Used by `api.environment` and `api.promotion`. Deciding is the planner's business; who may write approvals or weaken a
-policy is guarded by the admission policies in `deploy/policies.yaml`, which name these fields.
+Used by `api.environment` and `api.promotion`; `plan.approval` evaluates it. The admission policies
+in `deploy/policies.yaml`, which name these fields, say who may write approvals or weaken a policy.
 """
 
 from typing import Annotated, Literal
@@ -27,76 +27,89 @@ Date = Annotated[
             cel(
                 "self.matches('^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
                 "(T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z)?$')",
-                "a date is absolute: 2026-11-22 or 2026-11-22T10:00:00Z",
+                "a date must be absolute: 2026-11-22 or 2026-11-22T10:00:00Z",
             )
         ),
     ),
 ]
 DIGEST_RULE = cel(
     "self.matches('^(sha256:)?[0-9a-f]{64}$')",
-    "plan is the whole digest of the plan meant, as shown in status.plan.digest",
+    "plan must be the complete digest of the plan, as shown in status.plan.digest",
 )
 
 
 class ApprovalPolicy(Model):
-    """When a plan needs a human."""
+    """When a plan needs approval."""
 
     mode: Literal["Never", "OnRisk", "Always"] = Field(
         "OnRisk",
-        description="Never: limits still hold. OnRisk: when the plan has one of risks. Always: every plan with "
-        "changes.",
+        description="Never: only plans above the limits need approval. OnRisk: also plans with "
+        "one of the risks. Always: every plan with changes.",
     )
     risks: list[Literal["Breaking", "Destructive", "Backfill"]] = Field(
         default=["Breaking", "Destructive"],
         max_length=3,
-        description="For OnRisk: which properties of a plan ask for a human. Default: Breaking and Destructive.",
+        description="For OnRisk: which properties of a plan make it need approval. Default: Breaking and Destructive.",
         json_schema_extra=schema(list_type="set"),
     )
-    count: int = Field(1, ge=1, le=10, description="How many different people must approve.")
+    count: int = Field(1, ge=1, le=10, description="How many different users must approve.")
     expire_after: PositiveDuration = Field(
-        "72h", description="A plan that waited longer for its approval is planned again."
+        "72h", description="How long a plan may wait for approval before it is planned again."
     )
     exclude_author: bool = Field(
         False,
-        description="true: approvals by who created the object (annotation vulcan.dev/created-by) do not count. Default: "
-        "false.",
+        description="true: approvals by the user who created the object (annotation "
+        "vulcan.dev/created-by) do not count. Default: false.",
     )
 
 
 class PlanLimits(Model):
-    """What is above needs an approval, whatever the mode. FULL, VIEW and SEED models count one interval."""
+    """Plans above a limit always need approval. FULL, VIEW and SEED models count as one interval."""
 
     max_backfill_intervals: int | None = Field(
-        5000, ge=0, le=100000000, description="Most intervals a plan may compute unasked."
+        5000, ge=0, le=100000000, description="Maximum intervals to compute without approval."
     )
     max_rebuilt_models: int | None = Field(
-        None, ge=0, le=100000, description="Most models a plan may rebuild unasked. Unset: any number."
+        None,
+        ge=0,
+        le=100000,
+        description="Maximum models to rebuild without approval. Unset: no limit.",
     )
     max_history: Duration | None = Field(
-        None, description="How far back a backfill may reach unasked, for example 400d. Unset: any time."
+        None,
+        description="Maximum reach of a backfill without approval, for example 400d. Unset: no limit.",
     )
     max_removed_percent: int | None = Field(
-        20, ge=0, le=100, description="Largest share of the models that may go away unasked, in percent."
+        20, ge=0, le=100, description="Maximum percentage of models to remove without approval."
     )
 
 
 class PlanSpec(Model):
-    """How plans are built and who lets them through. Unset SQLMesh options: the project's configuration decides."""
+    """How plans are built and when they need approval.
 
-    approval: ApprovalPolicy = Field(default=ApprovalPolicy(), description="When a plan needs a human.")
-    limits: PlanLimits = Field(default=PlanLimits(), description="What is above them needs a human, whatever the mode.")
+    The project's configuration decides SQLMesh options that are unset here.
+    """
+
+    approval: ApprovalPolicy = Field(default=ApprovalPolicy(), description="When a plan needs approval.")
+    limits: PlanLimits = Field(
+        default=PlanLimits(), description="Plans above these limits need approval in every mode."
+    )
     categorization: Literal["Project", "Auto", "Breaking"] = Field(
         "Project",
-        description="Project: its own auto_categorize_changes. Auto: SQLMesh's categoriser, FULL. Breaking: every "
-        "change is.",
+        description="Project: as its auto_categorize_changes says. Auto: SQLMesh's categorizer in "
+        "mode FULL. Breaking: every change is breaking.",
     )
     categories: dict[str, Literal["Breaking", "NonBreaking"]] = Field(
-        default={}, max_length=256, description="Model -> Breaking or NonBreaking, for directly modified models."
+        default={},
+        max_length=256,
+        description="Category of directly modified models, by model name: Breaking or NonBreaking.",
     )
     forward_only: bool | None = Field(None, description="SQLMesh --forward-only.")
-    effective_from: Date | None = Field(None, description="SQLMesh --effective-from; goes with forward-only plans.")
+    effective_from: Date | None = Field(None, description="SQLMesh --effective-from; for forward-only plans.")
     select_models: list[ModelName] = Field(
-        default=[], max_length=256, description="SQLMesh --select-model; what it leaves out stays as it is."
+        default=[],
+        max_length=256,
+        description="SQLMesh --select-model; models that it excludes stay unchanged.",
     )
     allow_destructive_models: list[ModelName] = Field(
         default=[], max_length=256, description="SQLMesh --allow-destructive-model; shown in the plan."
@@ -106,29 +119,28 @@ class PlanSpec(Model):
     )
     no_gaps: bool | None = Field(None, description="SQLMesh --no-gaps.")
     start: Date | None = Field(None, description="SQLMesh --start; not for environment prod.")
-    dev_start: Date | None = Field(None, description="How far back previews of forward-only changes go.")
-    skip_tests: bool = Field(False, description="true: plan although unit tests fail; shown in the plan.")
-    skip_linter: bool = Field(False, description="true: plan although the linter reports errors; shown in the plan.")
+    dev_start: Date | None = Field(None, description="How far back forward-only previews reach.")
+    skip_tests: bool = Field(False, description="true: plan even if tests fail; shown in the plan.")
+    skip_linter: bool = Field(False, description="true: plan even if the linter reports errors; shown in the plan.")
 
 
 class ApprovalItem(Model):
-    """Somebody's word on one plan. The API server lets a user write only in the own name."""
+    """A vote on one plan. The API server lets users vote only under their own user name."""
 
     plan: Annotated[str, Field(min_length=1, max_length=80)] = Field(
-        description="status.plan.digest of the plan meant.", json_schema_extra=schema(DIGEST_RULE)
+        description="status.plan.digest of the plan.", json_schema_extra=schema(DIGEST_RULE)
     )
     by: Annotated[str, Field(min_length=1, max_length=512)] = Field(
-        description="User name, as the API server knows it (kubectl auth whoami)."
+        description="Name of the user, as the API server knows it (kubectl auth whoami)."
     )
     decision: Literal["Approve", "Reject"] = Field(
-        "Approve",
-        description="Approve lets the plan through, Reject stops it. Default: Approve.",
+        "Approve", description="Approve or Reject. One rejection stops the plan."
     )
-    comment: ShortText | None = Field(None, description="Why; shown in the audit log.")
+    comment: ShortText | None = Field(None, description="The reason; shown in the audit log.")
 
 
 class SodaChecks(Model):
-    """Soda checks in a ConfigMap of this namespace. PostgreSQL and DuckDB only: elsewhere they are not evaluated."""
+    """Soda checks in a ConfigMap of this namespace, for PostgreSQL and DuckDB only."""
 
     config_map_ref: LocalRef = Field(
         description="ConfigMap with SodaCL files: every key that ends in .yml or .yaml. They may use ${environment}, "
@@ -137,10 +149,11 @@ class SodaChecks(Model):
 
 
 class ChecksSpec(Model):
-    """What is checked after an apply."""
+    """Checks that run after an apply."""
 
-    audits: bool = Field(True, description="true: audits of the environment's models run after an apply.")
+    audits: bool = Field(True, description="true: run the audits of the environment's models.")
     soda: SodaChecks | None = Field(
         None,
-        description="Soda checks of what was applied. One that fails, or cannot be evaluated, shows in Ready. Unset: none.",
+        description="Soda checks of the applied revision. Ready shows failed checks and checks "
+        "that cannot be evaluated. Unset: none.",
     )

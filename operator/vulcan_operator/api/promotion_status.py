@@ -1,6 +1,7 @@
-"""What the operator reports about a promotion: its steps with evidence, what the target had before, how it ended.
+"""What the operator reports about a promotion: steps with evidence, previous revision, outcome.
 
-Used by `api.promotion`; written by the promotion planner. A step's state is what was observed, not where the code was.
+Used by `api.promotion`; written by the promotion planner. A step's state is what was observed,
+never the position of the code.
 """
 
 import enum
@@ -81,7 +82,8 @@ class RollbackState(enum.StrEnum):
 
 
 MOST_VOTES, MOST_IMAGES = 64, 8
-SOURCE_REPORT, TARGET_REPORT = "sourceReport", "targetReport"  # evidence of Diff until it is judged: ConfigMaps
+# ConfigMaps in the evidence of Diff until it is judged
+SOURCE_REPORT, TARGET_REPORT = "sourceReport", "targetReport"
 
 StepField = Annotated[str, Field(max_length=16, json_schema_extra={"enum": list(StepName)})]
 
@@ -89,27 +91,35 @@ StepField = Annotated[str, Field(max_length=16, json_schema_extra={"enum": list(
 class StepStatus(Model):
     """One step of a promotion."""
 
-    name: StepField = Field(description="Which step.")
+    name: StepField = Field(description="Name of the step.")
     state: str = Field(
         "Pending",
         max_length=63,
-        description="Failed: a no for reasons of content. Errored: machinery. Inconclusive: a human must look.",
+        description="Failed: because of the revision or its data. Errored: for infrastructure "
+        "reasons. Inconclusive: it could not be judged, so a user has to decide.",
         json_schema_extra={"enum": list(StepState)},
     )
     started_at: Timestamp | None = Field(None, description="When it began.")
     finished_at: Timestamp | None = Field(None, description="When it ended.")
-    reason: Annotated[str, Field(max_length=63)] = Field("", description="While it waits: what for, as one word.")
-    message: Message = Field("", description="How it went, in a sentence.")
+    reason: Annotated[str, Field(max_length=63)] = Field(
+        "", description="While it waits: what for, as a CamelCase word."
+    )
+    message: Message = Field("", description="Its progress or result, as a sentence.")
     evidence: dict[str, Annotated[str, Field(max_length=1024)]] = Field(
-        default={}, max_length=32, description="What the judgement rests on: Jobs, counts, digests, differences."
+        default={},
+        max_length=32,
+        description="What the result is based on: Jobs, counts, digests, differences.",
     )
-    job: Annotated[str, Field(max_length=63)] = Field("", description="Its last Job in the gateway's namespace.")
+    job: Annotated[str, Field(max_length=63)] = Field(
+        "", description="Name of its last Job, in the gateway's namespace."
+    )
     task: TaskStatus | None = Field(
-        None, description="Its task in hand. Gates that do not need each other have theirs at once."
+        None, description="Its current task. Independent gates have their tasks at the same time."
     )
-    failure: FailureStatus | None = Field(None, description="Its failure that waits for another attempt.")
+    failure: FailureStatus | None = Field(None, description="Its failure that waits for a retry.")
     touched: bool = Field(
-        False, description="An attempt may have changed some of the views: that is brought to an end whatever is shut."
+        False,
+        description="Whether an attempt may have changed some views: it is then completed despite windows and freezes.",
     )
 
     @property
@@ -119,37 +129,37 @@ class StepStatus(Model):
 
 
 class VoteStatus(Model):
-    """Somebody's vote on a plan of the promotion, as the operator has recorded it."""
+    """A vote on a plan of the promotion, as the operator recorded it."""
 
-    plan: Digest = Field(description="The plan it is on.")
-    by: Annotated[str, Field(max_length=512)] = Field(description="Who said it.")
+    plan: Digest = Field(description="Digest of the plan.")
+    by: Annotated[str, Field(max_length=512)] = Field(description="Name of the user.")
     decision: Annotated[str, Field(max_length=16)] = Field(description="Approve or Reject.")
-    comment: Message = Field("", description="Why, in their own words.")
-    time: Timestamp = Field(description="When the operator first saw it.")
+    comment: Message = Field("", description="The comment of the vote.")
+    time: Timestamp = Field(description="When the operator first observed it.")
 
 
 class SideStatus(Model):
-    """One end of the promotion as it was found."""
+    """The source or the target of the promotion, as it was observed."""
 
     environment: Annotated[str, Field(max_length=40)] = Field(description="SQLMesh environment name.")
     gateway: Annotated[str, Field(max_length=320)] = Field(description="Its VulcanGateway, as namespace/name.")
-    plan_id: Annotated[str, Field(max_length=128)] = Field("", description="SQLMesh's plan id it had.")
-    revision: Revision = Field("", description="The revision it had.")
+    plan_id: Annotated[str, Field(max_length=128)] = Field("", description="SQLMesh's plan id of the environment.")
+    revision: Revision = Field("", description="The revision of the environment.")
 
 
 class PreviousStatus(Model):
-    """What the target had before; the way back."""
+    """The target's previous revision, which a rollback restores."""
 
     revision: Revision = Field(description="The resolved source.")
     source_digest: Digest = Field("", description="Digest of the source's files.")
     plan_id: Annotated[str, Field(max_length=128)] = Field("", description="SQLMesh's plan id.")
-    time: Timestamp | None = Field(None, description="When it had been applied.")
-    tests_run: int = Field(-1, description="Unit tests that ran when it was planned; -1: unknown, or skipped.")
-    origin: Origin | None = Field(None, description="Where its files are, if a promotion gave it.")
+    time: Timestamp | None = Field(None, description="When it was applied.")
+    tests_run: int = Field(-1, description="Number of unit tests that ran when it was planned; -1: unknown or skipped.")
+    origin: Origin | None = Field(None, description="Where the files of a promoted revision are.")
 
 
 class RollbackStatus(Model):
-    """A way back that was taken or is wanted."""
+    """A rollback, in progress or ended."""
 
     state: str = Field(
         "Running",
@@ -157,16 +167,18 @@ class RollbackStatus(Model):
         description="Running, Succeeded, Failed or Unavailable (a snapshot is missing or cannot be restored).",
         json_schema_extra={"enum": list(RollbackState)},
     )
-    reason: Annotated[str, Field(max_length=63)] = Field("", description="Why it was taken.")
-    message: Message = Field("", description="In a sentence, with the age of the data.")
-    plan_id: Annotated[str, Field(max_length=128)] = Field("", description="SQLMesh's plan id gone back to.")
-    revision: Revision = Field("", description="Revision gone back to.")
+    reason: Annotated[str, Field(max_length=63)] = Field("", description="Why it was started.")
+    message: Message = Field("", description="Its result as a sentence, with the age of the data.")
+    plan_id: Annotated[str, Field(max_length=128)] = Field(
+        "", description="SQLMesh's plan id of the revision rolled back to."
+    )
+    revision: Revision = Field("", description="The revision rolled back to.")
     time: Timestamp | None = Field(None, description="When the views were swapped back.")
     intervals_behind: int = Field(
-        0, description="Intervals that were missing then; the run that follows computes them."
+        0, description="Number of intervals missing at that time; the following run computes them."
     )
     complete_until: Timestamp | None = Field(
-        None, description="The age of the data: nothing was missing before this time. Unset: nothing at all was."
+        None, description="Age of the data: complete up to this time. Unset: nothing was missing."
     )
 
 
@@ -184,31 +196,32 @@ class PromotionStatus(Model):
     steps: list[StepStatus] = Field(
         default=[],
         max_length=16,
-        description="All steps in their order, each with its evidence.",
+        description="All steps in order, each with its evidence.",
         json_schema_extra=schema(list_type="map", list_keys=["name"]),
     )
     outcome: str | None = Field(
         None,
         max_length=63,
-        description="How it ended. Failed: a no for reasons of content. Errored: machinery. Inconclusive: a human "
-        "must look. Superseded: a newer promotion took its place. Cancelled: it was deleted while it was under way.",
+        description="How it ended. Failed: because of the revision or its data. Errored: for "
+        "infrastructure reasons. Inconclusive: a gate could not be judged, so a user has to "
+        "decide. Superseded: a newer promotion replaced it. Cancelled: it was deleted in progress.",
         json_schema_extra={"enum": list(Outcome)},
     )
     relation: str | None = Field(
         None,
         max_length=63,
-        description="SameSystem: views are swapped, nothing is computed twice. AcrossSystems: planned and computed "
-        "anew.",
+        description="SameSystem: views are swapped and existing tables reused. AcrossSystems: the "
+        "revision is planned and computed again on the target's system.",
         json_schema_extra={"enum": list(Relation)},
     )
-    revision: Revision | None = Field(None, description="The resolved revision that moves.")
-    source_digest: Digest | None = Field(None, description="Digest of its files.")
-    source: SideStatus | None = Field(None, description="The environment it comes from.")
-    target: SideStatus | None = Field(None, description="The environment it goes to.")
-    plans: int = Field(0, description="How often it was planned again because the target had moved.")
-    plan: PlanStatus | None = Field(None, description="The plan for the target: what an approval is for.")
+    revision: Revision | None = Field(None, description="The resolved revision that is promoted.")
+    source_digest: Digest | None = Field(None, description="Source digest: digest of its files.")
+    source: SideStatus | None = Field(None, description="The source environment.")
+    target: SideStatus | None = Field(None, description="The target environment.")
+    plans: int = Field(0, description="How often it was replanned because the target changed.")
+    plan: PlanStatus | None = Field(None, description="The plan that approvals refer to.")
     applied_plan_id: Annotated[str, Field(max_length=128)] = Field(
-        "", description="SQLMesh's plan id of the target once its views were swapped."
+        "", description="SQLMesh's plan id of the target after its views were swapped."
     )
     approved_by: list[Annotated[str, Field(max_length=512)]] = Field(
         default=[], max_length=64, description="Who approved it.", json_schema_extra=schema(list_type="atomic")
@@ -216,70 +229,68 @@ class PromotionStatus(Model):
     approvals: list[VoteStatus] = Field(
         default=[],
         max_length=MOST_VOTES,
-        description="All votes on its plans, also those on earlier plans and those withdrawn, with times.",
+        description="All votes on its plans with their times, including votes on earlier plans and withdrawn ones.",
         json_schema_extra=schema(list_type="atomic"),
     )
     runner_images: list[Annotated[str, Field(max_length=512)]] = Field(
         default=[],
         max_length=MOST_IMAGES,
-        description="Images of its Jobs as the nodes report them, by digest.",
+        description="Images of its Jobs with their digests, as the nodes report them.",
         json_schema_extra=schema(list_type="atomic"),
     )
-    previous: PreviousStatus | None = Field(None, description="What the target had before.")
-    rollback: RollbackStatus | None = Field(None, description="The way back, if one was wanted.")
+    previous: PreviousStatus | None = Field(None, description="The target's previous revision.")
+    rollback: RollbackStatus | None = Field(None, description="The rollback, if there was one.")
     evidence_ref: ReportRef | None = Field(
         None,
-        description="ConfigMap in this namespace, key evidence.json: all of this once it is over. It outlives the "
-        "promotion; the target's promotionHistory says how long.",
+        description="Once it has ended: ConfigMap in this namespace whose key evidence.json "
+        "records it. It outlives the promotion for as long as the target's promotionHistory says.",
     )
-    origin: Origin | None = Field(
-        None, description="Where the revision's files are; across systems it is computed from them."
-    )
+    origin: Origin | None = Field(None, description="Where the revision's files are, for promotions across systems.")
     superseded_by: Annotated[str, Field(max_length=320)] | None = Field(
-        None, description="The newer promotion that took its place, as namespace/name."
+        None, description="The newer promotion that replaced it, as namespace/name."
     )
     supersedes: list[Annotated[str, Field(max_length=320)]] = Field(
         default=[],
         max_length=64,
-        description="Older promotions whose place it took, as namespace/name.",
+        description="Older promotions that it replaced, as namespace/name.",
         json_schema_extra=schema(list_type="atomic"),
     )
     next_opening_time: Timestamp | None = Field(
         None,
-        description="When it goes on, while it waits for a window or the end of a freeze. Unset: it does not, or nobody "
-        "knows.",
+        description="While it waits for a window or the end of a freeze: when it continues. "
+        "Unset: it does not wait, or the time is unknown.",
     )
-    next_attempt_time: Timestamp | None = Field(None, description="When a failed task is tried again.")
+    next_attempt_time: Timestamp | None = Field(None, description="When a failed task is retried.")
     started_at: Timestamp | None = Field(None, description="When the first step began.")
     finished_at: Timestamp | None = Field(None, description="When the last step ended.")
 
     @property
     def tasks(self) -> list[TaskStatus]:
-        """All tasks in hand."""
+        """All tasks in flight."""
         return [step.task for step in self.steps if step.task is not None]
 
     @property
     def is_there(self) -> bool:
-        """Whether its plan has found that the target has all of it already."""
+        """Whether its plan found that the target has the revision already."""
         return self.plan is not None and self.plan.state == "NoChanges"
 
     @property
     def went_back(self) -> bool:
-        """Whether a way back was gone to its end."""
+        """Whether a rollback succeeded."""
         return self.rollback is not None and self.rollback.state == "Succeeded"
 
     @property
     def reports(self) -> list[str]:
-        """ConfigMaps that the step Diff has left, which are of no use once it is judged."""
+        """ConfigMaps of step Diff, which are not needed any more once it is judged."""
         evidence = (step.evidence for step in self.steps if step.name == "Diff")
         return [name for found in evidence for key, name in found.items() if key in (SOURCE_REPORT, TARGET_REPORT)]
 
     def find(self, name: str) -> StepStatus | None:
-        """One step, if it was begun."""
+        """One step, or None if it was not begun."""
         return next((step for step in self.steps if step.name == name), None)
 
-    @computed_field(description="The revision as a column shows it.")  # type: ignore[prop-decorator]  # pydantic's way
+    @computed_field(description="The revision, shortened for columns.")  # type: ignore[prop-decorator]  # pydantic's way
     @property
     def short_revision(self) -> Annotated[str, Field(max_length=40)] | None:
-        """The revision as a column shows it."""
+        """The revision, shortened for columns."""
         return short_revision(self.revision) if self.revision else None

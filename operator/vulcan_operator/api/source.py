@@ -1,7 +1,6 @@
 """Where a SQLMesh project comes from: git, a ConfigMap or an image.
 
-Used by `api.environment`, and by promotions that compute elsewhere. Fetching is the runner's business, resolving the
-planner's.
+Used by `api.environment`, and by promotions across systems. The runner resolves and fetches it.
 """
 
 from typing import Annotated
@@ -17,8 +16,8 @@ class GitSource(Model):
     """A project in a git repository."""
 
     url: Annotated[str, Field(min_length=1, max_length=1024)] = Field(
-        description="https, ssh or file URL, or user@host:path; without credentials: those are named in the gateway's "
-        "gitCredentials.",
+        description="https, ssh or file URL, or user@host:path, without credentials; the "
+        "gateway's gitCredentials name those.",
         json_schema_extra=schema(
             cel(
                 "self.matches('^(https?|ssh|file)://[^ ?#]+$') || self.matches('^[A-Za-z0-9._-]+@[A-Za-z0-9.-]+:[^ "
@@ -27,14 +26,14 @@ class GitSource(Model):
             ),
             cel(
                 "!self.matches('^https?://[^/]*@') && !self.matches('^ssh://[^/@]*:[^/]*@')",
-                "url must hold no credentials: put them into a Secret named in the gateway's gitCredentials",
+                "url must not contain credentials: put them into a Secret named in the gateway's gitCredentials",
                 reason="FieldValueForbidden",
             ),
         ),
     )
     ref: Annotated[str, Field(min_length=1, max_length=256)] = Field(
         "main",
-        description="Branch, tag or full commit; a full commit needs no resolving.",
+        description="Branch, tag or full commit hash, which needs no resolving.",
         json_schema_extra=schema(
             cel(
                 "self.matches('^[A-Za-z0-9._/@+-]+$') && !self.startsWith('-') && !self.contains('..')",
@@ -48,7 +47,8 @@ class GitSource(Model):
         json_schema_extra=schema(cel(_INSIDE, "path is a folder inside the repository: relative, without ..")),
     )
     poll_interval: PositiveDuration | None = Field(
-        None, description="Look so often whether the ref moved, with a short Job. Unset: only when asked or changed."
+        None,
+        description="How often a short Job resolves the ref again. Unset: only on request or when the spec changes.",
     )
 
 
@@ -69,20 +69,20 @@ class ConfigMapSource(Model):
     items: list[ConfigMapItem] = Field(
         default=[],
         max_length=256,
-        description="Which key becomes which file. None: every key, __ in its name is / (macros____init__.py).",
+        description="Which key becomes which file. Empty: every key, with __ in its name for / (macros____init__.py).",
         json_schema_extra=schema(list_type="map", list_keys=["path"]),
     )
 
 
 class Origin(Model):
-    """Where the files of one revision are, for whoever is to compute it elsewhere."""
+    """Where the files of one revision are, for promotions that compute it on another system."""
 
     kind: str = Field(
         max_length=16,
         description="Git, ConfigMap or Image.",
         json_schema_extra={"enum": ["Git", "ConfigMap", "Image"]},
     )
-    url: Annotated[str, Field(max_length=1024)] = Field("", description="Of the git repository.")
+    url: Annotated[str, Field(max_length=1024)] = Field("", description="Git repository URL.")
     commit: Annotated[str, Field(max_length=64)] = Field("", description="Full git commit.")
     path: Annotated[str, Field(max_length=512)] = Field("", description="Folder in the git repository.")
     image: Annotated[str, Field(max_length=512)] = Field("", description="Image with the project, with its digest.")
@@ -95,12 +95,15 @@ class ProjectSource(Model):
     """Where the SQLMesh project comes from: exactly one of the three."""
 
     git: GitSource | None = Field(None, description="A folder in a git repository.")
-    config_map: ConfigMapSource | None = Field(None, description="A ConfigMap, for small projects and trials.")
+    config_map: ConfigMapSource | None = Field(None, description="A ConfigMap, for small projects and experiments.")
     image: Annotated[str, Field(max_length=512)] | None = Field(
         None,
-        description="A runner image with the project at /project, pinned by digest; the gateway's allowedImages must "
-        "match it.",
+        description="A runner image that contains the project at /project, pinned by digest; it "
+        "must match the gateway's allowedImages.",
         json_schema_extra=schema(
-            cel("self.matches('^[^ @]+@sha256:[0-9a-f]{64}$')", "image must be pinned by digest: name@sha256:…")
+            cel(
+                "self.matches('^[^ @]+@sha256:[0-9a-f]{64}$')",
+                "image must be pinned by digest: name@sha256:…",
+            )
         ),
     )

@@ -150,7 +150,7 @@ class Intake:
         if isinstance(before, VulcanEnvironment | VulcanPromotion) and is_other:
             self.ended(before)
         known = self.cache.forget_facts(key)
-        readers = set(self._readers(key, before)) | set(self._readers(key, after))
+        readers = dict.fromkeys((*self._readers(key, before), *self._readers(key, after)))
         if readers and self._facts_differ(key, known, before):
             for reader in readers:
                 self.wake(reader)
@@ -189,8 +189,8 @@ class Intake:
     def _at_gateways(self, key: Key, before: Any_ | None, after: Any_ | None) -> None:
         """What it has to do with gateways: its claim and contact, its tasks, its place in a queue."""
         was, is_ = tasks_of(key, before), tasks_of(key, after)
-        homes = {gateway_of(e) for e in (before, after) if isinstance(e, VulcanEnvironment)}
-        for gateway in {*was, *is_, *homes}:
+        homes = [gateway_of(e) for e in (before, after) if isinstance(e, VulcanEnvironment)]
+        for gateway in dict.fromkeys((*was, *is_, *homes)):
             here = after if isinstance(after, VulcanEnvironment) and gateway_of(after) == gateway else None
             crowd, tasks = self.cache.crowd(gateway), is_.get(gateway, ())
             self._claims(gateway, key, Claim.of(here) if here is not None else None)
@@ -218,7 +218,7 @@ class Intake:
             concerned |= {c.key for c in claims.all()} if limited else set()
         if any(claim.environment == REFERENCE for claim in both):
             concerned |= {c.key for c in claims.all() if not c.applied or _has_failed(self.cache, c.key)}
-        for other in concerned - {key}:
+        for other in sorted(concerned - {key}):
             self.wake(other)
 
 

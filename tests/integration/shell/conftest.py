@@ -99,6 +99,17 @@ class Process:
                     found[f"{verb}-{resource}"] = found.get(f"{verb}-{resource}", 0) + float(line.split()[-1])
         return found
 
+    def total(self, counter: str, **labels: str) -> float:
+        """A counter so far, over all series that have these labels."""
+        wanted = [f'{name}="{value}"' for name, value in labels.items()]
+        lines = [line for line in self.get("/metrics")[1].splitlines() if line.startswith(f"{counter}_total")]
+        return sum(float(line.split()[-1]) for line in lines if all(part in line for part in wanted))
+
+    def goes_on(self, counter: str, by: float, **labels: str) -> None:
+        """Wait until a counter has risen: so often it has done this again."""
+        began = self.total(counter, **labels)
+        until(lambda: self.total(counter, **labels) >= began + by, what=f"{counter} risen by {by:g}")
+
     def end(self, number: int = signal.SIGTERM, timeout: float = 15) -> int:
         """Signal it; its exit code."""
         self.popen.send_signal(number)

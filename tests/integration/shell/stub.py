@@ -16,8 +16,8 @@ from vulcan_operator.api.fields import Condition, TaskStatus
 from vulcan_operator.api.gateway import GatewayStatus
 from vulcan_operator.cli import serve
 from vulcan_operator.config import Config
-from vulcan_operator.plan.core.actions import CreateJob, Need, Plan
-from vulcan_operator.plan.core.seen import EnvironmentSeen, GatewaySeen
+from vulcan_operator.plan.core.actions import CreateJob, Plan, ReadJob
+from vulcan_operator.plan.core.world import EnvironmentSeen, GatewaySeen
 from vulcan_operator.reconcile.reconcile import Planners
 
 
@@ -65,8 +65,9 @@ def plan_environment(seen: EnvironmentSeen, now: dt.datetime) -> Plan[Environmen
             actions=(CreateJob(manifest(seen, name)),),
         )
     if not any(job.name == status.task.job for job in seen.jobs):
-        if not seen.job_is_live:
-            return Plan(status, needs=frozenset({Need.JOB}))
+        need = ReadJob(environment.metadata.namespace, status.task.job)
+        if need not in seen.live.answers:
+            return Plan(status, needs=frozenset({need}))
         return Plan(status, actions=(CreateJob(manifest(seen, status.task.job)),))
     conditions = ready(generation, status.conditions, "True", "Succeeded", now)
     update = {"task": None, "conditions": conditions, "observed_generation": generation}

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tests.integration.shell.conftest import Start, environment, install_crds, is_ready, job_names, until
+from tests.integration.shell.conftest import Process, Start, environment, install_crds, is_ready, job_names, until
 from tools.localcluster import cluster, components
 
 pytestmark = pytest.mark.usefixtures("clean")
@@ -71,11 +71,11 @@ def test_a_leader_that_slept_writes_nothing_any_more(api: cluster.Cluster, start
     api.apply(environment("a"))
     until(lambda: is_ready(api, "a"), what="two serves a")
     one.popen.send_signal(signal.SIGCONT)
-    time.sleep(2)
-    assert not one.leads()
+    until(lambda: not one.leads(), what="one knows that it slept")
     assert two.leads()
     api.apply(environment("b"))
     until(lambda: is_ready(api, "b"), what="two serves b")
+    one.goes_on("vulcan_api_requests", 4, verb="get", resource="leases")  # it runs for office again
     assert not [
         write for write in one.requests("apply", "create") if "leases" not in write and "selfsubject" not in write
     ]
@@ -111,9 +111,9 @@ def test_an_api_server_that_restarts_is_survived(api: cluster.Cluster, start: St
     api.apply(environment("a"))
     until(lambda: is_ready(api, "a"), what="a is served")
     api.kill(components.API_SERVER)
-    time.sleep(7)  # longer than the Lease
+    until(lambda: not one.leads(), what="the Lease ran out")
+    one.goes_on("vulcan_api_requests", 2, resource="leases")  # and it does not end for that
     assert one.popen.poll() is None
-    assert not one.leads()
     api.restart(components.API_SERVER)
     api.apply(environment("b"))
     until(lambda: is_ready(api, "b"), what="b is served after the outage")
@@ -127,8 +127,15 @@ def test_rest_means_no_writes_but_the_lease(api: cluster.Cluster, start: Start) 
     until(one.leads, what="one leads")
     api.apply(*(environment(f"e{i}") for i in range(5)))
     until(lambda: all(is_ready(api, f"e{i}") for i in range(5)), what="served")
-    time.sleep(1)
+    resyncs_and_looks(one, 1)
     verbs = ("apply", "create", "merge", "patch", "delete")
     before = one.requests(*verbs)
-    time.sleep(5)
+    resyncs_and_looks(one, 2)
     assert one.requests(*verbs) == before
+
+
+def resyncs_and_looks(one: Process, times: int) -> None:
+    """It lists everything again, and looks at each of the five objects after that."""
+    for _ in range(times):
+        one.goes_on("vulcan_resyncs", 1, result="ok")
+        one.goes_on("vulcan_reconciles", 5)

@@ -24,9 +24,7 @@ def summary(**counts: Any) -> PlanSummary:
 
 
 def test_every_limit_is_asked_and_what_equals_it_passes() -> None:
-    plan = summary(
-        backfill_intervals=6, rebuilt_models=3, history_days=11, total_models=3, added=1, removed=1
-    )
+    plan = summary(backfill_intervals=6, rebuilt_models=3, history_days=11, total_models=3, added=1, removed=1)
     asked = Limits(5, 2, 10, 33.0)
     assert [(e.limit, e.value, e.most) for e in exceeded(plan, asked)] == [
         ("maxBackfillIntervals", 6, 5),
@@ -42,9 +40,7 @@ def test_every_limit_is_asked_and_what_equals_it_passes() -> None:
     ("total", "added", "removed", "percent"),
     [(1, 0, 2, 200 / 3), (2, 2, 0, 0), (0, 0, 3, 100), (0, 0, 0, 0), (5, 4, 3, 75)],
 )
-def test_the_removed_share_is_of_the_models_before(
-    total: int, added: int, removed: int, percent: float
-) -> None:
+def test_the_removed_share_is_of_the_models_before(total: int, added: int, removed: int, percent: float) -> None:
     assert removed_percent(total, added, removed) == pytest.approx(percent)
 
 
@@ -62,9 +58,7 @@ def test_defaults_are_those_of_the_api_and_of_the_admission_policies() -> None:
 
 def test_postgresql_fences_and_duckdb_is_for_one_process() -> None:
     assert engines.is_fenced("postgres") and not engines.is_fenced("duckdb")
-    assert engines.is_one_process("postgres", "duckdb") and not engines.is_one_process(
-        "postgres", None
-    )
+    assert engines.is_one_process("postgres", "duckdb") and not engines.is_one_process("postgres", None)
     assert engines.FENCED.isdisjoint(engines.ONE_PROCESS) and REFERENCE == "prod"
 
 

@@ -29,7 +29,7 @@ def said(text: str, kind: str = "plan") -> Result:
     job = JobSeen("data", "j", "u", "VulcanEnvironment", "data", "prod", "u1", kind, "i", 1, "g", "test",
                   JobState.COMPLETE)  # fmt: skip
     pod = PodSeen("data", "p", "y", "j", "u1", "Succeeded", started=True, termination=text, exit_code=0)
-    result = jobs.classify(task, (job,), (pod,), jobs.Terms(), NOW).result
+    result = jobs.classify(task, (job,), (pod,), jobs.JobPolicy(), NOW).result
     assert result is not None
     return result
 

@@ -1,6 +1,7 @@
 """Parsed objects for tables of the pure functions."""
 
 import datetime as dt
+from collections.abc import Iterable
 from typing import Any
 
 from tests import builders
@@ -11,7 +12,9 @@ from vulcan_operator.api.environment_status import PlanStatus, PlanSummaryStatus
 from vulcan_operator.api.fields import FailureStatus, TaskStatus
 from vulcan_operator.api.gateway import VulcanGateway
 from vulcan_operator.plan.core.actions import Key, Kind
-from vulcan_operator.plan.core.seen import EnvironmentSeen, JobSeen, JobState, PodSeen, Settings, Sibling
+from vulcan_operator.plan.core.facts import Claim, Claims, GatewayFacts
+from vulcan_operator.plan.core.seen import JobSeen, JobState, PodSeen, Settings
+from vulcan_operator.plan.core.world import EnvironmentSeen
 
 SETTINGS = Settings(install="test", cluster="cluster-uid", runner_image="runner:1")
 _META = {"uid": "u1", "resourceVersion": "1", "generation": 1, "creationTimestamp": builders.stamp(NOW)}
@@ -33,16 +36,24 @@ def gw(name: str = "warehouse", *, ready: str = "True", reason: str = "Ready", *
     return VulcanGateway.model_validate({**raw, "metadata": {**_META, **raw["metadata"]}, "status": status})
 
 
-def seen(environment: VulcanEnvironment, gateway: VulcanGateway | None = None, **fields: Any) -> EnvironmentSeen:
-    """What plan_environment sees."""
-    return EnvironmentSeen(environment, SETTINGS, gateway or gw(), **fields)
+def facts(name: str = "warehouse", **fields: Any) -> GatewayFacts:
+    """What others read of a VulcanGateway."""
+    return GatewayFacts.of(gw(name, **fields))
 
 
-def sibling(name: str, *, environment: str = "", minutes: int = 0, namespace: str = "data", **fields: Any) -> Sibling:
+def seen(
+    environment: VulcanEnvironment, gateway: VulcanGateway | None = None, claims: Iterable[Claim] = (), **fields: Any
+) -> EnvironmentSeen:
+    """What plan_environment sees; `claims` of the others on its gateway."""
+    facts = GatewayFacts.of(gateway or gw())
+    return EnvironmentSeen(environment, SETTINGS, facts, claims=Claims.of([*claims, Claim.of(environment)]), **fields)
+
+
+def sibling(name: str, *, environment: str = "", minutes: int = 0, namespace: str = "data", **fields: Any) -> Claim:
     """Another environment, created so many minutes after NOW."""
     created = NOW + dt.timedelta(minutes=minutes)
     key = Key(Kind.ENVIRONMENT, namespace, name)
-    return Sibling(key, f"uid-{name}", created, environment or name, **{"protected": False, "applied": False, **fields})
+    return Claim(key, environment or name, created, **fields)
 
 
 def task(kind: str = "plan", state: str = "Running", job: str = "j") -> TaskStatus:

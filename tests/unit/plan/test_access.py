@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.plan.seen_objects import env, gw
+from tests.unit.plan.seen_objects import env, facts
 from vulcan_operator.plan.rules import access
 from vulcan_operator.plan.tasks import values
 
@@ -39,7 +39,7 @@ def test_grants(
     allowed: bool,
     protected: bool,
 ) -> None:
-    found = access.access(gw(grants=grants), env("x", namespace, environment=name), labels)
+    found = access.access(facts(grants=grants), env("x", namespace, environment=name), labels)
     assert (found.allowed, found.protected) == (allowed, protected)
 
 
@@ -48,13 +48,13 @@ def test_grants(
 )
 def test_the_most_generous_matching_grant_limits(limits: list[int | None], most: int | None) -> None:
     grants = [{"environments": ["*"], **({"maxEnvironments": n} if n is not None else {})} for n in limits]
-    quota = access.access(gw(grants=grants), env(), None).quota
+    quota = access.access(facts(grants=grants), env(), None).quota
     assert (quota.max_environments if quota else None) == most
 
 
 def test_labels_are_only_needed_when_a_grant_for_the_name_selects() -> None:
-    assert access.needs_labels(gw(grants=[TEAM]), env("x", environment="bi_1"))
-    assert not access.needs_labels(gw(grants=[TEAM]), env("x", environment="other"))
+    assert access.needs_labels(facts(grants=[TEAM]), env("x", environment="bi_1"))
+    assert not access.needs_labels(facts(grants=[TEAM]), env("x", environment="other"))
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_labels_are_only_needed_when_a_grant_for_the_name_selects() -> None:
     ],
 )
 def test_images(image: str | None, allowed: list[str], good: bool) -> None:
-    gateway = gw(runner={"allowedImages": allowed})
+    gateway = facts(runner={"allowedImages": allowed})
     assert access.image_allowed(env(runner={"image": image} if image else {}), gateway) == good
 
 
@@ -141,4 +141,4 @@ PREFIXES = {
 )
 def test_git_credentials_go_only_where_the_prefix_says(url: str, secret: str | None) -> None:
     credentials = [{"urlPrefix": prefix, "secretRef": {"name": name}} for prefix, name in PREFIXES.items()]
-    assert values.git_secret(gw(gitCredentials=credentials), url) == secret
+    assert values.git_secret(facts(gitCredentials=credentials), url) == secret

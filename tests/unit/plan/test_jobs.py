@@ -16,7 +16,7 @@ from vulcan_contract.task import TaskKind
 from vulcan_operator.plan.core.actions import DeleteJob, KeepJob
 from vulcan_operator.plan.core.seen import JobSeen, JobState, PodSeen
 from vulcan_operator.plan.tasks import jobs, retention
-from vulcan_operator.plan.tasks.jobs import Stage, Terms
+from vulcan_operator.plan.tasks.jobs import JobPolicy, Stage
 
 LABEL = "[a-z0-9]([-a-z0-9]{0,9}[a-z0-9])?"
 NAMES = st.from_regex(rf"{LABEL}(\.{LABEL}){{0,4}}", fullmatch=True)
@@ -75,7 +75,7 @@ def ended(state: JobState = JobState.COMPLETE, **fields: Any) -> JobSeen:
 )  # fmt: skip
 def test_stages(found: JobSeen | None, pods: list[PodSeen], minutes: int, stage: Stage) -> None:
     now = NOW + dt.timedelta(minutes=minutes)
-    progress = jobs.classify(task(), (found,) if found else (), tuple(pods), Terms(), now)
+    progress = jobs.classify(task(), (found,) if found else (), tuple(pods), JobPolicy(), now)
     assert progress.stage is stage
     assert (progress.result is not None) == (stage in (Stage.ENDED, Stage.STUCK))
 
@@ -91,13 +91,13 @@ def test_stages(found: JobSeen | None, pods: list[PodSeen], minutes: int, stage:
     ],
 )
 def test_why_it_never_started(pods: list[PodSeen], reason: Reason) -> None:
-    progress = jobs.classify(task(), (job(),), tuple(pods), Terms(), NOW + dt.timedelta(hours=1))
+    progress = jobs.classify(task(), (job(),), tuple(pods), JobPolicy(), NOW + dt.timedelta(hours=1))
     assert progress.result is not None and progress.result.reason is reason
 
 
 def test_the_kubelets_alternating_words_are_one_detail() -> None:
     details = {
-        jobs.classify(task(), (job(),), (pod("Pending", waiting=w, waiting_message=w),), Terms(), NOW).detail
+        jobs.classify(task(), (job(),), (pod("Pending", waiting=w, waiting_message=w),), JobPolicy(), NOW).detail
         for w in ("ErrImagePull", "ImagePullBackOff")
     }
     assert len(details) == 1 and "cannot be pulled" in details.pop()
@@ -105,7 +105,7 @@ def test_the_kubelets_alternating_words_are_one_detail() -> None:
 
 @pytest.mark.parametrize("waiting", ["", "ContainerCreating", "PodInitializing"])
 def test_what_is_only_starting_is_no_detail(waiting: str) -> None:
-    assert jobs.classify(task(), (job(),), (pod("Pending", waiting=waiting),), Terms(), NOW).detail == ""
+    assert jobs.classify(task(), (job(),), (pod("Pending", waiting=waiting),), JobPolicy(), NOW).detail == ""
 
 
 def said(reason: Reason, kind: str = "plan") -> str:
@@ -139,21 +139,21 @@ NEWS, DEAF = '{"task":"plan","reason":"New"}', said(Reason.CONTRACT_MISMATCH, ""
 )  # fmt: skip
 def test_what_an_ended_job_says(fields: dict[str, Any] | None, reason: Reason) -> None:
     pods = (pod("Failed", started=True, **fields),) if fields is not None else ()
-    progress = jobs.classify(task(), (ended(JobState.FAILED),), pods, Terms(), NOW)
+    progress = jobs.classify(task(), (ended(JobState.FAILED),), pods, JobPolicy(), NOW)
     assert progress.result is not None and progress.result.reason is reason
 
 
 @given(st.text(max_size=300), st.one_of(st.none(), st.integers(0, 255)))
 def test_no_termination_message_breaks_the_operator(text: str, code: int | None) -> None:
     pods = (pod("Failed", started=True, termination=text, exit_code=code),)
-    assert jobs.classify(task(), (ended(JobState.FAILED),), pods, Terms(), NOW).result is not None
+    assert jobs.classify(task(), (ended(JobState.FAILED),), pods, JobPolicy(), NOW).result is not None
 
 
 def test_recorded_jobs_get_an_end_and_three_of_each_task_are_kept() -> None:
     old = [ended(name=f"p{i}", ttl=9, created=NOW - dt.timedelta(hours=i)) for i in range(5)]
     others = [ended(name="run", task="run"), ended(name="now"), job(name="young"), job(name="runs")]
     stuck = job(name="stuck", created=NOW - dt.timedelta(hours=9))
-    found = retention.let_go_jobs((*old, *others, stuck), (pod(job="runs", started=True),), "now", Terms(), NOW)
+    found = retention.expired_jobs((*old, *others, stuck), (pod(job="runs", started=True),), "now", JobPolicy(), NOW)
     assert found == [
         KeepJob("data", "run", retention.KEEP_RECORDED),
         *(DeleteJob("data", name) for name in ("p3", "p4", "stuck")),

@@ -9,7 +9,9 @@ from tests.builders import NOW
 from tests.unit.plan.seen_objects import SETTINGS, gw, pod
 from vulcan_operator.plan.core.actions import Key, Kind, StopPods
 from vulcan_operator.plan.core.decision import Draft
-from vulcan_operator.plan.core.seen import GatewaySeen, TaskSeen, Waiter
+from vulcan_operator.plan.core.facts import TaskFacts
+from vulcan_operator.plan.core.seen import Waiter
+from vulcan_operator.plan.core.world import GatewaySeen
 from vulcan_operator.plan.gateways.preempt import preempt
 from vulcan_operator.plan.tasks.slot import Priority
 
@@ -22,7 +24,7 @@ def seen(
 ) -> GatewaySeen:
     """A preview is applied, somebody of this class waits."""
     fields = {"state": "Running", "kind": "apply", "job": "j", "priority": 5, "since": NOW, **holder}
-    task = TaskSeen(Key(Kind.ENVIRONMENT, "data", "dev"), "uid-dev", **fields)
+    task = TaskFacts(Key(Kind.ENVIRONMENT, "data", "dev"), "uid-dev", **fields)
     waiter = Waiter(Key(waits, "data", "other"), waiter_class, NOW - dt.timedelta(minutes=minutes))
     return GatewaySeen(gw(), SETTINGS, tasks=(task,), writer_pods=tuple(pods), waiters=(waiter,))
 

@@ -113,7 +113,7 @@ def test_what_a_probe_heals(reason: Reason, attempts: int, probed: int, at: dt.d
 
 @pytest.mark.parametrize(("applied", "at"), [(True, LATER), (False, NOW + dt.timedelta(seconds=30))])
 def test_a_missing_prod_that_is_there_is_no_reason_to_wait(applied: bool, at: dt.datetime) -> None:
-    context = Context(seen(env("dev"), siblings=(sibling("prod", applied=applied),)), LATER)
+    context = Context(seen(env("dev"), claims=(sibling("prod", applied=applied),)), LATER)
     assert context.retry_at(failure(Reason.REFERENCE_MISSING, Retry.WAIT)) == at
 
 

@@ -1,11 +1,12 @@
 """Whose turn it is to write."""
 
 import datetime as dt
+from dataclasses import replace
 
 import pytest
 
 from tests.builders import NOW
-from tests.unit.plan.seen_objects import gw
+from tests.unit.plan.seen_objects import facts
 from vulcan_contract.task import TaskKind
 from vulcan_operator.plan.core.actions import Key, Kind
 from vulcan_operator.plan.core.seen import SlotSeen, Waiter
@@ -88,9 +89,9 @@ def test_classes(kind: TaskKind, protected: bool, preview: bool, expected: Prior
     ],
 )
 def test_who_needs_the_slot(kind: TaskKind, engine: str, needs: bool) -> None:
-    assert slot.needs_slot(kind, gw(connection={"type": engine})) == needs
+    assert slot.needs_slot(kind, facts(connection={"type": engine})) == needs
 
 
 def test_the_first_probe_may_initialise_the_state_so_it_needs_the_slot() -> None:
-    unknown = gw().but(status=gw().status.but(state_identity=None))
+    unknown = replace(facts(), state_identity=None)
     assert slot.needs_slot(TaskKind.PROBE, unknown)

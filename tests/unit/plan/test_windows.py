@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.builders import NOW, stamp
-from tests.unit.plan.seen_objects import env, failure, gw
+from tests.unit.plan.seen_objects import env, facts, failure
 from vulcan_contract.reasons import Reason
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.fields import parse_duration
@@ -201,11 +201,11 @@ def test_a_freeze_and_windows_together(
     freeze: dict[str, str] | None, given_: list[PromotionWindow], why: Why, opens: dt.datetime | None
 ) -> None:
     environment = env(promotionWindows=[w.to_json() for w in given_])
-    line = change_windows.of_promotions(environment, gw(**({"freeze": freeze} if freeze else {})), NOW)
-    assert (line.why, line.opens) == (why, opens)
-    assert ("is being moved" in line.message) is (why == Why.FROZEN)
-    assert (opens is None) or f"{opens:%Y-%m-%dT%H:%MZ}" in line.message
-    assert (line.verdict.reconciling, line.verdict.stalled) == (opens is not None, why == Why.INVALID)
+    window = change_windows.of_promotions(environment.spec, facts(**({"freeze": freeze} if freeze else {})), NOW)
+    assert (window.why, window.opens) == (why, opens)
+    assert ("is being moved" in window.message) is (why == Why.FROZEN)
+    assert (opens is None) or f"{opens:%Y-%m-%dT%H:%MZ}" in window.message
+    assert (window.verdict.reconciling, window.verdict.stalled) == (opens is not None, why == Why.INVALID)
 
 
 @pytest.mark.parametrize(
@@ -217,5 +217,5 @@ def test_a_freeze_and_windows_together(
     ],
 )
 def test_an_attempt_that_may_be_half_done_is_finished(reason: Reason, task: str, held: bool) -> None:
-    line = change_windows.of_gateway(gw(freeze=FREEZE), NOW)
-    assert change_windows.holds(line, failure(reason, task=task), "promote") is held
+    window = change_windows.of_gateway(facts(freeze=FREEZE), NOW)
+    assert change_windows.blocks(window, failure(reason, task=task), "promote") is held

@@ -92,7 +92,7 @@ def test_a_list_forgets_what_it_lacks_but_not_what_came_after_it(town: Town) -> 
     town.woken_by(ENVIRONMENTS, stored(environment("old"), 5))
     town.woken_by(ENVIRONMENTS, stored(environment("new"), 20))
     assert town.intake.listed(ENVIRONMENTS, set(), "10") == 1
-    assert [e.metadata.name for e in town.cache.environments.values()] == ["new"]
+    assert [e.metadata.name for e in town.cache.all_environments()] == ["new"]
 
 
 def test_after_an_etcd_restore_the_list_is_believed(town: Town) -> None:
@@ -168,17 +168,17 @@ def test_an_object_that_cannot_be_read_is_kept_as_such(town: Town) -> None:
     assert found.error.startswith("spec.gatewayRef")
 
 
-def test_siblings_are_all_others_on_the_gateway(town: Town) -> None:
+def test_claims_are_those_of_all_on_the_gateway(town: Town) -> None:
     town.woken_by(ENVIRONMENTS, stored(environment("prod"), 1))
-    first = town.cache.crowd(("data", "warehouse")).all()
-    assert town.cache.crowd(("data", "warehouse")).all() is first
+    first = town.cache.crowd(("data", "warehouse")).claims.all()
+    assert town.cache.crowd(("data", "warehouse")).claims.all() is first
     town.woken_by(ENVIRONMENTS, stored(environment("dev"), 1))
     town.woken_by(ENVIRONMENTS, stored(environment("far", gatewayRef={"name": "other"}), 1))
     crowd = town.cache.crowd(("data", "warehouse"))
-    assert [s.environment for s in crowd.all()] == ["prod", "dev"]
-    assert [s.environment for s in crowd.others(("data", "prod"))] == ["dev"]
+    assert sorted(c.environment for c in crowd.claims.all().all()) == ["dev", "prod"]
+    assert [c.key for c in crowd.claims.all().named("dev")] == [DEV]
     town.woken_by(ENVIRONMENTS, stored(environment("prod"), 3), deleted=True)
-    assert [s.environment for s in crowd.all()] == ["dev"]
+    assert [c.environment for c in crowd.claims.all().all()] == ["dev"]
 
 
 def test_a_new_environment_wakes_only_those_of_its_name(town: Town) -> None:
@@ -192,7 +192,8 @@ def test_a_new_environment_wakes_only_those_of_its_name(town: Town) -> None:
 
 
 def test_a_promotion_that_may_not_go_yet_is_told_when_its_environment_has_noted_it(town: Town) -> None:
-    ended, other = stored(promotion()), stored(promotion("other"))
+    over = {"outcome": "Failed", "finishedAt": "2026-11-22T12:00:00Z"}
+    ended, other = stored(promotion(), **over), stored(promotion("other"), **over)
     ended["metadata"]["finalizers"] = [names.FINALIZER]
     for raw in (ended, other):
         town.woken_by(PROMOTIONS, raw)
@@ -210,3 +211,39 @@ def test_an_environment_looks_when_a_promotion_to_it_has_left_its_evidence(town:
     town.woken_by(PROMOTIONS, stored(promotion(), 1, **ended))
     left = {**ended, "evidenceRef": {"name": "e", "sha256": "0"}}
     assert PROD in town.woken_by(PROMOTIONS, stored(promotion(), 2, **left))
+
+
+def promotions_of(town: Town, *names_: str, **status: Any) -> set[Key]:
+    for name in names_:
+        town.woken_by(PROMOTIONS, stored(promotion(name), **status))
+    return {Key(Kind.PROMOTION, "data", name) for name in names_}
+
+
+def test_a_new_generation_of_a_gateway_is_a_fact(town: Town) -> None:
+    town.woken_by(GATEWAYS, stored(gateway(), 1, observedGeneration=0))
+    town.woken_by(ENVIRONMENTS, stored(environment(), 1))
+    assert town.woken_by(GATEWAYS, stored(gateway(), 2, observedGeneration=1)) == {WAREHOUSE, PROD}
+
+
+def test_rivals_and_the_target_are_woken_by_what_they_read_of_a_promotion(town: Town) -> None:
+    town.woken_by(ENVIRONMENTS, stored(environment(), 1))
+    both = promotions_of(town, "to-prod", "rival")
+    stalled = {
+        "type": "Stalled",
+        "status": "True",
+        "reason": "SpecInvalid",
+        "lastTransitionTime": "2026-11-22T12:00:00Z",
+    }
+    assert town.woken_by(PROMOTIONS, stored(promotion(), 2, conditions=[stalled])) == {*both, PROD}
+    assert town.woken_by(PROMOTIONS, stored(promotion(), 3, conditions=[stalled], observedGeneration=4)) == {
+        Key(Kind.PROMOTION, "data", "to-prod")
+    }
+
+
+def test_a_sibling_that_is_let_in_may_use_up_a_quota(town: Town) -> None:
+    grants = [{"environments": ["*"], "maxEnvironments": 1}]
+    refused = {"type": "Ready", "status": "False", "reason": "NotGranted", "lastTransitionTime": "2026-11-22T12:00:00Z"}
+    town.woken_by(GATEWAYS, stored(gateway(grants=grants)))
+    town.woken_by(ENVIRONMENTS, stored(environment("dev"), 1, conditions=[refused]))
+    town.woken_by(ENVIRONMENTS, stored(environment("prod"), 1))
+    assert PROD in town.woken_by(ENVIRONMENTS, stored(environment("dev"), 2))

@@ -126,9 +126,9 @@ async def test_a_verdict_is_given_up_after_three_checks_that_said_nothing(monkey
     w, said = world(monkeypatch), []
     holder = Guard(w.kube, w.cache, "op", lambda: said.append(holder.unguarded))
     for found in ((), None, None, (), None, None):
-        holder._take(found)
+        holder.accept(found)
     assert holder.unguarded == ()
-    holder._take(None)
+    holder.accept(None)
     assert holder.unguarded is None
     assert said == [(), None]
 

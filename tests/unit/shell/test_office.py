@@ -1,7 +1,6 @@
 """Leader election, the gate, the collector and the health server over FakeKube."""
 
 import asyncio
-import dataclasses
 import datetime as dt
 
 import aiohttp
@@ -11,25 +10,25 @@ from tests.builders import config_map, environment, gateway, promotion
 from tests.fakes import FakeClock, FakeKube
 from tests.integration.shell import stub
 from tests.stories.lives import fresh
-from tests.stories.test_promotion_ways import two
+from tests.stories.promotions import two
+from tests.virtual_time import in_virtual_time
 from tests.world import World
 from vulcan_operator import cli
 from vulcan_operator.api.fields import ObjectMeta
-from vulcan_operator.collect import Collector
 from vulcan_operator.config import Config
-from vulcan_operator.guard import Guard
 from vulcan_operator.health import HealthServer
 from vulcan_operator.kube import errors
 from vulcan_operator.kube.access import Access
 from vulcan_operator.kube.client import HttpKube
 from vulcan_operator.kube.resources import CONFIG_MAPS, ENVIRONMENTS, LEASES, NAMESPACES, PROMOTIONS
 from vulcan_operator.kube.transport import Transport
-from vulcan_operator.leader import Elector, Terms
+from vulcan_operator.leader import Elector, LeaseSettings
 from vulcan_operator.loop import Operator
 from vulcan_operator.plan.core.actions import Key, Kind
 from vulcan_operator.plan.core.seen import JobState
 from vulcan_operator.plan.tasks import checks
 from vulcan_operator.reconcile.reconcile import Planners
+from vulcan_operator.term import Term
 
 
 @pytest.fixture
@@ -41,7 +40,7 @@ def kube() -> FakeKube:
 
 
 def elector(kube: FakeKube, name: str) -> Elector:
-    return Elector(kube, kube.clock, Terms("vulcan-system", "op", name))
+    return Elector(kube, kube.clock, LeaseSettings("vulcan-system", "op", name))
 
 
 def spec(kube: FakeKube) -> dict[str, object]:
@@ -52,15 +51,18 @@ async def test_one_holds_until_it_has_been_silent_for_the_whole_term(kube: FakeK
     one, two = elector(kube, "one"), elector(kube, "two")
     await one._attempt()
     await two._attempt()
-    assert (one.holds(), two.holds()) == (True, False)
+    assert one.holds()
+    assert not two.holds()
     for _ in range(10):
         kube.clock.advance(dt.timedelta(seconds=2))
         await one._attempt()
         await two._attempt()
-    assert (one.holds(), two.holds()) == (True, False)
+    assert one.holds()
+    assert not two.holds()
     kube.clock.advance(dt.timedelta(seconds=10))
     await two._attempt()
-    assert (one.holds(), two.holds()) == (False, False)  # nobody writes in between
+    assert not one.holds()
+    assert not two.holds()  # nobody writes in between
     kube.clock.advance(dt.timedelta(seconds=6))
     await two._attempt()
     assert two.holds()
@@ -85,7 +87,8 @@ async def test_released_the_lease_is_free_at_once(kube: FakeKube) -> None:
     await one._attempt()
     await one.release()
     await two._attempt()
-    assert (one.holds(), two.holds()) == (False, True)
+    assert not one.holds()
+    assert two.holds()
 
 
 async def test_a_renewal_that_fails_is_no_loss_before_its_time(kube: FakeKube) -> None:
@@ -100,8 +103,8 @@ async def test_a_renewal_that_fails_is_no_loss_before_its_time(kube: FakeKube) -
     assert one.holds()
 
 
+@in_virtual_time
 async def test_the_gate_opens_when_the_crds_are_served(kube: FakeKube, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "_GATE_PAUSE", 0.01)
     served: list[str] = ["vulcangateways"]
 
     async def read(path: str) -> object:
@@ -111,10 +114,10 @@ async def test_the_gate_opens_when_the_crds_are_served(kube: FakeKube, monkeypat
 
     monkeypatch.setattr(kube, "read", read)
     gate = asyncio.create_task(cli.pass_gate(kube))
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(3600)
     assert not gate.done()
     served.extend(("vulcanenvironments", "vulcanpromotions"))
-    assert (await asyncio.wait_for(gate, 1)).startswith("uid-")
+    assert (await asyncio.wait_for(gate, 60)).startswith("uid-")
 
 
 def world() -> World:
@@ -123,7 +126,7 @@ def world() -> World:
 
 async def test_an_orphaned_reader_goes_after_two_looks_a_minute_apart() -> None:
     w = world().settle()
-    collector = Collector(w.kube, w.cache, w.clock, lambda: w.intake, "test")
+    collector = w.parts.collector
     await collector.sweep()
     w.kube.remove(ENVIRONMENTS, "data", "prod")
     await collector.sweep()
@@ -142,7 +145,7 @@ async def test_an_orphaned_writer_runs_to_its_end() -> None:
     raw["metadata"]["labels"]["vulcan.dev/task"] = "apply"
     w.restart()
     w.kube.remove(ENVIRONMENTS, "data", "prod")
-    collector = Collector(w.kube, w.cache, w.clock, lambda: w.intake, "test")
+    collector = w.parts.collector
     await collector.sweep()
     w.clock.advance(dt.timedelta(minutes=2))
     await collector.sweep()
@@ -158,8 +161,7 @@ async def test_copies_in_the_gateways_namespace_go_with_an_environment_of_anothe
     sqlmesh = fresh()
     w = sqlmesh.world.apply(gateway(grants=everybody), config_map(namespace="team"))
     w.apply(environment("prod", "team", gatewayRef=reference, deletionPolicy="Retain")).settle()
-    collector = Collector(w.kube, w.cache, w.clock, lambda: w.intake, "test")
-    w.intake.ended = collector.inherit
+    collector = w.parts.collector
     copies = [c["metadata"]["name"] for c in w.kube.all(CONFIG_MAPS) if "-source-" in c["metadata"]["name"]]
     assert len(copies) == 1
     w.kube.remove(ENVIRONMENTS, "team", "prod")
@@ -185,8 +187,7 @@ async def test_copies_of_soda_files_go_with_a_promotion_that_is_deleted_while_th
     w.settle()
     copies = [place for place in w.kube.objects if place[0] == "configmaps" and "-checks-" in place[2]]
     assert [namespace for _, namespace, _ in copies] == ["data"]
-    collector = Collector(w.kube, w.cache, w.clock, lambda: w.intake, "test")
-    w.intake.ended = collector.inherit
+    collector = w.parts.collector
     w.kube.remove(PROMOTIONS, "team", "checked")
     for job in w.jobs(state=JobState.UNFINISHED):
         w.finish_job(job.name, None)
@@ -208,7 +209,7 @@ async def test_at_start_copies_of_those_that_are_gone_are_cleared_away_and_no_ot
         copy = checks.order(key, made, "test", "data", "0" * 16, {"a.yml": b"x"}).copy.manifest
         w.kube.put(CONFIG_MAPS, dict(copy))
         names[meta["uid"]] = copy["metadata"]["name"]
-    collector = Collector(w.kube, w.cache, w.clock, lambda: w.intake, "test")
+    collector = w.parts.collector
     await collector._find_copies()
     for job in w.jobs(state=JobState.UNFINISHED):
         w.finish_job(job.name, None)
@@ -226,20 +227,22 @@ async def test_health_says_what_is_wrong() -> None:
             async with session.get("/healthz") as answer:
                 assert answer.status == 200
             async with session.get("/readyz") as answer:
-                assert (answer.status, await answer.text()) == (500, "not yet")
+                assert answer.status == 500
+                assert await answer.text() == "not yet"
             server.heart.lag = 9
             async with session.get("/healthz") as answer:
-                assert (answer.status, await answer.text()) == (500, "the event loop was 9.0 s late")
+                assert answer.status == 500
+                assert await answer.text() == "the event loop was 9.0 s late"
             async with session.get("/metrics") as answer:
                 assert "vulcan_leader" in await answer.text()
     finally:
         await server.stop()
 
 
+@in_virtual_time
 async def test_a_lowered_fence_ends_neither_guard_nor_collector(monkeypatch: pytest.MonkeyPatch) -> None:
     w = world().settle()
-    guard = Guard(w.kube, w.cache, "op", lambda: None)
-    collector = Collector(w.kube, w.cache, w.clock, lambda: w.intake, "test")
+    guard, collector = w.parts.guard, w.parts.collector
     tried = []
 
     async def refused() -> bool:
@@ -263,7 +266,7 @@ async def test_an_orphaned_probe_runs_to_its_end() -> None:
     w.kube.objects["jobs", "data", name]["metadata"]["labels"]["vulcan.dev/task"] = "probe"
     w.restart()
     w.kube.remove(ENVIRONMENTS, "data", "prod")
-    collector = Collector(w.kube, w.cache, w.clock, lambda: w.intake, "test")
+    collector = w.parts.collector
     await collector.sweep()
     w.clock.advance(dt.timedelta(minutes=2))
     await collector.sweep()
@@ -275,21 +278,21 @@ def operator() -> Operator:
     return Operator(Config.from_env({}), HttpKube(Transport(Access(None, None))), planners, "cluster")
 
 
+@in_virtual_time
 async def test_a_term_that_breaks_is_followed_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
     op, terms = operator(), []
-    op._config = dataclasses.replace(op._config, retry_period=0.01)
 
-    async def term() -> None:
+    async def term(self: Term) -> None:
         terms.append(1)
         if len(terms) == 1:
             raise RuntimeError("bug")
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
 
-    monkeypatch.setattr(op, "_term", term)
+    monkeypatch.setattr(Term, "run", term)
     op.elector.leading.set()
     op.elector.standing_by.clear()
-    ruling = asyncio.create_task(op._rule())
-    await asyncio.sleep(0.2)
+    ruling = asyncio.create_task(op._lead())
+    await asyncio.sleep(op._config.retry_period + 1)
     assert len(terms) == 2
     assert not ruling.done()
     ruling.cancel()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.builders import environment, gateway
+from tests.fakes import FORBIDDEN
 from tests.integration.shell import stub
 from tests.world import World
 from tests.world import _run as run
@@ -19,20 +20,21 @@ from vulcan_operator.plan.core.actions import (
     CreateJob,
     Key,
     Kind,
-    Need,
     Note,
     Plan,
+    ReadJob,
+    ReadLabels,
+    ReadSlot,
     ReleaseSlot,
     SetFinalizer,
     TakeSlot,
 )
-from vulcan_operator.plan.core.seen import EnvironmentSeen
+from vulcan_operator.plan.core.needs import Live
+from vulcan_operator.plan.core.world import EnvironmentSeen
 from vulcan_operator.reconcile import slots
-from vulcan_operator.reconcile.reads import Reads
 from vulcan_operator.reconcile.reconcile import PlannerLoops, Planners, _refresh
 
 PlanIt = Callable[[EnvironmentSeen, dt.datetime], Plan[EnvironmentStatus]]
-FORBIDDEN = errors.Forbidden('jobs.batch is forbidden: User "op" cannot create resource "jobs"', status=403)
 
 
 def world(plan: PlanIt = stub.plan_environment) -> World:
@@ -90,7 +92,7 @@ def test_an_outage_is_retried_with_backoff() -> None:
 
 
 def denying(seen: EnvironmentSeen, now: dt.datetime) -> Plan[EnvironmentStatus]:
-    if seen.denied is not None:
+    if seen.live.denied is not None:
         return Plan(ready(seen, "OperatorNotAuthorized", now), notes=(Note("Never", "said"),))
     return stub.plan_environment(seen, now)
 
@@ -107,12 +109,13 @@ def test_a_refused_action_becomes_status_and_is_tried_again() -> None:
 
 
 def needing(seen: EnvironmentSeen, now: dt.datetime) -> Plan[EnvironmentStatus]:
-    if seen.namespace_labels is None:
-        return Plan(seen.environment.status, needs=frozenset({Need.NAMESPACE}))
-    if seen.slot is None:
-        return Plan(seen.environment.status, needs=frozenset({Need.SLOT, Need.JOB}))
-    assert seen.job_is_live
-    return Plan(ready(seen, seen.namespace_labels["team"], now))
+    labels = ReadLabels("data")
+    others = {ReadSlot("data", "warehouse"), ReadJob("data", "j")}
+    if labels not in seen.live.answers:
+        return Plan(seen.environment.status, needs=frozenset({labels}))
+    if not others <= seen.live.answers.keys():
+        return Plan(seen.environment.status, needs=frozenset(others))
+    return Plan(ready(seen, seen.live.labels("data")["team"], now))
 
 
 def test_what_a_planner_needs_is_read_and_it_is_asked_again() -> None:
@@ -121,14 +124,15 @@ def test_what_a_planner_needs_is_read_and_it_is_asked_again() -> None:
 
 
 def test_a_planner_that_never_has_enough_is_a_bug() -> None:
-    w = world(lambda seen, now: Plan(seen.environment.status, needs=frozenset({Need.NAMESPACE})))
+    w = world(lambda seen, now: Plan(seen.environment.status, needs=frozenset({ReadLabels("data")})))
     with pytest.raises(PlannerLoops):
         w.settle()
 
 
 def taking(seen: EnvironmentSeen, now: dt.datetime) -> Plan[EnvironmentStatus]:
-    if seen.slot is not None and seen.slot.live:
-        return Plan(ready(seen, f"WaitsFor-{seen.slot.holder}", now))
+    slot = seen.live.slot_if_read("data", "warehouse")
+    if slot is not None and slot.live:
+        return Plan(ready(seen, f"WaitsFor-{slot.holder}", now))
     return Plan(ready(seen, "Mine", now), prepare=(TakeSlot("data", "warehouse", "mine"),))
 
 
@@ -270,7 +274,7 @@ def test_a_deleted_object_is_forgotten_in_the_middle_of_a_pass() -> None:
     w.kube.watchers.clear()  # the deletion is not seen in time
     w.kube.remove(ENVIRONMENTS, "data", "prod")
     w.settle()
-    assert not w.cache.environments.get(("data", "prod"))
+    assert not w.cache.environment(("data", "prod"))
 
 
 def test_a_job_is_made_only_by_a_leader() -> None:
@@ -283,7 +287,7 @@ def test_a_job_is_made_only_by_a_leader() -> None:
 
 def test_create_job_needs_a_namespace() -> None:
     def elsewhere(seen: EnvironmentSeen, now: dt.datetime) -> Plan[EnvironmentStatus]:
-        if seen.denied:
+        if seen.live.denied:
             return Plan(ready(seen, "Refused", now))
         manifest = stub.manifest(seen, "j")
         manifest["metadata"]["namespace"] = "nowhere"  # type: ignore[index]
@@ -298,7 +302,7 @@ def test_after_etcd_was_put_back_a_conflict_brings_the_truth() -> None:
     w.change("venv/prod", suspend=True).settle()
     w.kube.objects["vulcanenvironments", "data", "prod"] = old  # lower version
     run(_refresh(w._ports, w.key("venv/prod"), old["metadata"]["uid"]))
-    found = w.cache.environments.get(("data", "prod"))
+    found = w.cache.environment(("data", "prod"))
     assert isinstance(found, VulcanEnvironment)
     assert found.metadata.resource_version == old["metadata"]["resourceVersion"]
 
@@ -310,11 +314,11 @@ def test_an_object_that_was_deleted_in_a_future_that_never_came_is_there_again()
     w.settle()
     w.kube.objects["vulcanenvironments", "data", "prod"] = old
     run(_refresh(w._ports, w.key("venv/prod"), old["metadata"]["uid"]))
-    assert w.cache.environments.get(("data", "prod")) is not None
+    assert w.cache.environment(("data", "prod")) is not None
 
 
 def writer(w: World, owner_uid: str, name: str) -> CreateJob:
-    made = stub.manifest(w._ports.observer.environment(w.environment(), Reads()), name)
+    made = stub.manifest(w._ports.observer.environment(w.environment(), Live()), name)
     labels = made["metadata"]["labels"]  # type: ignore[index]
     labels |= {"vulcan.dev/task": "apply", "vulcan.dev/owner-uid": owner_uid}
     return CreateJob(made)

@@ -6,6 +6,7 @@ import datetime as dt
 import pytest
 
 from tests.fakes import FakeClock
+from tests.virtual_time import in_virtual_time, monotonic
 from vulcan_operator.work_queue import WorkQueue
 
 
@@ -79,8 +80,9 @@ def test_the_slowest_worker_shows(queue: "WorkQueue[str]", clock: FakeClock) -> 
     assert queue.longest_busy() == 7
 
 
+@in_virtual_time
 async def test_workers_wake_for_news_and_for_appointments() -> None:
-    queue: WorkQueue[str] = WorkQueue()
+    queue: WorkQueue[str] = WorkQueue(monotonic)
     seen: list[str] = []
 
     async def worker() -> None:
@@ -91,20 +93,23 @@ async def test_workers_wake_for_news_and_for_appointments() -> None:
 
     workers = [asyncio.create_task(worker()) for _ in range(3)]
     await asyncio.sleep(0)
-    queue.add_after("later", 0.1)
-    queue.add_after("soon", 0.02)
+    queue.add_after("later", 10)
+    queue.add_after("soon", 2)
     for i in range(5):
         queue.add(f"now-{i}")
-    await asyncio.sleep(0.05)
-    assert sorted(seen) == [*(f"now-{i}" for i in range(5)), "soon"]
-    await asyncio.sleep(0.1)
-    assert seen[-1] == "later"
+    await asyncio.sleep(1.9)
+    assert sorted(seen) == [f"now-{i}" for i in range(5)]
+    await asyncio.sleep(8)
+    assert seen[5:] == ["soon"]
+    await asyncio.sleep(0.2)
+    assert seen[6:] == ["later"]
     for task in workers:
         task.cancel()
 
 
+@in_virtual_time
 async def test_one_key_is_never_worked_on_twice_at_once() -> None:
-    queue: WorkQueue[str] = WorkQueue()
+    queue: WorkQueue[str] = WorkQueue(monotonic)
     at_work: set[str] = set()
     done = 0
 

@@ -297,7 +297,8 @@ def _take(
     if not is_started and not slot.first_in_line(me, site.waiters, seen.now):
         return None
     known = seen.live.slot_if_read(*place)
-    if known is None and (is_started or not _looks_free(site, seen.key)):
+    has_waited = observed is not None and observed.job == task.job
+    if known is None and (has_waited or not _looks_free(site, seen.key)):
         known = seen.live.slot(*place)
     returned = [a.job for a in actions if isinstance(a, ReleaseSlot)]
     if known is None or known.holder in returned:  # TakeSlot asks the Lease itself

@@ -10,7 +10,8 @@ from tests.builders import NOW
 from tests.unit.plan import seen_objects
 from vulcan_contract.result import RollbackOption, Work
 from vulcan_operator.api.environment_status import EnvironmentStatus
-from vulcan_operator.plan.core.decision import Draft, condition
+from vulcan_operator.plan.core.conditions import condition
+from vulcan_operator.plan.core.decision import Draft
 from vulcan_operator.plan.environments import rollback_targets
 from vulcan_operator.plan.environments.context import Context
 
@@ -30,7 +31,7 @@ def option(plan_id: str = "p1", replaced: float = 0, expires: float | None = Non
 
 def told(*options: RollbackOption, **status: Any) -> EnvironmentStatus:
     """A status after a run that has looked."""
-    return rollback_targets.told(EnvironmentStatus.model_validate(status), Work(rollback=options))
+    return rollback_targets.noted(EnvironmentStatus.model_validate(status), Work(rollback=options))
 
 
 def warning(*options: RollbackOption, window: str = "7d", days: float = 0) -> str | None:
@@ -46,14 +47,14 @@ def test_a_target_is_called_by_the_revision_that_status_knows() -> None:
     status = told(option("p1"), option("p2"), history=[item])
     assert [t.revision for t in status.rollback_targets] == ["a" * 40, ""]
     without_history = status.but(history=[])
-    again = rollback_targets.told(without_history, Work(rollback=(option("p1"),)))
+    again = rollback_targets.noted(without_history, Work(rollback=(option("p1"),)))
     assert again.rollback_targets[0].revision == "a" * 40
 
 
 def test_a_job_that_did_not_look_changes_nothing_and_one_that_found_none_does() -> None:
     status = told(option())
-    assert rollback_targets.told(status, Work()) is status and rollback_targets.told(status, None) is status
-    assert rollback_targets.told(status, Work(rollback=())).rollback_targets == []
+    assert rollback_targets.noted(status, Work()) is status and rollback_targets.noted(status, None) is status
+    assert rollback_targets.noted(status, Work(rollback=())).rollback_targets == []
 
 
 def test_what_cannot_be_gone_back_to_says_why_and_what_was_taken_back_is_held() -> None:
