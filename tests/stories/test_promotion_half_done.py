@@ -2,7 +2,7 @@
 
 import datetime as dt
 
-from vulcan_operator.plan.seen import JobState
+from vulcan_operator.plan.core.seen import JobState
 
 from tests import builders
 from tests.stories.lives import HOUR, MINUTE, managed

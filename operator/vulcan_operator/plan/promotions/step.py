@@ -29,9 +29,7 @@ from vulcan_operator.plan.tasks import values
 from vulcan_operator.plan.tasks.life import Ended, Extras
 
 AFTER_PLAN = Hold(Verdict("Unknown", Why.PLANNING, "waiting for the plan", reconciling=True))
-SOURCE_GONE = Hold(
-    Verdict("False", Why.ENVIRONMENT_NOT_FOUND, "from: it or its gateway is gone", reconciling=True)
-)
+SOURCE_GONE = Hold(Verdict("False", Why.ENVIRONMENT_NOT_FOUND, "from: it or its gateway is gone", reconciling=True))
 _COUNTED = {contract.TaskKind.AUDIT: "audits", contract.TaskKind.CHECKS: "checks"}
 T = TypeVar("T")
 

@@ -78,9 +78,7 @@ def _there_already(status: PromotionStatus, summary: PlanSummary, route: Route) 
     there was not verified, Verify is asked, and whatever has not begun is skipped."""
     status = status.but(applied_plan_id=summary.base_plan_id)
     had = route.target.applied
-    known = had is None or (
-        had.plan_id == summary.base_plan_id and had.verification not in ("Failed", "Unknown")
-    )
+    known = had is None or (had.plan_id == summary.base_plan_id and had.verification not in ("Failed", "Unknown"))
     verified = known and not is_touched(status)
     if verified or not route.target.spec.checks.audits:
         return end(status, Outcome.SUCCEEDED, route.now)

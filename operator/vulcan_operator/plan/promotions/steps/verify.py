@@ -77,7 +77,5 @@ def _stays(status: PromotionStatus, case: Case) -> str:
         return f"The views had been changed before, and stay so; a VulcanPromotion with {hint} takes them back."
     if case.promotion.spec.on_failure == "Hold":
         hint = f"rollbackTo: {{promotion: {case.key.name}}}"
-        return (
-            f"The views are changed and stay so (onFailure: Hold); a VulcanPromotion with {hint} takes them back."
-        )
+        return f"The views are changed and stay so (onFailure: Hold); a VulcanPromotion with {hint} takes them back."
     return ""
