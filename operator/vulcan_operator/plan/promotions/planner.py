@@ -6,7 +6,6 @@ first that has not ended. A promotion is a record: what is over stays as it is.
 """
 
 import datetime as dt
-from dataclasses import replace
 from functools import partial
 from typing import assert_never
 

@@ -15,7 +15,7 @@ from vulcan_operator.api import names
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.fields import ObjectMeta, TaskStatus
 from vulcan_operator.api.promotion import GatesSpec
-from vulcan_operator.api.promotion_status import Outcome, PromotionStatus, StepName, StepState
+from vulcan_operator.api.promotion_status import PromotionStatus, StepName, StepState
 from vulcan_operator.plan.core.actions import DeleteConfigMap, WriteConfigMap
 from vulcan_operator.plan.core.conditions import Verdict
 from vulcan_operator.plan.core.facts import EnvironmentFacts

@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Any
 
 from vulcan_contract import task as contract
-from vulcan_contract.diff_report import DiffReport
 from vulcan_contract.digest import of_json
 from vulcan_contract.tasks import TaskKind
 from vulcan_operator.api.conditions import Why

@@ -27,7 +27,7 @@ from vulcan_operator.api.promotion_status import (
 from vulcan_operator.plan.core.moves import Done, Move, Order
 from vulcan_operator.plan.promotions.lane import close, end
 from vulcan_operator.plan.promotions.route import Case, Route
-from vulcan_operator.plan.promotions.step import Change, filled, last_message, settled
+from vulcan_operator.plan.promotions.step import Change, filled, last_message
 from vulcan_operator.plan.tasks import ended as ends
 from vulcan_operator.plan.tasks.life import Ended, Extras
 

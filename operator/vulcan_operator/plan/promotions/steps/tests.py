@@ -2,8 +2,8 @@
 
 from vulcan_operator.api.promotion_status import PromotionStatus, StepName, StepState
 from vulcan_operator.plan.core.moves import Done, Move
-from vulcan_operator.plan.promotions.step import AFTER_PLAN, SOURCE_GONE, Step, unjudged
 from vulcan_operator.plan.promotions.route import Route
+from vulcan_operator.plan.promotions.step import AFTER_PLAN, SOURCE_GONE, Step, unjudged
 
 
 class Tests(Step):
