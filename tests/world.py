@@ -8,7 +8,9 @@ For stories: apply objects, `settle`, `finish_job`, `settle`, look at conditions
     assert world.says("venv/prod") == {"Ready": "Unknown/Planning", ...}
 """
 
+import copy
 import datetime as dt
+import random
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -23,9 +25,10 @@ from vulcan_operator.assemble import assemble
 from vulcan_operator.cluster import views
 from vulcan_operator.kube import errors, resources
 from vulcan_operator.kube.resources import CONFIG_MAPS, EVENTS, JOBS, NAMESPACES, PODS, Raw, Resource
-from vulcan_operator.plan.core.actions import Key, Kind, Note
+from vulcan_operator.plan.core.actions import DeleteJob, Key, Kind, Note, StopPods
+from vulcan_operator.plan.core.needs import Live
 from vulcan_operator.plan.core.seen import JobSeen, JobState, PodSeen, Settings
-from vulcan_operator.reconcile.reconcile import Planners, reconcile
+from vulcan_operator.reconcile.reconcile import Planners, _decide, reconcile
 from vulcan_operator.worker import schedule
 
 NAMESPACE = "data"
@@ -42,8 +45,10 @@ class World:
 
     def __init__(
         self, planners: Planners | None = None, *, now: dt.datetime = NOW, guarded: bool | None = True,
-        settings: Settings = SETTINGS,
+        settings: Settings = SETTINGS, order: random.Random | None = None,
     ) -> None:  # fmt: skip
+        """`order`: passes come in any order, and watch events late; without, both as they happen."""
+        self._order, self._late = order, list[tuple[Resource, Raw, bool]]()
         self.clock = FakeClock(now)
         self.kube = FakeKube(self.clock)
         self._guarded, self.settings = guarded, settings
@@ -142,6 +147,8 @@ class World:
     def settle(self) -> "World":
         """Let the operator work until it has nothing to do now. Survives crashes that were ordered."""
         for _ in range(_MAX_PASSES):
+            if self._order is not None and self._happens_first(self._order):
+                continue
             key = self.queue.try_get()
             if key is None:
                 _run(self._recorder.drain())
@@ -288,8 +295,26 @@ class World:
         self.parts.queue_everything()
 
     def _watch(self, resource: Resource, raw: Raw, deleted: bool) -> None:
-        if resource in resources.WATCHED:
+        if resource in resources.WATCHED and self._order is not None:
+            self._late.append((resource, copy.deepcopy(raw), deleted))
+        elif resource in resources.WATCHED:
             self.intake.event(resource, raw, deleted=deleted)
+
+    def _happens_first(self, order: random.Random) -> bool:
+        """Delivers a watch event, the oldest of any kind of object, or puts another key first in the queue."""
+        if self._late and (order.random() < 0.5 or not len(self.queue)):
+            kinds = sorted({resource.plural for resource, _, _ in self._late})
+            plural = order.choice(kinds)
+            at = next(i for i, late in enumerate(self._late) if late[0].plural == plural)
+            resource, raw, deleted = self._late.pop(at)
+            self.intake.event(resource, raw, deleted=deleted)
+            return True
+        ready = [key for _ in range(len(self.queue)) if (key := self.queue.try_get()) is not None]
+        order.shuffle(ready)
+        for key in ready:
+            self.queue.done(key)
+            self.queue.add(key)
+        return False
 
     async def _look(self, key: Key) -> None:
         try:
@@ -297,11 +322,27 @@ class World:
             if after.retry:
                 self.retries.append(after.retry)
             schedule(self.queue, key, after, self.clock)
+            if not (after.retry or after.now or (after.at is not None and after.at <= self.clock.now())):
+                await self._check_rest(key)
         except errors.KubeError as error:
             self.retries.append(error.message)
             self.queue.retry(key)
         finally:
             self.queue.done(key)
+
+    async def _check_rest(self, key: Key) -> None:
+        """An object is not woken by what its own pass has written: the planner must have nothing to add."""
+        found = self.cache.custom(key)
+        if self._planners != Planners():
+            return  # planners of a few lines, which tests of the shell bring
+        if found is None or isinstance(found, views.Unparsable) or key in self.queue._again:
+            return
+        plan, live = await _decide(self._ports, key, found, Live())
+        if live.denied is None:
+            assert plan.status == found.status, f"{key} is asked once and changes its status when asked again"
+            # What was deleted may not be known to be gone yet; the event of it comes.
+            left = [a for a in (*plan.prepare, *plan.actions) if not isinstance(a, DeleteJob | StopPods)]
+            assert not left, f"{key} would do more when it is asked again: {left}"
 
     def _pod(self, job: JobSeen, phase: str, state: Raw) -> Raw:
         raw = self.kube.objects[JOBS.plural, job.namespace, job.name]

@@ -119,7 +119,9 @@ def decode(kind: type, data: Any, where: str = "") -> Any:
         return None if data is None else decode(inner[0], data, where)
     if dataclasses.is_dataclass(kind):
         if not isinstance(data, Mapping):
-            raise ContractError(f"{where or kind.__name__}: expected an object, got {type(data).__name__}")
+            raise ContractError(
+                f"{where or kind.__name__}: expected an object, got {type(data).__name__}"
+            )
         hints = _hints(kind)
         known = {
             f.name: decode(hints[f.name], data[f.name], f"{where}.{f.name}")
@@ -138,7 +140,9 @@ def decode(kind: type, data: Any, where: str = "") -> Any:
     if origin is tuple:
         if not isinstance(data, (list, tuple)):
             raise ContractError(f"{where}: expected a list, got {type(data).__name__}")
-        return tuple(decode(typing.get_args(kind)[0], v, f"{where}[{i}]") for i, v in enumerate(data))
+        return tuple(
+            decode(typing.get_args(kind)[0], v, f"{where}[{i}]") for i, v in enumerate(data)
+        )
     if origin in (dict, Mapping):
         if not isinstance(data, Mapping):
             raise ContractError(f"{where}: expected an object, got {type(data).__name__}")

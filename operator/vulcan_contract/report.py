@@ -40,7 +40,9 @@ def packed(lines: Iterable[str], nonce: str, sha256: str) -> bytes | None:
         data = base64.b64decode(encoded, validate=True)
     except ValueError:
         return None
-    return data if 0 < len(data) <= MAX_BYTES and hashlib.sha256(data).hexdigest() == sha256 else None
+    return (
+        data if 0 < len(data) <= MAX_BYTES and hashlib.sha256(data).hexdigest() == sha256 else None
+    )
 
 
 def _chunks(lines: Iterable[str], prefix: str) -> Iterator[str]:

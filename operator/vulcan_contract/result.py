@@ -5,10 +5,9 @@ the operator's planners. No secret and no data value may be in it; the runner sc
 writes. Detail that does not fit goes into the report on stdout (`report`).
 """
 
-import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 from vulcan_contract import CONTRACT_VERSION
@@ -170,7 +169,7 @@ class Result:
     def to_message(self) -> str:
         """JSON of at most MAX_BYTES bytes: models, failures and the message are cut until it
         fits."""
-        result = dataclasses.replace(self, message=_cut(self.message, MAX_MESSAGE))
+        result = replace(self, message=_cut(self.message, MAX_MESSAGE))
         while len((text := _dump(result)).encode()) > MAX_BYTES:
             result = _smaller(result)
         return text
@@ -192,9 +191,8 @@ class Result:
 
 def _dump(result: Result) -> str:
     text = json.dumps(encode(result), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return text.encode(
-        errors="replace"
-    ).decode()  # half a surrogate pair (a broken file name) has no bytes
+    # Half of a surrogate pair (from a broken file name) has no bytes.
+    return text.encode(errors="replace").decode()
 
 
 def _cut(text: str, length: int) -> str:
@@ -206,38 +204,32 @@ def _smaller(result: Result) -> Result:
     if summary is not None and summary.models:
         kept = summary.models[: len(summary.models) * 2 // 3]
         omitted = summary.omitted + len(summary.models) - len(kept)
-        return dataclasses.replace(
-            result, summary=dataclasses.replace(summary, models=kept, omitted=omitted)
-        )
+        return replace(result, summary=replace(summary, models=kept, omitted=omitted))
     if summary is not None and len(summary.effective) > 0:
-        return dataclasses.replace(result, summary=dataclasses.replace(summary, effective={}))
+        return replace(result, summary=replace(summary, effective={}))
     if result.work is not None and len(result.work.rollback or ()) > 1:
-        return _fewer_ways_back(result)
+        return _fewer_rollback_options(result)
     if len(result.failures) > 1:
-        return dataclasses.replace(result, failures=result.failures[:-1])
+        return replace(result, failures=result.failures[:-1])
     if result.seconds:
-        return dataclasses.replace(result, seconds={})
+        return replace(result, seconds={})
     if len(result.message) > 40:
-        return dataclasses.replace(
-            result, message=_cut(result.message, len(result.message) * 2 // 3)
-        )
+        return replace(result, message=_cut(result.message, len(result.message) * 2 // 3))
     if result.failures and len(result.failures[0].message) > 40:
         first = result.failures[0]
-        shorter = dataclasses.replace(
-            first, message=_cut(first.message, len(first.message) * 2 // 3)
-        )
-        return dataclasses.replace(result, failures=(shorter,))
+        shorter = replace(first, message=_cut(first.message, len(first.message) * 2 // 3))
+        return replace(result, failures=(shorter,))
     if result.failures:
-        return dataclasses.replace(result, failures=())
+        return replace(result, failures=())
     if summary is not None and len(summary.destructive) > 1:
         named = summary.destructive[: len(summary.destructive) * 2 // 3]
-        return dataclasses.replace(result, summary=dataclasses.replace(summary, destructive=named))
+        return replace(result, summary=replace(summary, destructive=named))
     if result.work is not None and result.work.rollback:
-        return _fewer_ways_back(result)
+        return _fewer_rollback_options(result)
     raise ContractError("the result does not fit into a termination message")
 
 
-def _fewer_ways_back(result: Result) -> Result:
+def _fewer_rollback_options(result: Result) -> Result:
     assert result.work is not None and result.work.rollback
-    work = dataclasses.replace(result.work, rollback=result.work.rollback[:-1])
-    return dataclasses.replace(result, work=work)
+    work = replace(result.work, rollback=result.work.rollback[:-1])
+    return replace(result, work=work)

@@ -256,7 +256,9 @@ class Task:
             raise ContractError(f"not JSON: {error}") from error
         version = data.get("contract") if isinstance(data, dict) else None
         if version != CONTRACT_VERSION:
-            raise ContractError(f"contract version {version}, this runner speaks {CONTRACT_VERSION}")
+            raise ContractError(
+                f"contract version {version}, this runner speaks {CONTRACT_VERSION}"
+            )
         task = decode(cls, data)
         assert isinstance(task, cls)
         return task

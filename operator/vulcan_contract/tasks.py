@@ -78,9 +78,15 @@ class Traits:
 
 TASKS: dict[TaskKind, Traits] = {
     TaskKind.PROBE: Traits(may_initialise=True, brings="probe"),
-    TaskKind.RESOLVE: Traits(connects=False, needs_source=True, weak_credentials=True, brings="digest"),
-    TaskKind.PLAN: Traits(needs_source=True, weak_credentials=True, reports=Reports.CHANGES, brings="summary"),
-    TaskKind.APPLY: Traits(writes=True, computes=True, stoppable=True, needs_decision=True, needs_source=True),
+    TaskKind.RESOLVE: Traits(
+        connects=False, needs_source=True, weak_credentials=True, brings="digest"
+    ),
+    TaskKind.PLAN: Traits(
+        needs_source=True, weak_credentials=True, reports=Reports.CHANGES, brings="summary"
+    ),
+    TaskKind.APPLY: Traits(
+        writes=True, computes=True, stoppable=True, needs_decision=True, needs_source=True
+    ),
     TaskKind.RUN: Traits(writes=True, computes=True, stoppable=True),
     TaskKind.PROMOTE: Traits(writes=True, computes=True, stoppable=True, needs_decision=True),
     TaskKind.ROLLBACK: Traits(writes=True, computes=True),

@@ -35,7 +35,9 @@ def target(task: Task, built: BuiltPlan, source: str) -> str:
             "expires": task.expires,
             "options": encode(task.plan),
             **({"promotion": encode(task.promotion)} if task.promotion else {}),
-            "operations": sorted(([encode(o) for o in task.operations]), key=lambda o: str(o["id"])),
+            "operations": sorted(
+                ([encode(o) for o in task.operations]), key=lambda o: str(o["id"])
+            ),
             "restated": sorted(s.name for s in plan.restatements) if task.operations else [],
             "models": sorted(_model(s) for s in plan.snapshots.values()),
             "requirements": plan.context_diff.requirements,

@@ -1,7 +1,7 @@
 """The run task: computes what is due in an environment and tells when something is due next.
 
 Called by `tasks` with the writer lock held. Models come from the state, so no project is needed;
-its naming and its own materialisations are there as well (`kept_project`).
+its naming and its custom materialisations are there as well (`kept_project`).
 """
 
 from vulcan_contract.reasons import Reason

@@ -44,8 +44,8 @@ class RunnerContext(Context):
         return plain
 
     def load_kept(self) -> None:
-        """Loads the project's own materialisations before any snapshot is read, whose kind may be
-        one of their classes. Once."""
+        """Loads the project's custom materialisations, once and before any snapshot is read: its
+        kind may be one of their classes."""
         self._load_materializations()
         self._loaded = True
 

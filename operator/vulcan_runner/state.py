@@ -78,7 +78,9 @@ class State:
         yet."""
         if (
             self.is_postgres
-            and self.adapter.fetchone("select has_function_privilege('pg_control_system()', 'execute')")[0]
+            and self.adapter.fetchone(
+                "select has_function_privilege('pg_control_system()', 'execute')"
+            )[0]
         ):
             system, database = self.adapter.fetchone(
                 "select system_identifier, current_database() from pg_control_system()"
@@ -150,7 +152,9 @@ class State:
 
     def take_in_flight(self, row: InFlightRow) -> None:
         with self._lock:
-            self._delete(InFlightRow, {"job": row.job, "model": row.model, "start_at": row.start_at})
+            self._delete(
+                InFlightRow, {"job": row.job, "model": row.model, "start_at": row.start_at}
+            )
 
     def snapshots(self, wanted: Collection[SnapshotKey]) -> dict[SnapshotKey, KeptSnapshot]:
         """Those of SQLMesh's snapshots that are still there."""
@@ -234,4 +238,9 @@ def _values(row: Row) -> dict[str, str]:
 
 
 def _equals(where: dict[str, str]) -> Any:
-    return exp.and_(*(exp.column(name, quoted=True).eq(exp.Literal.string(value)) for name, value in where.items()))
+    return exp.and_(
+        *(
+            exp.column(name, quoted=True).eq(exp.Literal.string(value))
+            for name, value in where.items()
+        )
+    )

@@ -2,13 +2,12 @@
 
 import datetime as dt
 
-from vulcan_operator.plan.core.seen import JobState
-
 from tests import builders
 from tests.stories.lives import HOUR, MINUTE, managed
 from tests.stories.promotions import NIGHTS, TONIGHT, found, in_the_swap, outcome, promote, windowed
 from vulcan_contract.reasons import Reason
 from vulcan_operator.kube import errors
+from vulcan_operator.plan.core.seen import JobState
 
 
 def test_half_changed_views_are_brought_to_an_end_whatever_is_shut() -> None:

@@ -6,8 +6,6 @@ the API server holds then is what the next operator finds. Used by the lives tha
 
 from collections.abc import Callable, Iterator
 
-from vulcan_operator.plan.seen import JobState
-
 from tests import builders
 from tests.stories.lives import MINUTE
 from tests.stories.sqlmesh import SqlMesh
@@ -17,6 +15,7 @@ from vulcan_contract.codec import encode
 from vulcan_contract.reasons import Reason
 from vulcan_contract.result import Result
 from vulcan_contract.task import TaskKind
+from vulcan_operator.plan.core.seen import JobState
 
 Moments = Iterator[tuple[str, SqlMesh]]
 LIVES: list[Callable[[], Moments]] = []

@@ -10,10 +10,10 @@ import functools
 from typing import Any
 
 import pytest
-from vulcan_operator.plan.seen import JobState
 
 from tests.upgrade import recording
 from tests.upgrade.playing import play
+from vulcan_operator.plan.core.seen import JobState
 
 every_moment = pytest.mark.parametrize("name", recording.names())
 

@@ -26,8 +26,9 @@ from vulcan_operator.kube import resources
 from vulcan_operator.kube.resources import Raw, Resource
 from vulcan_operator.plan.core.actions import Key, Kind
 from vulcan_operator.plan.core.facts import Claim, Contact, TaskFacts
-from vulcan_operator.plan.core.seen import JobSeen, JobState, Waiter
+from vulcan_operator.plan.core.seen import JobSeen, JobState, PodSeen, Waiter
 from vulcan_operator.plan.rules.access import has_quota
+from vulcan_operator.plan.tasks import jobs
 
 Wake = Callable[[Key], None]
 
@@ -46,9 +47,18 @@ class Intake:
     orphan: Callable[[JobSeen], None] = _ignore  # a Job whose owner is not known
     finished: Callable[[JobSeen], None] = _ignore  # a Job was seen to end
     ended: Callable[[VulcanEnvironment | VulcanPromotion], None] = _ignore  # one that is gone for good
+    _by: Key | None = None
 
-    def event(self, resource: Resource, raw: Raw, *, deleted: bool = False) -> None:
-        """Something was seen. Old news is dropped before it is parsed."""
+    def event(self, resource: Resource, raw: Raw, *, deleted: bool = False, by: Key | None = None) -> None:
+        """Something was seen. Old news is dropped before it is parsed. `by`: whose pass has written it,
+        and knows."""
+        self._by = by
+        try:
+            self._event(resource, raw, deleted)
+        finally:
+            self._by = None
+
+    def _event(self, resource: Resource, raw: Raw, deleted: bool) -> None:
         meta, store = raw["metadata"], self.cache.store(resource)
         place = (meta["namespace"], meta["name"])
         if deleted:
@@ -88,8 +98,12 @@ class Intake:
         """The writer slot may be free: the first in the queue is woken."""
         for waiter in self.cache.waiters(gateway):
             if waiter.key != but:
-                self.wake(waiter.key)
+                self._wake(waiter.key)
                 return
+
+    def _wake(self, key: Key) -> None:
+        if key != self._by:
+            self.wake(key)
 
     def _is_ours(self, meta: Raw) -> bool:
         """Objects of users have no such label; what operators make has one."""
@@ -111,7 +125,7 @@ class Intake:
             self._job(before, after)
         elif resource == resources.PODS:
             found = after or before
-            if before != after:
+            if _pod_facts(before) != _pod_facts(after):
                 self._wake_owner(found.owner_uid, found.job, found.namespace)
         elif before is not None or after is not None:
             self._custom(Key(BY_RESOURCE[resource], *place), before, after)
@@ -133,7 +147,7 @@ class Intake:
         found = self.cache.custom(key) if key is not None else None
         if key is None or found is None or found.metadata.uid != uid:
             return False
-        self.wake(key)
+        self._wake(key)
         return True
 
     def _owner_by_uid(self, uid: str) -> Key | None:
@@ -145,7 +159,7 @@ class Intake:
 
     def _custom(self, key: Key, before: Any_ | None, after: Any_ | None) -> None:
         """One of our objects came, changed or went."""
-        self.wake(key)
+        self._wake(key)
         is_other = after is None or (before is not None and after.metadata.uid != before.metadata.uid)
         if isinstance(before, VulcanEnvironment | VulcanPromotion) and is_other:
             self.ended(before)
@@ -153,7 +167,7 @@ class Intake:
         readers = dict.fromkeys((*self._readers(key, before), *self._readers(key, after)))
         if readers and self._facts_differ(key, known, before):
             for reader in readers:
-                self.wake(reader)
+                self._wake(reader)
         self._at_gateways(key, before, after)
 
     def _facts_differ(self, key: Key, known: Any, before: Any_ | None) -> bool:
@@ -199,7 +213,7 @@ class Intake:
             if key.kind is not Kind.GATEWAY:  # its own task is in its own status
                 news.append(crowd.tasks.put(key, tasks or None))
                 if any(news):
-                    self.wake(Key(Kind.GATEWAY, *gateway))
+                    self._wake(Key(Kind.GATEWAY, *gateway))
             if {t.job for t in was.get(gateway, ())} - {t.job for t in tasks}:
                 self.wake_first_waiter(gateway, key)
 
@@ -219,7 +233,7 @@ class Intake:
         if any(claim.environment == REFERENCE for claim in both):
             concerned |= {c.key for c in claims.all() if not c.applied or _has_failed(self.cache, c.key)}
         for other in sorted(concerned - {key}):
-            self.wake(other)
+            self._wake(other)
 
 
 def tasks_of(key: Key, found: Any_ | None) -> dict[Place, tuple[TaskFacts, ...]]:
@@ -252,6 +266,11 @@ def _waiter(found: Any_ | None, tasks: tuple[TaskFacts, ...]) -> Waiter | None:
         if not isinstance(found, VulcanPromotion) and waiting.kind != TaskKind.INVALIDATE:
             return None
     return Waiter(waiting.key, waiting.priority, waiting.since)
+
+
+def _pod_facts(pod: PodSeen | None) -> Any:
+    """What planners read of a pod when it changes; one that is on its way to its start is no news."""
+    return jobs.pod_facts(pod) if pod is not None else jobs.NO_POD
 
 
 def _goes_on(promotion: Any_) -> bool:

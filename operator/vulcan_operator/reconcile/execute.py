@@ -61,13 +61,13 @@ class Executor:
     async def _do(self, key: Key, action: Action, versions: dict[str, str]) -> None:
         match action:
             case act.CreateJob():
-                await self._create_job(action)
+                await self._create_job(key, action)
             case act.DeleteJob():
                 await self._delete(JOBS, action.namespace, action.name)
             case act.StopPods():
                 await self._stop_pods(action)
             case act.KeepJob():
-                await self._keep_job(action)
+                await self._keep_job(key, action)
             case act.WriteConfigMap():
                 await self._write_config_map(action)
             case act.DeleteConfigMap():
@@ -86,20 +86,21 @@ class Executor:
             case _:
                 assert_never(action)
 
-    async def _create_job(self, action: act.CreateJob) -> None:
+    async def _create_job(self, key: Key, action: act.CreateJob) -> None:
         wanted = action.manifest["metadata"]["labels"]
         if wanted.get(names.TASK) in _WRITERS and not self._owner_known(wanted):
             # Between the slot and here it was deleted: the slot counts as free by then, another may have it.
             raise errors.Conflict(f"the owner of Job {action.namespace}/{action.name} is gone", status=409)
         try:
-            self.intake.event(JOBS, await self.kube.create(JOBS, action.namespace, dict(action.manifest)))
+            raw = await self.kube.create(JOBS, action.namespace, dict(action.manifest))
+            self.intake.event(JOBS, raw, by=key)
             return
         except errors.AlreadyExists:
             raw = await self._get_job(action)
         found = raw["metadata"].get("labels", {})
         if any(found.get(label) != wanted.get(label) for label in (names.OWNER_UID, names.INPUTS)):
             raise AttemptTaken(f"Job {action.namespace}/{action.name} exists and was not made for this")
-        self.intake.event(JOBS, raw)
+        self.intake.event(JOBS, raw, by=key)
 
     def _owner_known(self, labels: Mapping[str, str]) -> bool:
         key = Key(Kind(labels[names.OWNER_KIND]), labels[names.OWNER_NAMESPACE], labels[names.OWNER_NAME])
@@ -122,13 +123,14 @@ class Executor:
                 if "deletionTimestamp" not in pod["metadata"]:
                     await self._delete(PODS, action.namespace, pod["metadata"]["name"])
 
-    async def _keep_job(self, action: act.KeepJob) -> None:
+    async def _keep_job(self, key: Key, action: act.KeepJob) -> None:
         known = self.cache.jobs.get((action.namespace, action.name))
         if known is not None and known.ttl == action.seconds:
             return
         change = {"spec": {"ttlSecondsAfterFinished": action.seconds}}
         with contextlib.suppress(errors.NotFound):
-            self.intake.event(JOBS, await self.kube.merge_patch(JOBS, action.namespace, action.name, change))
+            raw = await self.kube.merge_patch(JOBS, action.namespace, action.name, change)
+            self.intake.event(JOBS, raw, by=key)
 
     async def _write_config_map(self, action: act.WriteConfigMap) -> None:
         with contextlib.suppress(errors.AlreadyExists):
@@ -149,7 +151,7 @@ class Executor:
             raise errors.Conflict(error.message, status=422) from error
         if raw.get("kind") == action.key.kind:
             versions[action.resource_version] = raw["metadata"]["resourceVersion"]
-            self.intake.event(resource, raw)
+            self.intake.event(resource, raw, by=action.key)
 
     async def _delete_object(self, action: act.DeleteObject) -> None:
         with contextlib.suppress(errors.NotFound, errors.Conflict):  # gone, or another object has the name

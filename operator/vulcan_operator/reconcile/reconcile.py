@@ -193,6 +193,9 @@ async def _carry_out(ports: Ports, key: Key, found: Custom, plan: AnyPlan, denie
     finally:
         # Also when an action has to be tried again: the status that announces it is written, so this is not said twice.
         _tell(ports, key, found, plan)
+    if plan.confirmed is not None and plan.confirmed != plan.status:
+        current = versions.get(version, version)
+        await _write_status(ports, key, current, plan.status.to_json(), plan.confirmed.to_json())
     return Next(at=plan.look_again)
 
 
@@ -214,7 +217,7 @@ async def _write_status(
     metadata = {"name": key.name, "namespace": key.namespace, "resourceVersion": version}
     body = {"apiVersion": API_VERSION, "kind": key.kind.value, "metadata": metadata, "status": status}
     raw = await ports.kube.apply(resource, key.namespace, key.name, body, names.STATUS_MANAGER, sub="status")
-    ports.intake.event(resource, raw)
+    ports.intake.event(resource, raw, by=key)
     return raw
 
 

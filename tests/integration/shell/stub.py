@@ -63,12 +63,13 @@ def plan_environment(seen: EnvironmentSeen, now: dt.datetime) -> Plan[Environmen
         return Plan(
             status.but(task=task, conditions=conditions),
             actions=(CreateJob(manifest(seen, name)),),
+            look_again=None if seen.jobs else now,  # its own writes do not wake it
         )
     if not any(job.name == status.task.job for job in seen.jobs):
         need = ReadJob(environment.metadata.namespace, status.task.job)
         if need not in seen.live.answers:
             return Plan(status, needs=frozenset({need}))
-        return Plan(status, actions=(CreateJob(manifest(seen, status.task.job)),))
+        return Plan(status, actions=(CreateJob(manifest(seen, status.task.job)),), look_again=None if seen.jobs else now)
     conditions = ready(generation, status.conditions, "True", "Succeeded", now)
     update = {"task": None, "conditions": conditions, "observed_generation": generation}
     return Plan(status.but(**update))

@@ -22,7 +22,7 @@ def test_the_digest_of_no_names_is_none() -> None:
     assert digest.of_names(("a", "a")) == digest.of_names(("a",)) != digest.of_names(("a", "b"))
 
 
-def test_of_the_ways_back_the_oldest_are_cut_before_failures_are() -> None:
+def test_the_oldest_rollback_options_are_cut_before_failures() -> None:
     time = "2026-11-26T12:00:00Z"
     options = tuple(
         RollbackOption(f"{i:032}", "sha256:" + "d" * 64, time, time, time, "w" * 512 if i else "") for i in range(5)

@@ -66,7 +66,7 @@ def test_what_cannot_be_is_a_crash(text: str) -> None:
     "time", ["garbage", "2026-01-01T00:00:00", "9999-12-31T23:59:59-14:00", "9500-01-01T00:00:00Z", ""]
 )
 @pytest.mark.parametrize("field", ["next_run", "complete_until"])
-def test_times_have_a_zone_and_a_year_to_reckon_with(field: str, time: str) -> None:
+def test_times_have_a_zone_and_a_year_to_compute_with(field: str, time: str) -> None:
     text = json.dumps({"task": "run", "reason": "Succeeded", "work": {field: time}})
     assert said(text, "run").reason is Reason.RUNNER_CRASHED
 

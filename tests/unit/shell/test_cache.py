@@ -128,8 +128,12 @@ def test_a_job_wakes_its_owner_and_so_does_its_pod(town: Town) -> None:
             "name": "p", "namespace": "data", "uid": "p", "resourceVersion": "3",
             "labels": {"batch.kubernetes.io/job-name": "j", names.OWNER_UID: "uid-prod"},
         },
-        "status": {"phase": "Running"},
+        "status": {"phase": "Pending"},
     }  # fmt: skip
+    assert town.woken_by(PODS, pod) == set(), "on its way to its start"
+    running = {"name": "main", "state": {"running": {"startedAt": "2026-11-22T12:00:00Z"}}}
+    pod["metadata"]["resourceVersion"], pod["spec"] = "4", {"containers": [{"name": "main"}]}
+    pod["status"] = {"phase": "Running", "containerStatuses": [running]}
     assert town.woken_by(PODS, pod) == {PROD}
 
 

@@ -204,8 +204,10 @@ Status = TypeVar("Status", EnvironmentStatus, GatewayStatus, PromotionStatus)
 class Plan(Generic[Status]):
     """The complete new status and what is to be done.
 
-    Order: `prepare` (what must be there, or go, before the status says so), then the status if it differs, then
-    `actions` (what status announced), then `notes`. With `needs`, nothing is done: read those and plan again.
+    Order: `prepare` (what must be there, or go, before the status says so), then the status if it
+    differs, then `actions` (what status announced), then `notes`, then `confirmed`: the status with the
+    actions done. With `needs`, nothing is done: read those and plan again. A planner that has to be
+    asked again after its own writes sets `look_again`: they do not wake their object.
     """
 
     status: Status
@@ -213,4 +215,5 @@ class Plan(Generic[Status]):
     actions: tuple[Action, ...] = ()
     notes: tuple[Note, ...] = ()
     look_again: dt.datetime | None = None
+    confirmed: Status | None = None
     needs: frozenset[Need] = field(default=frozenset())

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime as dt
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic
 
@@ -17,6 +18,7 @@ class Draft(Generic[Status]):
     actions: tuple[Action, ...] = ()
     notes: tuple[Note, ...] = ()
     look_again: dt.datetime | None = None
+    confirm: Callable[[Status], Status] | None = None  # what the status says once the actions are done
 
     def with_status(self, **fields: Any) -> "Draft[Status]":
         """With these status fields changed."""
@@ -45,4 +47,5 @@ class Draft(Generic[Status]):
 
     def finish(self) -> Plan[Status]:
         """The finished Plan."""
-        return Plan(self.status, self.prepare, self.actions, self.notes, self.look_again)
+        confirmed = self.confirm(self.status) if self.confirm is not None else None
+        return Plan(self.status, self.prepare, self.actions, self.notes, self.look_again, confirmed)

@@ -89,7 +89,7 @@ def _advance(draft: Draft[EnvironmentStatus], context: Context) -> Walk:
         return _idle(draft), Verdict("False", Why.NO_REVISION, message, reconciling=True)
     finalizer = deletion.fit_finalizer(context)
     if finalizer is not None:
-        return draft.after_status(finalizer), None
+        return draft.after_status(finalizer).again(context.now), None
     expires = context.expired_at(draft.status)
     if spec.ttl_action == "Delete" and expires is not None and expires <= context.now:
         return draft.after_status(DeleteObject(context.key, context.meta.uid)), None

@@ -124,6 +124,14 @@ def _on_dead_node(task: TaskStatus, job: JobSeen | None, pod: PodSeen, policy: J
     return Progress(Stage.RUNNING, detail, Why.WRITER_UNKNOWN, job=job, pod=pod)
 
 
+NO_POD = (False, False, "", "", None)
+
+
+def pod_facts(pod: PodSeen) -> tuple[bool, bool, str, str, dt.datetime | None]:
+    """What of a pod `classify` reads as soon as it changes; the rest counts at the start deadline."""
+    return pod.started, pod.ended, pod.termination, _why_waiting(pod), pod.deleted
+
+
 def _why_waiting(pod: PodSeen | None) -> str:
     if pod is None:
         return ""

@@ -8,7 +8,9 @@ A `Lane` says where a status keeps one task and its failure: a gateway has one f
 environment one for its change and one for its runs, a promotion one for each step.
 """
 
+import dataclasses
 import datetime as dt
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -259,7 +261,21 @@ def start(
     risen = task.but(priority=slot.aged(rank, task.since, seen.now))
     job = build_job(extras.task, _parts(order.site, task, extras, seen))
     draft = draft.with_new(lane.with_task(draft.status, risen))
-    return Started(draft.before_status(*extras.copies).after_status(*taken, job))
+    draft = draft.before_status(*extras.copies).after_status(*taken, job)
+    confirm = functools.partial(_seen, lane, risen, draft.confirm)
+    # A pod that never comes is no event.
+    deadline = seen.now + site_policy(order.site).start_deadline
+    return Started(dataclasses.replace(draft, confirm=confirm).again(deadline))
+
+
+def _seen(
+    lane: Lane[Status], task: TaskStatus, others: Callable[[Status], Status] | None, status: Status
+) -> Status:
+    """The status once the Job is there: from now on a missing one is a lost one."""
+    status = others(status) if others is not None else status
+    current = lane.task(status)
+    is_this = current is not None and current.job == task.job
+    return lane.with_task(status, task.but(state=TaskState.RUNNING)) if is_this else status
 
 
 def announce(draft: Draft[Status], lane: Lane[Status], order: Order, rank: slot.Priority, seen: Pass) -> TaskStatus:
