@@ -536,7 +536,7 @@ def test_a_plan_that_never_holds_is_not_built_for_ever() -> None:
     assert 2 <= 99 - len(sqlmesh.fails["promote"]) <= 4
 
 
-def test_the_way_back_of_a_way_back_is_no_way() -> None:
+def test_a_rollback_cannot_be_rolled_back() -> None:
     sqlmesh = promote(managed())
     back = {"from": None}
     sqlmesh.world.apply(builders.promotion("undo", rollbackTo={"promotion": "to-prod"}, **back)).settle()
@@ -544,7 +544,7 @@ def test_the_way_back_of_a_way_back_is_no_way() -> None:
     sqlmesh.world.apply(builders.promotion("redo", rollbackTo={"promotion": "undo"}, **back)).settle()
     sqlmesh.work()
     assert outcome(sqlmesh, "redo") == "Failed"
-    assert "is a way back itself" in sqlmesh.world.conditions("vpromo/redo")["Ready"].message
+    assert "is a rollback itself" in sqlmesh.world.conditions("vpromo/redo")["Ready"].message
 
 
 def test_unit_tests_of_what_was_gone_back_to_by_hand_are_still_known() -> None:

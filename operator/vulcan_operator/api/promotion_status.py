@@ -81,11 +81,9 @@ class RollbackState(enum.StrEnum):
     UNAVAILABLE = "Unavailable"
 
 
-MOST_WORDS, MOST_IMAGES = 64, 8
-SOURCE_REPORT, TARGET_REPORT = (
-    "sourceReport",
-    "targetReport",
-)  # ConfigMaps in the evidence of Diff until it is judged
+MOST_VOTES, MOST_IMAGES = 64, 8
+# ConfigMaps in the evidence of Diff until it is judged
+SOURCE_REPORT, TARGET_REPORT = "sourceReport", "targetReport"
 
 StepField = Annotated[str, Field(max_length=16, json_schema_extra={"enum": list(StepName)})]
 
@@ -130,7 +128,7 @@ class StepStatus(Model):
         return self.state not in (StepState.PENDING, StepState.RUNNING, StepState.WAITING)
 
 
-class WordStatus(Model):
+class VoteStatus(Model):
     """A vote on a plan of the promotion, as the operator recorded it."""
 
     plan: Digest = Field(description="Digest of the plan.")
@@ -228,9 +226,9 @@ class PromotionStatus(Model):
     approved_by: list[Annotated[str, Field(max_length=512)]] = Field(
         default=[], max_length=64, description="Who approved it.", json_schema_extra=schema(list_type="atomic")
     )
-    approvals: list[WordStatus] = Field(
+    approvals: list[VoteStatus] = Field(
         default=[],
-        max_length=MOST_WORDS,
+        max_length=MOST_VOTES,
         description="All votes on its plans with their times, including votes on earlier plans and withdrawn ones.",
         json_schema_extra=schema(list_type="atomic"),
     )

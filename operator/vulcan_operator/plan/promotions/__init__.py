@@ -1,5 +1,5 @@
-"""What is decided about promotions. `planner` walks the stages of `stages`; the other modules are what it asks.
+"""What is decided about promotions: `planner` walks through the stages of `steps`, one file a step.
 
-Knows nothing of `environments` and `gateways`, nor they of it (import-linter keeps it so): what two of the three need is
-beside them.
+Knows nothing of `environments` and `gateways`, nor they of it (import-linter keeps it so): what two
+of the three need is beside them.
 """

@@ -1,8 +1,9 @@
-"""The data diff gate of a promotion: a verdict from what the runner has counted. Pure; used by the promotion planner.
+"""The data diff gate of a promotion: a verdict from what the runner has counted. Pure; used by step Diff.
 
-Within one system one task `diff` compares, and `judge` judges its report. Across systems each side is counted by a task of
-its own; while `ends_to_ask` names models, the side that is ahead is counted again up to these ends, then `compare` judges
-both reports. A model that could not be compared is never taken for equal: where the gate is Required, it asks a human.
+Within one system one task `diff` compares, and `judge` judges its report. Across systems each side is
+counted by a task of its own; while `ends_to_ask` names models, the side that is ahead is counted again
+up to these ends, then `compare` judges both reports. A model that could not be compared is never taken
+for equal: where the gate is Required, it asks a human.
 """
 
 import zlib
@@ -13,14 +14,15 @@ from datetime import datetime
 from vulcan_contract.codec import ContractError
 from vulcan_contract.diff_report import MAX_UNPACKED, DiffReport, ModelStatistics
 from vulcan_operator.api.promotion import DataDiffGate
+from vulcan_operator.api.promotion_status import StepState
+from vulcan_operator.plan.core.moves import Done
 from vulcan_operator.plan.promotions import data_diff_models as models
-from vulcan_operator.plan.promotions.data_diff_models import Looked, Say
-from vulcan_operator.plan.promotions.moves import FAILED, INCONCLUSIVE, PASSED, SKIPPED, Done
+from vulcan_operator.plan.promotions.data_diff_models import Finding, ModelFinding
 
 _MOST_EVIDENCE = 32
 _SHOWN = 3
 _LONGEST = 900
-_GZIP = 31  # zlib's word for it
+_GZIP = 31  # as zlib names it
 _UNREADABLE = "the report of the data diff is missing or cannot be read"
 
 
@@ -39,28 +41,29 @@ def read(packed: bytes | None) -> DiffReport | None:
 def judge(gate: DataDiffGate, report: DiffReport | None) -> Done:
     """Within one system."""
     if report is None or report.statistics:
-        return _by_mode(gate, Done(INCONCLUSIVE, _UNREADABLE))
-    looked = [models.rows(gate, model) for model in report.models]
+        return _by_mode(gate, Done(StepState.INCONCLUSIVE, _UNREADABLE))
+    findings = [models.rows(gate, model) for model in report.models]
     counts = {
         "identical": report.identical, "leftAlone": report.left_alone, "added": report.added, "removed": report.removed,
     }  # fmt: skip
-    return _by_mode(gate, _verdict(gate, looked, counts, report.omitted))
+    return _by_mode(gate, _verdict(gate, findings, counts, report.omitted))
 
 
 def compare(gate: DataDiffGate, source: DiffReport | None, target: DiffReport | None) -> Done:
     """Across systems."""
     if source is None or target is None or not (source.statistics and target.statistics):
-        return _by_mode(gate, Done(INCONCLUSIVE, _UNREADABLE))
+        return _by_mode(gate, Done(StepState.INCONCLUSIVE, _UNREADABLE))
     if not source.plan_id:
-        return _by_mode(gate, Done(INCONCLUSIVE, f"{source.environment} is not in the state of the source's system"))
+        unknown = f"{source.environment} is not in the state of the source's system"
+        return _by_mode(gate, Done(StepState.INCONCLUSIVE, unknown))
     after, before = _by_name(source), _by_name(target)
     both = sorted(after.keys() & before.keys())
     if after and before and not both:
-        return _by_mode(gate, Done(INCONCLUSIVE, "no model is there on both sides"))
+        return _by_mode(gate, Done(StepState.INCONCLUSIVE, "no model is there on both sides"))
     alone = {n for n in both if gate.models != "All" and _is_other_code(before[n], after[n])}
-    looked = [models.statistics(gate, before[n], after[n]) for n in both if n not in alone]
+    findings = [models.statistics(gate, before[n], after[n]) for n in both if n not in alone]
     counts = {"leftAlone": len(alone), "added": len(after) - len(both), "removed": len(before) - len(both)}
-    return _by_mode(gate, _verdict(gate, looked, counts, max(source.omitted, target.omitted)))
+    return _by_mode(gate, _verdict(gate, findings, counts, max(source.omitted, target.omitted)))
 
 
 def ends_to_ask(source: DiffReport | None, target: DiffReport | None) -> dict[str, str]:
@@ -85,63 +88,71 @@ def _is_other_code(before: ModelStatistics, after: ModelStatistics) -> bool:
 
 
 def _by_mode(gate: DataDiffGate, judged: Done) -> Done:
-    """Where the gate is Optional, a no is shown only."""
+    """Where the gate is Optional, a rejection is only shown."""
     if gate.mode == "Skip":
-        return Done(SKIPPED, "gates.dataDiff.mode: Skip")
-    if gate.mode == "Required" or judged.state not in (FAILED, INCONCLUSIVE):
+        return Done(StepState.SKIPPED, "gates.dataDiff.mode: Skip")
+    if gate.mode == "Required" or judged.state not in (StepState.FAILED, StepState.INCONCLUSIVE):
         return judged
-    return Done(SKIPPED, f"gates.dataDiff is Optional: {judged.message}", judged.evidence)
+    return Done(StepState.SKIPPED, f"gates.dataDiff is Optional: {judged.message}", judged.evidence)
 
 
-def _verdict(gate: DataDiffGate, looked: list[Looked], counts: dict[str, int], omitted: int) -> Done:
-    said = Counter(model.say for model in looked)
+def _verdict(gate: DataDiffGate, findings: list[ModelFinding], counts: dict[str, int], omitted: int) -> Done:
+    said = Counter(model.finding for model in findings)
     counts = {
-        "compared": said[Say.EQUAL] + said[Say.WITHIN] + said[Say.ABOVE], "equal": said[Say.EQUAL],
-        "aboveLimits": said[Say.ABOVE], "notCompared": said[Say.OPEN], "expected": said[Say.EXPECTED],
-        "skipped": said[Say.SKIPPED], "omitted": omitted,
-        "byRowCountsOnly": sum(m.by_counts for m in looked if m.say is not Say.SKIPPED), **counts,
+        "compared": said[Finding.EQUAL] + said[Finding.WITHIN] + said[Finding.ABOVE], "equal": said[Finding.EQUAL],
+        "aboveLimits": said[Finding.ABOVE], "notCompared": said[Finding.OPEN], "expected": said[Finding.EXPECTED],
+        "skipped": said[Finding.SKIPPED], "omitted": omitted,
+        "byRowCountsOnly": sum(m.by_counts for m in findings if m.finding is not Finding.SKIPPED), **counts,
     }  # fmt: skip
     evidence = {key: str(count) for key, count in counts.items() if count or key == "compared"}
     # A name that is misspelt would otherwise only show as the model that it does not excuse.
-    unused = ", ".join(sorted(set(gate.expected_changes) - {model.name for model in looked}))
+    unused = ", ".join(sorted(set(gate.expected_changes) - {model.name for model in findings}))
     evidence |= {"expectedNotCompared": unused[:_LONGEST]} if unused else {}
-    shown = [m for m in sorted(looked, key=_worst_first) if m.words][: _MOST_EVIDENCE - len(evidence)]
-    evidence |= {f"model {m.name}": f"{m.say.value}: {m.words}"[:_LONGEST] for m in shown}
-    state, words = _words(looked, said, counts, omitted)
-    if unused and state == FAILED:
-        words = f"{words[: _LONGEST - 300]}; not compared though in expectedChanges: {unused[:200]}"
-    return Done(state, words[:_LONGEST], evidence)
+    shown = [m for m in sorted(findings, key=_worst_first) if m.words][: _MOST_EVIDENCE - len(evidence)]
+    evidence |= {f"model {m.name}": f"{m.finding.value}: {m.words}"[:_LONGEST] for m in shown}
+    state, text = _summary(findings, said, counts, omitted)
+    if unused and state == StepState.FAILED:
+        text = f"{text[: _LONGEST - 300]}; not compared though in expectedChanges: {unused[:200]}"
+    return Done(state, text[:_LONGEST], evidence)
 
 
-def _words(looked: list[Looked], said: Counter[Say], counts: dict[str, int], omitted: int) -> tuple[str, str]:
-    compared = counts["compared"]
-    missing = said[Say.OPEN] + omitted
+def _summary(
+    findings: list[ModelFinding], said: Counter[Finding], counts: dict[str, int], omitted: int
+) -> tuple[StepState, str]:
+    compared, above = counts["compared"], said[Finding.ABOVE]
+    missing = said[Finding.OPEN] + omitted
     more = f"; {missing} more could not be compared" if missing else ""
-    if said[Say.ABOVE]:
-        worst = _named(m for m in looked if m.say is Say.ABOVE)
-        return FAILED, f"{said[Say.ABOVE]} of {compared} compared models differ by more than allowed: {worst}{more}"
+    if above:
+        worst = _named(m for m in findings if m.finding is Finding.ABOVE)
+        message = f"{above} of {compared} compared models differ by more than allowed: {worst}{more}"
+        return StepState.FAILED, message
     if missing:
-        named = _named(m for m in looked if m.say is Say.OPEN) or "there are more models than one diff compares"
-        return INCONCLUSIVE, f"{missing} models could not be compared: {named}; {compared} others are within the limits"
+        named = _named(m for m in findings if m.finding is Finding.OPEN)
+        named = named or "there are more models than one diff compares"
+        message = f"{missing} models could not be compared: {named}; {compared} others are within the limits"
+        return StepState.INCONCLUSIVE, message
     if compared:
-        largest = _named((m for m in looked if m.say is Say.WITHIN), most=1)
+        largest = _named((m for m in findings if m.finding is Finding.WITHIN), most=1)
         most = f", the largest difference: {largest}" if largest else ""
-        meant = _named(m for m in looked if m.say is Say.EXPECTED)
+        meant = _named(m for m in findings if m.finding is Finding.EXPECTED)
         also = f"; meant to change: {meant}" if meant else ""
-        return PASSED, f"{compared} models compared, {said[Say.EQUAL]} of them the same{most}{also}"
-    if said[Say.SKIPPED]:
-        return SKIPPED, f"no model was to be compared but {said[Say.SKIPPED]} without a grain (onMissingGrain: Skip)"
-    if said[Say.EXPECTED]:
-        return PASSED, f"only expected changes: {_named(m for m in looked if m.say is Say.EXPECTED)}"
-    return PASSED, "no model's data was to be compared"
+        message = f"{compared} models compared, {said[Finding.EQUAL]} of them the same{most}{also}"
+        return StepState.SUCCEEDED, message
+    if said[Finding.SKIPPED]:
+        without = f"{said[Finding.SKIPPED]} without a grain (onMissingGrain: Skip)"
+        return StepState.SKIPPED, f"no model was to be compared but {without}"
+    if said[Finding.EXPECTED]:
+        meant = _named(m for m in findings if m.finding is Finding.EXPECTED)
+        return StepState.SUCCEEDED, f"only expected changes: {meant}"
+    return StepState.SUCCEEDED, "no model's data was to be compared"
 
 
-def _worst_first(model: Looked) -> tuple[int, float, str]:
-    order = (Say.ABOVE, Say.OPEN, Say.EXPECTED, Say.WITHIN, Say.SKIPPED, Say.EQUAL)
-    return order.index(model.say), -model.weight, model.name
+def _worst_first(model: ModelFinding) -> tuple[int, float, str]:
+    order = (Finding.ABOVE, Finding.OPEN, Finding.EXPECTED, Finding.WITHIN, Finding.SKIPPED, Finding.EQUAL)
+    return order.index(model.finding), -model.weight, model.name
 
 
-def _named(looked: Iterable[Looked], most: int = _SHOWN) -> str:
-    worst = sorted(looked, key=_worst_first)
+def _named(findings: Iterable[ModelFinding], most: int = _SHOWN) -> str:
+    worst = sorted(findings, key=_worst_first)
     more = f" and {len(worst) - most} more" if len(worst) > most and most > 1 else ""
     return ", ".join(f"{m.name} ({m.words})" if m.words else m.name for m in worst[:most]) + more

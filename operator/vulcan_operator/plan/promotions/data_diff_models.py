@@ -1,6 +1,6 @@
-"""One model of a data diff against the gate's limits. Pure; used by `data_diff` only, which makes one verdict of them all.
+"""One model of a data diff against the gate's limits. Pure; used by `data_diff` only, which sums them up.
 
-Words are percentages and names: a sum, a value or a number of rows never leaves this module.
+Texts are percentages and names: a sum, a value or a number of rows never leaves this module.
 """
 
 import enum
@@ -16,8 +16,8 @@ _NOISE = 1e-9  # percent; engines add floats up in orders of their own
 _LONGEST_NAME = 200
 
 
-class Say(enum.Enum):
-    """What is to be made of one model."""
+class Finding(enum.Enum):
+    """How one model stands to the limits."""
 
     EQUAL = "equal"
     WITHIN = "within the limits"
@@ -28,11 +28,11 @@ class Say(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Looked:
-    """One model. `weight` orders the worst first: the largest difference by its limit."""
+class ModelFinding:
+    """The finding on one model. `weight` orders the worst first: the largest difference by its limit."""
 
     name: str
-    say: Say
+    finding: Finding
     words: str = ""
     weight: float = 0.0
     by_counts: bool = False
@@ -52,21 +52,21 @@ class _Difference:
 
 
 def percent(value: float) -> str:
-    """For people; infinite: something where there was nothing."""
+    """A number of percent as text; infinite: there was nothing before."""
     return "∞ %" if math.isinf(value) else f"{value:.4g} %"
 
 
-def rows(gate: DataDiffGate, model: ModelDiff) -> Looked:
-    """Of one system, whose rows were joined or at least counted."""
+def rows(gate: DataDiffGate, model: ModelDiff) -> ModelFinding:
+    """A model within one system, whose rows were joined or at least counted."""
     name = _name(model.name)
     if model.method == "RowCounts" and gate.on_missing_grain != "RowCounts":
         fails = gate.on_missing_grain == "Fail"
-        found = Looked(name, Say.ABOVE if fails else Say.SKIPPED, model.why[:200], math.inf)
+        found = ModelFinding(name, Finding.ABOVE if fails else Finding.SKIPPED, model.why[:200], math.inf)
         return _expected(gate, model.name, found)
     if model.method not in ("Rows", "RowCounts"):
-        return _expected(gate, model.name, Looked(name, Say.OPEN, model.why[:200] or "nobody knows why"))
+        return _expected(gate, model.name, ModelFinding(name, Finding.OPEN, model.why[:200] or "nobody knows why"))
     if not model.equal <= model.joined <= min(model.before, model.after):
-        return Looked(name, Say.OPEN, "its numbers cannot be")
+        return ModelFinding(name, Finding.OPEN, "its numbers cannot be")
     differences = [_row_count(gate, model.before, model.after)]
     if model.method == "Rows":
         exchanged = min(model.before, model.after) - model.joined  # went, while as many others came
@@ -79,17 +79,17 @@ def rows(gate: DataDiffGate, model: ModelDiff) -> Looked:
     return _expected(gate, model.name, found)
 
 
-def statistics(gate: DataDiffGate, before: ModelStatistics, after: ModelStatistics) -> Looked:
-    """Of two systems."""
+def statistics(gate: DataDiffGate, before: ModelStatistics, after: ModelStatistics) -> ModelFinding:
+    """A model of two systems, by the statistics of both."""
     name = _name(before.name)
     why = after.why or before.why
     if why or before.restricted != after.restricted or (before.restricted and before.end != after.end):
         words = why[:200] or "its two sides are computed up to different times"
-        return _expected(gate, before.name, Looked(name, Say.OPEN, words))
+        return _expected(gate, before.name, ModelFinding(name, Finding.OPEN, words))
     try:
         differences = [_row_count(gate, before.rows, after.rows), *_columns(gate, before, after)]
     except (ValueError, DecimalException):
-        return Looked(name, Say.OPEN, "its numbers cannot be")
+        return ModelFinding(name, Finding.OPEN, "its numbers cannot be")
     lost = [c for c, one in before.columns.items() if not _is_alike(one, after.columns.get(c))]
     open_ = f"columns that are gone or of another type: {_list(sorted(lost))}" if lost else ""
     if before.columns_omitted or after.columns_omitted:
@@ -98,22 +98,22 @@ def statistics(gate: DataDiffGate, before: ModelStatistics, after: ModelStatisti
     return _expected(gate, before.name, _judged(name, differences, open_, ends))
 
 
-def _judged(name: str, differences: list[_Difference], open_: str, ends: tuple[str, str]) -> Looked:
+def _judged(name: str, differences: list[_Difference], open_: str, ends: tuple[str, str]) -> ModelFinding:
     worst = max(differences, key=lambda d: d.weight)
     above = [d for d in differences if d.percent > d.limit]
     shown = sorted(above or [d for d in differences if d.percent], key=lambda d: -d.weight)[:3]
     words = ", ".join(d.words for d in shown)
     if above:
         behind = f"; computed up to {ends[0]} and {ends[1]}" if ends[0] != ends[1] else ""
-        return Looked(name, Say.ABOVE, words + behind, worst.weight)
+        return ModelFinding(name, Finding.ABOVE, words + behind, worst.weight)
     if open_:
-        return Looked(name, Say.OPEN, open_, worst.weight)
-    return Looked(name, Say.WITHIN if shown else Say.EQUAL, words, worst.weight)
+        return ModelFinding(name, Finding.OPEN, open_, worst.weight)
+    return ModelFinding(name, Finding.WITHIN if shown else Finding.EQUAL, words, worst.weight)
 
 
-def _expected(gate: DataDiffGate, model: str, found: Looked) -> Looked:
-    """Compared and shown, but not judged."""
-    return replace(found, say=Say.EXPECTED) if model in gate.expected_changes else found
+def _expected(gate: DataDiffGate, model: str, found: ModelFinding) -> ModelFinding:
+    """A model that is meant to change is compared and shown, but not judged."""
+    return replace(found, finding=Finding.EXPECTED) if model in gate.expected_changes else found
 
 
 def _row_count(gate: DataDiffGate, before: int, after: int) -> _Difference:
@@ -142,7 +142,7 @@ def _columns(gate: DataDiffGate, before: ModelStatistics, after: ModelStatistics
 
 
 def _relative(before: int | Decimal, after: int | Decimal) -> float:
-    """In percent of what was before; infinite when that was nothing. NaN is the same as NaN only."""
+    """The change in percent; infinite when there was nothing before. NaN only equals NaN."""
     if before == after or (_is_nan(before) and _is_nan(after)):
         return 0.0
     if not before or _is_nan(before) or _is_nan(after) or math.isinf(before) or math.isinf(after):

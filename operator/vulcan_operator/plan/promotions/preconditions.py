@@ -2,144 +2,125 @@
 
 from collections.abc import Callable
 
-from vulcan_operator.api.conditions import Type, Why
-from vulcan_operator.api.environment import VulcanEnvironment
-from vulcan_operator.api.gateway import VulcanGateway
+from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.promotion_status import PromotionStatus
-from vulcan_operator.plan.core import decision
-from vulcan_operator.plan.core.decision import Verdict
-from vulcan_operator.plan.promotions.context import PromotionContext, must_end
+from vulcan_operator.plan.core.conditions import Verdict
+from vulcan_operator.plan.core.facts import EnvironmentFacts, GatewayFacts
+from vulcan_operator.plan.promotions.route import Case, Route
 from vulcan_operator.plan.rules import access, messages
+from vulcan_operator.plan.rules.promotion_changes import must_end
 
 _REFUSALS = {
     Why.NOT_GRANTED, Why.NAME_TAKEN, Why.QUOTA, Why.IMAGE_NOT_ALLOWED, Why.NO_IMAGE, Why.INVALID, Why.NOT_AUTHORIZED,
     Why.GATEWAY_NOT_FOUND,
 }  # fmt: skip
-Gate = Callable[[PromotionStatus, PromotionContext], Verdict | None]
+Check = Callable[[Route], Verdict | None]
 
 
-def first(state: PromotionStatus, context: PromotionContext) -> Verdict | None:
-    """The first gate that is shut. Once views were changed, or may be half changed, only what a Job needs is asked for:
-    it must come to an end."""
-    gates = LATE if must_end(state) else GATES
-    return next((v for gate in gates if (v := gate(state, context)) is not None), None)
+def check(status: PromotionStatus, case: Case) -> Route | Verdict:
+    """The way it goes, or why it must wait. Once views were changed, or may be half changed, only what a Job
+    needs is asked for: it must come to an end."""
+    absent, route = _absent(status, case), case.route(status)
+    if absent is not None:
+        return absent
+    assert route is not None
+    checks = () if must_end(status) else CHECKS
+    return next((verdict for check in checks if (verdict := check(route)) is not None), route)
 
 
-def needs_labels(context: PromotionContext) -> bool:
-    """Whether grants by labels may be asked for the promotion's own namespace."""
-    mine = context.key.namespace
-    sides = ((context.seen.target, context.seen.gateway), (context.seen.source, context.seen.source_gateway))
-    return any(
-        e is not None and g is not None and e.metadata.namespace != mine and access.needs_labels(g, e) for e, g in sides
-    )
-
-
-def environments_missing(state: PromotionStatus, context: PromotionContext) -> Verdict | None:
-    """Both environments must be there."""
-    spec, seen = context.promotion.spec, context.seen
+def _absent(status: PromotionStatus, case: Case) -> Verdict | None:
+    """Both environments must be there, and the target's gateway."""
+    spec, seen = case.promotion.spec, case.seen
     sides = [("to", spec.to, seen.target)]
-    sides += [("from", spec.from_, seen.source)] if spec.from_ is not None and not must_end(state) else []
+    sides += [("from", spec.from_, seen.source)] if spec.from_ is not None and not must_end(status) else []
     for name, side, found in sides:
-        if found is None or found.metadata.deletion_timestamp is not None:
-            where = side.environment_ref.namespace or context.key.namespace
+        if found is None or found.metadata.deleted is not None:
+            where = side.environment_ref.namespace or case.key.namespace
             message = f"{name}: waiting for VulcanEnvironment {where}/{side.environment_ref.name}"
             return Verdict("False", Why.ENVIRONMENT_NOT_FOUND, message, reconciling=True)
-    return None
+    return _unready(seen.gateway, seen.target)
 
 
-def gateway_missing(state: PromotionStatus, context: PromotionContext) -> Verdict | None:
-    """The target's gateway must be there and Ready, and not suspended."""
-    return _unready(context.seen.gateway, context.target)
+def source_gateway_missing(route: Route) -> Verdict | None:
+    """The source's gateway must be there, too: gates look at the source on it."""
+    return _unready(route.seen.source_gateway, route.source) if not route.is_back else None
 
 
-def source_gateway_missing(state: PromotionStatus, context: PromotionContext) -> Verdict | None:
-    """So must the source's: its gates run there."""
-    if context.promotion.spec.from_ is None:
+def _unready(gateway: GatewayFacts | None, environment: EnvironmentFacts | None) -> Verdict | None:
+    """The gateway of an environment must be there and Ready, and not suspended."""
+    if environment is None:
         return None
-    return _unready(context.seen.source_gateway, context.source)
-
-
-def _unready(gateway: VulcanGateway | None, environment: VulcanEnvironment) -> Verdict | None:
     if gateway is None:
         named = environment.spec.gateway_ref
         name = f"{named.namespace or environment.metadata.namespace}/{named.name}"
         return Verdict("False", Why.GATEWAY_NOT_FOUND, f"waiting for VulcanGateway {name}", reconciling=True)
-    ready = decision.condition(gateway.status.conditions, Type.READY)
-    name = gateway.metadata.full_name
-    current = gateway.status.observed_generation == gateway.metadata.generation
-    if ready is None or ready.status != "True" or ready.reason == Why.SUSPENDED or not current:
-        why = f": {ready.reason}" if ready is not None else ""
-        return Verdict("False", Why.GATEWAY_NOT_READY, f"waiting for VulcanGateway {name}{why}", reconciling=True)
-    return None
+    ready, name = gateway.ready, gateway.metadata.full_name
+    if ready.status == "True" and ready.reason != Why.SUSPENDED and ready.is_current:
+        return None
+    why = f": {ready.reason}" if ready.reason else ""
+    return Verdict("False", Why.GATEWAY_NOT_READY, f"waiting for VulcanGateway {name}{why}", reconciling=True)
 
 
-def not_granted(state: PromotionStatus, context: PromotionContext) -> Verdict | None:
+def not_granted(route: Route) -> Verdict | None:
     """From another namespace, a grant of the environment's gateway must allow promotions."""
-    seen, mine = context.seen, context.key.namespace
-    sides = [(seen.target, seen.gateway), (seen.source, seen.source_gateway)]
-    for environment, gateway in sides:
+    mine = route.key.namespace
+    for environment, gateway in ((route.target, route.gateway), (route.source, route.seen.source_gateway)):
         if environment is None or gateway is None or environment.metadata.namespace == mine:
             continue
-        if not access.promotion_allowed(gateway, environment, mine, seen.namespace_labels):
-            meta = environment.metadata
-            name = meta.full_name
-            where = f"VulcanGateway {gateway.metadata.full_name}"
-            message = (
-                f"namespace {mine} may not promote {name}: add a grant with promotions: true for it to spec.grants of"
-                f" {where}, or create the promotion in namespace {meta.namespace}"
-            )
-            return Verdict("False", Why.PROMOTION_NOT_GRANTED, message, stalled=True)
+        labels = route.live.labels(mine) if access.needs_labels(gateway, environment) else {}
+        if access.promotion_allowed(gateway, environment, mine, labels):
+            continue
+        meta, where = environment.metadata, gateway.metadata.full_name
+        message = (
+            f"namespace {mine} may not promote {meta.full_name}: add a grant with promotions: true for it to spec.grants of"
+            f" VulcanGateway {where}, or create the promotion in namespace {meta.namespace}"
+        )
+        return Verdict("False", Why.PROMOTION_NOT_GRANTED, message, stalled=True)
     return None
 
 
-def target_refused(state: PromotionStatus, context: PromotionContext) -> Verdict | None:
-    """What the target's own planner has against it (no grant, a name or an image that is not its own) stands against
-    promotions to it as well; it must have looked at the environment as it is now."""
-    target = context.target
-    name = f"VulcanEnvironment {target.metadata.full_name}"
-    ready = decision.condition(target.status.conditions, Type.READY)
-    if ready is None or target.status.observed_generation != target.metadata.generation:
-        return Verdict("False", Why.TARGET_REFUSED, f"waiting for {name} to be looked at", reconciling=True)
-    granted = access.needs_labels(context.gateway, target) or context.access.allowed
-    if granted and ready.reason not in _REFUSALS and target.status.environment == target.sqlmesh_environment:
+def not_managed(route: Route) -> Verdict | None:
+    """An environment with a project of its own would plan the promoted revision back."""
+    if route.target.spec.revision_from == "Promotion":
         return None
-    return Verdict(
-        "False", Why.TARGET_REFUSED, f"{name} is refused itself: {ready.reason}: {ready.message}"[:1000], stalled=True
-    )
-
-
-def not_managed(state: PromotionStatus, context: PromotionContext) -> Verdict | None:
-    """An environment with a project of its own would plan it back."""
-    if context.target.spec.revision_from == "Promotion":
-        return None
-    meta = context.target.metadata
-    name = f"VulcanEnvironment {meta.full_name}"
+    name = f"VulcanEnvironment {route.target.metadata.full_name}"
     message = f"{name} takes its revision from its project; set revisionFrom: Promotion"
     return Verdict("False", Why.TARGET_NOT_MANAGED, message, stalled=True)
 
 
-def suspended(state: PromotionStatus, context: PromotionContext) -> Verdict | None:
-    """A suspended target is not changed; what is being taken back is past this."""
-    spec = context.target.spec
-    if not spec.suspend or (spec.suspend_until is not None and spec.suspend_until <= context.now):
+def suspended(route: Route) -> Verdict | None:
+    """A suspended target is not changed; what is being rolled back is past this."""
+    if not messages.is_suspended(route.target.spec, route.now):
         return None
-    ready = decision.condition(context.promotion.status.conditions, Type.READY)
-    said = messages.suspension(spec.suspend_reason, spec.suspend_until, ready, context.now)
+    said = messages.suspension(route.target.spec, route.target.suspended_since)
     return Verdict("False", Why.SUSPENDED, f"{said} (the target)")
 
 
-def queued(state: PromotionStatus, context: PromotionContext) -> Verdict | None:
-    """One promotion to an environment at a time, the oldest first; a way back waits for none."""
-    ahead = context.ahead()
-    if ahead is None or context.promotion.spec.rollback_to is not None:
+def target_refused(route: Route) -> Verdict | None:
+    """What the target's own planner has against it (no grant, a name or an image that is not its own)
+    stands against promotions to it as well; it must have judged the environment as it is now."""
+    target, ready = route.target, route.target.ready
+    name = f"VulcanEnvironment {target.metadata.full_name}"
+    if not ready.status or not ready.is_current:
+        message = f"waiting until the operator has looked at {name}"
+        return Verdict("False", Why.TARGET_REFUSED, message, reconciling=True)
+    granted = access.needs_labels(route.gateway, target) or route.access.allowed
+    if granted and ready.reason not in _REFUSALS and target.environment == target.sqlmesh_environment:
         return None
-    message = f"waiting for VulcanPromotion {ahead.metadata.full_name} to the same environment"
+    message = f"{name} is refused itself: {ready.reason}: {ready.message}"
+    return Verdict("False", Why.TARGET_REFUSED, message[:1000], stalled=True)
+
+
+def queued(route: Route) -> Verdict | None:
+    """One promotion to an environment at a time, the oldest first; a rollback waits for none."""
+    ahead = route.ahead()
+    if ahead is None or route.is_back:
+        return None
+    message = f"waiting for VulcanPromotion {ahead.full_name} to the same environment"
     return Verdict("False", Why.QUEUED, message, reconciling=True)
 
 
-GATES: tuple[Gate, ...] = (
-    environments_missing,
-    gateway_missing,
+CHECKS: tuple[Check, ...] = (
     source_gateway_missing,
     not_granted,
     not_managed,
@@ -147,4 +128,3 @@ GATES: tuple[Gate, ...] = (
     target_refused,
     queued,
 )
-LATE: tuple[Gate, ...] = (environments_missing, gateway_missing)

@@ -12,10 +12,11 @@ from vulcan_contract.digest import of_json
 from vulcan_operator.api import names
 from vulcan_operator.api.fields import ObjectMeta
 from vulcan_operator.plan.core.actions import Key, WriteConfigMap
+from vulcan_operator.plan.core.facts import Identity
 from vulcan_operator.plan.tasks import config_maps
 
 
-def name_of(meta: ObjectMeta, what: str, digest: str) -> str:
+def name_of(meta: ObjectMeta | Identity, what: str, digest: str) -> str:
     """Name of the copy of an object's `what` (source, checks) with this digest."""
     return f"{meta.name}-{what}-{of_json([meta.uid, digest])[:12]}"
 

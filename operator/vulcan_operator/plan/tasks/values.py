@@ -11,7 +11,7 @@ from vulcan_operator.api.fields import parse_duration
 from vulcan_operator.api.gateway import GitCredential
 from vulcan_operator.api.policy import PlanSpec
 from vulcan_operator.api.source import ProjectSource
-from vulcan_operator.plan.core.facts import GatewayFacts
+from vulcan_operator.plan.core.facts import EnvironmentFacts, GatewayFacts
 from vulcan_operator.plan.core.seen import Settings
 from vulcan_operator.plan.tasks import copies
 
@@ -178,6 +178,6 @@ def _parsed(url: str) -> tuple[str, str, list[str]]:
     return scheme, f"{parts.hostname.lower()}:{parts.port or _PORTS.get(scheme, '')}", segments
 
 
-def source_copy(environment: VulcanEnvironment, digest: str) -> str:
+def source_copy(environment: VulcanEnvironment | EnvironmentFacts, digest: str) -> str:
     """Name of the copy of a project's ConfigMap, by the digest of its files."""
     return copies.name_of(environment.metadata, "source", digest)

@@ -1,0 +1,235 @@
+"""What a step of a promotion answers, and what steps have in common. Pure; the base of `steps`.
+
+A step is one class with everything about it: what comes next, what its Job gets, what its result means,
+which ConfigMaps it leaves behind. It remembers nothing: what is done is in the status.
+"""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, TypeVar
+
+from vulcan_contract import reasons
+from vulcan_contract import task as contract
+from vulcan_contract.reasons import ABOUT, Retry, Side
+from vulcan_contract.result import Result
+from vulcan_operator.api import names
+from vulcan_operator.api.conditions import Why
+from vulcan_operator.api.fields import ObjectMeta, TaskStatus
+from vulcan_operator.api.promotion import GatesSpec
+from vulcan_operator.api.promotion_status import PromotionStatus, StepName, StepState
+from vulcan_operator.plan.core.actions import DeleteConfigMap, WriteConfigMap
+from vulcan_operator.plan.core.conditions import Verdict
+from vulcan_operator.plan.core.facts import EnvironmentFacts
+from vulcan_operator.plan.core.moves import Done, Hold, Move, Site
+from vulcan_operator.plan.promotions.lane import REJECTS, change, close, end
+from vulcan_operator.plan.promotions.route import Case, Route
+from vulcan_operator.plan.rules import access, schedule
+from vulcan_operator.plan.rules.promotion_changes import CHANGES, TOUCHING
+from vulcan_operator.plan.tasks import ended as ends
+from vulcan_operator.plan.tasks import values
+from vulcan_operator.plan.tasks.life import Ended, Extras
+
+AFTER_PLAN = Hold(Verdict("Unknown", Why.PLANNING, "waiting for the plan", reconciling=True))
+SOURCE_GONE = Hold(Verdict("False", Why.ENVIRONMENT_NOT_FOUND, "from: it or its gateway is gone", reconciling=True))
+_COUNTED = {contract.TaskKind.AUDIT: "audits", contract.TaskKind.CHECKS: "checks"}
+T = TypeVar("T")
+
+
+def settled(value: T | None) -> T:
+    """A field of the status that an earlier step has settled."""
+    assert value is not None
+    return value
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The status with a task's end in it, and what is kept of the task before that is written."""
+
+    status: PromotionStatus
+    kept: tuple[WriteConfigMap, ...] = ()
+
+
+class Step:
+    """One step. What a subclass does not say is what most steps do."""
+
+    name: ClassVar[StepName]
+    doing: ClassVar[tuple[Why, str]] = (Why.PROMOTING, "at work")  # how Ready tells it
+    runs_even_there: ClassVar[bool] = False  # also where the target has the revision already
+
+    def next(self, status: PromotionStatus, route: Route) -> Move:
+        """What comes next for it."""
+        raise NotImplementedError
+
+    def task(self, base: contract.Task, current: TaskStatus, status: PromotionStatus, route: Route) -> Extras:
+        """What the Job of its task gets."""
+        raise NotImplementedError
+
+    def judge(self, status: PromotionStatus, route: Route, ended: Ended) -> Judged:
+        """What the end of its task means."""
+        if ended.result.outcome is reasons.Outcome.SUCCEEDED:
+            return self.passed(self._without_task(status), route, ended)
+        return Judged(self.not_passed(status, route, ended))
+
+    def judge_without_target(self, status: PromotionStatus, case: Case, ended: Ended) -> PromotionStatus:
+        """The same while nobody knows the target's rules: it is asked again when the target is back."""
+        return self._without_task(status)
+
+    def passed(self, status: PromotionStatus, route: Route, ended: Ended) -> Judged:
+        """What a success means. The task and its failure are gone from the status already."""
+        raise NotImplementedError
+
+    def not_passed(self, status: PromotionStatus, case: Case, ended: Ended) -> PromotionStatus:
+        """Another attempt follows, where that could end in another way; else the step has failed."""
+        result, step, target = ended.result, settled(status.find(self.name)), case.seen.target
+        failure = ends.failure(step.failure, ended.task, result, case.now)
+        again = schedule.retry_time(failure, target.spec.retry) if target is not None else None
+        # What looked at the data is taken at its first word: another attempt would pass by chance.
+        final = result.retries is Retry.REPLAN or ABOUT[result.reason].side is Side.DATA
+        if again is None or final:
+            return self.failed(self._without_task(status), case, ended)
+        touched = step.touched or (self.name in CHANGES and result.reason in TOUCHING)
+        return change(status, self.name, task=None, failure=failure, touched=touched)
+
+    def failed(self, status: PromotionStatus, case: Case, ended: Ended) -> PromotionStatus:
+        """What a failure means that no attempt follows: the promotion was rejected, or could not go on."""
+        rejected = ended.result.outcome is reasons.Outcome.FAILED
+        state = StepState.FAILED if rejected else StepState.ERRORED
+        done = Done(state, last_message(ended.result), evidence_of(ended))
+        return end(close(status, self.name, case.now, done), REJECTS[state], case.now)
+
+    def leftovers(self, status: PromotionStatus, meta: ObjectMeta) -> set[DeleteConfigMap]:
+        """What deletes the ConfigMaps of which only this step knows, as long as the status names them."""
+        return set()
+
+    def _without_task(self, status: PromotionStatus) -> PromotionStatus:
+        return change(status, self.name, task=None, failure=None)
+
+
+class Change(Step):
+    """A step whose Job changes the target's views. What it did counts, whether the target is there or not."""
+
+    def judge(self, status: PromotionStatus, route: Case, ended: Ended) -> Judged:
+        if ended.result.outcome is reasons.Outcome.SUCCEEDED:
+            return Judged(self.changed(self._without_task(status), route, ended))
+        return Judged(self.not_passed(status, route, ended))
+
+    def judge_without_target(self, status: PromotionStatus, case: Case, ended: Ended) -> PromotionStatus:
+        return self.judge(status, case, ended).status
+
+    def changed(self, status: PromotionStatus, case: Case, ended: Ended) -> PromotionStatus:
+        """What a success means."""
+        raise NotImplementedError
+
+
+class Gate(Step):
+    """A gate of spec.gates whose Job looks at the source, in the source's own system.
+
+    No gate needs another one, so their tasks go on at the same time, as far as the gateway's writer
+    slot allows.
+    """
+
+    field: ClassVar[str]  # as messages name it
+    mode_field: ClassVar[str]
+
+    def mode(self, gates: GatesSpec) -> str | None:
+        """Required, Optional or Skip; None where it is not set."""
+        raise NotImplementedError
+
+    def ask(self, status: PromotionStatus, route: Route, source: EnvironmentFacts, site: Site) -> Move:
+        """What comes next, where there is a source to look at."""
+        raise NotImplementedError
+
+    def next(self, status: PromotionStatus, route: Route) -> Move:
+        mode = self.mode(route.gates)
+        if mode is None or mode == "Skip":
+            return Done(StepState.SKIPPED, f"{self.field} is not set" if mode is None else f"{self.mode_field}: Skip")
+        if _may_be_there(status, route):
+            return AFTER_PLAN
+        if route.source is None or route.from_site is None:
+            return SOURCE_GONE
+        return self.ask(status, route, route.source, route.from_site)
+
+    def passed(self, status: PromotionStatus, route: Route, ended: Ended) -> Judged:
+        wanted = settled(status.source).plan_id
+        done = moved_on(self.mode(route.gates), wanted, ended) or Done(
+            StepState.SUCCEEDED, ended.result.message, counts(ended)
+        )
+        return Judged(closed(status, self.name, route, done))
+
+    def failed(self, status: PromotionStatus, case: Case, ended: Ended) -> PromotionStatus:
+        """A gate that could not be judged asks a human where it is required, and never passes."""
+        message, evidence, result = last_message(ended.result), evidence_of(ended), ended.result
+        rejected = ABOUT[result.reason].side is Side.DATA and result.outcome is reasons.Outcome.FAILED
+        if self.mode(case.gates) != "Required":
+            done = Done(StepState.SKIPPED, f"optional, and not passed: {message}", evidence)
+        else:
+            done = Done(StepState.FAILED if rejected else StepState.INCONCLUSIVE, message, evidence)
+        return closed(status, self.name, case, done)
+
+
+def _may_be_there(status: PromotionStatus, route: Route) -> bool:
+    """Whether the plan may still say that nothing would change: no Job is to look at anything before."""
+    applied = route.target.applied
+    return status.plan is None and applied is not None and applied.source_digest == status.source_digest
+
+
+def closed(status: PromotionStatus, name: StepName, case: Case, done: Done) -> PromotionStatus:
+    """The status with a step that has ended, and the promotion with it, if it must not go on."""
+    status = close(status, name, case.now, done)
+    outcome = REJECTS.get(done.state)
+    return end(status, outcome, case.now) if outcome is not None else status
+
+
+def unjudged(mode: str, message: str) -> Done:
+    """A gate that could not be judged asks a human where it is required, and never passes."""
+    state = StepState.INCONCLUSIVE if mode == "Required" else StepState.SKIPPED
+    return Done(state, message)
+
+
+def moved_on(mode: str | None, wanted: str, ended: Ended) -> Done | None:
+    """The end of a gate that has judged another plan than the one that moves (or has moved)."""
+    work = ended.result.work
+    if work is None or not work.plan_id or work.plan_id == wanted:
+        return None
+    return of_another_plan(mode, work.plan_id, wanted, counts(ended))
+
+
+def of_another_plan(mode: str | None, found: str, wanted: str, evidence: dict[str, str] | None = None) -> Done:
+    """What such a gate says: it has not judged this plan."""
+    message = f"looked at plan {found}, not {wanted}: somebody else has changed the environment"
+    state = StepState.SKIPPED if mode == "Optional" else StepState.FAILED
+    return Done(state, message, evidence or {})
+
+
+def counts(ended: Ended) -> dict[str, str]:
+    """Evidence of audits or checks: which Job, how many, and how many of them warned."""
+    work, kind = ended.result.work, contract.TaskKind(ended.task.kind)
+    told = {_COUNTED[kind]: str(work.audits_run), "warnings": str(work.audits_warned)} if work else {}
+    return {"job": ended.task.job, **told}
+
+
+def evidence_of(ended: Ended) -> dict[str, str]:
+    """Evidence of a failure."""
+    return {"job": ended.task.job, "reason": ended.result.reason.value}
+
+
+def last_message(result: Result) -> str:
+    """A failure in words. Next steps that others take ("it is tried again") are over here."""
+    is_final = result.retries is Retry.NEVER or not result.message
+    return ends.message_of(result) if is_final else result.message
+
+
+def filled(base: contract.Task, route: Route, environment: EnvironmentFacts, site: Site) -> contract.Task:
+    """What the Task of every step says, which looks at or changes this environment."""
+    is_target = environment.metadata.uid == route.target.metadata.uid
+    return replace(
+        base,
+        environment=environment.sqlmesh_environment,
+        protected=route.protected and is_target,
+        plan=values.options_of(route.target.spec.plan),
+        expires=access.deletion_policy(route.target, route.protected) == "Expire",
+        audits=False,  # Verify is a step of its own, after whose failure there is a rollback
+        image=site.image,
+        secret_env=values.secret_env(site.gateway),
+        secret_paths=values.secret_paths(site.gateway),
+        checked=route.target.metadata.annotations.get(names.CHECKED, "")[:64],
+    )

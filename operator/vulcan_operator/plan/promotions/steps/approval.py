@@ -1,0 +1,78 @@
+"""Step Approval: people's answer to the plan, under the stricter rule of target and promotion. Pure."""
+
+import datetime as dt
+
+from vulcan_operator.api.conditions import Why
+from vulcan_operator.api.environment_status import PlanState, PlanStatus
+from vulcan_operator.api.fields import TaskState
+from vulcan_operator.api.promotion_status import PromotionStatus, StepName, StepState, StepStatus
+from vulcan_operator.plan.core.conditions import Verdict
+from vulcan_operator.plan.core.moves import Again, Done, Hold, Move
+from vulcan_operator.plan.promotions.route import Route
+from vulcan_operator.plan.promotions.step import Step, settled
+from vulcan_operator.plan.promotions.steps.swap import SWAPS
+from vulcan_operator.plan.rules import approval, messages, plan_text
+
+_UNGUARDED = dt.timedelta(seconds=30)
+
+
+class Approval(Step):
+    """Has no Job. An approval is of one plan, under the rules that were shown."""
+
+    name = StepName.APPROVAL
+
+    def next(self, status: PromotionStatus, route: Route) -> Move:
+        plan = settled(status.plan)
+        decision = approval.decide(plan, route.rules, route.author)
+        if decision.say is approval.Say.NO:
+            return Done(StepState.FAILED, f"rejected: {decision.why}")
+        if route.has_moved(status):
+            return Again("the target has moved")  # nobody is asked for what will not hold
+        expires = approval.expires_at(plan, route.policy)
+        if expires <= route.now and (decision.by or decision.say is approval.Say.WAIT):
+            return Again("the plan waited too long")
+        if decision.say is approval.Say.WAIT:
+            return Hold(_asking(plan, decision, expires, route), expires)
+        unguarded = messages.unguarded(route.seen.unguarded) if route.protected else None
+        if unguarded is not None:
+            return Hold(unguarded, route.now + _UNGUARDED)
+        if decision.by and not plan_text.is_report_kept(plan, route.meta.namespace, route.live):
+            return Again("the plan's report is gone")
+        by = {"by": ", ".join(decision.by)} if decision.by else {}
+        evidence, settles = {"plan": plan.digest, **by}, {"approved_by": list(decision.by)}
+        return Done(StepState.SUCCEEDED, decision.why, evidence, settles)
+
+
+def _asking(plan: PlanStatus, decision: approval.Decision, expires: dt.datetime, route: Route) -> Verdict:
+    message = f"{plan.summary.text} — {decision.why}"
+    if decision.reason is Why.AWAITING:
+        command = approval.approve_command(
+            route.meta.namespace,
+            route.meta.name,
+            plan.digest,
+            is_first="approvals" not in route.promotion.spec.model_fields_set,
+            resource="vulcanpromotion",
+        )
+        message = f"{message} until {expires:%Y-%m-%dT%H:%M:%SZ}. To approve: {command}"
+    return Verdict("False", decision.reason, message)
+
+
+def under_rules_of_today(status: PromotionStatus, route: Route) -> PromotionStatus:
+    """With the plan's digest under the rules of today. Approvals are of a digest, so under other rules
+    people are asked again; not once the Job that changes the views has begun."""
+    plan = status.plan
+    if plan is None or plan.state != PlanState.PENDING or status.applied_plan_id:
+        return status
+    tasks = [s.task for s in status.steps if s.name in SWAPS and s.task is not None]
+    digest = approval.retoken(plan, route.rules)
+    if digest == plan.digest or any(task.state != TaskState.WAITING for task in tasks):
+        return status
+    steps = [_asked_again(step) for step in status.steps]
+    return status.but(plan=plan.but(digest=digest), steps=steps, approved_by=[])
+
+
+def _asked_again(step: StepStatus) -> StepStatus:
+    """Jobs that have failed are not forgotten: they may have begun to change the target."""
+    if step.name == StepName.APPROVAL:
+        return StepStatus(name=step.name, started_at=step.started_at)
+    return step.but(task=None) if step.name in SWAPS else step

@@ -1,0 +1,65 @@
+"""Step Checks: Soda checks of the source environment, from a ConfigMap beside the promotion. Pure."""
+
+import datetime as dt
+from dataclasses import replace
+
+from vulcan_contract import task as contract
+from vulcan_contract.tasks import TaskKind
+from vulcan_operator.api.conditions import Why
+from vulcan_operator.api.fields import ObjectMeta, TaskStatus
+from vulcan_operator.api.promotion import GatesSpec
+from vulcan_operator.api.promotion_status import PromotionStatus, StepName
+from vulcan_operator.plan.core.actions import DeleteConfigMap
+from vulcan_operator.plan.core.conditions import Verdict
+from vulcan_operator.plan.core.facts import EnvironmentFacts
+from vulcan_operator.plan.core.moves import Hold, Move, Order, Site
+from vulcan_operator.plan.promotions.route import Route
+from vulcan_operator.plan.promotions.step import Gate, filled, settled, unjudged
+from vulcan_operator.plan.tasks import checks
+from vulcan_operator.plan.tasks.life import Extras
+
+_MISSING = dt.timedelta(seconds=30)  # ConfigMaps are not watched
+
+
+class Checks(Gate):
+    """Judged by the result of its Job, which mounts a copy of the ConfigMap."""
+
+    name = StepName.CHECKS
+    doing = Why.CHECKING, "checking the source"
+    field = mode_field = "gates.checks"
+
+    def mode(self, gates: GatesSpec) -> str | None:
+        gate = gates.checks
+        if gate is None or (gate.soda is None and gate.mode != "Skip"):
+            return None
+        return gate.mode
+
+    def ask(self, status: PromotionStatus, route: Route, source: EnvironmentFacts, site: Site) -> Move:
+        name = _config_map(route)
+        files = route.live.config_map(route.key.namespace, name)
+        if files is not None:
+            inputs = checks.inputs(settled(status.source).plan_id, files)
+            return Order(TaskKind.CHECKS, inputs, "Soda checks of the source", site)
+        missing = f"ConfigMap {route.key.namespace}/{name} does not exist"
+        if self.mode(route.gates) == "Optional":
+            return unjudged("Optional", f"optional, and not judged: {missing}")
+        message = f"{missing}; create it"
+        verdict = Verdict("False", Why.CONFIG_MAP_MISSING, message, reconciling=True)
+        return Hold(verdict, route.now + _MISSING)
+
+    def task(self, base: contract.Task, current: TaskStatus, status: PromotionStatus, route: Route) -> Extras:
+        site, install = settled(route.from_site), route.seen.settings.install
+        files = settled(route.live.config_map(route.key.namespace, _config_map(route)))
+        order = checks.order(route.key, route.meta, install, site.namespace, current.inputs, files)
+        task = replace(filled(base, route, settled(route.source), site), checks=order.checks)
+        return Extras(task, (order.copy,), checks_config_map=order.config_map)
+
+    def leftovers(self, status: PromotionStatus, meta: ObjectMeta) -> set[DeleteConfigMap]:
+        step = status.find(self.name)
+        if step is None or step.task is None:
+            return set()
+        return {DeleteConfigMap(step.task.place[0], checks.copy_name(meta, step.task.inputs))}
+
+
+def _config_map(route: Route) -> str:
+    return settled(settled(route.gates.checks).soda).config_map_ref.name

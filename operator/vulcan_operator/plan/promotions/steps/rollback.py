@@ -1,0 +1,108 @@
+"""Step Rollback: puts back what the target had before, by swapping views. Pure.
+
+The last step of a rollback by hand (spec.rollbackTo), and what follows when Verify has rejected the
+views. Waits for no window, freeze or queue.
+"""
+
+import datetime as dt
+from dataclasses import replace
+
+from vulcan_contract import task as contract
+from vulcan_contract.digest import of_json
+from vulcan_contract.reasons import Reason
+from vulcan_contract.result import Work
+from vulcan_contract.tasks import TaskKind
+from vulcan_operator.api.conditions import Why
+from vulcan_operator.api.fields import TaskStatus
+from vulcan_operator.api.promotion_status import (
+    Outcome,
+    PreviousStatus,
+    PromotionStatus,
+    RollbackState,
+    RollbackStatus,
+    SideStatus,
+    StepName,
+    StepState,
+)
+from vulcan_operator.plan.core.moves import Done, Move, Order
+from vulcan_operator.plan.promotions.lane import close, end
+from vulcan_operator.plan.promotions.route import Case, Route
+from vulcan_operator.plan.promotions.step import Change, filled, last_message
+from vulcan_operator.plan.tasks import ended as ends
+from vulcan_operator.plan.tasks.life import Ended, Extras
+
+
+class Rollback(Change):
+    """Judged by the result of its Job."""
+
+    name = StepName.ROLLBACK
+    doing = Why.ROLLING_BACK, "putting the views back"
+    runs_even_there = True
+
+    def next(self, status: PromotionStatus, route: Route) -> Move:
+        to = _goal(status, route)
+        if to is None or not to.plan_id:
+            message = "the target had nothing before that could be put back"
+            rollback = RollbackStatus(state=RollbackState.UNAVAILABLE, message=message)
+            return Done(StepState.FAILED, message, settles={"rollback": rollback})
+        inputs = of_json(["rollback", to.plan_id, _undone(status)])[:16]
+        return Order(TaskKind.ROLLBACK, inputs, "going back", route.to_site)
+
+    def task(self, base: contract.Task, current: TaskStatus, status: PromotionStatus, route: Route) -> Extras:
+        to = _goal(status, route)
+        assert to is not None
+        promotion = contract.Promotion(
+            route.target.sqlmesh_environment,
+            to.plan_id,
+            virtual_only=False,
+            catch_up=route.promotion.spec.rollback.data == "CatchUpThenSwap",
+            max_catch_up=route.gates.max_catch_up_intervals,
+            expected=_undone(status),
+        )
+        return Extras(replace(filled(base, route, route.target, route.to_site), promotion=promotion))
+
+    def changed(self, status: PromotionStatus, case: Case, ended: Ended) -> PromotionStatus:
+        to, plan_id, work = _goal(status, case), ends.plan_id(ended.result), ended.result.work or Work()
+        until = dt.datetime.fromisoformat(work.complete_until) if work.complete_until is not None else None
+        message = ended.result.message
+        if until is not None:
+            message = f"{message[:900]} {_age_of_data(work, until)}"
+        evidence = {"job": ended.task.job, "planId": plan_id}
+        status = close(status, self.name, case.now, Done(StepState.SUCCEEDED, message, evidence))
+        rollback = RollbackStatus(
+            state=RollbackState.SUCCEEDED,
+            reason=status.rollback.reason if status.rollback else "Requested",
+            message=message,
+            plan_id=plan_id,
+            revision=to.revision if to is not None else "",
+            time=case.now,
+            intervals_behind=work.intervals_behind,
+            complete_until=until,
+        )
+        outcome = Outcome.SUCCEEDED if case.is_back else Outcome.ROLLED_BACK
+        return end(status.but(rollback=rollback, applied_plan_id=plan_id), outcome, case.now)
+
+    def failed(self, status: PromotionStatus, case: Case, ended: Ended) -> PromotionStatus:
+        unavailable = ended.result.reason is Reason.ROLLBACK_UNAVAILABLE
+        rollback = RollbackStatus(
+            state=RollbackState.UNAVAILABLE if unavailable else RollbackState.FAILED,
+            reason=status.rollback.reason if status.rollback else "Requested",
+            message=last_message(ended.result)[:1024],
+        )
+        return super().failed(status, case, ended).but(rollback=rollback)
+
+
+def _goal(status: PromotionStatus, case: Case) -> SideStatus | PreviousStatus | None:
+    """What is put back."""
+    return status.source if case.is_back else status.previous
+
+
+def _undone(status: PromotionStatus) -> str:
+    """The plan that the target must still have: ours, or what it had when Resolve looked at it."""
+    return status.applied_plan_id or (status.target.plan_id if status.target is not None else "")
+
+
+def _age_of_data(work: Work, until: dt.datetime) -> str:
+    many = work.intervals_behind != 1
+    missing = f"{work.intervals_behind} intervals are missing" if many else "1 interval is missing"
+    return f"Data is complete up to {until:%Y-%m-%dT%H:%M:%SZ}; {missing} until the run that follows."

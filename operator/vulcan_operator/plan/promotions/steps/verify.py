@@ -1,0 +1,81 @@
+"""Step Verify: the audits of the target, once its views are changed. Pure.
+
+Where they fail, the views are rolled back, unless onFailure says Hold or there is nothing to roll back.
+"""
+
+from vulcan_contract import reasons
+from vulcan_contract import task as contract
+from vulcan_contract.digest import of_json
+from vulcan_contract.tasks import TaskKind
+from vulcan_operator.api.conditions import Why
+from vulcan_operator.api.environment_status import PlanState
+from vulcan_operator.api.fields import TaskStatus
+from vulcan_operator.api.promotion_status import (
+    PromotionStatus,
+    RollbackState,
+    RollbackStatus,
+    StepName,
+    StepState,
+)
+from vulcan_operator.plan.core.moves import Done, Move, Order
+from vulcan_operator.plan.promotions.lane import close
+from vulcan_operator.plan.promotions.route import Case, Route
+from vulcan_operator.plan.promotions.step import (
+    Judged,
+    Step,
+    closed,
+    counts,
+    evidence_of,
+    filled,
+    last_message,
+    moved_on,
+)
+from vulcan_operator.plan.rules.promotion_changes import is_touched
+from vulcan_operator.plan.tasks.life import Ended, Extras
+
+
+class Verify(Step):
+    """Judged by the result of its Job."""
+
+    name = StepName.VERIFY
+    doing = Why.AUDITING, "auditing the target"
+    runs_even_there = True
+
+    def next(self, status: PromotionStatus, route: Route) -> Move:
+        if not route.target.spec.checks.audits:
+            return Done(StepState.SKIPPED, "the target's checks.audits is off")
+        inputs = of_json(["verify", status.applied_plan_id])[:16]
+        return Order(TaskKind.AUDIT, inputs, "audits of the target", route.to_site)
+
+    def task(self, base: contract.Task, current: TaskStatus, status: PromotionStatus, route: Route) -> Extras:
+        return Extras(filled(base, route, route.target, route.to_site))
+
+    def passed(self, status: PromotionStatus, route: Route, ended: Ended) -> Judged:
+        done = moved_on("Required", status.applied_plan_id, ended) or Done(
+            StepState.SUCCEEDED, ended.result.message, counts(ended)
+        )
+        return Judged(closed(status, self.name, route, done))
+
+    def failed(self, status: PromotionStatus, case: Case, ended: Ended) -> PromotionStatus:
+        message, stays, result = last_message(ended.result), _stays(status, case), ended.result
+        if stays:
+            message = f"{message[:700].rstrip('. ')}. {stays}"
+        rejected = result.outcome is reasons.Outcome.FAILED
+        state = StepState.FAILED if rejected else StepState.ERRORED
+        done = Done(state, message, evidence_of(ended))
+        if stays or not rejected:
+            return closed(status, self.name, case, done)
+        wanted = RollbackStatus(state=RollbackState.RUNNING, reason=result.reason, message=message[:1024])
+        return close(status, self.name, case.now, done).but(rollback=wanted)
+
+
+def _stays(status: PromotionStatus, case: Case) -> str:
+    """Why views that were not verified are not rolled back, and what does that; empty: they are."""
+    changed = (status.plan is not None and status.plan.state == PlanState.APPLIED) or is_touched(status)
+    if not changed:  # the revision was there already
+        hint = case.rollback_hint
+        return f"The views had been changed before, and stay so; a VulcanPromotion with {hint} takes them back."
+    if case.promotion.spec.on_failure == "Hold":
+        hint = f"rollbackTo: {{promotion: {case.key.name}}}"
+        return f"The views are changed and stay so (onFailure: Hold); a VulcanPromotion with {hint} takes them back."
+    return ""
