@@ -6,6 +6,7 @@ first that has not ended. A promotion is a record: what is over stays as it is.
 """
 
 import datetime as dt
+from dataclasses import replace
 from functools import partial
 from typing import assert_never
 
@@ -50,6 +51,8 @@ def _plan(case: Case) -> Draft[PromotionStatus]:
     if draft.status.outcome is None:
         walk = _advance if case.meta.deletion_timestamp is None else _cancel
         draft, verdict = walk(draft, case, going)
+    if draft.status.outcome is not None and case.promotion.status.outcome is None:
+        draft = draft.again(case.now)  # its evidence is made from the status as it is written
     draft = ending.drop_leftovers(ending.stop(draft, case, going), case)
     draft = ending.remove_finalizer(_tidy(draft, case), case)
     return evidence.leave(conditions.finish(draft, case, verdict, going), case)
@@ -196,15 +199,18 @@ def _order(draft: Draft[PromotionStatus], step: Step, order: Order, route: Route
         waiting = draft.with_new(begin(status, name, now, state=StepState.PENDING, message=message))
         return waiting, None
     draft = draft.with_new(begin(status, name, now))
+    begun = draft
     if order.kind.writes or (route.is_across and order.kind is TaskKind.PLAN):  # which leaves a copy
-        draft = ending.add_finalizer(draft, route)
+        begun = ending.add_finalizer(draft, route)
     before = observed.task if observed is not None else None
     rank = slot.Priority.ROLLBACK if order.kind is TaskKind.ROLLBACK else slot.Priority.PROMOTION
     fill = partial(step.task, status=draft.status, route=route)
-    started = life.start(draft, lane, order, before, rank, fill, _pass(route))
+    started = life.start(begun, lane, order, before, rank, fill, _pass(route))
     match started:
-        case life.Started(draft) | life.Queued(draft):
+        case life.Started(draft):
             return draft, None
+        case life.Queued(queued):  # what only waits needs no finalizer
+            return replace(queued, prepare=draft.prepare), None
         case life.Outdated():
             return draft, None
         case _:
