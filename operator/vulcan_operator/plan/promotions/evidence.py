@@ -32,7 +32,8 @@ _KEPT = (
 def leave(draft: Draft[PromotionStatus], case: Case) -> Draft[PromotionStatus]:
     """The draft with what is to be remembered recorded; with the ConfigMap in the pass after the end."""
     if case.promotion.status.outcome is None:
-        return draft.with_status(**_votes(draft.status, case), **_images(draft.status, case))
+        draft = draft.with_status(**_votes(draft.status, case), **_images(draft.status, case))
+        return draft.again(case.now) if draft.status.outcome is not None else draft
     if draft.status.evidence_ref is not None:
         return draft
     text = _text(draft.status, case)
@@ -70,6 +71,8 @@ def _images(status: PromotionStatus, case: Case) -> dict[str, Any]:
 def _text(status: PromotionStatus, case: Case) -> str:
     """Names, digests, verdicts and votes; no data and no credential passes through a status."""
     told, spec, meta = status.to_json(), case.promotion.spec.to_json(), case.promotion.metadata
+    for step in told["steps"]:
+        step.pop("reason")  # what it waited for is over
     document = {
         "promotion": {"namespace": meta.namespace, "name": meta.name, "uid": meta.uid},
         # People change approvals at any time.
