@@ -22,6 +22,7 @@ from vulcan_operator.plan.tasks.jobs import Progress
 _SOMETIMES = (Type.VERIFIED, Type.PLAN_READ_ONLY)
 _LONG = dt.timedelta(minutes=2)  # what waits shorter for the slot is not worth a message
 _APPROVAL = (Why.AWAITING, Why.AUTHOR_UNKNOWN)  # why a plan waits for people
+ANSWERS = (*_APPROVAL, Why.REJECTED)  # what people have to say, or have said
 _APPLIED = (PlanState.APPLIED, PlanState.NO_CHANGES)
 
 

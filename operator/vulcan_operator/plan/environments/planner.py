@@ -12,7 +12,7 @@ import datetime as dt
 from vulcan_contract.reasons import Outcome
 from vulcan_contract.tasks import TaskKind
 from vulcan_operator.api.conditions import Why
-from vulcan_operator.api.environment_status import EnvironmentStatus, PlanState
+from vulcan_operator.api.environment_status import EnvironmentStatus
 from vulcan_operator.plan.core.actions import DeleteObject, Plan, WriteConfigMap
 from vulcan_operator.plan.core.conditions import Verdict
 from vulcan_operator.plan.core.decision import Draft
@@ -27,7 +27,6 @@ from vulcan_operator.plan.rules import messages, promoted_revision, promotion_hi
 from vulcan_operator.plan.tasks import ended as ends
 from vulcan_operator.plan.tasks import life, retention
 
-_OPEN = (PlanState.PENDING, PlanState.REJECTED)
 Walk = tuple[Draft[EnvironmentStatus], Verdict | None]
 
 
@@ -159,12 +158,10 @@ def _answer(
 
 def _while_in_flight(draft: Draft[EnvironmentStatus], context: Context) -> Draft[EnvironmentStatus]:
     """While a run goes on, people may answer a plan that waits; what follows from it starts later."""
-    task, plan, gateway = draft.status.task, draft.status.plan, context.seen.gateway
-    if task is None or task.kind != TaskKind.RUN or draft.status.standing is None or gateway is None:
+    task, said = draft.status.task, draft.status.standing
+    if task is None or task.kind != TaskKind.RUN or context.seen.gateway is None:
         return draft
-    if plan is None or plan.state not in _OPEN or draft.status.revision is None:
-        return draft
-    if draft.status.failure is not None:
+    if said is None or said.reason not in conditions.ANSWERS or draft.status.revision is None:
         return draft
     _, _, waits = _answer(draft, STEPS[TaskKind.APPLY].next(draft.status, context), context)
     return draft.with_status(standing=conditions.standing_of(waits))
