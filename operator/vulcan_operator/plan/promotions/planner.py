@@ -51,8 +51,6 @@ def _plan(case: Case) -> Draft[PromotionStatus]:
     if draft.status.outcome is None:
         walk = _advance if case.meta.deletion_timestamp is None else _cancel
         draft, verdict = walk(draft, case, going)
-    if draft.status.outcome is not None and case.promotion.status.outcome is None:
-        draft = draft.again(case.now)  # its evidence is made from the status as it is written
     draft = ending.drop_leftovers(ending.stop(draft, case, going), case)
     draft = ending.remove_finalizer(_tidy(draft, case), case)
     return evidence.leave(conditions.finish(draft, case, verdict, going), case)
@@ -134,7 +132,9 @@ def _walk(draft: Draft[PromotionStatus], route: Route, going: Going, *, is_secon
             return draft, verdict
         route = route.route(draft.status) or route  # Resolve has settled how both ends relate
         if draft.status.plans != plans:  # a step has said Again
-            return (draft, None) if is_second else _walk(draft, route, going, is_second=True)
+            if is_second:
+                return draft.again(route.now), None
+            return _walk(draft, route, going, is_second=True)
         if not all(_has_ended(draft.status, step) for step in stage):
             return draft, verdict
     return draft.with_new(end(draft.status, Outcome.SUCCEEDED, route.now)), None
@@ -207,9 +207,9 @@ def _order(draft: Draft[PromotionStatus], step: Step, order: Order, route: Route
     fill = partial(step.task, status=draft.status, route=route)
     started = life.start(begun, lane, order, before, rank, fill, _pass(route))
     match started:
-        case life.Started(draft):
-            return draft, None
-        case life.Queued(queued):  # what only waits needs no finalizer
+        case life.Started(started_draft):
+            return started_draft, None
+        case life.Queued(queued):
             return replace(queued, prepare=draft.prepare), None
         case life.Outdated():
             return draft, None
