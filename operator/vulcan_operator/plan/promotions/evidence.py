@@ -32,7 +32,8 @@ _KEPT = (
 def leave(draft: Draft[PromotionStatus], case: Case) -> Draft[PromotionStatus]:
     """The draft with what is to be remembered recorded; with the ConfigMap in the pass after the end."""
     if case.promotion.status.outcome is None:
-        return draft.with_status(**_votes(draft.status, case), **_images(draft.status, case))
+        draft = draft.with_status(**_votes(draft.status, case), **_images(draft.status, case))
+        return draft.again(case.now) if draft.status.outcome is not None else draft
     if draft.status.evidence_ref is not None:
         return draft
     text = _text(draft.status, case)

@@ -6,6 +6,7 @@ first that has not ended. A promotion is a record: what is over stays as it is.
 """
 
 import datetime as dt
+from dataclasses import replace
 from functools import partial
 from typing import assert_never
 
@@ -131,7 +132,9 @@ def _walk(draft: Draft[PromotionStatus], route: Route, going: Going, *, is_secon
             return draft, verdict
         route = route.route(draft.status) or route  # Resolve has settled how both ends relate
         if draft.status.plans != plans:  # a step has said Again
-            return (draft, None) if is_second else _walk(draft, route, going, is_second=True)
+            if is_second:
+                return draft.again(route.now), None
+            return _walk(draft, route, going, is_second=True)
         if not all(_has_ended(draft.status, step) for step in stage):
             return draft, verdict
     return draft.with_new(end(draft.status, Outcome.SUCCEEDED, route.now)), None
@@ -196,15 +199,18 @@ def _order(draft: Draft[PromotionStatus], step: Step, order: Order, route: Route
         waiting = draft.with_new(begin(status, name, now, state=StepState.PENDING, message=message))
         return waiting, None
     draft = draft.with_new(begin(status, name, now))
+    begun = draft
     if order.kind.writes or (route.is_across and order.kind is TaskKind.PLAN):  # which leaves a copy
-        draft = ending.add_finalizer(draft, route)
+        begun = ending.add_finalizer(draft, route)
     before = observed.task if observed is not None else None
     rank = slot.Priority.ROLLBACK if order.kind is TaskKind.ROLLBACK else slot.Priority.PROMOTION
     fill = partial(step.task, status=draft.status, route=route)
-    started = life.start(draft, lane, order, before, rank, fill, _pass(route))
+    started = life.start(begun, lane, order, before, rank, fill, _pass(route))
     match started:
-        case life.Started(draft) | life.Queued(draft):
-            return draft, None
+        case life.Started(started_draft):
+            return started_draft, None
+        case life.Queued(queued):
+            return replace(queued, prepare=draft.prepare), None
         case life.Outdated():
             return draft, None
         case _:

@@ -41,7 +41,7 @@ from vulcan_operator.plan.rules import plan_text
 from vulcan_operator.plan.tasks.life import Ended, Extras
 
 _AGAIN = "countedAgain"
-_COUNTED = Hold(Verdict("Unknown", Why.COMPARING, "one side is counted", reconciling=True))
+_COUNTED = Verdict("Unknown", Why.COMPARING, "one side is counted", reconciling=True)
 
 
 class Diff(Gate):
@@ -59,7 +59,7 @@ class Diff(Gate):
         if not route.is_across:
             return Order(TaskKind.DIFF, _inputs("rows", made_of), "comparing data", route.to_site)
         if _just_left(status, route):
-            return _COUNTED
+            return Hold(_COUNTED, route.now)
         left, reports = _evidence(status), _reports(status, route)
         # A report that is gone is counted again.
         if left.get(TARGET_REPORT) not in reports:
