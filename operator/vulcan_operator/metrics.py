@@ -102,14 +102,14 @@ def reconciled(key: Key, result: str, seconds: float) -> None:
 
 def noted(key: Key, note: Note) -> None:
     """Record a finished task or promotion, from its line in the audit log."""
-    about = note.audit or {}
-    if about.get("operation") == "promotion":
-        if "seconds" not in about:
-            return  # a cancellation; the end of the promotion is noted with its evidence
-        PROMOTIONS.labels(about["outcome"]).inc()
-        PROMOTION_SECONDS.labels(about["outcome"]).observe(float(about["seconds"]))
-    elif "outcome" in about and "operation" in about:
-        TASKS.labels(about["operation"], about["outcome"], about.get("reason", note.reason)).inc()
+    entry = note.audit
+    if entry is None:
+        return
+    if entry.operation != "promotion":
+        TASKS.labels(entry.operation, entry.outcome, entry.reason or note.reason).inc()
+    elif entry.seconds is not None:  # a cancellation has none; the end is noted with its evidence
+        PROMOTIONS.labels(entry.outcome).inc()
+        PROMOTION_SECONDS.labels(entry.outcome).observe(entry.seconds)
 
 
 def job_finished(job: JobSeen) -> None:

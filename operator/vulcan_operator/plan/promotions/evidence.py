@@ -14,7 +14,7 @@ from vulcan_operator.api import names
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import ReportRef
 from vulcan_operator.api.promotion_status import MOST_IMAGES, MOST_VOTES, PromotionStatus, VoteStatus
-from vulcan_operator.plan.core.actions import Note, WriteConfigMap
+from vulcan_operator.plan.core.actions import AuditEntry, Note, WriteConfigMap
 from vulcan_operator.plan.core.decision import Draft
 from vulcan_operator.plan.promotions.route import Case
 from vulcan_operator.plan.tasks import config_maps
@@ -113,16 +113,16 @@ def _note(status: PromotionStatus, case: Case, reference: ReportRef) -> Note:
     target = status.target
     began, ended = status.started_at, status.finished_at
     took = (ended - began).total_seconds() if ended is not None and began is not None else 0
-    audit = {
-        "operation": "promotion",
-        "gateway": target.gateway.rpartition("/")[2] if target is not None else "",
-        "environment": target.environment if target is not None else "",
-        "revision": status.revision or "",
-        "plan": status.plan.digest if status.plan is not None else "",
-        "outcome": status.outcome or "",
-        "seconds": f"{took:.0f}",
-        "evidence": f"{case.key.namespace}/{reference.name}",
-        "sha256": reference.sha256,
-        "asked": ", ".join(status.approved_by),
-    }
+    audit = AuditEntry(
+        operation="promotion",
+        gateway=target.gateway.rpartition("/")[2] if target is not None else "",
+        environment=target.environment if target is not None else "",
+        revision=status.revision or "",
+        plan=status.plan.digest if status.plan is not None else "",
+        outcome=status.outcome or "",
+        seconds=round(took),
+        evidence=f"{case.key.namespace}/{reference.name}",
+        sha256=reference.sha256,
+        asked=", ".join(status.approved_by),
+    )
     return Note(Why.EVIDENCE, f"{status.outcome}: evidence is in ConfigMap {reference.name}", audit=audit)
