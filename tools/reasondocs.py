@@ -50,10 +50,7 @@ _AGAIN = {
 def listed() -> str:
     """`docs/reference/reasons.md`: conditions, then the operator's own reasons, then those of a task's end."""
     parts = [HEAD, _LIST, *(f"| `{kind}` | {escaped(kind.description)} |\n" for kind in Type), _OPERATOR]
-    parts += [
-        f"| {_link(why)} | {escaped(why.meaning)} | {escaped(why.next_step)} |\n"
-        for why in Why
-    ]
+    parts += [f"| {_link(why)} | {escaped(why.meaning)} | {escaped(why.next_step)} |\n" for why in Why]
     parts.append(_TASKS)
     parts += [
         f"| {_link(name)} | {about.outcome} | {about.retry} | {escaped(about.meaning)} | {escaped(about.next_step)} |\n"
@@ -64,9 +61,7 @@ def listed() -> str:
 
 def pages(by_hand: Path) -> Mapping[str, str]:
     """File name -> text, one for each reason of both tables. `by_hand`: the folder of what is added to them."""
-    found = {
-        str(why): _page(why, "A reason of the operator.", why.meaning, why.next_step) for why in Why
-    }
+    found = {str(why): _page(why, "A reason of the operator.", why.meaning, why.next_step) for why in Why}
     for reason, task in ABOUT.items():
         kind = f"How a Job ended: {task.outcome}. Retried: {_AGAIN[task.retry]}."
         found[str(reason)] = _page(reason, kind, task.meaning, task.next_step)
