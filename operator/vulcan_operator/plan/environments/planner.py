@@ -160,7 +160,10 @@ def _answer(
 def _while_in_flight(draft: Draft[EnvironmentStatus], context: Context) -> Draft[EnvironmentStatus]:
     """While a run goes on, people may answer a plan that waits; what follows from it starts later."""
     task, plan, gateway = draft.status.task, draft.status.plan, context.seen.gateway
-    if task is None or task.kind != TaskKind.RUN or draft.status.standing is None or gateway is None:
+    said = draft.status.standing
+    if task is None or task.kind != TaskKind.RUN or said is None or gateway is None:
+        return draft
+    if said.reason == Why.CONFIG_MAP_MISSING:  # the change did not get as far as its plan
         return draft
     if plan is None or plan.state not in _OPEN or draft.status.revision is None:
         return draft
