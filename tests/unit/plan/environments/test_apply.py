@@ -34,7 +34,9 @@ from vulcan_operator.api.environment_status import EnvironmentStatus, HistoryIte
 from vulcan_operator.plan.core.actions import ReadConfigMap
 from vulcan_operator.plan.core.moves import Done
 from vulcan_operator.plan.environments.context import Context
-from vulcan_operator.plan.environments.steps import STEPS, apply as applies, plan as plans
+from vulcan_operator.plan.environments.steps import STEPS
+from vulcan_operator.plan.environments.steps import apply as applies
+from vulcan_operator.plan.environments.steps import plan as plans
 from vulcan_operator.plan.rules import approval
 from vulcan_operator.plan.rules.plan_text import REPORT_KEY
 
@@ -72,9 +74,7 @@ NOT_YET = "every plan needs approval: 1 approval missing"
 APPROVED = "approved by ann"
 YES = decided("Pending", APPROVED, "ann")
 YES_REPORTED = decided("Pending", APPROVED, "ann", of=REPORTED)
-GO = ordered(
-    TaskKind.APPLY, TOKEN[7:23], FREELY, settles=decided("Pending", FREELY, token=TOKEN)
-)
+GO = ordered(TaskKind.APPLY, TOKEN[7:23], FREELY, settles=decided("Pending", FREELY, token=TOKEN))
 APPROVED_GO = ordered(TaskKind.APPLY, ASKED_TOKEN[7:23], APPROVED, settles=YES)
 WAITED, LOST = "the plan waited too long", "the plan's report is gone"
 KEPT, ALTERED = {**READ, REPORT: {REPORT_KEY: b"packed"}}, {**READ, REPORT: {REPORT_KEY: b"other"}}

@@ -31,7 +31,8 @@ from vulcan_operator.api.environment_status import EnvironmentStatus, ReportRef
 from vulcan_operator.plan.core.actions import DeleteConfigMap, WriteConfigMap
 from vulcan_operator.plan.core.moves import Done
 from vulcan_operator.plan.environments.context import Context
-from vulcan_operator.plan.environments.steps import STEPS, plan as plans
+from vulcan_operator.plan.environments.steps import STEPS
+from vulcan_operator.plan.environments.steps import plan as plans
 from vulcan_operator.plan.rules import plan_text
 from vulcan_operator.plan.tasks import values
 

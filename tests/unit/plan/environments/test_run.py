@@ -52,7 +52,9 @@ def status(due: dt.datetime | None = None, schedule: str | None = "Auto", **fiel
     return EnvironmentStatus(**{"applied": applied(), "next_run_time": due, "schedule": schedule, **fields})
 
 
-def run(why: str, due: dt.datetime | None = None, request: str | None = None, made: str = "p1", **fields: Any) -> Answer:
+def run(
+    why: str, due: dt.datetime | None = None, request: str | None = None, made: str = "p1", **fields: Any
+) -> Answer:
     inputs = digest.of_json([made, due.isoformat() if due else "", request])[:16]
     return ordered(TaskKind.RUN, inputs, why, request=request, due=due, **fields)
 

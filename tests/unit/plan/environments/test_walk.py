@@ -135,7 +135,9 @@ def test_which_lane_goes_on(now: EnvironmentStatus, spec: dict[str, Any], expect
     [
         pytest.param(FAILED, later(seconds=29), None, (None, "ModelFailed", later(seconds=30)), id="it is too early"),
         pytest.param(FAILED, later(seconds=30), None, ("plan", Why.PLANNING, None), id="its time has come"),
-        pytest.param(FAILED.but(inputs="old"), NOW, None, ("plan", Why.PLANNING, None), id="it failed for other inputs"),
+        pytest.param(
+            FAILED.but(inputs="old"), NOW, None, ("plan", Why.PLANNING, None), id="it failed for other inputs"
+        ),
         pytest.param(FAILED.but(task="apply"), NOW, None, ("plan", Why.PLANNING, None), id="another task failed"),
         pytest.param(GIVEN_UP, later(days=9), None, (None, "ModelFailed", None), id="it is given up"),
         pytest.param(GIVEN_UP, NOW, "1", ("plan", Why.PLANNING, None), id="somebody asks for it"),
@@ -151,7 +153,9 @@ def test_when_a_failure_is_tried_again(
 
 
 def test_lanes_do_not_hold_each_other_up() -> None:
-    found = decide(status(applied=OTHER, failure=GIVEN_UP, run_failure=failure(task="run"), **LATER), now=later(minutes=1))
+    found = decide(
+        status(applied=OTHER, failure=GIVEN_UP, run_failure=failure(task="run"), **LATER), now=later(minutes=1)
+    )
     assert outcome(found) == ("run", "ModelFailed", "ModelFailed")
     assert found.status.task is not None and found.status.task.why == "the last run failed"
 
