@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tools.refdocs import HEAD, escaped
 from vulcan_contract.reasons import ABOUT
-from vulcan_operator.api.conditions import CONDITION_TYPES, REASONS
+from vulcan_operator.api.conditions import Type, Why
 
 _LIST = """# Conditions and reasons
 
@@ -50,11 +50,8 @@ _AGAIN = {
 
 def listed() -> str:
     """Return `docs/reference/reasons.md`: conditions, the operator's own reasons, and those of ended tasks."""
-    parts = [HEAD, _LIST, *(f"| `{name}` | {escaped(text)} |\n" for name, text in CONDITION_TYPES.items()), _OPERATOR]
-    parts += [
-        f"| {_link(name)} | {escaped(about.meaning)} | {escaped(about.next_step)} |\n"
-        for name, about in REASONS.items()
-    ]
+    parts = [HEAD, _LIST, *(f"| `{kind}` | {escaped(kind.description)} |\n" for kind in Type), _OPERATOR]
+    parts += [f"| {_link(why)} | {escaped(why.meaning)} | {escaped(why.next_step)} |\n" for why in Why]
     parts.append(_TASKS)
     parts += [
         f"| {_link(name)} | {about.outcome} | {about.retry} | {escaped(about.meaning)} | {escaped(about.next_step)} |\n"
@@ -65,10 +62,7 @@ def listed() -> str:
 
 def pages(by_hand: Path) -> Mapping[str, str]:
     """Return file name -> text for each reason of both tables. `by_hand` is the folder of longer help."""
-    found = {
-        str(name): _page(name, "Reason of the operator.", about.meaning, about.next_step)
-        for name, about in REASONS.items()
-    }
+    found = {str(why): _page(why, "Reason of the operator.", why.meaning, why.next_step) for why in Why}
     for reason, task in ABOUT.items():
         kind = f"How a Job ended: {task.outcome}. Retried: {_AGAIN[task.retry]}."
         found[str(reason)] = _page(reason, kind, task.meaning, task.next_step)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vulcan_operator.api import API_VERSION, names
-from vulcan_operator.api.environment import EnvironmentStatus
+from vulcan_operator.api.environment_status import EnvironmentStatus
 from vulcan_operator.api.gateway import GatewayStatus
 from vulcan_operator.api.promotion_status import PromotionStatus
 from vulcan_operator.cluster.cache import Cache
