@@ -1,4 +1,4 @@
-"""A task's life, for lanes of any kind: announced, queued for the slot, started, in flight, ended."""
+"""A task's life, for lanes of any kind: announced, queued, started, in flight, ended."""
 
 import datetime as dt
 from collections.abc import Iterable
@@ -44,14 +44,18 @@ SITE = Site(facts(), "runner:1")
 MINUTES = dt.timedelta(minutes=1)
 
 
-def seen(read: Any = None, jobs_: Iterable[Any] = (), pods: Iterable[Any] = (), now: dt.datetime = NOW) -> life.Pass:
+def seen(
+    read: Any = None, jobs_: Iterable[Any] = (), pods: Iterable[Any] = (), now: dt.datetime = NOW
+) -> life.Pass:
     """What a pass knows of the tasks of environment prod."""
     return life.Pass(ME, env().metadata, SETTINGS, tuple(jobs_), tuple(pods), Live(read or {}), now)
 
 
 def task(state: str = "Running", kind: str = "plan", **fields: Any) -> TaskStatus:
     """The task whose Job is `j`."""
-    return TaskStatus(**{"kind": kind, "job": "j", "inputs": "i", "state": state, "since": NOW, **fields})
+    return TaskStatus(
+        **{"kind": kind, "job": "j", "inputs": "i", "state": state, "since": NOW, **fields}
+    )
 
 
 def word(result: Result) -> PodSeen:
@@ -60,7 +64,10 @@ def word(result: Result) -> PodSeen:
 
 
 PLANNED, SAME = builders.planned(), builders.planned(changes=False)
-REPORTED, SAME_REPORTED = replace(PLANNED, report_sha256="f" * 64), replace(SAME, report_sha256="f" * 64)
+REPORTED, SAME_REPORTED = (
+    replace(PLANNED, report_sha256="f" * 64),
+    replace(SAME, report_sha256="f" * 64),
+)
 DIFF, APPLIED = Result("diff", Reason.SUCCEEDED, report_sha256="f" * 64), builders.applied()
 VANISHED = Result("plan", Reason.LOST, "Job j vanished before its result was recorded")
 NO_REPORT = Result("plan", Reason.LOST, "the report is not in the Job's log")
@@ -69,47 +76,75 @@ STUCK = "not started within 0:05:00: no pod was created (quota or admission)"
 OVER = job(JobState.COMPLETE)
 
 
-def ended(result: Result, packed: bytes | None = None, *, kind: str = "plan", frees: bool = True) -> life.Ended:
+def ended(
+    result: Result, packed: bytes | None = None, *, kind: str = "plan", frees: bool = True
+) -> life.Ended:
     return life.Ended(task(kind=kind), result, packed, frees)
 
 
 @pytest.mark.parametrize(
     ("current", "what", "expected"),
     [
-        pytest.param(task("Waiting"), seen(jobs_=[OVER]), life.NotCreated(), id="it waits: no Job of it can be there"),
-        pytest.param(task(), seen(jobs_=[job()]), Stage.PENDING, id="its container has not run"),
-        pytest.param(task(), seen(jobs_=[job()], pods=[pod(started=True)]), Stage.RUNNING, id="it runs"),
-        pytest.param(task("Started"), seen(jobs_=[job()]), Stage.PENDING, id="its Job was seen for the first time"),
-        pytest.param(task(), seen(), {JOB}, id="its Job is not in the cache"),
-        pytest.param(task("Started"), seen(), {JOB}, id="it is not there yet, or the cache is late"),
-        pytest.param(task(), seen({JOB: None}), ended(VANISHED), id="its Job is gone"),
-        pytest.param(task("Started"), seen({JOB: None}), life.NotCreated(), id="its Job was never created"),
         pytest.param(
-            task(), seen(jobs_=[job()], now=LATE), ended(Result("plan", Reason.POD_NOT_STARTED, STUCK), frees=False),
+            task("Waiting"), seen(jobs_=[OVER]), life.NotCreated(),
+            id="it waits: no Job of it can be there",
+        ),
+        pytest.param(task(), seen(jobs_=[job()]), Stage.PENDING, id="its container has not run"),
+        pytest.param(
+            task(), seen(jobs_=[job()], pods=[pod(started=True)]), Stage.RUNNING, id="it runs"
+        ),
+        pytest.param(
+            task("Started"), seen(jobs_=[job()]), Stage.PENDING,
+            id="its Job was seen for the first time",
+        ),
+        pytest.param(task(), seen(), {JOB}, id="its Job is not in the cache"),
+        pytest.param(
+            task("Started"), seen(), {JOB}, id="it is not there yet, or the cache is late"
+        ),
+        pytest.param(task(), seen({JOB: None}), ended(VANISHED), id="its Job is gone"),
+        pytest.param(
+            task("Started"), seen({JOB: None}), life.NotCreated(), id="its Job was never created"
+        ),
+        pytest.param(
+            task(), seen(jobs_=[job()], now=LATE),
+            ended(Result("plan", Reason.POD_NOT_STARTED, STUCK), frees=False),
             id="it never starts, and its Job is still there",
         ),
-        pytest.param(task(), seen(jobs_=[OVER]), {JOB}, id="its Job's end was seen before its pod's"),
+        pytest.param(
+            task(), seen(jobs_=[OVER]), {JOB}, id="its Job's end was seen before its pod's"
+        ),
         pytest.param(
             task(), seen({JOB: None}, jobs_=[OVER]),
-            ended(Result("plan", Reason.LOST, "the Job ended, its pod and result are gone")), id="its pod is gone",
-        ),
-        pytest.param(task(), seen(jobs_=[OVER], pods=[word(PLANNED)]), ended(PLANNED), id="it has no report"),
-        pytest.param(task(), seen(jobs_=[OVER], pods=[word(REPORTED)]), {REPORT}, id="its report has to be read"),
-        pytest.param(
-            task(), seen({REPORT: b"gz"}, jobs_=[OVER], pods=[word(REPORTED)]), ended(REPORTED, b"gz"), id="it has one"
+            ended(Result("plan", Reason.LOST, "the Job ended, its pod and result are gone")),
+            id="its pod is gone",
         ),
         pytest.param(
-            task(), seen({REPORT: None}, jobs_=[OVER], pods=[word(REPORTED)]), ended(NO_REPORT), id="its report is gone"
+            task(), seen(jobs_=[OVER], pods=[word(PLANNED)]), ended(PLANNED), id="it has no report"
+        ),
+        pytest.param(
+            task(), seen(jobs_=[OVER], pods=[word(REPORTED)]), {REPORT},
+            id="its report has to be read",
+        ),
+        pytest.param(
+            task(), seen({REPORT: b"gz"}, jobs_=[OVER], pods=[word(REPORTED)]),
+            ended(REPORTED, b"gz"),
+            id="it has one",
+        ),
+        pytest.param(
+            task(), seen({REPORT: None}, jobs_=[OVER], pods=[word(REPORTED)]), ended(NO_REPORT),
+            id="its report is gone",
         ),
         pytest.param(
             task(), seen(jobs_=[OVER], pods=[word(SAME_REPORTED)]), ended(SAME_REPORTED),
             id="nobody reads the report of a plan without changes",
         ),
         pytest.param(
-            task(kind="diff"), seen(jobs_=[OVER], pods=[word(DIFF)]), {REPORT}, id="a diff's report is always read"
+            task(kind="diff"), seen(jobs_=[OVER], pods=[word(DIFF)]), {REPORT},
+            id="a diff's report is always read",
         ),
         pytest.param(
-            task(kind="apply"), seen(jobs_=[OVER], pods=[word(replace(APPLIED, report_sha256="f" * 64))]),
+            task(kind="apply"),
+            seen(jobs_=[OVER], pods=[word(replace(APPLIED, report_sha256="f" * 64))]),
             ended(replace(APPLIED, report_sha256="f" * 64), kind="apply"), id="an apply's never",
         ),
     ],
@@ -132,7 +167,9 @@ def settle(
         recorded.append(end)
         return draft.with_status(task=None)
 
-    draft, progress = life.settle(Draft(EnvironmentStatus(task=current)), LANE, site, "data", what, record)
+    draft, progress = life.settle(
+        Draft(EnvironmentStatus(task=current)), LANE, site, "data", what, record
+    )
     return draft, progress, recorded
 
 
@@ -145,29 +182,47 @@ ENDED: dict[str, Any] = {"jobs_": [OVER], "pods": [word(replace(APPLIED, task="a
     ("current", "what", "state", "goes", "actions"),
     [
         pytest.param(None, seen(), None, False, (), id="there is none"),
-        pytest.param(task("Started"), seen(**RUNS), "Running", True, (), id="its Job was seen: marked as running"),
+        pytest.param(
+            task("Started"), seen(**RUNS), "Running", True, (),
+            id="its Job was seen: marked as running",
+        ),
         pytest.param(task(), seen(**RUNS), "Running", True, (), id="it goes on"),
         pytest.param(task("Waiting"), seen(), "Waiting", False, (), id="it goes on waiting"),
         pytest.param(
-            task("Started"), seen({JOB: None}), "Waiting", False, (), id="its Job was never created: it waits again"
+            task("Started"), seen({JOB: None}), "Waiting", False, (),
+            id="its Job was never created: it waits again",
         ),
-        pytest.param(task(kind="apply"), seen(**ENDED), None, False, GAVE_BACK, id="a writer gives the slot back"),
-        pytest.param(task(kind="apply"), seen({JOB: None}), None, False, GAVE_BACK, id="a lost one, too"),
+        pytest.param(
+            task(kind="apply"), seen(**ENDED), None, False, GAVE_BACK,
+            id="a writer gives the slot back",
+        ),
+        pytest.param(
+            task(kind="apply"), seen({JOB: None}), None, False, GAVE_BACK, id="a lost one, too"
+        ),
         pytest.param(
             task(kind="apply"), seen(jobs_=[job()], now=LATE), None, False, (),
             id="one that never started keeps it until its Job is gone",
         ),
         pytest.param(
-            task(), seen(jobs_=[OVER], pods=[word(PLANNED)]), None, False, (), id="who writes nothing had none"
+            task(), seen(jobs_=[OVER], pods=[word(PLANNED)]), None, False, (),
+            id="who writes nothing had none",
         ),
     ],
 )  # fmt: skip
 def test_settling(
-    current: TaskStatus | None, what: life.Pass, state: str | None, goes: bool, actions: tuple[Any, ...]
+    current: TaskStatus | None,
+    what: life.Pass,
+    state: str | None,
+    goes: bool,
+    actions: tuple[Any, ...],
 ) -> None:
     draft, progress, recorded = settle(current, what)
     after = draft.status.task
-    assert (after.state if after else None, progress is not None, draft.actions) == (state, goes, actions)
+    assert (after.state if after else None, progress is not None, draft.actions) == (
+        state,
+        goes,
+        actions,
+    )
     assert bool(recorded) == (current is not None and after is None)
 
 
@@ -183,15 +238,23 @@ def test_who_has_not_started_is_looked_at_again_at_its_deadline() -> None:
 
 def test_a_job_made_with_corrected_settings_is_given_up_at_once() -> None:
     _, progress, recorded = settle(task(), seen(jobs_=[job(runner="old")]))
-    assert progress is None and recorded[0].result.reason is Reason.CANCELLED and not recorded[0].frees_slot
+    assert (
+        progress is None
+        and recorded[0].result.reason is Reason.CANCELLED
+        and not recorded[0].frees_slot
+    )
 
 
 def order(kind: TaskKind = TaskKind.APPLY, site: Site = SITE, **fields: Any) -> Order:
     return Order(kind, "i", "why", site, **fields)
 
 
-def announced(status: EnvironmentStatus, *known: Any, kind: TaskKind = TaskKind.APPLY) -> TaskStatus:
-    return life.announce(Draft(status), LANE, order(kind), Priority.OTHER, seen(jobs_=known, now=NOW + MINUTES))
+def announced(
+    status: EnvironmentStatus, *known: Any, kind: TaskKind = TaskKind.APPLY
+) -> TaskStatus:
+    return life.announce(
+        Draft(status), LANE, order(kind), Priority.OTHER, seen(jobs_=known, now=NOW + MINUTES)
+    )
 
 
 FAILED = failure(task="apply", last_attempt=3)
@@ -203,17 +266,26 @@ APPLY_JOB = {"task": "apply", "inputs": "i"}
     [
         pytest.param({}, [], 1, id="the first"),
         pytest.param({"failure": FAILED}, [], 4, id="after the one that has failed"),
-        pytest.param({"failure": FAILED.but(inputs="old")}, [], 1, id="a failure of other inputs does not count"),
+        pytest.param(
+            {"failure": FAILED.but(inputs="old")},
+            [],
+            1,
+            id="a failure of other inputs does not count",
+        ),
         pytest.param({"failure": FAILED.but(task="plan")}, [], 1, id="nor that of another task"),
         pytest.param({"run_failure": FAILED}, [], 1, id="nor that of another lane"),
         pytest.param({}, [job(attempt=7, **APPLY_JOB)], 8, id="status was lost, but not the Jobs"),
         pytest.param({}, [job(attempt=7, task="plan")], 1, id="Jobs of another task do not count"),
-        pytest.param({"failure": FAILED}, [job(attempt=2, **APPLY_JOB)], 4, id="the highest of both"),
+        pytest.param(
+            {"failure": FAILED}, [job(attempt=2, **APPLY_JOB)], 4, id="the highest of both"
+        ),
     ],
 )
 def test_the_number_of_an_attempt(status: dict[str, Any], known: list[Any], attempt: int) -> None:
     found = announced(EnvironmentStatus(**status), *known)
-    assert found.attempt == attempt and found.job == jobs.job_name("prod", "u1", "apply", "i", attempt)
+    assert found.attempt == attempt and found.job == jobs.job_name(
+        "prod", "u1", "apply", "i", attempt
+    )
 
 
 @pytest.mark.parametrize(
@@ -221,7 +293,9 @@ def test_the_number_of_an_attempt(status: dict[str, Any], known: list[Any], atte
     [
         pytest.param(None, NOW + MINUTES, id="it begins to wait"),
         pytest.param(task("Waiting", "apply"), NOW, id="it has waited"),
-        pytest.param(task("Waiting", "apply", inputs="old"), NOW + MINUTES, id="something else has waited"),
+        pytest.param(
+            task("Waiting", "apply", inputs="old"), NOW + MINUTES, id="something else has waited"
+        ),
         pytest.param(task("Waiting", "run"), NOW + MINUTES, id="another task has waited"),
     ],
 )
@@ -261,8 +335,10 @@ def site(waiters: Iterable[Waiter] = (), tasks: Iterable[TaskFacts] = ()) -> Sit
 
 
 def begin(
-    where: Site = SITE, read: Any = None, *, observed: TaskStatus | None = None, kind: TaskKind = TaskKind.APPLY,
-    draft: Draft[EnvironmentStatus] | None = None, fill: life.Fill = lambda base, current: life.Extras(base),
+    where: Site = SITE, read: Any = None, *, observed: TaskStatus | None = None,
+    kind: TaskKind = TaskKind.APPLY,
+    draft: Draft[EnvironmentStatus] | None = None, fill: life.Fill = lambda base,
+    current: life.Extras(base),
     now: dt.datetime = NOW, **more: Any,
 ) -> Any:  # fmt: skip
     """What `start` answers, or what has to be read first."""
@@ -286,24 +362,52 @@ MARKED = MINE.but(state=TaskState.STARTED)
     ("answer", "expected"),
     [
         pytest.param(begin(), STARTED, id="nobody works or waits: no read"),
-        pytest.param(begin(site(tasks=[works("plan")])), STARTED, id="who works there writes nothing: no read"),
-        pytest.param(begin(site(tasks=[works(key=ME)])), STARTED, id="a task of its own is not another's: no read"),
-        pytest.param(begin(site(tasks=[works()])), NEEDS, id="another works there: the Lease is read"),
+        pytest.param(
+            begin(site(tasks=[works("plan")])),
+            STARTED,
+            id="who works there writes nothing: no read",
+        ),
+        pytest.param(
+            begin(site(tasks=[works(key=ME)])),
+            STARTED,
+            id="a task of its own is not another's: no read",
+        ),
+        pytest.param(
+            begin(site(tasks=[works()])), NEEDS, id="another works there: the Lease is read"
+        ),
         pytest.param(begin(site(BEHIND)), NEEDS, id="another waits behind: the Lease is read"),
         pytest.param(begin(site(GOES_BEFORE)), QUEUED, id="another goes before: no read"),
         pytest.param(begin(observed=MINE), NEEDS, id="who has waited reads before it starts"),
-        pytest.param(begin(observed=MINE.but(job="old")), STARTED, id="something else has waited: no read"),
+        pytest.param(
+            begin(observed=MINE.but(job="old")), STARTED, id="something else has waited: no read"
+        ),
         pytest.param(begin(site(tasks=[works()]), TAKEN), QUEUED, id="another has the slot"),
-        pytest.param(begin(site(tasks=[works()]), FREE), STARTED, id="another is only about to give it back"),
+        pytest.param(
+            begin(site(tasks=[works()]), FREE), STARTED, id="another is only about to give it back"
+        ),
         pytest.param(begin(site(tasks=[works()]), DEAD), STARTED, id="its holder is dead"),
         pytest.param(begin(read=TAKEN), QUEUED, id="what was read anyhow is believed"),
         pytest.param(begin(site(BEHIND), FREE), STARTED, id="it is the first in the queue"),
         pytest.param(begin(site(GOES_BEFORE), FREE), QUEUED, id="a free slot is another's turn"),
-        pytest.param(begin(site(GOES_BEFORE), observed=MARKED), NEEDS, id="who was started does not queue again"),
-        pytest.param(begin(site(GOES_BEFORE), OURS, observed=MARKED), STARTED, id="it may have the slot"),
+        pytest.param(
+            begin(site(GOES_BEFORE), observed=MARKED),
+            NEEDS,
+            id="who was started does not queue again",
+        ),
+        pytest.param(
+            begin(site(GOES_BEFORE), OURS, observed=MARKED), STARTED, id="it may have the slot"
+        ),
         pytest.param(begin(site(GOES_BEFORE), FREE, observed=MARKED), QUEUED, id="or not"),
-        pytest.param(begin(site(GOES_BEFORE), OURS, observed=MINE), QUEUED, id="who waits is not yet at its turn"),
-        pytest.param(begin(site(GOES_BEFORE), kind=TaskKind.PLAN), STARTED, id="who writes nothing needs no slot"),
+        pytest.param(
+            begin(site(GOES_BEFORE), OURS, observed=MINE),
+            QUEUED,
+            id="who waits is not yet at its turn",
+        ),
+        pytest.param(
+            begin(site(GOES_BEFORE), kind=TaskKind.PLAN),
+            STARTED,
+            id="who writes nothing needs no slot",
+        ),
     ],
 )
 def test_whose_turn_it_is(answer: Any, expected: Any) -> None:
@@ -314,7 +418,9 @@ RELEASED = Draft(EnvironmentStatus()).after_status(ReleaseSlot("data", "warehous
 
 
 @pytest.mark.parametrize(
-    ("holder", "kind"), [("before", STARTED), ("other", QUEUED)], ids=["it is given back in this pass", "it is not"]
+    ("holder", "kind"),
+    [("before", STARTED), ("other", QUEUED)],
+    ids=["it is given back in this pass", "it is not"],
 )
 def test_a_slot_that_this_pass_gives_back_is_free(holder: str, kind: Any) -> None:
     found = begin(read={SLOT: SlotSeen(holder, live=True)}, draft=RELEASED)
@@ -323,7 +429,10 @@ def test_a_slot_that_this_pass_gives_back_is_free(holder: str, kind: Any) -> Non
 
 def test_a_queued_task_is_announced_as_waiting_and_looked_at_again() -> None:
     draft = begin(site(GOES_BEFORE)).draft
-    assert draft.status.task == MINE.but(priority=4, why="why") and draft.actions == draft.prepare == ()
+    assert (
+        draft.status.task == MINE.but(priority=4, why="why")
+        and draft.actions == draft.prepare == ()
+    )
     assert draft.look_again == NOW + dt.timedelta(seconds=20) and draft.confirm is None
 
 
@@ -331,7 +440,9 @@ COPY = WriteConfigMap({"metadata": {"name": "c"}})
 
 
 def test_a_started_task_takes_the_slot_and_then_creates_its_job() -> None:
-    draft = begin(fill=lambda base, current: life.Extras(base, (COPY,)), until=NOW + 2 * MINUTES).draft
+    draft = begin(
+        fill=lambda base, current: life.Extras(base, (COPY,)), until=NOW + 2 * MINUTES
+    ).draft
     take, create = draft.actions
     assert draft.prepare == (COPY,) and take == TakeSlot("data", "warehouse", NAME)
     assert isinstance(create, CreateJob) and (create.namespace, create.name) == ("data", NAME)
@@ -352,7 +463,9 @@ def test_what_is_not_wanted_any_more_is_outdated() -> None:
     assert begin(fill=lambda base, current: None) == life.Outdated()
 
 
-@pytest.mark.parametrize(("kind", "user"), [(TaskKind.PLAN, "weak"), (TaskKind.APPLY, "u"), (TaskKind.CHECKS, "weak")])
+@pytest.mark.parametrize(
+    ("kind", "user"), [(TaskKind.PLAN, "weak"), (TaskKind.APPLY, "u"), (TaskKind.CHECKS, "weak")]
+)
 def test_the_credentials_are_those_of_its_kind(kind: TaskKind, user: str) -> None:
     weak = {"type": "postgres", "options": {"user": "weak"}}
     filled: list[contract.Task] = []
