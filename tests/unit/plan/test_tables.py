@@ -36,9 +36,8 @@ def test_only_runs_have_a_lane_of_their_own() -> None:
 def test_every_step_says_what_it_does_but_a_run_of_which_ready_says_nothing() -> None:
     said = {kind: step.doing for kind, step in STEPS.items() if hasattr(step, "doing")}
     assert said.keys() == OF_ENVIRONMENTS - {TaskKind.RUN}
-    assert len({reason for reason, _ in said.values()}) == len(said) and all(
-        text for _, text in said.values()
-    )
+    reasons, texts = zip(*said.values(), strict=True)
+    assert len(set(reasons)) == len(said) and all(texts)
 
 
 def test_every_step_decides_and_judges_itself() -> None:
