@@ -7,9 +7,8 @@ import pytest
 
 from tests import builders
 from tests.builders import NOW
-from tests.unit.plan.seen_objects import env, failure, gw, plan, sibling, task
+from tests.unit.plan.seen_objects import env, failure, gw, plan, task
 from vulcan_operator.api.conditions import Type, Why
-from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.environment_history import EvidenceRef, PromotionItem, RollbackTargetStatus
 from vulcan_operator.api.environment_status import (
     AppliedStatus,
@@ -40,11 +39,7 @@ from vulcan_operator.api.promotion_status import (
     WordStatus,
 )
 from vulcan_operator.api.source import Origin
-from vulcan_operator.plan.core.actions import Key, Kind
 from vulcan_operator.plan.core.facts import (
-    Claim,
-    Claims,
-    Contact,
     EnvironmentFacts,
     GatewayFacts,
     Identity,
@@ -328,82 +323,3 @@ def test_a_deleted_promotion_is_inert_unless_it_must_come_to_an_end() -> None:
     deleted = moved(PROMOTION, "deletion_timestamp", NOW)
     assert promotion_facts(deleted).is_inert and not promotion_facts(PROMOTION).is_inert
     assert not promotion_facts(moved(deleted, "finalizers", ["vulcan.dev/invalidate"])).is_inert
-
-
-CLAIM = Claim(Key(Kind.ENVIRONMENT, "data", "prod"), "prod", NOW)
-
-
-@pytest.mark.parametrize(
-    ("environment", "fields"),
-    [
-        pytest.param(env(), {}, id="nothing is known of it"),
-        pytest.param(changed(env(), "protected", True), {"protected": True}, id="it is protected"),
-        pytest.param(
-            changed(env(), "applied", APPLIED), {"applied": True}, id="something is applied"
-        ),
-        pytest.param(
-            moved(env(), "deletion_timestamp", NOW), {"deleting": True}, id="it is being deleted"
-        ),
-        pytest.param(
-            changed(env(), "conditions", [condition(reason=Why.NOT_GRANTED)]), {"refused": True},
-            id="no grant allows it",
-        ),
-        pytest.param(
-            changed(env(), "conditions", [condition("Stalled", reason=Why.NOT_GRANTED)]), {},
-            id="Ready tells that",
-        ),
-        pytest.param(
-            env(environment="x"), {"environment": "x"}, id="its name in SQLMesh is another"
-        ),
-        pytest.param(changed(env(), "green_runs", 9), {}, id="the rest is nobody's business"),
-    ],
-)  # fmt: skip
-def test_what_an_environment_claims(environment: VulcanEnvironment, fields: dict[str, Any]) -> None:
-    default = {"key": CLAIM.key, "environment": "prod", "created": NOW}
-    assert Claim.of(environment) == Claim(**{**default, **fields})
-
-
-def test_claims_are_found_by_name() -> None:
-    a, b, c = (
-        sibling("a"),
-        sibling("b", environment="a", protected=True),
-        sibling("c", protected=True),
-    )
-    claims = Claims.of([a, b, c])
-    assert (claims.named("a"), claims.named("c"), claims.named("b")) == ((a, b), (c,), ())
-    assert set(claims.all()) == {a, b, c} and claims.protected == ("a", "c")
-    assert Claims.of([c, a, b]) == Claims.of([a, b, c]) and Claims().protected == ()
-
-
-RUN = RunStatus(time=LATER, reason="x")
-
-
-@pytest.mark.parametrize(
-    ("status", "expected"),
-    [
-        pytest.param({}, Contact(), id="none of its Jobs has ended"),
-        pytest.param({"plan": plan()}, Contact(NOW), id="a plan has read both"),
-        pytest.param(
-            {"plan": plan(), "applied": APPLIED.but(time=LATER)}, Contact(LATER),
-            id="the last one counts",
-        ),
-        pytest.param({"plan": plan(), "last_run": RUN}, Contact(LATER), id="a run has written"),
-        pytest.param(
-            {"plan": plan(), "last_run": RUN.but(succeeded=False)}, Contact(NOW),
-            id="a run that failed proves nothing",
-        ),
-        pytest.param(
-            {"failure": failure()}, Contact(None, "ModelFailed", NOW), id="a change failed"
-        ),
-        pytest.param(
-            {"run_failure": failure()}, Contact(None, "ModelFailed", NOW), id="a run failed"
-        ),
-        pytest.param(
-            {"failure": failure(), "run_failure": failure(time=LATER, reason="Lost")},
-            Contact(None, "Lost", LATER),
-            id="the last failure counts",
-        ),
-    ],
-)  # fmt: skip
-def test_what_jobs_have_found_of_a_gateway(status: dict[str, Any], expected: Contact) -> None:
-    assert Contact.of(env().but(status=EnvironmentStatus(**status))) == expected

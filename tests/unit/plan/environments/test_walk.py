@@ -242,8 +242,9 @@ def said(decision: str) -> dict[str, Any]:
     return {"approvals": [{"plan": TOKEN, "by": "ann", "decision": decision}], **ALWAYS}
 
 
-WAITS, NO_MAP = (
-    StandingStatus(status="False", reason=r, message="m") for r in (AWAITS, Why.CONFIG_MAP_MISSING)
+WAITS, NO_MAP, FAILS = (
+    StandingStatus(status="False", reason=reason, message="m")
+    for reason in (AWAITS, Why.CONFIG_MAP_MISSING, "ModelFailed")
 )
 
 
@@ -260,7 +261,7 @@ WAITS, NO_MAP = (
         ),
         pytest.param(in_flight(None), ALWAYS, None, Why.READY, id="no change waited when it began"),
         pytest.param(
-            in_flight(WAITS, failure=FAILED), ALWAYS, AWAITS, AWAITS,
+            in_flight(FAILS, failure=FAILED), ALWAYS, FAILS.reason, FAILS.reason,
             id="a change that fails is told as it was",
         ),
         pytest.param(
