@@ -13,7 +13,12 @@ from typing import Any
 from vulcan_operator.api import names
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import ReportRef
-from vulcan_operator.api.promotion_status import MOST_IMAGES, MOST_VOTES, PromotionStatus, VoteStatus
+from vulcan_operator.api.promotion_status import (
+    MOST_IMAGES,
+    MOST_VOTES,
+    PromotionStatus,
+    VoteStatus,
+)
 from vulcan_operator.plan.core.actions import Note, WriteConfigMap
 from vulcan_operator.plan.core.decision import Draft
 from vulcan_operator.plan.promotions.route import Case
@@ -21,7 +26,12 @@ from vulcan_operator.plan.tasks import config_maps
 
 KEY = "evidence.json"
 _MOST_BYTES = 900_000  # of the 1 MiB of an object
-_LONGEST = (1024, 256, 64, 16)  # texts are cut, and lists shortened, step by step until all of it fits
+_LONGEST = (
+    1024,
+    256,
+    64,
+    16,
+)  # texts are cut, and lists shortened, step by step until all of it fits
 _KEPT = (
     "outcome", "relation", "revision", "sourceDigest", "source", "target", "origin", "plan", "steps", "previous",
     "rollback", "approvals", "approvedBy", "runnerImages", "appliedPlanId", "supersedes", "supersededBy", "startedAt",
