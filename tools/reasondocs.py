@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tools.refdocs import HEAD, escaped
 from vulcan_contract.reasons import ABOUT
-from vulcan_operator.api.conditions import CONDITION_TYPES, REASONS
+from vulcan_operator.api.conditions import Type, Why
 
 _LIST = """# Conditions and reasons
 
@@ -49,10 +49,10 @@ _AGAIN = {
 
 def listed() -> str:
     """`docs/reference/reasons.md`: conditions, then the operator's own reasons, then those of a task's end."""
-    parts = [HEAD, _LIST, *(f"| `{name}` | {escaped(text)} |\n" for name, text in CONDITION_TYPES.items()), _OPERATOR]
+    parts = [HEAD, _LIST, *(f"| `{kind}` | {escaped(kind.description)} |\n" for kind in Type), _OPERATOR]
     parts += [
-        f"| {_link(name)} | {escaped(about.meaning)} | {escaped(about.next_step)} |\n"
-        for name, about in REASONS.items()
+        f"| {_link(why)} | {escaped(why.meaning)} | {escaped(why.next_step)} |\n"
+        for why in Why
     ]
     parts.append(_TASKS)
     parts += [
@@ -65,8 +65,7 @@ def listed() -> str:
 def pages(by_hand: Path) -> Mapping[str, str]:
     """File name -> text, one for each reason of both tables. `by_hand`: the folder of what is added to them."""
     found = {
-        str(name): _page(name, "A reason of the operator.", about.meaning, about.next_step)
-        for name, about in REASONS.items()
+        str(why): _page(why, "A reason of the operator.", why.meaning, why.next_step) for why in Why
     }
     for reason, task in ABOUT.items():
         kind = f"How a Job ended: {task.outcome}. Retried: {_AGAIN[task.retry]}."

@@ -7,6 +7,7 @@ invent a reason for a task's end.
 """
 
 import enum
+from typing import Self
 
 from vulcan_contract.outcomes import About as About
 from vulcan_contract.outcomes import Leaves as Leaves
@@ -14,283 +15,193 @@ from vulcan_contract.outcomes import Outcome as Outcome
 from vulcan_contract.outcomes import Retry as Retry
 from vulcan_contract.outcomes import Side as Side
 
-
-class Reason(enum.StrEnum):
-    """Why a task ended. CamelCase, as Kubernetes condition reasons are."""
-
-    SUCCEEDED = "Succeeded"
-    NO_CHANGES = "NoChanges"
-    NOTHING_TO_DO = "NothingToDo"
-    ALREADY_APPLIED = "AlreadyApplied"
-    PLAN_CHANGED = "PlanChanged"
-    CONFIG_INVALID = "ConfigInvalid"
-    PROJECT_LOAD_FAILED = "ProjectLoadFailed"
-    PROJECT_EMPTY = "ProjectEmpty"
-    DBT_UNSUPPORTED = "DbtProjectUnsupported"
-    LINT_FAILED = "LintFailed"
-    TESTS_FAILED = "TestsFailed"
-    PLAN_REJECTED = "PlanRejected"
-    UNCATEGORIZED = "Uncategorized"
-    MODEL_FAILED = "ModelFailed"
-    AUDIT_FAILED = "AuditFailed"
-    CHECKS_FAILED = "ChecksFailed"
-    CHECKS_NOT_EVALUATED = "ChecksNotEvaluated"
-    SIGNAL_NOT_READY = "SignalNotReady"
-    PLAN_CONFLICT = "PlanConflict"
-    UNFINALIZED = "EnvironmentUnfinalized"
-    ENVIRONMENT_NOT_FOUND = "EnvironmentNotFound"
-    REFERENCE_MISSING = "ReferenceMissing"
-    MANUAL_CHECK = "ManualCheckRequired"
-    STATE_BUSY = "StateBusy"
-    STATE_OWNERSHIP = "StateOwnershipConflict"
-    STATE_LOST = "StateLost"
-    STATE_IDENTITY = "StateIdentityChanged"
-    STATE_MIGRATION = "StateMigrationRequired"
-    RUNNER_OUTDATED = "RunnerOutdated"
-    WAREHOUSE_UNREACHABLE = "WarehouseUnreachable"
-    STATE_UNREACHABLE = "StateUnreachable"
-    AUTH_FAILED = "AuthFailed"
-    SECRET_MISSING = "SecretMissing"
-    SECRET_KEY_MISSING = "SecretKeyMissing"
-    SOURCE_UNREACHABLE = "SourceUnreachable"
-    SOURCE_AUTH_FAILED = "SourceAuthFailed"
-    SOURCE_REF_MISSING = "SourceRefMissing"
-    SOURCE_PATH_MISSING = "SourcePathMissing"
-    SOURCE_CHANGED = "SourceDigestMismatch"
-    NOT_VIRTUAL_ONLY = "NotVirtualOnly"
-    ROLLBACK_UNAVAILABLE = "RollbackUnavailable"
-    CONFIGURATION_UNKNOWN = "ConfigurationUnknown"
-    CANCELLED = "Cancelled"
-    PREEMPTED = "Preempted"
-    CONTRACT_MISMATCH = "ContractMismatch"
-    RUNNER_CRASHED = "RunnerCrashed"
-    DEADLINE_EXCEEDED = "DeadlineExceeded"
-    IMAGE_PULL_FAILED = "ImagePullFailed"
-    POD_NOT_STARTED = "PodNotStarted"
-    LOST = "Lost"
-
-
 _OK, _NO, _ERR, _STOP = Outcome.SUCCEEDED, Outcome.FAILED, Outcome.ERRORED, Outcome.ABORTED
-
-# fmt: off
 _NEVER, _NOW, _BACK = Retry.NEVER, Retry.NOW, Retry.BACKOFF
 _WAIT, _REPLAN = Retry.WAIT, Retry.REPLAN
-ABOUT: dict[Reason, About] = {
-    Reason.SUCCEEDED: About(_OK, _NEVER, Side.NOBODY, Leaves.NOTHING,
+
+# fmt: off
+
+
+class Reason(enum.StrEnum):
+    """Why a task ended, and its row of the table. CamelCase, as Kubernetes condition reasons are."""
+
+    about: About
+
+    def __new__(
+        cls, name: str, outcome: Outcome, retry: Retry, side: Side, leaves: Leaves, meaning: str, step: str
+    ) -> Self:
+        member = str.__new__(cls, name)
+        member._value_, member.about = name, About(outcome, retry, side, leaves, meaning, step)
+        return member
+
+    SUCCEEDED = ("Succeeded", _OK, _NEVER, Side.NOBODY, Leaves.NOTHING,
         "The task did what it was asked to do.",
-        "Nothing to do.",
-    ),
-    Reason.NO_CHANGES: About(_OK, _NEVER, Side.NOBODY, Leaves.NOTHING,
+        "Nothing to do.")
+    NO_CHANGES = ("NoChanges", _OK, _NEVER, Side.NOBODY, Leaves.NOTHING,
         "The environment already has this revision.",
-        "Nothing to do.",
-    ),
-    Reason.NOTHING_TO_DO: About(_OK, _NEVER, Side.NOBODY, Leaves.NOTHING,
+        "Nothing to do.")
+    NOTHING_TO_DO = ("NothingToDo", _OK, _NEVER, Side.NOBODY, Leaves.NOTHING,
         "No interval was due.",
-        "Nothing to do.",
-    ),
-    Reason.ALREADY_APPLIED: About(_OK, _NEVER, Side.NOBODY, Leaves.NOTHING,
+        "Nothing to do.")
+    ALREADY_APPLIED = ("AlreadyApplied", _OK, _NEVER, Side.NOBODY, Leaves.NOTHING,
         "The environment is already at this plan.",
-        "Nothing to do.",
-    ),
-    Reason.PLAN_CHANGED: About(_NO, _REPLAN, Side.ENVIRONMENT, Leaves.NOTHING,
+        "Nothing to do.")
+    PLAN_CHANGED = ("PlanChanged", _NO, _REPLAN, Side.ENVIRONMENT, Leaves.NOTHING,
         "The plan rebuilt at apply time is not the one that was decided on.",
-        "A new plan is built; look at it and approve that one.",
-    ),
-    Reason.CONFIG_INVALID: About(_NO, _NEVER, Side.SETTINGS, Leaves.NOTHING,
+        "A new plan is built; look at it and approve that one.")
+    CONFIG_INVALID = ("ConfigInvalid", _NO, _NEVER, Side.SETTINGS, Leaves.NOTHING,
         "SQLMesh refuses the project's configuration or the connection's options.",
-        "Fix config.yaml in the project or the connection options of the gateway.",
-    ),
-    Reason.PROJECT_LOAD_FAILED: About(_NO, _NEVER, Side.PROJECT, Leaves.NOTHING,
+        "Fix config.yaml in the project or the connection options of the gateway.")
+    PROJECT_LOAD_FAILED = ("ProjectLoadFailed", _NO, _NEVER, Side.PROJECT, Leaves.NOTHING,
         "The project does not load: a model, macro or audit has an error.",
-        "Fix the file named in the message and push a new revision.",
-    ),
-    Reason.PROJECT_EMPTY: About(_NO, _NEVER, Side.PROJECT, Leaves.NOTHING,
+        "Fix the file named in the message and push a new revision.")
+    PROJECT_EMPTY = ("ProjectEmpty", _NO, _NEVER, Side.PROJECT, Leaves.NOTHING,
         "The source has no models; planning it would remove everything.",
         "Check project.git.path or the ConfigMap's items; an environment is removed by deleting "
-        "its object.",
-    ),
-    Reason.DBT_UNSUPPORTED: About(_NO, _NEVER, Side.PROJECT, Leaves.NOTHING,
+        "its object.")
+    DBT_UNSUPPORTED = ("DbtProjectUnsupported", _NO, _NEVER, Side.PROJECT, Leaves.NOTHING,
         "The source is a dbt project.",
-        "Use a native SQLMesh project; dbt projects are not supported yet.",
-    ),
-    Reason.LINT_FAILED: About(_NO, _NEVER, Side.PROJECT, Leaves.NOTHING,
+        "Use a native SQLMesh project; dbt projects are not supported yet.")
+    LINT_FAILED = ("LintFailed", _NO, _NEVER, Side.PROJECT, Leaves.NOTHING,
         "The project's own linter rules report errors.",
-        "Fix the models and push a new revision.",
-    ),
-    Reason.TESTS_FAILED: About(_NO, _NEVER, Side.PROJECT, Leaves.NOTHING,
+        "Fix the models and push a new revision.")
+    TESTS_FAILED = ("TestsFailed", _NO, _NEVER, Side.PROJECT, Leaves.NOTHING,
         "Unit tests of the project fail.",
-        "Fix the models or the tests and push a new revision.",
-    ),
-    Reason.PLAN_REJECTED: About(_NO, _NEVER, Side.PROJECT, Leaves.NOTHING,
+        "Fix the models or the tests and push a new revision.")
+    PLAN_REJECTED = ("PlanRejected", _NO, _NEVER, Side.PROJECT, Leaves.NOTHING,
         "SQLMesh refuses to build this plan.",
         "Change the spec or the project as the message says (selection, dates, destructive "
-        "changes).",
-    ),
-    Reason.UNCATEGORIZED: About(_NO, _NEVER, Side.PROJECT, Leaves.NOTHING,
+        "changes).")
+    UNCATEGORIZED = ("Uncategorized", _NO, _NEVER, Side.PROJECT, Leaves.NOTHING,
         "A changed model has no category and the project does not categorise automatically.",
-        "Set plan.categorization or plan.categories.",
-    ),
-    Reason.MODEL_FAILED: About(_NO, _BACK, Side.PROJECT, Leaves.NOTHING,
+        "Set plan.categorization or plan.categories.")
+    MODEL_FAILED = ("ModelFailed", _NO, _BACK, Side.PROJECT, Leaves.NOTHING,
         "The SQL or Python of a model failed.",
-        "Fix the model or its data; it is retried meanwhile.",
-    ),
-    Reason.AUDIT_FAILED: About(_NO, _BACK, Side.DATA, Leaves.NOTHING,
+        "Fix the model or its data; it is retried meanwhile.")
+    AUDIT_FAILED = ("AuditFailed", _NO, _BACK, Side.DATA, Leaves.NOTHING,
         "A blocking audit failed; the rows it found are already written.",
-        "Fix the data or the model; it is retried meanwhile.",
-    ),
-    Reason.CHECKS_FAILED: About(_NO, _BACK, Side.DATA, Leaves.NOTHING,
+        "Fix the data or the model; it is retried meanwhile.")
+    CHECKS_FAILED = ("ChecksFailed", _NO, _BACK, Side.DATA, Leaves.NOTHING,
         "A Soda check failed.",
-        "Fix the data, the model or the check; it is checked again meanwhile.",
-    ),
-    Reason.CHECKS_NOT_EVALUATED: About(_ERR, _BACK, Side.DATA, Leaves.NOTHING,
+        "Fix the data, the model or the check; it is checked again meanwhile.")
+    CHECKS_NOT_EVALUATED = ("ChecksNotEvaluated", _ERR, _BACK, Side.DATA, Leaves.NOTHING,
         "Soda could not evaluate a check, so it counts as not passed: its YAML or SQL is wrong, "
         "or the engine is not supported.",
-        "Fix the SodaCL files as the message says; they are retried meanwhile.",
-    ),
-    Reason.SIGNAL_NOT_READY: About(_OK, _NEVER, Side.OTHERS, Leaves.NOTHING,
+        "Fix the SodaCL files as the message says; they are retried meanwhile.")
+    SIGNAL_NOT_READY = ("SignalNotReady", _OK, _NEVER, Side.OTHERS, Leaves.NOTHING,
         "A signal says that its data is not ready yet.",
-        "The signal is asked again.",
-    ),
-    Reason.PLAN_CONFLICT: About(_NO, _REPLAN, Side.OTHERS, Leaves.NOTHING,
+        "The signal is asked again.")
+    PLAN_CONFLICT = ("PlanConflict", _NO, _REPLAN, Side.OTHERS, Leaves.NOTHING,
         "Another plan was applied to the environment in the meantime.",
-        "A new plan is built.",
-    ),
-    Reason.UNFINALIZED: About(_ERR, _NOW, Side.ENVIRONMENT, Leaves.MAYBE_VIEWS,
+        "A new plan is built.")
+    UNFINALIZED = ("EnvironmentUnfinalized", _ERR, _NOW, Side.ENVIRONMENT, Leaves.MAYBE_VIEWS,
         "An earlier apply was interrupted while it swapped views.",
-        "The apply is retried.",
-    ),
-    Reason.ENVIRONMENT_NOT_FOUND: About(_ERR, _REPLAN, Side.ENVIRONMENT, Leaves.NOTHING,
+        "The apply is retried.")
+    ENVIRONMENT_NOT_FOUND = ("EnvironmentNotFound", _ERR, _REPLAN, Side.ENVIRONMENT, Leaves.NOTHING,
         "The environment is not in the state database.",
-        "A new plan is built.",
-    ),
-    Reason.REFERENCE_MISSING: About(_NO, _WAIT, Side.ENVIRONMENT, Leaves.NOTHING,
+        "A new plan is built.")
+    REFERENCE_MISSING = ("ReferenceMissing", _NO, _WAIT, Side.ENVIRONMENT, Leaves.NOTHING,
         "The gateway has no environment named prod, which others branch from.",
         "Create a VulcanEnvironment with environment: prod on this gateway; the work then "
-        "continues on its own.",
-    ),
-    Reason.MANUAL_CHECK: About(_NO, _NEVER, Side.ENVIRONMENT, Leaves.NOTHING,
+        "continues on its own.")
+    MANUAL_CHECK = ("ManualCheckRequired", _NO, _NEVER, Side.ENVIRONMENT, Leaves.NOTHING,
         "An append-only model was being written when its Job was lost; rows may be duplicated.",
         "Check the table and interval in the message and remove duplicated rows; then annotate "
         "the environment with vulcan.dev/checked=JOB (the Job in the message) and "
-        "vulcan.dev/plan-requested-at (or run-requested-at).",
-    ),
-    Reason.STATE_BUSY: About(_ERR, _WAIT, Side.OTHERS, Leaves.NOTHING,
+        "vulcan.dev/plan-requested-at (or run-requested-at).")
+    STATE_BUSY = ("StateBusy", _ERR, _WAIT, Side.OTHERS, Leaves.NOTHING,
         "Another process holds the writer lock of the state database.",
-        "The task is retried; if no Job of this gateway runs, look for another SQLMesh process.",
-    ),
-    Reason.STATE_OWNERSHIP: About(_NO, _NEVER, Side.STATE, Leaves.NOTHING,
+        "The task is retried; if no Job of this gateway runs, look for another SQLMesh process.")
+    STATE_OWNERSHIP = ("StateOwnershipConflict", _NO, _NEVER, Side.STATE, Leaves.NOTHING,
         "The state database belongs to another gateway.",
         "Give this gateway a state database of its own, or set spec.takeover to the owner in the"
-        " message.",
-    ),
-    Reason.STATE_LOST: About(_NO, _NEVER, Side.STATE, Leaves.NOTHING,
+        " message.")
+    STATE_LOST = ("StateLost", _NO, _NEVER, Side.STATE, Leaves.NOTHING,
         "The state is empty although the warehouse has SQLMesh tables.",
         "Restore the state database from a backup and annotate the gateway with "
-        "vulcan.dev/probe-requested-at=now, or set spec.takeover: empty to start from scratch.",
-    ),
-    Reason.STATE_IDENTITY: About(_NO, _NEVER, Side.STATE, Leaves.NOTHING,
+        "vulcan.dev/probe-requested-at=now, or set spec.takeover: empty to start from scratch.")
+    STATE_IDENTITY = ("StateIdentityChanged", _NO, _NEVER, Side.STATE, Leaves.NOTHING,
         "The state is not the one this gateway used before.",
         "Restore the former state database and annotate the gateway with "
-        "vulcan.dev/probe-requested-at=now, or set spec.takeover to accept this one.",
-    ),
-    Reason.STATE_MIGRATION: About(_NO, _NEVER, Side.VERSION, Leaves.NOTHING,
+        "vulcan.dev/probe-requested-at=now, or set spec.takeover to accept this one.")
+    STATE_MIGRATION = ("StateMigrationRequired", _NO, _NEVER, Side.VERSION, Leaves.NOTHING,
         "The state was written by an older SQLMesh than the runner's.",
         "Back up and migrate the state, then annotate the gateway with "
         "vulcan.dev/probe-requested-at=now; or use a runner image with the former SQLMesh "
-        "version.",
-    ),
-    Reason.RUNNER_OUTDATED: About(_NO, _NEVER, Side.VERSION, Leaves.NOTHING,
+        "version.")
+    RUNNER_OUTDATED = ("RunnerOutdated", _NO, _NEVER, Side.VERSION, Leaves.NOTHING,
         "The state was written by a newer SQLMesh than the runner's.",
-        "Use a newer runner image.",
-    ),
-    Reason.WAREHOUSE_UNREACHABLE: About(_ERR, _WAIT, Side.DATABASE, Leaves.NOTHING,
+        "Use a newer runner image.")
+    WAREHOUSE_UNREACHABLE = ("WarehouseUnreachable", _ERR, _WAIT, Side.DATABASE, Leaves.NOTHING,
         "The warehouse does not answer.",
-        "The task is retried; check host, port and network policies.",
-    ),
-    Reason.STATE_UNREACHABLE: About(_ERR, _WAIT, Side.DATABASE, Leaves.NOTHING,
+        "The task is retried; check host, port and network policies.")
+    STATE_UNREACHABLE = ("StateUnreachable", _ERR, _WAIT, Side.DATABASE, Leaves.NOTHING,
         "The state database does not answer.",
-        "The task is retried; check host, port and network policies.",
-    ),
-    Reason.AUTH_FAILED: About(_ERR, _WAIT, Side.DATABASE, Leaves.NOTHING,
+        "The task is retried; check host, port and network policies.")
+    AUTH_FAILED = ("AuthFailed", _ERR, _WAIT, Side.DATABASE, Leaves.NOTHING,
         "The database refuses the credentials.",
-        "Fix the Secret named in the message; the next attempt reads it again.",
-    ),
-    Reason.SECRET_MISSING: About(_ERR, _WAIT, Side.SECRET, Leaves.NOTHING,
+        "Fix the Secret named in the message; the next attempt reads it again.")
+    SECRET_MISSING = ("SecretMissing", _ERR, _WAIT, Side.SECRET, Leaves.NOTHING,
         "A Secret that a connection names does not exist.",
-        "Create the Secret in the gateway's namespace; the next attempt reads it.",
-    ),
-    Reason.SECRET_KEY_MISSING: About(_ERR, _WAIT, Side.SECRET, Leaves.NOTHING,
+        "Create the Secret in the gateway's namespace; the next attempt reads it.")
+    SECRET_KEY_MISSING = ("SecretKeyMissing", _ERR, _WAIT, Side.SECRET, Leaves.NOTHING,
         "A Secret lacks the key that a connection names.",
-        "Add the key to the Secret or fix the reference; the next attempt reads it.",
-    ),
-    Reason.SOURCE_UNREACHABLE: About(_ERR, _WAIT, Side.SOURCE, Leaves.NOTHING,
+        "Add the key to the Secret or fix the reference; the next attempt reads it.")
+    SOURCE_UNREACHABLE = ("SourceUnreachable", _ERR, _WAIT, Side.SOURCE, Leaves.NOTHING,
         "The git server does not answer.",
-        "The task is retried; check project.git.url and the network.",
-    ),
-    Reason.SOURCE_AUTH_FAILED: About(_ERR, _WAIT, Side.SOURCE, Leaves.NOTHING,
+        "The task is retried; check project.git.url and the network.")
+    SOURCE_AUTH_FAILED = ("SourceAuthFailed", _ERR, _WAIT, Side.SOURCE, Leaves.NOTHING,
         "The git server refuses the credentials.",
-        "Fix the Secret of the gateway's gitCredentials entry for this URL.",
-    ),
-    Reason.SOURCE_REF_MISSING: About(_NO, _WAIT, Side.SOURCE, Leaves.NOTHING,
+        "Fix the Secret of the gateway's gitCredentials entry for this URL.")
+    SOURCE_REF_MISSING = ("SourceRefMissing", _NO, _WAIT, Side.SOURCE, Leaves.NOTHING,
         "The repository has no such branch, tag or commit.",
-        "Push the ref or fix project.git.ref.",
-    ),
-    Reason.SOURCE_PATH_MISSING: About(_NO, _NEVER, Side.SOURCE, Leaves.NOTHING,
+        "Push the ref or fix project.git.ref.")
+    SOURCE_PATH_MISSING = ("SourcePathMissing", _NO, _NEVER, Side.SOURCE, Leaves.NOTHING,
         "The repository has no such folder, or it holds no SQLMesh project.",
-        "Fix project.git.path.",
-    ),
-    Reason.SOURCE_CHANGED: About(_ERR, _REPLAN, Side.SOURCE, Leaves.NOTHING,
+        "Fix project.git.path.")
+    SOURCE_CHANGED = ("SourceDigestMismatch", _ERR, _REPLAN, Side.SOURCE, Leaves.NOTHING,
         "The source in the pod is not the one that was resolved.",
-        "The source is resolved again.",
-    ),
-    Reason.NOT_VIRTUAL_ONLY: About(_NO, _NEVER, Side.ENVIRONMENT, Leaves.NOTHING,
+        "The source is resolved again.")
+    NOT_VIRTUAL_ONLY = ("NotVirtualOnly", _NO, _NEVER, Side.ENVIRONMENT, Leaves.NOTHING,
         "The promotion would compute more than a catch-up of recent intervals.",
         "Build the models in the source environment first, or promote with gates.virtualOnly: "
-        "Optional.",
-    ),
-    Reason.ROLLBACK_UNAVAILABLE: About(_NO, _NEVER, Side.ENVIRONMENT, Leaves.NOTHING,
+        "Optional.")
+    ROLLBACK_UNAVAILABLE = ("RollbackUnavailable", _NO, _NEVER, Side.ENVIRONMENT, Leaves.NOTHING,
         "What a plan left cannot be restored: a snapshot is gone, or its table was altered or "
         "dropped since.",
         "Apply the earlier revision again; it is recomputed. A table that somebody dropped is "
-        "filled again by an operation Restate of an environment that has the revision.",
-    ),
-    Reason.CONFIGURATION_UNKNOWN: About(_NO, _NEVER, Side.ENVIRONMENT, Leaves.NOTHING,
+        "filled again by an operation Restate of an environment that has the revision.")
+    CONFIGURATION_UNKNOWN = ("ConfigurationUnknown", _NO, _NEVER, Side.ENVIRONMENT, Leaves.NOTHING,
         "The state has no record of how the revision was applied.",
         "Apply it in the source environment with this operator first; what others apply leaves "
-        "no record.",
-    ),
-    Reason.CANCELLED: About(_STOP, _NOW, Side.CLUSTER, Leaves.BATCHES,
+        "no record.")
+    CANCELLED = ("Cancelled", _STOP, _NOW, Side.CLUSTER, Leaves.BATCHES,
         "The Job was told to stop.",
-        "The next attempt continues where this one stopped.",
-    ),
-    Reason.PREEMPTED: About(_STOP, _NOW, Side.OTHERS, Leaves.BATCHES,
+        "The next attempt continues where this one stopped.")
+    PREEMPTED = ("Preempted", _STOP, _NOW, Side.OTHERS, Leaves.BATCHES,
         "More urgent work needed the gateway.",
-        "The next attempt continues where this one stopped.",
-    ),
-    Reason.CONTRACT_MISMATCH: About(_NO, _NEVER, Side.RUNNER, Leaves.NOTHING,
+        "The next attempt continues where this one stopped.")
+    CONTRACT_MISMATCH = ("ContractMismatch", _NO, _NEVER, Side.RUNNER, Leaves.NOTHING,
         "The runner image and the operator do not understand each other.",
-        "Use a runner image of the operator's version.",
-    ),
-    Reason.RUNNER_CRASHED: About(_ERR, _BACK, Side.RUNNER, Leaves.MAYBE_VIEWS,
+        "Use a runner image of the operator's version.")
+    RUNNER_CRASHED = ("RunnerCrashed", _ERR, _BACK, Side.RUNNER, Leaves.MAYBE_VIEWS,
         "The runner ended without a result (killed, out of memory, or a bug).",
         "The task is retried; see the Job's log, and raise runner.resources if it was out of "
-        "memory.",
-    ),
-    Reason.DEADLINE_EXCEEDED: About(_ERR, _BACK, Side.CLUSTER, Leaves.MAYBE_VIEWS,
+        "memory.")
+    DEADLINE_EXCEEDED = ("DeadlineExceeded", _ERR, _BACK, Side.CLUSTER, Leaves.MAYBE_VIEWS,
         "The task took longer than runner.deadline.",
-        "The next attempt continues where this one stopped; raise runner.deadline.",
-    ),
-    Reason.IMAGE_PULL_FAILED: About(_ERR, _WAIT, Side.CLUSTER, Leaves.NOTHING,
+        "The next attempt continues where this one stopped; raise runner.deadline.")
+    IMAGE_PULL_FAILED = ("ImagePullFailed", _ERR, _WAIT, Side.CLUSTER, Leaves.NOTHING,
         "The runner image cannot be pulled.",
-        "Fix runner.image or its imagePullSecrets.",
-    ),
-    Reason.POD_NOT_STARTED: About(_ERR, _WAIT, Side.CLUSTER, Leaves.NOTHING,
+        "Fix runner.image or its imagePullSecrets.")
+    POD_NOT_STARTED = ("PodNotStarted", _ERR, _WAIT, Side.CLUSTER, Leaves.NOTHING,
         "The Job's pod did not start in time.",
-        "The message names the cause: quota, nodes, volumes or admission.",
-    ),
-    Reason.LOST: About(_ERR, _BACK, Side.CLUSTER, Leaves.MAYBE_VIEWS,
+        "The message names the cause: quota, nodes, volumes or admission.")
+    LOST = ("Lost", _ERR, _BACK, Side.CLUSTER, Leaves.MAYBE_VIEWS,
         "The Job vanished before its result was recorded.",
-        "The task is repeated in a Job with a new name.",
-    ),
-}
+        "The task is repeated in a Job with a new name.")
+
+
 # fmt: on
+ABOUT: dict[Reason, About] = {reason: reason.about for reason in Reason}
+"""The whole table."""

@@ -84,14 +84,14 @@ def reconciled(key: Key, result: str, seconds: float) -> None:
 
 def noted(key: Key, note: Note) -> None:
     """A finished task or promotion, from what goes into the audit log."""
-    about = note.audit or {}
-    if about.get("operation") == "promotion":
-        if "seconds" not in about:
-            return  # that it is cancelled; its end is told with its evidence
-        PROMOTIONS.labels(about["outcome"]).inc()
-        PROMOTION_SECONDS.labels(about["outcome"]).observe(float(about["seconds"]))
-    elif "outcome" in about and "operation" in about:
-        TASKS.labels(about["operation"], about["outcome"], about.get("reason", note.reason)).inc()
+    entry = note.audit
+    if entry is None:
+        return
+    if entry.operation != "promotion":
+        TASKS.labels(entry.operation, entry.outcome, entry.reason or note.reason).inc()
+    elif entry.seconds is not None:  # that it is cancelled is told before, its end with its evidence
+        PROMOTIONS.labels(entry.outcome).inc()
+        PROMOTION_SECONDS.labels(entry.outcome).observe(entry.seconds)
 
 
 def job_finished(job: JobSeen) -> None:

@@ -53,8 +53,8 @@ def test_after_its_approval_the_plan_is_applied_and_status_says_who_approved() -
     assert sqlmesh.work().done == ["apply warehouse/prod", "run warehouse/prod"]
     applied = sqlmesh.world.environment().status.applied
     assert applied is not None and applied.approved_by == ["alice"]
-    audits = [n.audit for _, n in sqlmesh.world.notes if n.audit and n.audit["operation"] == "apply"]
-    assert [a["asked"] for a in audits] == ["alice"]
+    audits = [n.audit for _, n in sqlmesh.world.notes if n.audit and n.audit.operation == "apply"]
+    assert [a.asked for a in audits] == ["alice"]
 
 
 def test_a_digest_without_its_prefix_is_the_same_digest() -> None:

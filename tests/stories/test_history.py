@@ -64,8 +64,8 @@ def test_evidence_says_who_said_what_and_when_and_what_ran() -> None:
     assert said["runnerImages"] == ["runner:1@sha256:1"]
     assert {s["name"] for s in said["steps"] if "job" in s["evidence"]} >= {"Plan", "Audits", "Apply", "Verify"}
     assert "EvidenceKept" in sqlmesh.world.events("vpromo/to-prod")
-    (audit,) = [n.audit for _, n in sqlmesh.world.notes if n.audit and n.audit["operation"] == "promotion"]
-    assert (audit["outcome"], audit["asked"], audit["gateway"]) == ("Succeeded", "alice, bea", "warehouse")
+    (audit,) = [n.audit for _, n in sqlmesh.world.notes if n.audit and n.audit.operation == "promotion"]
+    assert (audit.outcome, audit.asked, audit.gateway) == ("Succeeded", "alice, bea", "warehouse")
 
 
 def test_evidence_outlives_the_promotion_and_the_environment() -> None:

@@ -300,9 +300,9 @@ def test_a_plan_that_waited_too_long_is_built_again() -> None:
     sqlmesh = managed(plan=ALWAYS)
     promote(sqlmesh)
     sqlmesh.live(2 * DAY)
-    assert sum(note.audit is not None and note.audit["operation"] == "plan" for _, note in sqlmesh.world.notes) == 3
+    assert sum(note.audit is not None and note.audit.operation == "plan" for _, note in sqlmesh.world.notes) == 3
     sqlmesh.live(DAY + HOUR)
-    assert sum(note.audit is not None and note.audit["operation"] == "plan" for _, note in sqlmesh.world.notes) == 4
+    assert sum(note.audit is not None and note.audit.operation == "plan" for _, note in sqlmesh.world.notes) == 4
     assert sqlmesh.world.says("vpromo/to-prod", "Ready") == {"Ready": "False/AwaitingApproval"}
 
 

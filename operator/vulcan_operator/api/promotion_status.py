@@ -101,8 +101,8 @@ class StepStatus(Model):
     )
     started_at: Timestamp | None = Field(None, description="When it began.")
     finished_at: Timestamp | None = Field(None, description="When it ended.")
-    reason: Annotated[str, Field(max_length=63)] = Field(
-        "", description="While it waits: what for, as a CamelCase word."
+    reason: Annotated[str, Field(max_length=63)] | None = Field(
+        None, description="While it waits: what for, as a CamelCase word."
     )
     message: Message = Field("", description="Its progress or result, as a sentence.")
     evidence: dict[str, Annotated[str, Field(max_length=1024)]] = Field(

@@ -45,7 +45,7 @@ def audit(key: Key, note: Note) -> None:
     """One line in the audit log, if the note wants one."""
     if note.audit is not None:
         about = {"object": str(key), "kind": key.kind.value, "event": note.reason, "message": note.message}
-        logs.audit({**about, **note.audit})
+        logs.audit({**about, **note.audit.fields()})
 
 
 def unparsable(found: Unparsable, now: dt.datetime) -> dict[str, Any]:

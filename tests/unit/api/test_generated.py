@@ -60,12 +60,12 @@ def test_texts_survive() -> None:
 
 def test_every_reason_has_its_line_and_its_page() -> None:
     from vulcan_contract.reasons import Reason
-    from vulcan_operator.api.conditions import CONDITION_TYPES, REASONS
+    from vulcan_operator.api.conditions import Type, Why
 
     text = (ROOT / "docs" / "reference" / "reasons.md").read_text()
-    for name in CONDITION_TYPES:
+    for name in Type:
         assert f"| `{name}` |" in text
-    reasons = {*map(str, REASONS), *map(str, Reason)}
+    reasons = {*map(str, Why), *map(str, Reason)}
     for name in reasons:
         assert f"| [`{name}`](reasons/{name}.md) |" in text
     pages = {page.stem: page.read_text() for page in (ROOT / "docs" / "reference" / "reasons").iterdir()}

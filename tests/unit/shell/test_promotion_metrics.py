@@ -12,7 +12,7 @@ from vulcan_operator import metrics
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.gateway import VulcanGateway
 from vulcan_operator.api.promotion import VulcanPromotion
-from vulcan_operator.plan.core.actions import Key, Kind, Note
+from vulcan_operator.plan.core.actions import AuditEntry, Key, Kind, Note
 from vulcan_operator.plan.core.seen import Waiter
 
 
@@ -85,7 +85,7 @@ def test_an_environment_counts_what_has_ended_and_its_series_go_with_it() -> Non
 
 
 def test_the_end_of_a_promotion_is_counted_by_outcome_and_is_no_task() -> None:
-    audit = {"operation": "promotion", "outcome": "RolledBack", "seconds": "42", "reason": "x"}
+    audit = AuditEntry("promotion", "RolledBack", reason="x", seconds=42)
     tasks = metrics.TASKS.labels("promotion", "RolledBack", "x")
     before = metrics.PROMOTIONS.labels("RolledBack")._value.get()
     metrics.noted(Key(Kind.PROMOTION, "data", "to-prod"), Note("EvidenceKept", "", audit=audit))

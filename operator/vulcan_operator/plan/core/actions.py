@@ -188,13 +188,37 @@ Need = ReadConfigMap | ReadSlot | ReadJob | ReadReport | ReadLabels
 
 
 @dataclass(frozen=True)
+class AuditEntry:
+    """A line of the audit log: who asked, for what, and what came of it. "": does not apply."""
+
+    operation: str  # the kind of task, or promotion
+    outcome: str
+    reason: str = ""
+    gateway: str = ""
+    environment: str = ""
+    step: str = ""
+    revision: str = ""
+    plan: str = ""  # digest
+    job: str = ""
+    why: str = ""
+    asked: str = ""  # who approved it
+    evidence: str = ""  # ConfigMap, as namespace/name
+    sha256: str = ""  # of the evidence
+    seconds: int | None = None  # of a promotion that has ended
+
+    def fields(self) -> dict[str, str]:
+        """Those that apply."""
+        return {name: str(value) for name, value in vars(self).items() if value not in ("", None)}
+
+
+@dataclass(frozen=True)
 class Note:
     """Something worth an Event on the object; with `audit` also a line in the audit log."""
 
     reason: str
     message: str
     warning: bool = False
-    audit: Mapping[str, str] | None = None
+    audit: AuditEntry | None = None
 
 
 Status = TypeVar("Status", EnvironmentStatus, GatewayStatus, PromotionStatus)

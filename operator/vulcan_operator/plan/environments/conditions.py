@@ -11,7 +11,7 @@ from vulcan_operator.api.environment_status import (
     StandingStatus,
 )
 from vulcan_operator.api.fields import TaskState, parse_duration
-from vulcan_operator.plan.core.conditions import Verdict, condition, put, summarize
+from vulcan_operator.plan.core.conditions import Verdict, condition, is_true, put, summarize
 from vulcan_operator.plan.core.decision import Draft
 from vulcan_operator.plan.environments.context import Context
 from vulcan_operator.plan.environments.steps import STEPS
@@ -22,6 +22,7 @@ from vulcan_operator.plan.tasks.jobs import Progress
 _SOMETIMES = (Type.VERIFIED, Type.PLAN_READ_ONLY)
 _LONG = dt.timedelta(minutes=2)  # what waits shorter for the slot is not worth a message
 _APPROVAL = (Why.AWAITING, Why.AUTHOR_UNKNOWN)  # why a plan waits for people
+_STANDS = (*_APPROVAL, Why.REJECTED, Why.CONFIG_MAP_MISSING, Why.UNPROTECTED, Why.NOT_DETERMINISTIC, Why.FROZEN)
 ANSWERS = (*_APPROVAL, Why.REJECTED)  # what people have to say, or have said
 _APPLIED = (PlanState.APPLIED, PlanState.NO_CHANGES)
 
@@ -61,6 +62,21 @@ def finish(
         now + dt.timedelta(seconds=30) if final.reason == Why.NOT_AUTHORIZED else None,
         late if late is not None and late > now else None,
     )
+
+
+def standing_before(context: Context) -> StandingStatus | None:
+    """Why the change waits, as the status has it. One of a release without `standing`, seen while a run
+    is in flight, has it in condition Ready."""
+    status = context.environment.status
+    said = condition(status.conditions, Type.READY)
+    if status.standing is not None or said is None or said.status == "True":
+        return status.standing
+    failed = status.failure is not None and status.failure.reason == said.reason
+    if not failed and said.reason not in _STANDS:
+        return None
+    flags = (is_true(status.conditions, kind) for kind in (Type.RECONCILING, Type.STALLED))
+    reconciling, stalled = flags
+    return standing_of(Verdict(said.status, said.reason, said.message, reconciling, stalled))
 
 
 def standing_of(verdict: Verdict | None) -> StandingStatus | None:

@@ -13,7 +13,7 @@ from vulcan_operator.api import names
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import EnvironmentStatus
 from vulcan_operator.api.fields import TaskState
-from vulcan_operator.plan.core.actions import Note, SetFinalizer, StopPods
+from vulcan_operator.plan.core.actions import AuditEntry, Note, SetFinalizer, StopPods
 from vulcan_operator.plan.core.conditions import Verdict
 from vulcan_operator.plan.core.deadlines import GIVE_UP, must_go
 from vulcan_operator.plan.core.decision import Draft
@@ -109,12 +109,12 @@ def _say(draft: Draft[EnvironmentStatus], context: Context, message: str) -> Dra
     return conditions.finish(draft, context, Verdict("False", Why.INVALIDATING, message, reconciling=True), None)
 
 
-def _audit(context: Context, why: str) -> dict[str, str]:
-    return {
-        "operation": "invalidate",
-        "gateway": context.environment.spec.gateway_ref.name,
-        "environment": context.environment.sqlmesh_environment,
-        "outcome": "Errored",
-        "reason": Why.DELETION_FORCED,
-        "why": why,
-    }
+def _audit(context: Context, why: str) -> AuditEntry:
+    return AuditEntry(
+        operation="invalidate",
+        gateway=context.environment.spec.gateway_ref.name,
+        environment=context.environment.sqlmesh_environment,
+        outcome="Errored",
+        reason=Why.DELETION_FORCED,
+        why=why,
+    )

@@ -158,9 +158,10 @@ def _answer(
 
 def _while_in_flight(draft: Draft[EnvironmentStatus], context: Context) -> Draft[EnvironmentStatus]:
     """While a run goes on, people may answer a plan that waits; what follows from it starts later."""
-    task, said = draft.status.task, draft.status.standing
+    task, said = draft.status.task, conditions.standing_before(context)
     if task is None or task.kind != TaskKind.RUN or context.seen.gateway is None:
         return draft
+    draft = draft.with_status(standing=said)
     if said is None or said.reason not in conditions.ANSWERS or draft.status.revision is None:
         return draft
     _, _, waits = _answer(draft, STEPS[TaskKind.APPLY].next(draft.status, context), context)

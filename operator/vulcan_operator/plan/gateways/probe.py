@@ -11,7 +11,7 @@ from vulcan_operator.api import names
 from vulcan_operator.api.environment import RetrySpec
 from vulcan_operator.api.fields import FailureStatus, TaskStatus, parse_duration
 from vulcan_operator.api.gateway import GatewayStatus, ProbeStatus
-from vulcan_operator.plan.core.actions import Note
+from vulcan_operator.plan.core.actions import AuditEntry, Note
 from vulcan_operator.plan.core.decision import Draft
 from vulcan_operator.plan.core.moves import Done, Move, Order, Site
 from vulcan_operator.plan.core.world import GatewaySeen
@@ -86,10 +86,14 @@ def judge(draft: Draft[GatewayStatus], found: life.Ended, seen: GatewaySeen, now
         }
     else:
         update["failure"] = ended.failure(draft.status.failure, ended_task, result, now)
-    audit = {
-        "operation": "probe", "gateway": meta.name, "outcome": result.outcome, "reason": result.reason,
-        "job": ended_task.job, "why": ended_task.why,
-    }  # fmt: skip
+    audit = AuditEntry(
+operation="probe",
+gateway=meta.name,
+outcome=result.outcome,
+reason=result.reason,
+job=ended_task.job,
+why=ended_task.why,
+)  # fmt: skip
     said = "both connections answer" if good else ended.message_of(result)
     return draft.with_status(**update).noting(Note(result.reason, f"probe: {said}", warning=not good, audit=audit))
 

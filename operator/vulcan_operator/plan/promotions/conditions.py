@@ -14,7 +14,7 @@ from vulcan_operator.api.promotion_status import (
     StepState,
     StepStatus,
 )
-from vulcan_operator.plan.core.actions import Note
+from vulcan_operator.plan.core.actions import AuditEntry, Note
 from vulcan_operator.plan.core.conditions import Verdict, put, summarize
 from vulcan_operator.plan.core.decision import Draft
 from vulcan_operator.plan.promotions.lane import REJECTS
@@ -70,19 +70,19 @@ def finish(
 def note(status: PromotionStatus, name: StepName, task: TaskStatus, result: Result) -> Note:
     """Event and audit line of an ended task, with the status that it leads to."""
     bad = result.outcome is not reasons.Outcome.SUCCEEDED
-    audit = {
-        "operation": task.kind,
-        "gateway": task.place[1],
-        "environment": status.target.environment if status.target else "",
-        "step": name,
-        "revision": status.revision or "",
-        "plan": status.plan.digest if status.plan else "",
-        "outcome": result.outcome.value,
-        "reason": result.reason.value,
-        "job": task.job,
-        "why": task.why,
-        "asked": ", ".join(status.approved_by),
-    }
+    audit = AuditEntry(
+        operation=task.kind,
+        gateway=task.place[1],
+        environment=status.target.environment if status.target else "",
+        step=name,
+        revision=status.revision or "",
+        plan=status.plan.digest if status.plan else "",
+        outcome=result.outcome.value,
+        reason=result.reason.value,
+        job=task.job,
+        why=task.why,
+        asked=", ".join(status.approved_by),
+    )
     # A judgement of the data is not asked for again: its next step ("it is tried again") would be wrong.
     final = ABOUT[result.reason].side is Side.DATA and result.message
     message = ends.message_of(result) if bad and not final else result.message

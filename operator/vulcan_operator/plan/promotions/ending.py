@@ -13,6 +13,7 @@ from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.api.promotion_status import Outcome, PromotionStatus, StepName, StepState
 from vulcan_operator.plan.core.actions import (
+    AuditEntry,
     CreateJob,
     DeleteConfigMap,
     DeleteJob,
@@ -196,11 +197,14 @@ def _stop_writer(
 def _cancelled(draft: Draft[PromotionStatus], case: Case) -> Draft[PromotionStatus]:
     target, gateway, late = case.seen.target, case.seen.gateway, is_late(case)
     done = _what_was_done(draft.status, late=late)
-    audit = {
-        "operation": "promotion", "outcome": Outcome.CANCELLED, "reason": Why.CANCELLED, "why": done,
-        "environment": target.sqlmesh_environment if target is not None else "",
-        "gateway": gateway.metadata.name if gateway is not None else "",
-    }  # fmt: skip
+    audit = AuditEntry(
+operation="promotion",
+outcome=Outcome.CANCELLED,
+reason=Why.CANCELLED,
+why=done,
+environment=target.sqlmesh_environment if target is not None else "",
+gateway=gateway.metadata.name if gateway is not None else "",
+)  # fmt: skip
     note = Note(Why.CANCELLED, f"deleted under way: {done}", warning=late, audit=audit)
     return draft.with_new(end(draft.status, Outcome.CANCELLED, case.now)).noting(note)
 

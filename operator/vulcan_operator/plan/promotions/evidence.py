@@ -13,13 +13,8 @@ from typing import Any
 from vulcan_operator.api import names
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import ReportRef
-from vulcan_operator.api.promotion_status import (
-    MOST_IMAGES,
-    MOST_VOTES,
-    PromotionStatus,
-    VoteStatus,
-)
-from vulcan_operator.plan.core.actions import Note, WriteConfigMap
+from vulcan_operator.api.promotion_status import MOST_IMAGES, MOST_VOTES, PromotionStatus, VoteStatus
+from vulcan_operator.plan.core.actions import AuditEntry, Note, WriteConfigMap
 from vulcan_operator.plan.core.decision import Draft
 from vulcan_operator.plan.promotions.route import Case
 from vulcan_operator.plan.tasks import config_maps
@@ -81,8 +76,6 @@ def _images(status: PromotionStatus, case: Case) -> dict[str, Any]:
 def _text(status: PromotionStatus, case: Case) -> str:
     """Names, digests, verdicts and votes; no data and no credential passes through a status."""
     told, spec, meta = status.to_json(), case.promotion.spec.to_json(), case.promotion.metadata
-    for step in told["steps"]:
-        step.pop("reason")  # what it waited for is over
     document = {
         "promotion": {"namespace": meta.namespace, "name": meta.name, "uid": meta.uid},
         # People change approvals at any time.
@@ -125,16 +118,16 @@ def _note(status: PromotionStatus, case: Case, reference: ReportRef) -> Note:
     target = status.target
     began, ended = status.started_at, status.finished_at
     took = (ended - began).total_seconds() if ended is not None and began is not None else 0
-    audit = {
-        "operation": "promotion",
-        "gateway": target.gateway.rpartition("/")[2] if target is not None else "",
-        "environment": target.environment if target is not None else "",
-        "revision": status.revision or "",
-        "plan": status.plan.digest if status.plan is not None else "",
-        "outcome": status.outcome or "",
-        "seconds": f"{took:.0f}",
-        "evidence": f"{case.key.namespace}/{reference.name}",
-        "sha256": reference.sha256,
-        "asked": ", ".join(status.approved_by),
-    }
+    audit = AuditEntry(
+        operation="promotion",
+        gateway=target.gateway.rpartition("/")[2] if target is not None else "",
+        environment=target.environment if target is not None else "",
+        revision=status.revision or "",
+        plan=status.plan.digest if status.plan is not None else "",
+        outcome=status.outcome or "",
+        seconds=round(took),
+        evidence=f"{case.key.namespace}/{reference.name}",
+        sha256=reference.sha256,
+        asked=", ".join(status.approved_by),
+    )
     return Note(Why.EVIDENCE, f"{status.outcome}: evidence is in ConfigMap {reference.name}", audit=audit)

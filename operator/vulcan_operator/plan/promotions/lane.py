@@ -46,7 +46,7 @@ class StepLane:
     def with_task(self, status: PromotionStatus, task: TaskStatus | None) -> PromotionStatus:
         if task is None:
             return change(status, self.name, task=None)
-        fields: dict[str, Any] = {"task": task, "state": StepState.RUNNING, "message": task.why, "reason": ""}
+        fields: dict[str, Any] = {"task": task, "state": StepState.RUNNING, "message": task.why, "reason": None}
         if task.state != TaskState.WAITING:
             return change(status, self.name, **fields, job=task.job)
         # Its Job does not exist yet: whoever asks later whether a Job of this step may have changed
@@ -60,7 +60,7 @@ class StepLane:
 
 
 def begin(
-    status: PromotionStatus, name: StepName, now: dt.datetime, *, reason: str = "", **fields: Any
+    status: PromotionStatus, name: StepName, now: dt.datetime, *, reason: str | None = None, **fields: Any
 ) -> PromotionStatus:
     """The status with a step that is there, goes on, and has these fields."""
     old = status.find(name) or StepStatus(name=name)

@@ -7,7 +7,7 @@ from vulcan_contract.result import Result
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.fields import FailureStatus, TaskStatus
-from vulcan_operator.plan.core.actions import Note
+from vulcan_operator.plan.core.actions import AuditEntry, Note
 
 
 def failure(previous: FailureStatus | None, task: TaskStatus, result: Result, now: dt.datetime) -> FailureStatus:
@@ -43,18 +43,18 @@ def environment_note(environment: VulcanEnvironment, task: TaskStatus, result: R
     """Event and audit line of an ended task of an environment, as its status was before."""
     plan, revision = environment.status.plan, environment.status.revision
     is_apply, bad = task.kind == TaskKind.APPLY, result.outcome is not Outcome.SUCCEEDED
-    audit = {
-        "operation": task.kind,
-        "gateway": environment.spec.gateway_ref.name,
-        "environment": environment.sqlmesh_environment,
-        "revision": revision.resolved if revision else "",
-        "plan": plan.digest if plan and is_apply else "",
-        "outcome": result.outcome.value,
-        "reason": result.reason.value,
-        "job": task.job,
-        "why": task.why,
-        "asked": ", ".join(plan.approved_by) if plan and is_apply else "",
-    }
+    audit = AuditEntry(
+        operation=task.kind,
+        gateway=environment.spec.gateway_ref.name,
+        environment=environment.sqlmesh_environment,
+        revision=revision.resolved if revision else "",
+        plan=plan.digest if plan and is_apply else "",
+        outcome=result.outcome.value,
+        reason=result.reason.value,
+        job=task.job,
+        why=task.why,
+        asked=", ".join(plan.approved_by) if plan and is_apply else "",
+    )
     text = message_of(result) if bad else result.message or ABOUT[result.reason].meaning
     return Note(result.reason.value, f"{task.kind}: {text}", warning=bad, audit=audit)
 

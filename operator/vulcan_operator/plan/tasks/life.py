@@ -268,9 +268,7 @@ def start(
     return Started(dataclasses.replace(draft, confirm=confirm).again(deadline))
 
 
-def _seen(
-    lane: Lane[Status], task: TaskStatus, others: Callable[[Status], Status] | None, status: Status
-) -> Status:
+def _seen(lane: Lane[Status], task: TaskStatus, others: Callable[[Status], Status] | None, status: Status) -> Status:
     """The status once the Job is there: from now on a missing one is a lost one."""
     status = others(status) if others is not None else status
     current = lane.task(status)
