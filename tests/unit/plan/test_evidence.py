@@ -61,9 +61,9 @@ def test_the_fullest_status_fits_and_keeps_its_verdicts() -> None:
     assert len(said["approvals"]) == 64
 
 
-def test_what_a_step_waited_for_is_no_evidence() -> None:
-    """The field is younger than the evidence of the releases before: its bytes stay the same."""
-    _, text = left({**ENDED, "steps": [{"name": "Soak", "state": "Succeeded", "reason": "Soaking"}]})
+def test_a_step_that_waits_for_nothing_says_so_by_silence() -> None:
+    """The field is younger than evidence of releases before, whose bytes stay the same."""
+    _, text = left({**ENDED, "steps": [{"name": "Soak", "state": "Succeeded"}]})
     assert "reason" not in json.loads(text)["steps"][0]
 
 
