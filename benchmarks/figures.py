@@ -1,4 +1,4 @@
-"""Figures, their goals, and where they are written: results.json and the table in README.md.
+"""Defines figures and their goals, and writes results.json and the table in README.md.
 
 Used by every group and by `__main__`. Goals are set here and nowhere else.
 """
@@ -20,7 +20,7 @@ _COMPARE: dict[str, Callable[[float, float], bool]] = {"<=": operator.le, ">=": 
 
 @dataclasses.dataclass(frozen=True)
 class Goal:
-    """What is to be reached, and how it is measured, in words."""
+    """Says what should be reached and how it is measured."""
 
     unit: str
     compare: str
@@ -34,106 +34,110 @@ class Goal:
 GOALS: dict[str, Goal] = {
     "runner_overhead_ratio": Goal(
         "ratio", "<=", 1.05,
-        "A plan (with lint, tests and report) and its apply, two processes of the runner, over the same SQLMesh calls"
-        " in two processes without it; PostgreSQL, 10 models, new databases each time, pairs in alternating order;"
-        " median of the pairs' ratios.",
+        "Time of a plan (with lint, tests and report) and its apply in two processes of the runner, divided by the time"
+        " of the same SQLMesh calls in two processes without it. PostgreSQL, 10 models, new databases each time, pairs"
+        " in alternating order; median of the pairs' ratios.",
     ),
     "cli_chain_ratio": Goal(
         "ratio", ">=", 3.0,
-        "Six CLI processes (info, lint, test, plan --auto-apply, audit, run) over the runner's two (plan with lint, tests"
-        " and report, apply with audits), on the same project and server, in pairs; median of the pairs' ratios.",
+        "Time of six CLI processes (info, lint, test, plan --auto-apply, audit, run), divided by the time of the runner's"
+        " two (plan with lint, tests and report, apply with audits), on the same project and server, in pairs; median of"
+        " the pairs' ratios.",
     ),
     "cli_chain_with_run_ratio": Goal(
         "ratio", ">=", 2.5,
-        "The same chain over the runner's three: plan, apply, and the run that follows every apply, which finds nothing to"
-        " do here.",
+        "The same chain, divided by the runner's three processes: plan, apply, and the run that follows every apply and"
+        " has nothing to do here.",
     ),
     "runner_rss_overhead_mb": Goal(
         "MB", "<=", 20,
         "Peak resident memory of the runner's process minus that of the same calls without it, for plan and for apply"
-        " (medians of the pairs above); the larger difference counts.",
+        " (medians of the pairs above); the larger difference.",
     ),
     "create_to_job_p50_ms": Goal(
         "ms", "<=", 60,
-        "From sending the POST of an environment until another client's watch sees its first Job; 40 environments at"
-        " 4 per second, all controllers on, median.",
+        "Time from sending the POST of an environment until another client's watch shows its first Job; 40 environments"
+        " at 4 per second, with all controllers; median.",
     ),
     "create_to_job_p95_ms": Goal("ms", "<=", 150, "The same, 95th percentile."),
     "whole_life_share_1000": Goal(
         "share", ">=", 0.7,
-        "1,000 environments on 50 ready gateways, from nothing over plan, apply and run to Ready, the ends of Jobs and"
-        " results of pods written by the bench; all writes per second, over those of a bare loop that makes the same"
-        " number of the same kinds of writes (captured from a real life) at concurrency 16. Controllers and node off."
-        " From the operator's first write on. Median of three pairs.",
+        "1,000 environments on 50 ready gateways go from creation through plan, apply and run to Ready; the benchmark"
+        " writes the ends of Jobs and the results of pods. All writes per second from the operator's first write on,"
+        " divided by those of a bare loop that makes the same number of the same writes (recorded from the operator) at"
+        " concurrency 16. Without controllers and node; median of three pairs.",
     ),
-    "operator_rss_mb_1000": Goal("MB", "<=", 130, "Resident memory at the end of those 1,000 lives, largest of three."),
+    "operator_rss_mb_1000": Goal(
+        "MB", "<=", 130, "Resident memory of the operator once these 1,000 environments are Ready; largest of three."
+    ),
     "idle_writes": Goal(
         "writes", "<=", 0,
-        "Writes in the minute after, the Lease's renewals not counted, by the operator's own metrics.",
+        "Writes in the following minute without renewals of the Lease, by the operator's metrics.",
     ),
-    "idle_cpu_share": Goal("share of a core", "<=", 0.003, "Processor time of the operator in that minute."),
+    "idle_cpu_share": Goal("share of a core", "<=", 0.003, "CPU time of the operator in that minute."),
     "restart_sync_s_1000": Goal(
         "s", "<=", 5,
-        "From starting the process again with the 1,000 environments and their Jobs until it is leader, has listed"
-        " everything and has looked at every object.",
+        "Time from restarting the process with the 1,000 environments and their Jobs until it is leader, has listed"
+        " everything and has reconciled every object.",
     ),
-    "restart_writes_1000": Goal("writes", "<=", 0, "Its writes until 10 s later, the Lease not counted."),
+    "restart_writes_1000": Goal("writes", "<=", 0, "Writes from the restart until 10 s later, without the Lease."),
     "daily_run_jobs_per_day": Goal(
         "Jobs", "<=", 1,
-        "Seven simulated days of a project whose models are all daily, the operator restarted or everything listed again"
-        " every simulated hour; the most run Jobs of a day, the run that follows the apply included.",
+        "Seven simulated days of a project with daily models only, with a restart of the operator or a resync every"
+        " simulated hour; the largest number of run Jobs of a day, including the run that follows the apply.",
     ),
     "due_to_run_s": Goal(
         "s", "<=", 30,
-        "A model with cron */5 on PostgreSQL, real runner and node: from the due time in status until the container of"
-        " its run started; the largest of two. Quick: a schedule of the environment, due every minute, instead.",
+        "Time from the due time in status until the container of the run has started, for a model with cron */5 on"
+        " PostgreSQL with real runner and node; the larger of two. Quick: a schedule of the environment that is due every"
+        " minute.",
     ),
     "diff_gate_ratio": Goal(
         "ratio", "<=", 1.2,
-        "A task `diff` of a model of 10 million rows on DuckDB, one in 500 of them changed, over SQLMesh's own table diff"
-        " of the same two tables; two processes, pairs in alternating order, median of five pairs' ratios. Quick: a million"
-        " rows, one pair.",
+        "Time of a `diff` task for a model of 10 million rows on DuckDB, of which one in 500 has changed, divided by the"
+        " time of SQLMesh's own table diff of the same two tables. Two processes, pairs in alternating order, median of"
+        " five pairs' ratios. Quick: a million rows, one pair.",
     ),
     "promotion_switch_ratio": Goal(
         "ratio", "<=", 1.5,
-        "100 views of one system on PostgreSQL go from one revision to another and back: the promote task from the moment"
-        " when it begins to apply to its end, over bare SQLMesh applying the same plan, each built from the state in a"
-        " process of its own; in turn, in alternating order; ratio of the medians.",
+        "100 views of one system on PostgreSQL are switched to another revision and back: time of the promote task from"
+        " the beginning of its apply to its end, divided by the time in which plain SQLMesh applies the same plan. Both"
+        " build the plan from the state in a process of their own, in alternating order; ratio of the medians.",
     ),
     "promotion_total_s": Goal(
         "s", "<=", 15,
-        "Promotion of 100 views on the local cluster, everything real, nobody asked and no soak: from creating it until a"
-        " watch says outcome Succeeded, all gates, the audits before and after included; median of three.",
+        "Time from creating a promotion of 100 views until a watch shows outcome Succeeded, with all gates and the audits"
+        " before and after, without approval and soak, on the local cluster with real components; median of three.",
     ),
     "rollback_s": Goal(
         "s", "<=", 8,
-        "Each of these undone with rollbackTo, once the run that follows a promotion has ended: from creating it until the"
-        " last of the views has its former revision, seen by reading them; median.",
+        "Time from creating a rollback (rollbackTo) of each of these promotions until reading the views shows the previous"
+        " revision in all of them; each starts after the run that follows the promotion. Median.",
     ),
     "failed_reads": Goal(
         "reads", "<=", 0,
-        "Ten more promotions and rollbacks to and fro while a process reads the views at 1,100 per second: errors, changes"
-        " of a view beyond one per promotion or rollback (or short of one), and polls that are missing to 1,000 per second.",
+        "A process reads the views 1,100 times per second during ten more promotions and rollbacks: errors, changes of a"
+        " view that are more or fewer than one per promotion or rollback, and reads missing to 1,000 per second.",
     ),
     "promotion_step_p95_ms": Goal(
         "ms", "<=", 500,
-        "500 promotions in flight at once on one operator, each on a gateway of its own, Jobs end after one to three"
-        " minutes by the bench's hand: from right before the end of a step's pod is sent to the API server until a watch"
-        " sees the next step's Job; 95th percentile.",
+        "500 promotions in flight at the same time on one operator, each on its own gateway; the benchmark ends the Jobs"
+        " after one to three minutes. Time from right before the end of a step's pod is sent to the API server until a"
+        " watch shows the Job of the next step; 95th percentile.",
     ),
 }  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """One measured figure."""
+    """Holds one measured figure."""
 
     name: str
     value: float
 
     @property
     def met(self) -> bool:
-        """Whether the goal is reached."""
+        """Return whether the goal is reached."""
         goal = GOALS[self.name]
         return _COMPARE[goal.compare](self.value, goal.bound)
 
@@ -143,12 +147,12 @@ class Figure:
 
 
 def quick() -> bool:
-    """Minutes instead of an hour."""
+    """Return whether smaller sizes are to be measured, in minutes instead of an hour."""
     return os.environ.get("QUICK", "") not in ("", "0")
 
 
 def write(figures: list[Figure]) -> None:
-    """results.json and the README's table."""
+    """Write results.json and the README's table."""
     rows = []
     for figure in figures:
         goal = GOALS[figure.name]
@@ -163,7 +167,7 @@ def write(figures: list[Figure]) -> None:
 def _table(figures: list[Figure]) -> str:
     kind = "quick: fewer objects and repetitions than the names say, see below" if quick() else "full"
     today = dt.datetime.now(dt.timezone.utc).date()
-    lines = [f"Measured on {today} ({kind}): {machine()}.", "", "| Figure | Value | Goal | | Measured how |"]
+    lines = [f"Measured on {today} ({kind}): {machine()}.", "", "| Figure | Value | Goal | | How it is measured |"]
     lines.append("|---|---|---|---|---|")
     for figure in figures:
         goal = GOALS[figure.name]
@@ -173,7 +177,7 @@ def _table(figures: list[Figure]) -> str:
 
 
 def machine() -> str:
-    """Processor, cores, memory and load, for the README."""
+    """Describe processor, cores, memory and load for the README."""
     info = Path("/proc/cpuinfo")
     models = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
     name = models[0].partition(":")[2].strip() if models else platform.machine()

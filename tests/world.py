@@ -28,7 +28,7 @@ from vulcan_operator.kube.resources import CONFIG_MAPS, EVENTS, JOBS, NAMESPACES
 from vulcan_operator.plan.core.actions import DeleteJob, Key, Kind, Note, StopPods
 from vulcan_operator.plan.core.needs import Live
 from vulcan_operator.plan.core.seen import JobSeen, JobState, PodSeen, Settings
-from vulcan_operator.reconcile.reconcile import Planners, _decide, reconcile
+from vulcan_operator.reconcile.reconcile import Planners, decide, reconcile
 from vulcan_operator.worker import schedule
 
 NAMESPACE = "data"
@@ -338,7 +338,8 @@ class World:
             return  # planners of a few lines, which tests of the shell bring
         if found is None or isinstance(found, views.Unparsable) or key in self.queue._again:
             return
-        plan, live = await _decide(self._ports, key, found, Live())
+        ports = self._ports
+        plan, live = await decide(self._planners, ports.observer, ports.reader, key, found, Live())
         if live.denied is None:
             assert plan.status == found.status, f"{key} is asked once and changes its status when asked again"
             # What was deleted may not be known to be gone yet; the event of it comes.

@@ -1,6 +1,6 @@
 """The three kinds as `kubectl` shows them: short names, categories, columns, selectors, rules on `metadata.name`.
 
-Read by `tools.generate` and by tests. What a kind holds is said by `vulcan_operator.api`, not here.
+Read by `tools.generate` and by tests. The fields of a kind are defined in `vulcan_operator.api`, not here.
 """
 
 from typing import Any
@@ -41,9 +41,9 @@ GATEWAY = Kind(
         _READY,
         _column("WAREHOUSE", ".spec.connection.type", description="Engine of the warehouse."),
         _column("STATE", ".spec.stateConnection.type", description="Engine of the state database."),
-        _column("WRITER", ".status.activeWriter.environment", description="For which object the gateway writes now."),
+        _column("WRITER", ".status.activeWriter.environment", description="Object whose task has the writer slot."),
         _AGE,
-        _column("SUSPENDED", ".spec.suspend", "boolean", "Whether no Job may start.", wide=True),
+        _column("SUSPENDED", ".spec.suspend", "boolean", "Whether spec.suspend stops new Jobs.", wide=True),
         _MESSAGE,
     ),
     rules=(
@@ -65,16 +65,16 @@ ENVIRONMENT = Kind(
     categories=("vulcan",),
     columns=(
         _READY,
-        _column("ENV", ".status.environment", description="SQLMesh environment."),
-        _column("GATEWAY", ".spec.gatewayRef.name", description="System it lives on."),
-        _column("REVISION", ".status.applied.shortRevision", description="What it has, shortened."),
-        _column("PLAN", ".status.plan.state", description="State of the plan in question."),
+        _column("ENV", ".status.environment", description="Name of the SQLMesh environment."),
+        _column("GATEWAY", ".spec.gatewayRef.name", description="VulcanGateway of the environment."),
+        _column("REVISION", ".status.applied.shortRevision", description="Applied revision, shortened."),
+        _column("PLAN", ".status.plan.state", description="State of the current plan."),
         _column("LAST-RUN", ".status.lastRun.time", "date", "Time since the last scheduled run ended."),
         # A date in the future is printed as <invalid>, so this one is a string.
         _column("NEXT-RUN", ".status.nextRunTime", description="When the next run is due."),
-        _column("BEHIND", ".status.intervalsBehind", "integer", "Missing intervals at the last look."),
+        _column("BEHIND", ".status.intervalsBehind", "integer", "Missing intervals at the last check."),
         _AGE,
-        _column("SUSPENDED", ".spec.suspend", "boolean", "Whether no Job may start.", wide=True),
+        _column("SUSPENDED", ".spec.suspend", "boolean", "Whether spec.suspend stops new Jobs.", wide=True),
         _MESSAGE,
     ),
     selectable=(".spec.gatewayRef.name", ".spec.environment"),
@@ -104,12 +104,12 @@ PROMOTION = Kind(
     categories=("vulcan",),
     columns=(
         _READY,
-        _column("FROM", ".spec.from.environmentRef.name", description="Environment it comes from."),
-        _column("TO", ".spec.to.environmentRef.name", description="Environment it goes to."),
-        _column("STEP", ".status.step", description="Current or last step."),
-        _column("OUTCOME", ".status.outcome", description="How it ended."),
+        _column("FROM", ".spec.from.environmentRef.name", description="Environment that the revision comes from."),
+        _column("TO", ".spec.to.environmentRef.name", description="Environment that is changed."),
+        _column("STEP", ".status.step", description="Current or last step of the promotion."),
+        _column("OUTCOME", ".status.outcome", description="Outcome of the promotion."),
         _AGE,
-        _column("REVISION", ".status.shortRevision", description="What it moves, shortened.", wide=True),
+        _column("REVISION", ".status.shortRevision", description="Promoted revision, shortened.", wide=True),
         _MESSAGE,
     ),
     selectable=(".spec.to.environmentRef.name",),

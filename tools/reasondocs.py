@@ -1,6 +1,6 @@
-"""Pages made from the tables of conditions and reasons: the list, and one page for each reason.
+"""Makes the pages of the tables of conditions and reasons: the list, and one page for each reason.
 
-Called by `tools.generate`. The texts are those of the tables; what a page has beyond them is written by hand in
+Called by `tools.generate`. The texts come from the tables; longer help is written by hand in
 `docs/reference/reasons.d/REASON.md`, beside the pages, so that its links are the same in both places.
 """
 
@@ -13,7 +13,7 @@ from vulcan_operator.api.conditions import Type, Why
 
 _LIST = """# Conditions and reasons
 
-All that `status.conditions` may say. Each reason has a page of its own.
+All conditions that `status.conditions` may contain, and all their reasons. Each reason has its own page.
 
 ## Conditions
 
@@ -23,37 +23,35 @@ All that `status.conditions` may say. Each reason has a page of its own.
 _OPERATOR = """
 ## Reasons of the operator
 
-Why an object waits, works or stops.
+Why the operator waits, works or stops at an object.
 
 | Reason | What it means | What to do |
 |---|---|---|
 """
 _TASKS = """
-## Reasons of a task's end
+## Reasons of ended tasks
 
-How a Job ended. *Failed* is due to the project, the spec or the data, *Errored* to machinery, *Aborted*
-was stopped. *Retried*: Backoff counts against `retry.limit`, Wait continues without limit, Replan builds a
-new plan (and asks for approval again), Never waits for a human or a change.
+How a Job ended. *Outcome*: Failed is caused by the project, the spec or the data, Errored by the
+infrastructure, and an Aborted task was stopped. *Retried*: Backoff counts against `retry.limit`, Wait
+retries without limit, Replan builds a new plan, which needs approval again, and Never waits for a user or
+a change.
 
 | Reason | Outcome | Retried | What it means | What to do |
 |---|---|---|---|---|
 """
 _AGAIN = {
-    "Never": "never on its own",
+    "Never": "not automatically",
     "Now": "at once",
-    "Backoff": "with growing pauses, up to `retry.limit` attempts",
-    "Wait": "without limit, at the latest after `retry.maxBackoff`",
-    "Replan": "with a new plan, which is approved again",
+    "Backoff": "with exponential backoff, up to `retry.limit` attempts",
+    "Wait": "without limit, at intervals of at most `retry.maxBackoff`",
+    "Replan": "with a new plan, which needs approval again",
 }
 
 
 def listed() -> str:
-    """`docs/reference/reasons.md`: conditions, then the operator's own reasons, then those of a task's end."""
+    """Return `docs/reference/reasons.md`: conditions, the operator's own reasons, and those of ended tasks."""
     parts = [HEAD, _LIST, *(f"| `{kind}` | {escaped(kind.description)} |\n" for kind in Type), _OPERATOR]
-    parts += [
-        f"| {_link(why)} | {escaped(why.meaning)} | {escaped(why.next_step)} |\n"
-        for why in Why
-    ]
+    parts += [f"| {_link(why)} | {escaped(why.meaning)} | {escaped(why.next_step)} |\n" for why in Why]
     parts.append(_TASKS)
     parts += [
         f"| {_link(name)} | {about.outcome} | {about.retry} | {escaped(about.meaning)} | {escaped(about.next_step)} |\n"
@@ -63,10 +61,8 @@ def listed() -> str:
 
 
 def pages(by_hand: Path) -> Mapping[str, str]:
-    """File name -> text, one for each reason of both tables. `by_hand`: the folder of what is added to them."""
-    found = {
-        str(why): _page(why, "A reason of the operator.", why.meaning, why.next_step) for why in Why
-    }
+    """Return file name -> text for each reason of both tables. `by_hand` is the folder of longer help."""
+    found = {str(why): _page(why, "Reason of the operator.", why.meaning, why.next_step) for why in Why}
     for reason, task in ABOUT.items():
         kind = f"How a Job ended: {task.outcome}. Retried: {_AGAIN[task.retry]}."
         found[str(reason)] = _page(reason, kind, task.meaning, task.next_step)

@@ -1,7 +1,7 @@
-"""The reference page made from the types: every field of every kind.
+"""Makes the reference page of the types: every field of every kind.
 
-Called by `tools.generate`; conditions and reasons are made by `tools.reasondocs`. Shows what the models say; whatever
-reads badly here is to be corrected there.
+Called by `tools.generate`; `tools.reasondocs` makes the pages of conditions and reasons. All texts come
+from the models and must be corrected there.
 """
 
 import re
@@ -17,7 +17,7 @@ _RULES = "x-kubernetes-validations"
 
 
 def api(kinds: Sequence[Kind]) -> str:
-    """`docs/reference/api.md`."""
+    """Return `docs/reference/api.md`."""
     documents = {kind.name: kind.model.model_json_schema(by_alias=True, mode="serialization") for kind in kinds}
     used = {name: list(_reachable(document)) for name, document in documents.items()}
     shared = [t for t in used[kinds[0].name] if any(t in used[k.name] for k in kinds[1:])]
@@ -36,11 +36,11 @@ def api(kinds: Sequence[Kind]) -> str:
 
 _INTRODUCTION = """# API reference
 
-What the three kinds hold. `kubectl explain venv.spec.plan` shows the same on a cluster.
+All fields of the three kinds. On a cluster, `kubectl explain venv.spec.plan` shows the same texts.
 
-The column *Default* names what holds when a field is absent; "required" means there is none. Where the default is empty
-or the field is part of a list, the API server stores nothing for it, so that GitOps tools see no difference. Durations
-are written like `90s`, `15m`, `2h30m` or `400d`. *Constraints* quotes what the API server says to a value it refuses.
+*Default* is the value of an absent field; "required" means that the field must be set. The API server stores no defaults
+that are empty or in items of a list, so GitOps tools see no difference. Durations are written like `90s`, `15m`, `2h30m`
+or `400d`. *Constraints* contains the messages with which the API server refuses a value.
 
 """
 
@@ -51,7 +51,7 @@ def _kind(kind: Kind, document: Schema) -> str:
         ("kind", f"`{kind.name}`"),
         ("short name", ", ".join(f"`{name}`" for name in kind.short_names)),
         ("columns", " ".join(f"`{c['name']}`" for c in kind.columns if not c["priority"])),
-        ("further columns with `-o wide`", " ".join(f"`{c['name']}`" for c in kind.columns if c["priority"])),
+        ("additional columns with `-o wide`", " ".join(f"`{c['name']}`" for c in kind.columns if c["priority"])),
     ]
     if kind.selectable:
         rows.append(("field selectors", ", ".join(f"`{path.removeprefix('.')}`" for path in kind.selectable)))
@@ -72,7 +72,7 @@ def _reference(document: Schema, field: str) -> str:
 
 
 def _reachable(document: Schema) -> Iterable[str]:
-    """Types below spec and status, each once, in reading order."""
+    """Return the types below spec and status, each once, in reading order."""
     found: dict[str, None] = {}
 
     def visit(node: Any) -> None:
@@ -106,7 +106,7 @@ def _type(name: str, types: Mapping[str, Schema]) -> str:
 
 
 def _core(node: Schema) -> Schema:
-    """The node itself, or what may be null."""
+    """Return the node itself, or the alternative that is not null."""
     for option in node.get("anyOf", ()):
         if option.get("type") != "null":
             return {**option, **{k: v for k, v in node.items() if k not in ("anyOf", "default")}}
@@ -174,11 +174,11 @@ def _constraints(node: Schema) -> str:
 
 
 def _description(node: Schema, core: Schema, types: Mapping[str, Schema]) -> str:
-    """The field's own, or that of its type (pydantic leaves out a description that says the same)."""
+    """Return the field's description, or that of its type (pydantic leaves out a repeated one)."""
     kind = types.get(str(core.get("$ref", "")).rsplit("/", 1)[-1], {})
     return str(node.get("description") or core.get("description") or kind.get("description") or "")
 
 
 def escaped(text: str) -> str:
-    """A text as a cell of a table may hold it."""
+    """Escape a text for a cell of a table."""
     return re.sub(r"([|*<>])", r"\\\1", " ".join(text.split()))

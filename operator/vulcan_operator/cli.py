@@ -1,4 +1,4 @@
-"""The operator's command: `run` and `version`. Starts everything that a process has, and ends it.
+"""The operator's command: `run`, `explain` and `version`. Starts everything that a process has, and ends it.
 
 Nothing is decided here but the order: health server, gate, own tasks, Kopf; at the end workers,
 Lease, the rest.
@@ -6,6 +6,8 @@ Lease, the rest.
 
 import argparse
 import asyncio
+import contextlib
+import datetime as dt
 import gc
 import importlib.metadata
 import logging
@@ -16,14 +18,16 @@ from collections.abc import Sequence
 
 import kopf
 
-from vulcan_operator import handlers, health, logs, metrics
+from vulcan_operator import explain, handlers, health, logs, metrics
 from vulcan_operator.api import API_VERSION
 from vulcan_operator.config import Config, ConfigError
+from vulcan_operator.files import FileError
 from vulcan_operator.kube import errors, resources
 from vulcan_operator.kube.access import Access, AccessError
 from vulcan_operator.kube.client import HttpKube, Kube
 from vulcan_operator.kube.transport import RateLimit, Transport
 from vulcan_operator.loop import Operator
+from vulcan_operator.plan.core.seen import Settings
 from vulcan_operator.reconcile.reconcile import Planners
 
 _log = logging.getLogger(__name__)
@@ -32,26 +36,54 @@ _GATE_PAUSE = 1.0
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that the arguments name; return its exit code."""
-    parser = argparse.ArgumentParser(prog="vulcan-operator", description="Runs SQLMesh in Kubernetes Jobs.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("run", help="serve the cluster until SIGTERM; settings come from VULCAN_… variables")
-    run.add_argument("--kubeconfig", default="", help="kubeconfig file; default: in-cluster, else KUBECONFIG")
-    run.add_argument("--context", default="", help="context of the kubeconfig")
-    commands.add_parser("version", help="print the version")
-    chosen = parser.parse_args(arguments)
+    chosen = _parser().parse_args(arguments)
     if chosen.command == "version":
         sys.stdout.write(version() + "\n")
         return 0
     try:
+        if chosen.command == "explain":
+            return _explain(chosen)
         config = Config.from_env(os.environ, kubeconfig=chosen.kubeconfig, context=chosen.context)
         logs.setup(config.log_level)
         # What was imported stays, and so do thousands of objects in the cache: looked through rarely.
         gc.freeze()
         gc.set_threshold(20_000, 20, 20)
         return asyncio.run(serve(config, Planners()))
-    except (ConfigError, AccessError) as error:
+    except (ConfigError, AccessError, FileError) as error:
         sys.stderr.write(f"vulcan-operator: {error}\n")
         return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="vulcan-operator", description="Runs SQLMesh in Kubernetes Jobs.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="serve the cluster until SIGTERM; settings come from VULCAN_… variables")
+    run.add_argument("--kubeconfig", default="", help="kubeconfig file; default: in-cluster, else KUBECONFIG")
+    run.add_argument("--context", default="", help="context of the kubeconfig")
+    what = commands.add_parser("explain", help="print what would be done about objects in files; contacts no server")
+    what.add_argument("-f", "--filename", action="append", required=True, help="YAML file, or - for standard input")
+    what.add_argument("--now", type=_moment, help="time to plan for, for example 2026-11-22T10:00:00Z; default: now")
+    what.add_argument("--manifests", action="store_true", help="print Jobs and ConfigMaps in full")
+    commands.add_parser("version", help="print the version")
+    return parser
+
+
+def _moment(text: str) -> dt.datetime:
+    with contextlib.suppress(ValueError):
+        moment = dt.datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            return moment.astimezone(dt.UTC)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a time with a zone, such as 2026-11-22T10:00:00Z")
+
+
+def _explain(chosen: argparse.Namespace) -> int:
+    """Print the plans for the named files. Raises ConfigError or FileError."""
+    config = Config.from_env(os.environ)
+    settings = Settings(config.install, "cluster", config.runner_image, config.account)
+    now = chosen.now or dt.datetime.now(dt.UTC)
+    lines = explain.explain(chosen.filename, sys.stdin, settings, now, manifests=chosen.manifests)
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    return 0
 
 
 def version() -> str:

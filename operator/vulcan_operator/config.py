@@ -15,7 +15,7 @@ DEFAULT_RUNNER = "vulcan-runner:latest"
 
 
 class ConfigError(Exception):
-    """A variable has a value that cannot work; the message says what to set."""
+    """A variable has an invalid value; the message says what to set."""
 
 
 def _env(variable: str, default: Any, about: str) -> Any:
@@ -24,13 +24,13 @@ def _env(variable: str, default: Any, about: str) -> Any:
 
 @dataclass(frozen=True)
 class Config:
-    """Every setting; `about` of each field is its documentation."""
+    """Holds every setting; `about` of each field is its documentation."""
 
     namespace: str = _env("VULCAN_NAMESPACE", "vulcan-system", "Namespace of the operator: its leader Lease is there.")
     install: str = _env(
         "VULCAN_INSTALL", "vulcan", "Id of this installation, a label value; two installations of one cluster differ."
     )
-    runner_image: str = _env("VULCAN_RUNNER_IMAGE", DEFAULT_RUNNER, "Image of Jobs where the gateway names none.")
+    runner_image: str = _env("VULCAN_RUNNER_IMAGE", DEFAULT_RUNNER, "Runner image of gateways that name none.")
     account: str = _env(
         "VULCAN_ACCOUNT", "system:serviceaccount:vulcan-system:vulcan-operator", "The operator's own user name."
     )
@@ -38,28 +38,34 @@ class Config:
         "VULCAN_IDENTITY", "", "Name of this instance in the leader Lease; default: host and a random id."
     )
     lease_name: str = _env("VULCAN_LEASE_NAME", "vulcan-operator", "Name of the leader Lease.")
-    lease_duration: float = _env("VULCAN_LEASE_DURATION", 15.0, "Seconds until another instance may take over.")
-    renew_deadline: float = _env("VULCAN_RENEW_DEADLINE", 10.0, "Seconds without renewal until this one stops writing.")
-    retry_period: float = _env("VULCAN_RETRY_PERIOD", 2.0, "Seconds between attempts to renew or to take over.")
-    workers: int = _env("VULCAN_WORKERS", 8, "Objects worked on at the same time.")
-    resync_interval: float = _env("VULCAN_RESYNC_INTERVAL", 600.0, "Seconds between complete lists of everything.")
+    lease_duration: float = _env(
+        "VULCAN_LEASE_DURATION", 15.0, "Seconds without renewal after which another instance may take over."
+    )
+    renew_deadline: float = _env(
+        "VULCAN_RENEW_DEADLINE", 10.0, "Seconds without renewal after which this instance stops writing."
+    )
+    retry_period: float = _env("VULCAN_RETRY_PERIOD", 2.0, "Seconds between attempts to renew or take over the Lease.")
+    workers: int = _env("VULCAN_WORKERS", 8, "Number of objects that are reconciled at the same time.")
+    resync_interval: float = _env(
+        "VULCAN_RESYNC_INTERVAL", 600.0, "Seconds between resyncs, which list all watched objects."
+    )
     write_rate: float = _env(
         "VULCAN_WRITE_RATE", 0.0,
-        "Writes per second (burst: twice as many); 0: no limit of its own. Every write follows a change, VULCAN_WORKERS"
-        " bounds how many are under way, and the API server's priority and fairness decides what it can take.",
+        "Limit of writes per second, with bursts of twice as many; 0: no limit. VULCAN_WORKERS limits how many writes"
+        " are in progress, and the API server protects itself by priority and fairness.",
     )  # fmt: skip
-    health_host: str = _env("VULCAN_HEALTH_HOST", "0.0.0.0", "Address of /healthz, /readyz and /metrics.")
-    health_port: int = _env("VULCAN_HEALTH_PORT", 8080, "Their port; 0: a free one, which is logged.")
+    health_host: str = _env("VULCAN_HEALTH_HOST", "0.0.0.0", "Address that serves /healthz, /readyz and /metrics.")
+    health_port: int = _env("VULCAN_HEALTH_PORT", 8080, "Port that serves them; 0: a free port, which is logged.")
     stuck_after: float = _env(
-        "VULCAN_STUCK_AFTER", 300.0, "Seconds at one object after which a worker counts as stuck."
+        "VULCAN_STUCK_AFTER", 300.0, "Seconds after which a worker that is still at one object counts as stuck."
     )
-    log_level: str = _env("VULCAN_LOG_LEVEL", "info", "debug, info, warning or error.")
+    log_level: str = _env("VULCAN_LOG_LEVEL", "info", "Level of the log: debug, info, warning or error.")
     kubeconfig: str = _env("VULCAN_KUBECONFIG", "", "Kubeconfig file; default: in-cluster, else KUBECONFIG.")
     context: str = _env("VULCAN_KUBE_CONTEXT", "", "Context of the kubeconfig; default: its current one.")
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str], **overrides: str) -> "Config":
-        """Read and check; `overrides` come from the command line."""
+        """Read and check the settings; `overrides` come from the command line."""
         values: dict[str, Any] = {}
         for setting in dataclasses.fields(cls):
             text = overrides.get(setting.name) or environ.get(setting.metadata["variable"], "")
@@ -71,7 +77,7 @@ class Config:
         return config
 
     def check(self) -> None:
-        """Values that contradict each other."""
+        """Raise ConfigError for values that are out of range or contradict each other."""
         if not self.retry_period < self.renew_deadline < self.lease_duration:
             raise ConfigError(
                 "the leader election needs VULCAN_RETRY_PERIOD < VULCAN_RENEW_DEADLINE < VULCAN_LEASE_DURATION;"
@@ -79,7 +85,7 @@ class Config:
             )
         if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?", self.install):
             raise ConfigError(
-                f"VULCAN_INSTALL={self.install!r} is no id: use up to 40 lower-case letters, digits and dashes"
+                f"VULCAN_INSTALL={self.install!r} is not a valid id: use up to 40 lower-case letters, digits and dashes"
             )
         if self.workers < 1:
             raise ConfigError("VULCAN_WORKERS must be at least 1")
@@ -90,7 +96,7 @@ class Config:
 
     @property
     def write_timeout(self) -> float:
-        """Shorter than the time between our stopping to write and anybody else's start."""
+        """Return the timeout of a write: it must end before another instance may begin to write."""
         return (self.lease_duration - self.renew_deadline) * 0.8
 
 

@@ -1,6 +1,6 @@
 """JSON log lines, and the fields that every line of a reconcile carries; the audit log.
 
-Set up once by `cli`; `bind` is used by `loop`, `audit` by `reconcile`. No I/O but stderr.
+Set up once by `cli`; `bind` is used by `worker`, `audit` by `reconcile`. Does no I/O but to stderr.
 """
 
 import contextlib
@@ -29,12 +29,12 @@ def bind(**fields: str) -> Iterator[None]:
 
 
 def audit(fields: Mapping[str, str]) -> None:
-    """One line per operation: who asked, gateway, environment, task, revision, plan digest, outcome."""
+    """Write the audit line of an operation: who asked for it, where, for what, and its outcome."""
     AUDIT.info("audit", extra={"fields": dict(fields)})
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object per line."""
+    """Formats a record as one line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
         when = dt.datetime.fromtimestamp(record.created, dt.UTC).isoformat(timespec="milliseconds")
@@ -49,7 +49,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def setup(level: str) -> None:
-    """All loggers to stderr as JSON; Kopf's per-event chatter is left out."""
+    """Send all loggers to stderr as JSON, without Kopf's lines for each event."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

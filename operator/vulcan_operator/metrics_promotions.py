@@ -1,7 +1,7 @@
 """Series of promotions and of what environments remember of them, for the collector in `metrics`.
 
-Promotions are records that stay for years: one has series of its own only until it ends. After that it is counted with its
-environment, as far as that environment's history goes. Pure.
+Promotions are records that stay for years, so one has series of its own only until it ends. After
+that its environment counts it, as long as it is in that environment's history. Pure.
 """
 
 import datetime as dt
@@ -20,19 +20,25 @@ _PLACE = ["namespace", "name"]
 def series(
     promotions: Iterable[VulcanPromotion], environments: Iterable[VulcanEnvironment], now: dt.datetime
 ) -> Iterator[Metric]:
-    """All families."""
+    """Return all families."""
     yield from _open([p for p in promotions if p.status.outcome is None], now)
     yield from _remembered([e for e in environments if e.spec.revision_from == "Promotion" or e.status.promotions])
     yield _targets(environments)
 
 
 def _open(promotions: list[VulcanPromotion], now: dt.datetime) -> Iterator[Metric]:
-    """Of those that have not ended; `target`: the VulcanEnvironment as namespace/name."""
+    """Return the series of promotions in progress; `target` is the VulcanEnvironment as namespace/name."""
     labels = [*_PLACE, "gateway", "target"]
-    step = GaugeMetricFamily("vulcan_promotion_step", "1 for the step it is at.", labels=[*labels, "step"])
-    age = GaugeMetricFamily("vulcan_promotion_age_seconds", "Since it has begun.", labels=labels)
+    step = GaugeMetricFamily(
+        "vulcan_promotion_step", "1 for the current step of a promotion in progress.", labels=[*labels, "step"]
+    )
+    age = GaugeMetricFamily(
+        "vulcan_promotion_age_seconds", "Time since a promotion in progress has started.", labels=labels
+    )
     waits = GaugeMetricFamily(
-        "vulcan_promotion_pending_approval_seconds", "For how long it has waited for approval.", labels=labels
+        "vulcan_promotion_pending_approval_seconds",
+        "Time that a promotion in progress has waited for approval.",
+        labels=labels,
     )
     for promotion in promotions:
         meta, status = promotion.metadata, promotion.status
@@ -55,15 +61,19 @@ def _target(promotion: VulcanPromotion) -> str:
 def _remembered(environments: list[VulcanEnvironment]) -> Iterator[Metric]:
     ended = GaugeMetricFamily(
         "vulcan_environment_promotions",
-        "Promotions to it in status.promotions, by outcome.",
+        "Promotions in status.promotions of the environment, by outcome.",
         labels=[*_PLACE, "gateway", "outcome"],
     )
     last = GaugeMetricFamily(
         "vulcan_environment_last_promotion_timestamp_seconds",
-        "End of the last promotion to it, with its outcome.",
+        "Time when the last promotion to the environment ended, with its outcome.",
         labels=[*_PLACE, "outcome"],
     )
-    held = GaugeMetricFamily("vulcan_environment_held_revisions", "Revisions that were taken back.", labels=_PLACE)
+    held = GaugeMetricFamily(
+        "vulcan_environment_held_revisions",
+        "Revisions that were rolled back and are refused until their hold is lifted.",
+        labels=_PLACE,
+    )
     for environment in environments:
         meta, reference, status = environment.metadata, environment.spec.gateway_ref, environment.status
         place, gateway = [meta.namespace, meta.name], f"{reference.namespace or meta.namespace}/{reference.name}"
@@ -79,7 +89,7 @@ def _remembered(environments: list[VulcanEnvironment]) -> Iterator[Metric]:
 
 def _targets(environments: Iterable[VulcanEnvironment]) -> Metric:
     family = GaugeMetricFamily(
-        "vulcan_environment_rollback_targets", "Earlier revisions that are a view swap away.", labels=_PLACE
+        "vulcan_environment_rollback_targets", "Earlier revisions that a view swap can restore.", labels=_PLACE
     )
     for environment in environments:
         if environment.status.applied is not None:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,10 @@ def shop(server: Cluster) -> dict[str, str]:
 @pytest.mark.parametrize(("page", "command"), COMMANDS)
 def test_commands_work(server: Cluster, shop: dict[str, str], page: Path, command: str) -> None:
     server.apply(objects.promotion(name="to-prod", namespace=HERE))
-    bound = f'set -euo pipefail; kubectl() {{ command kubectl --context admin "$@"; }}\n{command}'
+    bound = (
+        'set -euo pipefail; kubectl() { command kubectl --context admin "$@"; }; '
+        f'python() {{ "{sys.executable}" "$@"; }}\n{command}'
+    )
     done = subprocess.run(["bash", "-c", bound], env=shop, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{page.name}: {done.stderr}"
     kind = next((kind for kind in ("vulcanenvironment", "vulcanpromotion", "vulcangateway") if kind in command), None)

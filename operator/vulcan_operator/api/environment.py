@@ -6,15 +6,7 @@ from pydantic import Field
 
 from vulcan_operator.api.environment_history import MOST_PROMOTIONS
 from vulcan_operator.api.environment_status import (
-    AppliedStatus,
     EnvironmentStatus,
-    HistoryItem,
-    PlanModelStatus,
-    PlanStatus,
-    PlanSummaryStatus,
-    ReportRef,
-    RevisionStatus,
-    RunStatus,
 )
 from vulcan_operator.api.fields import (
     Cron,
@@ -32,51 +24,13 @@ from vulcan_operator.api.fields import (
 )
 from vulcan_operator.api.policy import (
     ApprovalItem,
-    ApprovalPolicy,
     ChecksSpec,
     Date,
     ModelName,
-    PlanLimits,
     PlanSpec,
-    SodaChecks,
 )
-from vulcan_operator.api.source import ConfigMapItem, ConfigMapSource, GitSource, ProjectSource
+from vulcan_operator.api.source import ProjectSource
 from vulcan_operator.api.windows import WINDOW_RULES, PromotionWindow
-
-__all__ = [
-    "AppliedStatus",
-    "ApprovalItem",
-    "ApprovalPolicy",
-    "ChecksSpec",
-    "ConfigMapItem",
-    "ConfigMapSource",
-    "CronSpec",
-    "Date",
-    "EnvironmentRunner",
-    "EnvironmentSpec",
-    "EnvironmentStatus",
-    "FreshnessSpec",
-    "GitSource",
-    "HistoryItem",
-    "ModelName",
-    "OperationSpec",
-    "PlanLimits",
-    "PlanModelStatus",
-    "PlanSpec",
-    "PlanStatus",
-    "PlanSummaryStatus",
-    "ProjectSource",
-    "PromotionHistory",
-    "PromotionWindow",
-    "ReportRef",
-    "RetrySpec",
-    "RevisionStatus",
-    "RollbackPolicy",
-    "RunStatus",
-    "ScheduleSpec",
-    "SodaChecks",
-    "VulcanEnvironment",
-]  # fmt: skip
 
 
 class OperationSpec(Model):

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from vulcan_contract.limits import MAX_BACKFILL_INTERVALS, MAX_REMOVED_PERCENT
 from vulcan_operator.api.fields import (
     Duration,
     LocalRef,
@@ -67,7 +68,7 @@ class PlanLimits(Model):
     """Plans above a limit always need approval. FULL, VIEW and SEED models count as one interval."""
 
     max_backfill_intervals: int | None = Field(
-        5000, ge=0, le=100000000, description="Maximum intervals to compute without approval."
+        MAX_BACKFILL_INTERVALS, ge=0, le=100000000, description="Maximum intervals to compute without approval."
     )
     max_rebuilt_models: int | None = Field(
         None,
@@ -80,7 +81,7 @@ class PlanLimits(Model):
         description="Maximum reach of a backfill without approval, for example 400d. Unset: no limit.",
     )
     max_removed_percent: int | None = Field(
-        20, ge=0, le=100, description="Maximum percentage of models to remove without approval."
+        MAX_REMOVED_PERCENT, ge=0, le=100, description="Maximum percentage of models to remove without approval."
     )
 
 

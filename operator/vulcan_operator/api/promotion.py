@@ -10,14 +10,7 @@ from pydantic import Field
 
 from vulcan_operator.api.fields import Duration, Model, Name, ObjectMeta, ObjectRef, cel, immutable, schema
 from vulcan_operator.api.policy import ApprovalItem, ApprovalPolicy, ModelName, SodaChecks
-from vulcan_operator.api.promotion_status import PreviousStatus, PromotionStatus, RollbackStatus, SideStatus, StepStatus
-
-__all__ = [
-    "DataDiffGate", "GatesSpec", "PreviousStatus", "PromotionChecks", "PromotionSide", "PromotionSpec",
-    "PromotionStatus", "RollbackSpec", "RollbackStatus", "RollbackTarget", "SideStatus", "SoakGate",
-    "StepStatus", "VulcanPromotion",
-]  # fmt: skip
-
+from vulcan_operator.api.promotion_status import PromotionStatus
 
 Gate = Literal["Required", "Optional", "Skip"]
 

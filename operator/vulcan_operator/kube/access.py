@@ -1,6 +1,7 @@
-"""How to reach the API server: address, TLS and the Authorization header, through the `kubernetes` package.
+"""Reads how to reach the API server: address, TLS and the Authorization header.
 
-Used by `kube.transport` and by Kopf's login, so that there is one source of credentials. Makes no request of its own.
+Used by `kube.transport` and by Kopf's login, so that there is one source of credentials: the
+`kubernetes` package. Makes no request of its own.
 """
 
 import asyncio
@@ -17,12 +18,12 @@ _REFRESH_SECONDS = 10.0
 
 
 class AccessError(Exception):
-    """No usable kubeconfig and not in a cluster; the message says what to do."""
+    """There is no usable kubeconfig, nor a cluster around us; the message says what to do."""
 
 
 @dataclass
 class Access:
-    """Credentials that renew themselves: token files are read again, exec plugins run when their token is over."""
+    """Holds credentials and renews them: rereads token files, reruns exec plugins when a token expires."""
 
     kubeconfig: str | None = None
     context: str | None = None
@@ -31,7 +32,7 @@ class Access:
     _fresh_until: float = field(default=0.0)
 
     def load(self) -> None:
-        """Read everything anew. Blocking (files, exec plugins)."""
+        """Reread everything. Blocks on files and exec plugins."""
         config = kubernetes.client.Configuration()
         try:
             self._load_into(config)
@@ -54,36 +55,36 @@ class Access:
 
     @property
     def server(self) -> str:
-        """Base URL."""
+        """Return the base URL of the API server."""
         return str(self._config.host).rstrip("/")
 
     @property
     def proxy(self) -> str | None:
-        """Proxy URL of the kubeconfig."""
+        """Return the proxy URL of the kubeconfig."""
         return self._config.proxy or None
 
     @property
     def server_hostname(self) -> str | None:
-        """TLS server name of the kubeconfig."""
+        """Return the TLS server name of the kubeconfig."""
         return self._config.tls_server_name or None
 
     @property
     def ca_path(self) -> str | None:
-        """File of the certificate authority."""
+        """Return the file of the certificate authority."""
         return self._config.ssl_ca_cert or None
 
     @property
     def client_certificate(self) -> tuple[str, str] | None:
-        """Files of certificate and key."""
+        """Return the files of certificate and key."""
         return (self._config.cert_file, self._config.key_file) if self._config.cert_file else None
 
     @property
     def insecure(self) -> bool:
-        """Whether the server's certificate is not checked."""
+        """Return whether the server's certificate is not checked."""
         return not self._config.verify_ssl
 
     def ssl_context(self) -> ssl.SSLContext | bool:
-        """TLS as configured; True where the address is plain http."""
+        """Return the TLS context; True if the address is plain http."""
         if not self.server.startswith("https:"):
             return True
         context = ssl.create_default_context(cafile=self.ca_path)
@@ -97,7 +98,7 @@ class Access:
         return context
 
     def header(self) -> str | None:
-        """The Authorization header now. Blocking when a plugin has to run."""
+        """Return the current Authorization header. Blocks if a plugin has to run."""
         config = self._config
         token = config.get_api_key_with_prefix("BearerToken") or config.get_api_key_with_prefix("authorization")
         if token:
@@ -105,7 +106,7 @@ class Access:
         return str(config.get_basic_auth_token()) if config.username and config.password else None
 
     async def current_header(self) -> str | None:
-        """The Authorization header, looked at again every few seconds."""
+        """Return the Authorization header, which is renewed every few seconds."""
         now = time.monotonic()
         if now >= self._fresh_until:
             self._header = await asyncio.to_thread(self.header)
@@ -113,5 +114,5 @@ class Access:
         return self._header
 
     async def renew(self) -> None:
-        """After a 401: forget everything and read it again."""
+        """Reread everything; called after a 401."""
         await asyncio.to_thread(self.load)

@@ -1,7 +1,7 @@
-"""The requests we make, as a Protocol (for the fake in tests) and over HTTP.
+"""Defines the requests of the operator as a Protocol (tests have a fake of it), and sends them over HTTP.
 
-Used by everything in `kube` and by leader, collect and guard. Every write asks the fence first: an instance that lost
-its lease writes nothing. Decides nothing and retries nothing.
+Used by `reconcile`, `kube.events`, `resync`, `leader`, `collect` and `guard`. Every write asks the
+fence first, so an instance that lost its Lease writes nothing. It decides and retries nothing.
 """
 
 import os
@@ -23,32 +23,39 @@ _MERGE_PATCH = "application/merge-patch+json"
 
 @dataclass(frozen=True)
 class Page:
-    """A part of a list; `version` is the collection's resourceVersion, the same in all parts."""
+    """Holds a part of a list; `version` is the collection's resourceVersion, the same in all parts."""
 
     items: Sequence[Raw]
     version: str
 
 
-class Kube(Protocol):
-    """What the operator asks of an API server. Raises `errors.KubeError`, writes also `errors.NotLeader`."""
+class Reads(Protocol):
+    """What planners' live reads ask of an API server; `explain` answers it from files."""
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Raw:
-        """One object."""
+        """Return one object. Raises errors.NotFound."""
 
     def pages(self, resource: Resource, namespace: str | None = None, labels: str = "") -> AsyncIterator[Page]:
-        """All objects, in parts, so that a big list never is in memory at once."""
-
-    async def read(self, path: str) -> Any:
-        """Any other JSON the server offers (discovery, OpenAPI)."""
+        """List all objects in parts, so that a long list is never in memory at once."""
 
     async def log(self, namespace: str, pod: str, container: str, mark: str, most: int) -> list[str]:
-        """The lines with `mark` that a container printed, at most so many bytes of them."""
+        """Return the lines of a container's log that contain `mark`, up to `most` bytes."""
+
+
+class Kube(Reads, Protocol):
+    """All that the operator asks of an API server.
+
+    Raises `errors.KubeError`; writes also raise `errors.NotLeader`.
+    """
+
+    async def read(self, path: str) -> Any:
+        """Return other JSON of the server, such as discovery or OpenAPI."""
 
     async def create(self, resource: Resource, namespace: str, body: Raw) -> Raw:
-        """POST."""
+        """Create an object (POST)."""
 
     async def replace(self, resource: Resource, namespace: str, name: str, body: Raw) -> Raw:
-        """PUT; the body's resourceVersion is the lock."""
+        """Replace an object (PUT); the body's resourceVersion is the lock."""
 
     async def apply(
         self,
@@ -60,20 +67,20 @@ class Kube(Protocol):
         sub: str = "",
         dry_run: bool = False,
     ) -> Raw:
-        """Server-side apply, forced; a resourceVersion in the body is the lock."""
+        """Apply a body on the server side, with force; a resourceVersion in it is the lock."""
 
     async def merge_patch(self, resource: Resource, namespace: str, name: str, body: Raw) -> Raw:
-        """Merge patch."""
+        """Send a merge patch."""
 
     async def json_patch(self, resource: Resource, namespace: str, name: str, operations: Sequence[Raw]) -> Raw:
-        """JSON patch."""
+        """Send a JSON patch."""
 
     async def delete(self, resource: Resource, namespace: str, name: str, uid: str = "") -> None:
         """Delete in the background, with the uid as precondition when given."""
 
 
 class CrashPoint:
-    """For crash tests only: `VULCAN_CRASH_AT=create-jobs:after:2` ends the process like a power cut at that write.
+    """Ends the process at one write, for crash tests only: `VULCAN_CRASH_AT=create-jobs:after:2`.
 
     The name is `<verb>-<plural>[/<subresource>]`: create, replace, apply, merge, patch, delete.
     """
@@ -83,7 +90,7 @@ class CrashPoint:
         self._point, self._left = (name, when), int(count)
 
     def reached(self, name: str, when: str) -> None:
-        """Ends the process when this is the place."""
+        """End the process like a power cut if this is the configured write."""
         if self._left and (name, when) == self._point:
             self._left -= 1
             if self._left == 0:
@@ -91,7 +98,7 @@ class CrashPoint:
 
 
 class HttpKube:
-    """`Kube` over one HTTP session."""
+    """Implements `Kube` over one HTTP session."""
 
     def __init__(self, transport: Transport, *, write_timeout: float = 4.0, limit: RateLimit | None = None) -> None:
         self._transport = transport
@@ -102,7 +109,7 @@ class HttpKube:
         self.fence: Fence = lambda: True
 
     def unfenced(self, timeout: float) -> "HttpKube":
-        """For the elector, whose writes raise the fence; as crash points they are called `elector-…`."""
+        """Return a client for the elector, whose writes open the fence; its crash points are `elector-…`."""
         kube = HttpKube(self._transport, write_timeout=timeout)
         kube._prefix = "elector-"
         return kube
@@ -178,7 +185,9 @@ class HttpKube:
     ) -> Raw:  # fmt: skip
         await self._limit.wait()
         if not self.fence():
-            raise errors.NotLeader(f"{verb} {resource.plural} {namespace}/{name}: this instance does not lead any more")
+            raise errors.NotLeader(
+                f"{verb} {resource.plural} {namespace}/{name}: this instance is not the leader any more"
+            )
         target = f"{resource.plural}/{sub}" if sub else resource.plural
         self._crash.reached(f"{self._prefix}{verb}-{target}", "before")
         request = Request(
@@ -190,8 +199,8 @@ class HttpKube:
         return dict(answer)
 
 
-async def exists(kube: Kube, resource: Resource, namespace: str, name: str) -> Raw | None:
-    """The object, or None."""
+async def exists(kube: Reads, resource: Resource, namespace: str, name: str) -> Raw | None:
+    """Return the object, or None if it does not exist."""
     try:
         return await kube.get(resource, namespace, name)
     except errors.NotFound:

@@ -1,21 +1,21 @@
-"""Wall clock and monotonic clock as one object, so that tests can hold time still. No imports of ours."""
+"""Provides wall clock and monotonic clock as one object, so that tests can stop time. Imports nothing of ours."""
 
 import datetime as dt
 import time
 
 
 class Clock:
-    """The real one."""
+    """Tells the real time."""
 
     def now(self) -> dt.datetime:
-        """UTC, with microseconds."""
+        """Return the time in UTC."""
         return dt.datetime.now(dt.UTC)
 
     def monotonic(self) -> float:
-        """Seconds that never go back."""
+        """Return seconds that never go back."""
         return time.monotonic()
 
 
 def micro_time(when: dt.datetime) -> str:
-    """Leases and Events want exactly six decimals."""
+    """Format a time for Leases and Events, which require exactly six decimals."""
     return when.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

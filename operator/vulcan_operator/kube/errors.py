@@ -1,11 +1,11 @@
-"""API errors as the few classes that callers treat differently.
+"""Defines API errors as the few classes that callers treat differently.
 
-Raised by `kube.client`, caught by `reconcile` and `loop`.
+Raised by `kube.client`, caught by `reconcile` and `worker`.
 """
 
 
 class KubeError(Exception):
-    """The API server, or the way to it, said no."""
+    """The API server refused a request, or did not answer."""
 
     def __init__(self, message: str, *, status: int = 0, reason: str = "") -> None:
         super().__init__(message)
@@ -15,11 +15,11 @@ class KubeError(Exception):
 
 
 class Retriable(KubeError):
-    """The same request may work later."""
+    """The same request may succeed later."""
 
 
 class Unavailable(Retriable):
-    """No answer, an overloaded or a starting API server."""
+    """There was no answer, or the API server is overloaded or starting."""
 
     def __init__(self, message: str, *, status: int = 0, reason: str = "", retry_after: float | None = None) -> None:
         super().__init__(message, status=status, reason=reason)
@@ -27,39 +27,39 @@ class Unavailable(Retriable):
 
 
 class Conflict(Retriable):
-    """The object has changed since it was read: observe again."""
+    """The object has changed since it was read; observe it again."""
 
 
 class Expired(Retriable):
-    """A list's continue token is too old: list from the start."""
+    """The continue token of a list is too old; list from the start."""
 
 
 class Permanent(KubeError):
-    """The same request will be refused again until somebody changes something."""
+    """The same request will be refused again until something else changes."""
 
 
 class AlreadyExists(Permanent):
-    """An object of this name exists."""
+    """An object of this name exists already."""
 
 
 class NotFound(Permanent):
-    """No such object (or, when creating, no such namespace)."""
+    """The object does not exist (or its namespace, if it is being created)."""
 
 
 class Forbidden(Permanent):
-    """Rights, a quota or an admission policy are against it."""
+    """RBAC, a quota or an admission policy forbids it."""
 
 
 class Invalid(Permanent):
-    """The server does not accept the content."""
+    """The server rejects the content."""
 
 
 class NotLeader(Exception):
-    """The fence is down: this instance must not write any more."""
+    """The fence is closed: this instance must not write any more."""
 
 
 def from_answer(status: int, reason: str, message: str, retry_after: float | None = None) -> KubeError:
-    """The error for an HTTP status and the `Status` object in its body."""
+    """Return the error for an HTTP status and the `Status` object in its body."""
     text = message or f"HTTP {status}"
     match status:
         case 404:

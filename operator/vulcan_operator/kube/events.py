@@ -1,7 +1,7 @@
-"""Kubernetes Events of the operator: aggregated, limited per object, posted in the background.
+"""Posts the operator's Kubernetes Events in the background: aggregated, and limited per object.
 
-`emit` is called by `reconcile` and never waits; `run` posts. An Event that cannot be posted is dropped: status and the
-audit log have everything that matters.
+`emit` is called by `reconcile` and never waits; `run` posts. An Event that cannot be posted is
+dropped, because status and the audit log contain everything that matters.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ class _Event:
 
     @property
     def same(self) -> tuple[str, str, str]:
-        """Events that count as one."""
+        """Return what Events of one series have in common."""
         return (self.about.uid, self.reason, self.note)
 
 
@@ -81,14 +81,14 @@ class Recorder:
         self._news.set()
 
     async def run(self) -> None:
-        """Post for ever."""
+        """Post until cancelled."""
         while True:
             await self._news.wait()
             self._news.clear()
             await self.drain()
 
     async def drain(self) -> None:
-        """Post what waits now."""
+        """Post the Events that are queued now."""
         while self._waiting:
             event = self._waiting.popleft()
             try:

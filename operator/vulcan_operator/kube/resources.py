@@ -1,4 +1,4 @@
-"""The API resources we use, and their URLs. Pure; used by whoever makes a request."""
+"""Lists the API resources that the operator uses, and their URLs. Pure; used by whoever makes a request."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ Raw = dict[str, Any]
 
 @dataclass(frozen=True)
 class Resource:
-    """One kind of object as the API server serves it."""
+    """Describes one kind of object as the API server serves it."""
 
     group: str
     version: str
@@ -21,11 +21,11 @@ class Resource:
 
     @property
     def api_version(self) -> str:
-        """`apps/v1` or `v1`."""
+        """Return the apiVersion, such as `apps/v1` or `v1`."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def path(self, namespace: str | None = None, name: str | None = None, sub: str = "") -> str:
-        """URL path of a collection, an object or a subresource; without a namespace, across all of them."""
+        """Return the URL path of a collection, object or subresource; without namespace, of all namespaces."""
         parts = ["/apis" if self.group else "/api", self.api_version]
         if namespace and self.namespaced:
             parts += ["namespaces", namespace]

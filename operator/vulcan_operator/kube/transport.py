@@ -1,6 +1,7 @@
-"""One aiohttp session to the API server: credentials, timeouts, rate limit and errors.
+"""Sends requests over one aiohttp session: credentials, timeouts, rate limit and errors.
 
-Used by `kube.client` only. Knows HTTP, not what requests mean; retries nothing but one request after a 401.
+Used by `kube.client` only. Knows HTTP, not what requests mean. It retries nothing, except once after
+a 401.
 """
 
 import asyncio
@@ -26,7 +27,7 @@ _HALVES = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True)
 class Request:
-    """What goes over the wire. `verb` and `resource` name it for metrics and for doubts about a 403."""
+    """Describes one request. `verb` and `resource` name it for metrics and for doubts about a 403."""
 
     method: str
     path: str
@@ -40,15 +41,15 @@ class Request:
 
     @property
     def group(self) -> tuple[str, str, str]:
-        """What RBAC decides by."""
+        """Return what RBAC decides by."""
         return (self.verb, self.resource, self.namespace)
 
 
 class Doubts:
-    """A 403 by RBAC may come from an API server that has just started and does not know its roles yet.
+    """Decides whether to believe a 403: an API server that has just started does not know its roles yet.
 
-    It is believed only when nothing speaks against it: no trouble with the server within the last 30 s, and no request
-    of the same verb, resource and namespace that worked within them.
+    A 403 by RBAC counts only if within the last 30 s the server had no trouble and no request of the
+    same verb, resource and namespace succeeded.
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -57,15 +58,15 @@ class Doubts:
         self._worked: dict[tuple[str, str, str], float] = {}
 
     def trouble(self) -> None:
-        """No answer, 429 or 5xx."""
+        """Note that there was no answer, a 429 or a 5xx."""
         self._trouble = self._monotonic()
 
     def worked(self, request: Request) -> None:
-        """An answer that worked."""
+        """Note that a request succeeded."""
         self._worked[request.group] = self._monotonic()
 
     def judge(self, request: Request, error: errors.KubeError) -> errors.KubeError:
-        """The error to raise: Unavailable instead of Forbidden while in doubt."""
+        """Return the error to raise: Unavailable instead of Forbidden while in doubt."""
         if not isinstance(error, errors.Forbidden) or "cannot" not in error.message or "resource" not in error.message:
             return error
         since = max(self._trouble, self._worked.get(request.group, float("-inf")))
@@ -75,7 +76,7 @@ class Doubts:
 
 
 class RateLimit:
-    """Token bucket for writes; 0 per second means none."""
+    """Limits writes by a token bucket; 0 per second means no limit."""
 
     def __init__(self, per_second: float, burst: float) -> None:
         self._rate, self._burst = per_second, burst
@@ -93,7 +94,7 @@ class RateLimit:
 
 
 class Transport:
-    """The session. `open` before use, `close` at the end."""
+    """Holds the session. Call `open` before use and `close` at the end."""
 
     def __init__(self, access: Access, observe: Observe = lambda verb, resource, status, seconds: None) -> None:
         self._access = access
@@ -102,23 +103,23 @@ class Transport:
         self.doubts = Doubts()
 
     async def open(self) -> None:
-        """Load credentials and make the session."""
+        """Load the credentials and create the session."""
         await self._access.renew()
         connector = aiohttp.TCPConnector(ssl=self._access.ssl_context(), limit=64)
         self._session = aiohttp.ClientSession(connector=connector, headers={"Accept": "application/json"})
 
     async def close(self) -> None:
-        """Close connections."""
+        """Close the session and its connections."""
         if self._session is not None:
             await self._session.close()
             self._session = None
 
     async def send(self, request: Request) -> Any:
-        """The parsed answer, or a KubeError."""
+        """Send a request and return the parsed answer. Raises KubeError."""
         began = time.monotonic()
         status = 0
         try:
-            async with asyncio.timeout(request.timeout):  # of both tries together: what comes later is behind the fence
+            async with asyncio.timeout(request.timeout):  # for both attempts: a later write would be past the fence
                 status, answer, retry_after = await self._exchange(request)
                 if status == 401:
                     await self._access.renew()
@@ -138,14 +139,14 @@ class Transport:
     def _parsed(self, request: Request, answer: bytes) -> Any:
         try:
             found = json.loads(answer)
-        except ValueError as error:  # cut off, or something else answered (a proxy)
+        except ValueError as error:  # truncated, or the answer of a proxy
             self.doubts.trouble()
-            raise errors.Unavailable(f"{request.verb} {request.resource}: the answer is no JSON: {error}") from error
+            raise errors.Unavailable(f"{request.verb} {request.resource}: the answer is not JSON: {error}") from error
         self.doubts.worked(request)
         return found
 
     async def lines(self, request: Request, mark: str, most: int) -> list[str]:
-        """The lines of a text that contain `mark`, at most so many bytes of them; never the whole text in memory."""
+        """Return the lines of a text that contain `mark`, up to `most` bytes, without keeping the whole text."""
         began, status = time.monotonic(), 0
         try:
             async with await self._request(request) as response:
@@ -180,7 +181,7 @@ class Transport:
 
 
 async def marked(chunks: AsyncIterator[bytes], mark: bytes, most: int) -> list[str]:
-    """The lines with the mark. Of a line that does not end only the last part is kept: others print as they like."""
+    """Return the lines with the mark. Of a very long line only the last part is kept, because anyone may print."""
     found: list[str] = []
     size, read, rest = 0, 0, b""
     async for chunk in chunks:
@@ -197,8 +198,10 @@ async def marked(chunks: AsyncIterator[bytes], mark: bytes, most: int) -> list[s
 
 
 def encode(body: Any) -> bytes:
-    """JSON that is YAML, too: server-side apply is read as YAML, which knows no surrogate pairs, and some characters only
-    escaped. Half a pair is no character at all."""
+    """Encode a body as JSON that is also YAML, because the API server reads server-side apply as YAML.
+
+    YAML has no surrogate pairs and allows some characters only escaped. Unpaired halves are replaced.
+    """
     text = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
     return _NOT_PLAIN.sub(lambda c: f"\\u{ord(c[0]):04x}", _HALVES.sub("\ufffd", text)).encode()
 

@@ -17,7 +17,7 @@ from vulcan_operator.cluster.places import Custom
 from vulcan_operator.cluster.store import Place
 from vulcan_operator.cluster.wake import Intake
 from vulcan_operator.kube import errors
-from vulcan_operator.kube.client import Kube, exists
+from vulcan_operator.kube.client import Reads, exists
 from vulcan_operator.kube.clock import Clock
 from vulcan_operator.kube.resources import CONFIG_MAPS, JOBS, NAMESPACES, PODS, Raw
 from vulcan_operator.plan.core import actions as act
@@ -30,9 +30,9 @@ from vulcan_operator.reconcile import slots
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads from the API server."""
+    """Reads from the API server (or, for `explain`, from files)."""
 
-    kube: Kube
+    kube: Reads
     cache: Cache
     intake: Intake
     clock: Clock

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vulcan_operator.api import API_VERSION, names
-from vulcan_operator.api.environment import EnvironmentStatus
+from vulcan_operator.api.environment_status import EnvironmentStatus
 from vulcan_operator.api.gateway import GatewayStatus
 from vulcan_operator.api.promotion_status import PromotionStatus
 from vulcan_operator.cluster.cache import Cache
@@ -136,7 +136,7 @@ async def _let_go_unread(ports: Ports, key: Key, found: Unparsable) -> Next:
 async def _look(ports: Ports, key: Key, found: Custom) -> Next:
     live = Live()
     for _ in range(_ROUNDS):
-        plan, live = await _decide(ports, key, found, live)
+        plan, live = await decide(ports.planners, ports.observer, ports.reader, key, found, live)
         try:
             return await _carry_out(ports, key, found, plan, live.denied)
         except slots.SlotBusy as busy:
@@ -154,16 +154,18 @@ async def _look(ports: Ports, key: Key, found: Custom) -> Next:
     raise PlannerLoops(f"{key}: no plan could be carried out in {_ROUNDS} rounds")
 
 
-async def _decide(ports: Ports, key: Key, found: Custom, live: Live) -> tuple[AnyPlan, Live]:
-    """Plan, read what the plan says it needs, and plan again."""
+async def decide(
+    planners: Planners, observer: Observer, reader: Reader, key: Key, found: Custom, live: Live
+) -> tuple[AnyPlan, Live]:
+    """Plan, read what the plan says it needs, and plan again. Changes nothing on the server."""
     look = LOOKS[key.kind]
     for _ in range(_ROUNDS):
-        plan = look.plan(ports.planners)(look.observe(ports.observer, found, live), ports.clock.now())
+        plan = look.plan(planners)(look.observe(observer, found, live), reader.clock.now())
         if not plan.needs:
             return plan, live
         if plan.needs <= live.answers.keys():
             raise PlannerLoops(f"{key}: {plan.needs} were read")
-        live = await ports.reader.read(found, plan.needs, live)
+        live = await reader.read(found, plan.needs, live)
     raise PlannerLoops(f"{key}: never has enough")
 
 

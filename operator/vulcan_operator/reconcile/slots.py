@@ -10,7 +10,7 @@ from vulcan_operator.api import names
 from vulcan_operator.cluster import views
 from vulcan_operator.cluster.cache import Cache
 from vulcan_operator.kube import errors
-from vulcan_operator.kube.client import Kube, exists
+from vulcan_operator.kube.client import Kube, Reads, exists
 from vulcan_operator.kube.clock import Clock, micro_time
 from vulcan_operator.kube.resources import JOBS, LEASES, PODS, Raw
 from vulcan_operator.plan.core.actions import ReadSlot
@@ -33,7 +33,7 @@ def lease_name(gateway: str) -> str:
     return f"vulcan-writer-{gateway}"
 
 
-async def read(kube: Kube, cache: Cache, clock: Clock, namespace: str, gateway: str) -> SlotSeen:
+async def read(kube: Reads, cache: Cache, clock: Clock, namespace: str, gateway: str) -> SlotSeen:
     """Who holds the slot, and whether that may still write."""
     lease = await exists(kube, LEASES, namespace, lease_name(gateway))
     return await _judge(kube, cache, clock, namespace, gateway, lease)
@@ -81,7 +81,7 @@ def _just_taken(lease: Raw | None, clock: Clock) -> bool:
 
 
 async def _judge(
-    kube: Kube, cache: Cache, clock: Clock, namespace: str, gateway: str, lease: Raw | None, taker: str = ""
+    kube: Reads, cache: Cache, clock: Clock, namespace: str, gateway: str, lease: Raw | None, taker: str = ""
 ) -> SlotSeen:
     holder = _holder(lease)
     if not holder or holder == taker:

@@ -11,7 +11,7 @@ import sys
 
 from vulcan_operator import logs
 from vulcan_operator.api import names
-from vulcan_operator.api.environment import EnvironmentStatus
+from vulcan_operator.api.environment_status import EnvironmentStatus
 from vulcan_operator.api.fields import Condition, TaskStatus
 from vulcan_operator.api.gateway import GatewayStatus
 from vulcan_operator.cli import serve
@@ -69,7 +69,9 @@ def plan_environment(seen: EnvironmentSeen, now: dt.datetime) -> Plan[Environmen
         need = ReadJob(environment.metadata.namespace, status.task.job)
         if need not in seen.live.answers:
             return Plan(status, needs=frozenset({need}))
-        return Plan(status, actions=(CreateJob(manifest(seen, status.task.job)),), look_again=None if seen.jobs else now)
+        return Plan(
+            status, actions=(CreateJob(manifest(seen, status.task.job)),), look_again=None if seen.jobs else now
+        )
     conditions = ready(generation, status.conditions, "True", "Succeeded", now)
     update = {"task": None, "conditions": conditions, "observed_generation": generation}
     return Plan(status.but(**update))

@@ -9,7 +9,8 @@ import pytest
 from tests.crds.objects import GONE, environment, gateway, promotion
 from tools import crdgen
 from tools.kinds import KINDS
-from vulcan_operator.api.environment import AppliedStatus, VulcanEnvironment
+from vulcan_operator.api.environment import VulcanEnvironment
+from vulcan_operator.api.environment_status import AppliedStatus
 from vulcan_operator.api.gateway import VulcanGateway
 from vulcan_operator.api.promotion import VulcanPromotion
 

@@ -13,7 +13,8 @@ from tests.fakes import FORBIDDEN
 from tests.integration.shell import stub
 from tests.world import World
 from tests.world import _run as run
-from vulcan_operator.api.environment import EnvironmentStatus, VulcanEnvironment
+from vulcan_operator.api.environment import VulcanEnvironment
+from vulcan_operator.api.environment_status import EnvironmentStatus
 from vulcan_operator.kube import errors
 from vulcan_operator.kube.resources import ENVIRONMENTS, JOBS, LEASES
 from vulcan_operator.plan.core.actions import (

@@ -10,6 +10,7 @@ from typing import Any
 
 from vulcan_contract import digest, paths
 from vulcan_contract import task as contract
+from vulcan_contract.reasons import Outcome
 from vulcan_contract.tasks import TaskKind
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import EnvironmentStatus, PlanState, RevisionStatus
@@ -99,7 +100,7 @@ class Resolve(Step):
 
     def answered(self, ended: Ended) -> dict[str, Any]:
         """A resolved ref goes on to its plan, which answers."""
-        return {} if ended.result.digest is not None else super().answered(ended)
+        return {} if ended.result.outcome is Outcome.SUCCEEDED else super().answered(ended)
 
 
 def project_files(source: ConfigMapSource, context: Context) -> tuple[dict[str, bytes] | None, str]:
