@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from vulcan_contract.codec import encode
 from vulcan_contract.diff_report import MAX_UNPACKED, ColumnStatistics, DiffReport, ModelDiff, ModelStatistics
 from vulcan_operator.api.promotion import DataDiffGate
+from vulcan_operator.plan.core.moves import Done
 from vulcan_operator.plan.promotions.data_diff import compare, ends_to_ask, judge, read
-from vulcan_operator.plan.promotions.moves import Done
 
 DAY, NEXT = "2026-11-22T00:00:00Z", "2026-11-23T00:00:00Z"
 EQUAL = ModelDiff("s.same", before=10, after=10, joined=10, equal=10)

@@ -45,4 +45,6 @@ def test_noted_is_what_is_known_or_has_no_place(
     known: list[dict[str, Any]], seen: VulcanPromotion, noted: bool
 ) -> None:
     environment = env(promotionHistory={"limit": 2, "maxAge": "24h"}, status={"promotions": known})
-    assert promotion_history.is_noted(environment, seen, NOW) is noted
+    item, before = promotion_history.item_of(seen), environment.status.promotions
+    history = environment.spec.promotion_history
+    assert promotion_history.is_noted(history, before, item, NOW) is noted

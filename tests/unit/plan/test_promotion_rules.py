@@ -7,28 +7,19 @@ import pytest
 
 from tests import builders
 from tests.builders import NOW
-from tests.unit.plan.seen_objects import SETTINGS, env, gw
+from tests.unit.plan.promotions.cases import promotion, route, status
+from tests.unit.plan.seen_objects import env
+from vulcan_operator.api.policy import ApprovalPolicy
 from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.plan.core.decision import Draft
-from vulcan_operator.plan.core.seen import PromotionSeen
-from vulcan_operator.plan.promotions.context import PromotionContext
 from vulcan_operator.plan.rules import promoted_revision
+from vulcan_operator.plan.rules.promotion_facts import promotion_facts
 
 
-def promotion(
-    name: str = "p", *, minutes: int = 0, status: dict[str, Any] | None = None, **spec: Any
-) -> VulcanPromotion:
-    """A VulcanPromotion, created so many minutes after NOW."""
-    raw = builders.promotion(name, **spec)
-    created = builders.stamp(NOW + dt.timedelta(minutes=minutes))
-    meta = {"uid": f"uid-{name}", "resourceVersion": "1", "generation": 1, "creationTimestamp": created}
-    return VulcanPromotion.model_validate({**raw, "metadata": {**meta, **raw["metadata"]}, "status": status or {}})
-
-
-def context(mine: VulcanPromotion, *rivals: VulcanPromotion, **target: Any) -> PromotionContext:
-    """What a pass over it knows."""
-    seen = PromotionSeen(mine, SETTINGS, target=env(**target), source=env("staging"), gateway=gw(), rivals=rivals)
-    return PromotionContext(seen, NOW)
+def policy(theirs: dict[str, Any], own: dict[str, Any] | None) -> ApprovalPolicy:
+    """The policy of a promotion with this rule to a target with that one."""
+    spec = {"approval": own} if own is not None else {}
+    return route(status(), spec, target={"plan": {"approval": theirs}}).policy
 
 
 POLICIES = ["Never", "OnRisk", "Always"]
@@ -37,8 +28,7 @@ POLICIES = ["Never", "OnRisk", "Always"]
 @pytest.mark.parametrize("theirs", POLICIES)
 @pytest.mark.parametrize("own", [None, *POLICIES])
 def test_the_stricter_mode_counts(theirs: str, own: str | None) -> None:
-    mine = promotion(**({"approval": {"mode": own, "count": 2}} if own else {}))
-    found = context(mine, plan={"approval": {"mode": theirs, "count": 3}}).policy
+    found = policy({"mode": theirs, "count": 3}, {"mode": own, "count": 2} if own else None)
     assert found.mode == max(theirs, own or "Never", key=POLICIES.index)
     assert found.count == 3
 
@@ -46,21 +36,19 @@ def test_the_stricter_mode_counts(theirs: str, own: str | None) -> None:
 @pytest.mark.parametrize("theirs", [False, True])
 @pytest.mark.parametrize("own", [False, True])
 def test_the_author_is_excluded_by_either_rule(theirs: bool, own: bool) -> None:
-    mine = promotion(approval={"excludeAuthor": own})
-    assert context(mine, plan={"approval": {"excludeAuthor": theirs}}).policy.exclude_author is (theirs or own)
+    assert policy({"excludeAuthor": theirs}, {"excludeAuthor": own}).exclude_author is (theirs or own)
 
 
 @pytest.mark.parametrize(
     ("theirs", "own", "counts"), [("24h", "72h", "24h"), ("90m", "1h", "1h"), ("72h", "3d", "72h")]
 )
 def test_the_shorter_time_to_decide_counts(theirs: str, own: str, counts: str) -> None:
-    mine = promotion(approval={"expireAfter": own})
-    assert context(mine, plan={"approval": {"expireAfter": theirs}}).policy.expire_after == counts
+    assert policy({"expireAfter": theirs}, {"expireAfter": own}).expire_after == counts
 
 
 def test_risks_of_both_rules_count() -> None:
-    mine = promotion(approval={"mode": "OnRisk", "risks": ["Backfill"]})
-    found = context(mine, plan={"approval": {"mode": "OnRisk", "risks": ["Breaking"]}}).policy
+    mine, theirs = ({"mode": "OnRisk", "risks": [risk]} for risk in ("Backfill", "Breaking"))
+    found = policy(theirs, mine)
     assert set(found.risks) == {"Backfill", "Breaking"}
 
 
@@ -79,7 +67,7 @@ def test_risks_of_both_rules_count() -> None:
     ],
 )  # fmt: skip
 def test_who_goes_first(rival: VulcanPromotion, goes_first: bool) -> None:
-    assert (context(promotion("p"), rival).ahead() is not None) is goes_first
+    assert (route(status(), {"name": "p"}, rival).ahead() is not None) is goes_first
 
 
 DONE = {
@@ -90,7 +78,7 @@ BACK = {"state": "Succeeded", "planId": "back", "time": builders.stamp(NOW), "me
 
 
 @pytest.mark.parametrize(
-    ("status", "revision", "held"),
+    ("ended", "revision", "held"),
     [
         pytest.param(DONE, "rev-new", None, id="given"),
         pytest.param({**DONE, "outcome": "Failed"}, "rev-new", None, id="given, and failed afterwards"),
@@ -102,9 +90,10 @@ BACK = {"state": "Succeeded", "planId": "back", "time": builders.stamp(NOW), "me
         ),
     ],
 )  # fmt: skip
-def test_what_an_environment_was_given(status: dict[str, Any], revision: str | None, held: str | None) -> None:
+def test_what_an_environment_was_given(ended: dict[str, Any], revision: str | None, held: str | None) -> None:
     environment = env(revisionFrom="Promotion", project=None)
-    found = promoted_revision.take(Draft(environment.status), environment, [promotion(status=status)], NOW).status
+    facts = [promotion_facts(promotion(status=ended))]
+    found = promoted_revision.adopt(Draft(environment.status), environment, facts, NOW).status
     assert (found.applied.revision if found.applied else None) == revision
     assert [h.revision for h in found.held] == ([held] if held else [])
 
@@ -118,5 +107,6 @@ def test_what_the_environment_got_since_is_not_taken_back_by_an_old_promotion() 
         "time": builders.stamp(NOW + dt.timedelta(1)),
     }
     environment = env(revisionFrom="Promotion", project=None, status={"applied": applied})
-    found = promoted_revision.take(Draft(environment.status), environment, [promotion(status=DONE)], NOW).status
+    facts = [promotion_facts(promotion(status=DONE))]
+    found = promoted_revision.adopt(Draft(environment.status), environment, facts, NOW).status
     assert found == environment.status

@@ -21,7 +21,12 @@ from vulcan_operator.plan.tasks import config_maps
 
 KEY = "evidence.json"
 _MOST_BYTES = 900_000  # of the 1 MiB of an object
-_LONGEST = (1024, 256, 64, 16)  # texts are cut, and lists shortened, step by step until all of it fits
+_LONGEST = (
+    1024,
+    256,
+    64,
+    16,
+)  # texts are cut, and lists shortened, step by step until all of it fits
 _KEPT = (
     "outcome", "relation", "revision", "sourceDigest", "source", "target", "origin", "plan", "steps", "previous",
     "rollback", "approvals", "approvedBy", "runnerImages", "appliedPlanId", "supersedes", "supersededBy", "startedAt",

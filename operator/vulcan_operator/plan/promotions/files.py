@@ -8,8 +8,7 @@ is pulled. Within one system the state has all of it.
 from collections.abc import Mapping
 from dataclasses import replace
 
-from vulcan_contract import task as contract
-from vulcan_contract.task import SourceKind
+from vulcan_contract.task import Promotion, Source, SourceKind, Task
 from vulcan_operator.api.fields import ObjectMeta
 from vulcan_operator.api.promotion_status import PromotionStatus, Relation
 from vulcan_operator.api.source import Origin
@@ -51,12 +50,12 @@ def is_copied(status: PromotionStatus) -> bool:
     return status.relation == Relation.ACROSS and files is not None and files.kind == "ConfigMap"
 
 
-def computing(task: contract.Task, status: PromotionStatus, route: Route) -> Extras:
+def computing(task: Task, status: PromotionStatus, route: Route) -> Extras:
     """A Task that plans or applies the revision, with what it computes it from."""
     if not route.is_across:
         source, gates = settled(status.source), route.gates
         virtual, most = gates.virtual_only == "Required", gates.max_catch_up_intervals
-        return Extras(replace(task, promotion=contract.Promotion(source.environment, source.plan_id, virtual, most)))
+        return Extras(replace(task, promotion=Promotion(source.environment, source.plan_id, virtual, most)))
     files = settled(status.origin)
     task = replace(task, source=_source(files, status.source_digest or ""))
     if not is_copied(status):
@@ -76,12 +75,12 @@ def leftovers(status: PromotionStatus, meta: ObjectMeta) -> set[DeleteConfigMap]
     return {DeleteConfigMap(status.target.gateway.partition("/")[0], _copy_name(meta, status))}
 
 
-def _source(files: Origin, digest: str) -> contract.Source:
+def _source(files: Origin, digest: str) -> Source:
     """As a task names it. A commit is its own digest."""
     kind, known = _KINDS[files.kind], None if digest.startswith("git:") else digest
     if kind is SourceKind.GIT:
-        return contract.Source(kind, files.url, files.commit, files.path, files.commit, known)
-    return contract.Source(kind, digest=known if kind is SourceKind.CONFIG_MAP else None)
+        return Source(kind, files.url, files.commit, files.path, files.commit, known)
+    return Source(kind, digest=known if kind is SourceKind.CONFIG_MAP else None)
 
 
 def _copy_name(meta: ObjectMeta, status: PromotionStatus) -> str:

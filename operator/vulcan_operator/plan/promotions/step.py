@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, TypeVar
 
 from vulcan_contract import reasons
-from vulcan_contract import task as contract
 from vulcan_contract.reasons import ABOUT, Retry, Side
 from vulcan_contract.result import Result
+from vulcan_contract.task import Task
+from vulcan_contract.tasks import TaskKind
 from vulcan_operator.api import names
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.fields import ObjectMeta, TaskStatus
@@ -30,7 +31,7 @@ from vulcan_operator.plan.tasks.life import Ended, Extras
 
 AFTER_PLAN = Hold(Verdict("Unknown", Why.PLANNING, "waiting for the plan", reconciling=True))
 SOURCE_GONE = Hold(Verdict("False", Why.ENVIRONMENT_NOT_FOUND, "from: it or its gateway is gone", reconciling=True))
-_COUNTED = {contract.TaskKind.AUDIT: "audits", contract.TaskKind.CHECKS: "checks"}
+_COUNTED = {TaskKind.AUDIT: "audits", TaskKind.CHECKS: "checks"}
 T = TypeVar("T")
 
 
@@ -59,9 +60,9 @@ class Step:
         """What comes next for it."""
         raise NotImplementedError
 
-    def task(self, base: contract.Task, current: TaskStatus, status: PromotionStatus, route: Route) -> Extras:
-        """What the Job of its task gets."""
-        raise NotImplementedError
+    def task(self, base: Task, current: TaskStatus, status: PromotionStatus, route: Route) -> Extras:
+        """What the Job of its task gets, which looks at the target."""
+        return Extras(filled(base, route, route.target, route.to_site))
 
     def judge(self, status: PromotionStatus, route: Route, ended: Ended) -> Judged:
         """What the end of its task means."""
@@ -134,19 +135,24 @@ class Gate(Step):
         """Required, Optional or Skip; None where it is not set."""
         raise NotImplementedError
 
-    def ask(self, status: PromotionStatus, route: Route, source: EnvironmentFacts, site: Site) -> Move:
-        """What comes next, where there is a source to look at."""
+    def ask(self, status: PromotionStatus, route: Route, site: Site) -> Move:
+        """What comes next, where there is a source to look at; `site`: the source's."""
         raise NotImplementedError
 
     def next(self, status: PromotionStatus, route: Route) -> Move:
         mode = self.mode(route.gates)
         if mode is None or mode == "Skip":
-            return Done(StepState.SKIPPED, f"{self.field} is not set" if mode is None else f"{self.mode_field}: Skip")
+            return Done(
+                StepState.SKIPPED,
+                f"{self.field} is not set" if mode is None else f"{self.mode_field}: Skip",
+            )
         if _may_be_there(status, route):
             return AFTER_PLAN
-        if route.source is None or route.from_site is None:
-            return SOURCE_GONE
-        return self.ask(status, route, route.source, route.from_site)
+        site = route.from_site
+        return self.ask(status, route, site) if site is not None else SOURCE_GONE
+
+    def task(self, base: Task, current: TaskStatus, status: PromotionStatus, route: Route) -> Extras:
+        return Extras(filled(base, route, settled(route.source), settled(route.from_site)))
 
     def passed(self, status: PromotionStatus, route: Route, ended: Ended) -> Judged:
         wanted = settled(status.source).plan_id
@@ -202,7 +208,7 @@ def of_another_plan(mode: str | None, found: str, wanted: str, evidence: dict[st
 
 def counts(ended: Ended) -> dict[str, str]:
     """Evidence of audits or checks: which Job, how many, and how many of them warned."""
-    work, kind = ended.result.work, contract.TaskKind(ended.task.kind)
+    work, kind = ended.result.work, TaskKind(ended.task.kind)
     told = {_COUNTED[kind]: str(work.audits_run), "warnings": str(work.audits_warned)} if work else {}
     return {"job": ended.task.job, **told}
 
@@ -218,7 +224,7 @@ def last_message(result: Result) -> str:
     return ends.message_of(result) if is_final else result.message
 
 
-def filled(base: contract.Task, route: Route, environment: EnvironmentFacts, site: Site) -> contract.Task:
+def filled(base: Task, route: Route, environment: EnvironmentFacts, site: Site) -> Task:
     """What the Task of every step says, which looks at or changes this environment."""
     is_target = environment.metadata.uid == route.target.metadata.uid
     return replace(

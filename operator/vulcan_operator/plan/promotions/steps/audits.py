@@ -1,17 +1,13 @@
 """Step Audits: the audits of the source environment, over all that is computed there. Pure."""
 
-from vulcan_contract import task as contract
 from vulcan_contract.digest import of_json
 from vulcan_contract.tasks import TaskKind
 from vulcan_operator.api.conditions import Why
-from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.api.promotion import GatesSpec
 from vulcan_operator.api.promotion_status import PromotionStatus, StepName
-from vulcan_operator.plan.core.facts import EnvironmentFacts
 from vulcan_operator.plan.core.moves import Move, Order, Site
 from vulcan_operator.plan.promotions.route import Route
-from vulcan_operator.plan.promotions.step import Gate, filled, settled
-from vulcan_operator.plan.tasks.life import Extras
+from vulcan_operator.plan.promotions.step import Gate, settled
 
 
 class Audits(Gate):
@@ -24,9 +20,6 @@ class Audits(Gate):
     def mode(self, gates: GatesSpec) -> str | None:
         return gates.audits
 
-    def ask(self, status: PromotionStatus, route: Route, source: EnvironmentFacts, site: Site) -> Move:
+    def ask(self, status: PromotionStatus, route: Route, site: Site) -> Move:
         inputs = of_json(["audits", settled(status.source).plan_id, site.image])[:16]
         return Order(TaskKind.AUDIT, inputs, "audits of the source", site)
-
-    def task(self, base: contract.Task, current: TaskStatus, status: PromotionStatus, route: Route) -> Extras:
-        return Extras(filled(base, route, settled(route.source), settled(route.from_site)))

@@ -3,7 +3,7 @@
 import datetime as dt
 from dataclasses import replace
 
-from vulcan_contract import task as contract
+from vulcan_contract.task import Task
 from vulcan_contract.tasks import TaskKind
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.fields import ObjectMeta, TaskStatus
@@ -11,10 +11,9 @@ from vulcan_operator.api.promotion import GatesSpec
 from vulcan_operator.api.promotion_status import PromotionStatus, StepName
 from vulcan_operator.plan.core.actions import DeleteConfigMap
 from vulcan_operator.plan.core.conditions import Verdict
-from vulcan_operator.plan.core.facts import EnvironmentFacts
 from vulcan_operator.plan.core.moves import Hold, Move, Order, Site
 from vulcan_operator.plan.promotions.route import Route
-from vulcan_operator.plan.promotions.step import Gate, filled, settled, unjudged
+from vulcan_operator.plan.promotions.step import Gate, settled, unjudged
 from vulcan_operator.plan.tasks import checks
 from vulcan_operator.plan.tasks.life import Extras
 
@@ -34,7 +33,7 @@ class Checks(Gate):
             return None
         return gate.mode
 
-    def ask(self, status: PromotionStatus, route: Route, source: EnvironmentFacts, site: Site) -> Move:
+    def ask(self, status: PromotionStatus, route: Route, site: Site) -> Move:
         name = _config_map(route)
         files = route.live.config_map(route.key.namespace, name)
         if files is not None:
@@ -47,11 +46,12 @@ class Checks(Gate):
         verdict = Verdict("False", Why.CONFIG_MAP_MISSING, message, reconciling=True)
         return Hold(verdict, route.now + _MISSING)
 
-    def task(self, base: contract.Task, current: TaskStatus, status: PromotionStatus, route: Route) -> Extras:
-        site, install = settled(route.from_site), route.seen.settings.install
+    def task(self, base: Task, current: TaskStatus, status: PromotionStatus, route: Route) -> Extras:
+        filled, install = super().task(base, current, status, route), route.seen.settings.install
         files = settled(route.live.config_map(route.key.namespace, _config_map(route)))
-        order = checks.order(route.key, route.meta, install, site.namespace, current.inputs, files)
-        task = replace(filled(base, route, settled(route.source), site), checks=order.checks)
+        namespace, _ = current.place
+        order = checks.order(route.key, route.meta, install, namespace, current.inputs, files)
+        task = replace(filled.task, checks=order.checks)
         return Extras(task, (order.copy,), checks_config_map=order.config_map)
 
     def leftovers(self, status: PromotionStatus, meta: ObjectMeta) -> set[DeleteConfigMap]:

@@ -24,7 +24,6 @@ from vulcan_operator.api.promotion_status import (
 )
 from vulcan_operator.plan.core.actions import DeleteConfigMap, WriteConfigMap
 from vulcan_operator.plan.core.conditions import Verdict
-from vulcan_operator.plan.core.facts import EnvironmentFacts
 from vulcan_operator.plan.core.moves import Hold, Move, Order, Site
 from vulcan_operator.plan.promotions import data_diff
 from vulcan_operator.plan.promotions.lane import begin
@@ -54,7 +53,7 @@ class Diff(Gate):
     def mode(self, gates: GatesSpec) -> str | None:
         return gates.data_diff.mode if gates.data_diff is not None else None
 
-    def ask(self, status: PromotionStatus, route: Route, source: EnvironmentFacts, site: Site) -> Move:
+    def ask(self, status: PromotionStatus, route: Route, site: Site) -> Move:
         made_of = _made_of(status, route)
         if not route.is_across:
             return Order(TaskKind.DIFF, _inputs("rows", made_of), "comparing data", route.to_site)
@@ -78,15 +77,15 @@ class Diff(Gate):
         return data_diff.compare(gate, theirs, ours)
 
     def task(self, base: contract.Task, current: TaskStatus, status: PromotionStatus, route: Route) -> Extras:
-        gate, source = settled(route.gates.data_diff), settled(status.source)
-        side, site = route.target, route.to_site
+        models, source = settled(route.gates.data_diff).models, settled(status.source)
+        task = filled(base, route, route.target, route.to_site)
         if not route.is_across:
-            asked = contract.Diff(source.environment, source.plan_id, gate.models)
-        else:
-            if current.gateway != site.name:
-                side, site = settled(route.source), settled(route.from_site)
-            asked = contract.Diff(models=gate.models, statistics=True, ends=_ends(status, route, current))
-        return Extras(replace(filled(base, route, side, site), diff=asked))
+            diff = contract.Diff(source.environment, source.plan_id, models)
+            return Extras(replace(task, diff=diff))
+        if current.gateway != route.to_site.name:
+            task = super().task(base, current, status, route).task
+        diff = contract.Diff(models=models, statistics=True, ends=_ends(status, route, current))
+        return Extras(replace(task, diff=diff))
 
     def passed(self, status: PromotionStatus, route: Route, ended: Ended) -> Judged:
         if not route.is_across:
@@ -99,7 +98,10 @@ class Diff(Gate):
         status = begin(status, self.name, route.now, state=state, message=message, evidence=left)
         if ended.packed is None:
             return Judged(status)
-        return Judged(status, (WriteConfigMap(plan_text.report_manifest(route.promotion, name, ended.packed)),))
+        return Judged(
+            status,
+            (WriteConfigMap(plan_text.report_manifest(route.promotion, name, ended.packed)),),
+        )
 
     def leftovers(self, status: PromotionStatus, meta: ObjectMeta) -> set[DeleteConfigMap]:
         return {DeleteConfigMap(meta.namespace, name) for name in status.reports}

@@ -3,9 +3,9 @@
 From what the state has, or across systems from the project's files. Its plan is what people approve.
 """
 
-from vulcan_contract import task as contract
 from vulcan_contract.digest import of_json
 from vulcan_contract.result import PlanSummary
+from vulcan_contract.task import Task
 from vulcan_contract.tasks import TaskKind
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.fields import ObjectMeta, TaskStatus
@@ -15,7 +15,7 @@ from vulcan_operator.plan.core.moves import Done, Move, Order
 from vulcan_operator.plan.promotions import categories, files
 from vulcan_operator.plan.promotions.lane import MOST_REPLANS, close, end, replanned
 from vulcan_operator.plan.promotions.route import Route
-from vulcan_operator.plan.promotions.step import Judged, Step, filled, settled
+from vulcan_operator.plan.promotions.step import Judged, Step, settled
 from vulcan_operator.plan.rules import plan_text
 from vulcan_operator.plan.rules.messages import short
 from vulcan_operator.plan.rules.promotion_changes import is_touched
@@ -37,8 +37,8 @@ class Plan(Step):
         inputs = of_json(_made_of(status, route))[:16]
         return Order(TaskKind.PLAN, inputs, "what the promotion would change", route.to_site)
 
-    def task(self, base: contract.Task, current: TaskStatus, status: PromotionStatus, route: Route) -> Extras:
-        return files.computing(filled(base, route, route.target, route.to_site), status, route)
+    def task(self, base: Task, current: TaskStatus, status: PromotionStatus, route: Route) -> Extras:
+        return files.computing(super().task(base, current, status, route).task, status, route)
 
     def passed(self, status: PromotionStatus, route: Route, ended: Ended) -> Judged:
         summary = settled(ended.result.summary)
@@ -86,6 +86,11 @@ def _there_already(status: PromotionStatus, summary: PlanSummary, route: Route) 
 
 
 def _evidence(job: str, summary: PlanSummary) -> dict[str, str]:
-    found = {"job": job, "target": summary.target, "base": summary.base, "testsRun": str(summary.tests_run)}
+    found = {
+        "job": job,
+        "target": summary.target,
+        "base": summary.base,
+        "testsRun": str(summary.tests_run),
+    }
     found |= {"catchUpIntervals": str(summary.catch_up_intervals)}
     return found | ({"computed": ", ".join(summary.computed)} if summary.computed else {})

@@ -143,7 +143,10 @@ def _resolve_back(wanted: RollbackTarget, route: Route) -> Done:
         "source_digest": earlier.digest,
         "origin": earlier.origin,
         "source": SideStatus(
-            environment=target, gateway=route.to_site.name, plan_id=earlier.plan_id, revision=earlier.revision
+            environment=target,
+            gateway=route.to_site.name,
+            plan_id=earlier.plan_id,
+            revision=earlier.revision,
         ),
     }
     message = f"back to revision {short(earlier.revision)}, plan {earlier.plan_id}"

@@ -7,10 +7,10 @@ views. Waits for no window, freeze or queue.
 import datetime as dt
 from dataclasses import replace
 
-from vulcan_contract import task as contract
 from vulcan_contract.digest import of_json
 from vulcan_contract.reasons import Reason
 from vulcan_contract.result import Work
+from vulcan_contract.task import Promotion, Task
 from vulcan_contract.tasks import TaskKind
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.fields import TaskStatus
@@ -27,7 +27,7 @@ from vulcan_operator.api.promotion_status import (
 from vulcan_operator.plan.core.moves import Done, Move, Order
 from vulcan_operator.plan.promotions.lane import close, end
 from vulcan_operator.plan.promotions.route import Case, Route
-from vulcan_operator.plan.promotions.step import Change, filled, last_message
+from vulcan_operator.plan.promotions.step import Change, last_message
 from vulcan_operator.plan.tasks import ended as ends
 from vulcan_operator.plan.tasks.life import Ended, Extras
 
@@ -48,10 +48,10 @@ class Rollback(Change):
         inputs = of_json(["rollback", to.plan_id, _undone(status)])[:16]
         return Order(TaskKind.ROLLBACK, inputs, "going back", route.to_site)
 
-    def task(self, base: contract.Task, current: TaskStatus, status: PromotionStatus, route: Route) -> Extras:
+    def task(self, base: Task, current: TaskStatus, status: PromotionStatus, route: Route) -> Extras:
         to = _goal(status, route)
         assert to is not None
-        promotion = contract.Promotion(
+        promotion = Promotion(
             route.target.sqlmesh_environment,
             to.plan_id,
             virtual_only=False,
@@ -59,10 +59,14 @@ class Rollback(Change):
             max_catch_up=route.gates.max_catch_up_intervals,
             expected=_undone(status),
         )
-        return Extras(replace(filled(base, route, route.target, route.to_site), promotion=promotion))
+        return Extras(replace(super().task(base, current, status, route).task, promotion=promotion))
 
     def changed(self, status: PromotionStatus, case: Case, ended: Ended) -> PromotionStatus:
-        to, plan_id, work = _goal(status, case), ends.plan_id(ended.result), ended.result.work or Work()
+        to, plan_id, work = (
+            _goal(status, case),
+            ends.plan_id(ended.result),
+            ended.result.work or Work(),
+        )
         until = dt.datetime.fromisoformat(work.complete_until) if work.complete_until is not None else None
         message = ended.result.message
         if until is not None:

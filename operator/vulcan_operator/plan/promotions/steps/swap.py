@@ -7,8 +7,8 @@ step CatchUp, and its end is the end of both. Across systems it applies the plan
 from dataclasses import replace
 
 from vulcan_contract import reasons
-from vulcan_contract import task as contract
 from vulcan_contract.reasons import Retry
+from vulcan_contract.task import Task
 from vulcan_contract.tasks import TaskKind
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import PlanState
@@ -19,7 +19,7 @@ from vulcan_operator.plan.core.moves import Done, Hold, Move, Order
 from vulcan_operator.plan.promotions import files
 from vulcan_operator.plan.promotions.lane import MOST_REPLANS, close, replanned
 from vulcan_operator.plan.promotions.route import Case, Route
-from vulcan_operator.plan.promotions.step import Change, Judged, filled, settled
+from vulcan_operator.plan.promotions.step import Change, Judged, settled
 from vulcan_operator.plan.rules import approval, change_windows
 from vulcan_operator.plan.rules.promotion_changes import is_touched
 from vulcan_operator.plan.tasks import ended as ends
@@ -51,11 +51,11 @@ class Apply(Change):
         inputs = plan.digest.removeprefix("sha256:")[:16]
         return Order(kind, inputs, "the promotion was decided on", route.to_site)
 
-    def task(self, base: contract.Task, current: TaskStatus, status: PromotionStatus, route: Route) -> Extras:
+    def task(self, base: Task, current: TaskStatus, status: PromotionStatus, route: Route) -> Extras:
         by_human, plan = bool(status.approved_by), settled(status.plan)
         approved = values.approved_of(route.rules.plan, plan, by_human=by_human)
-        task = replace(filled(base, route, route.target, route.to_site), approved=approved)
-        return files.computing(task, status, route)
+        task = super().task(base, current, status, route).task
+        return files.computing(replace(task, approved=approved), status, route)
 
     def judge(self, status: PromotionStatus, route: Case, ended: Ended) -> Judged:
         result = ended.result

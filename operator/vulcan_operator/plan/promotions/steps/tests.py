@@ -27,7 +27,11 @@ class Tests(Step):
         evidence = {"testsRun": str(count)}
         if count == 0:
             return Done(StepState.SKIPPED, "the project has no unit tests", evidence)
-        return Done(StepState.SUCCEEDED, f"{count} unit tests passed when it was planned in {where}", evidence)
+        return Done(
+            StepState.SUCCEEDED,
+            f"{count} unit tests passed when it was planned in {where}",
+            evidence,
+        )
 
 
 def _run_by_plan(status: PromotionStatus, route: Route) -> int:

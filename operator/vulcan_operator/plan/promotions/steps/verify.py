@@ -4,12 +4,10 @@ Where they fail, the views are rolled back, unless onFailure says Hold or there 
 """
 
 from vulcan_contract import reasons
-from vulcan_contract import task as contract
 from vulcan_contract.digest import of_json
 from vulcan_contract.tasks import TaskKind
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import PlanState
-from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.api.promotion_status import (
     PromotionStatus,
     RollbackState,
@@ -26,12 +24,11 @@ from vulcan_operator.plan.promotions.step import (
     closed,
     counts,
     evidence_of,
-    filled,
     last_message,
     moved_on,
 )
 from vulcan_operator.plan.rules.promotion_changes import is_touched
-from vulcan_operator.plan.tasks.life import Ended, Extras
+from vulcan_operator.plan.tasks.life import Ended
 
 
 class Verify(Step):
@@ -46,9 +43,6 @@ class Verify(Step):
             return Done(StepState.SKIPPED, "the target's checks.audits is off")
         inputs = of_json(["verify", status.applied_plan_id])[:16]
         return Order(TaskKind.AUDIT, inputs, "audits of the target", route.to_site)
-
-    def task(self, base: contract.Task, current: TaskStatus, status: PromotionStatus, route: Route) -> Extras:
-        return Extras(filled(base, route, route.target, route.to_site))
 
     def passed(self, status: PromotionStatus, route: Route, ended: Ended) -> Judged:
         done = moved_on("Required", status.applied_plan_id, ended) or Done(
