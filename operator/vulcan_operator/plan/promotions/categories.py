@@ -1,6 +1,6 @@
 """Categories of the same change in the source's system, beside a plan across systems. Pure.
 
-Nothing is decided by them: each system classifies changes for itself, because what it has may differ.
+Nothing is decided by them: each system classifies changes for itself, because what it has differs.
 """
 
 from vulcan_operator.api.environment_status import PlanStatus, PlanSummaryStatus
@@ -10,7 +10,7 @@ _MOST = 900  # characters of evidence
 
 
 def beside(summary: PlanSummaryStatus, route: Route) -> PlanSummaryStatus:
-    """The summary with the categories of the source's system, as far as its last plan is still known."""
+    """The summary with the categories of the source's system, while its last plan is known."""
     plan = _plan_there(route)
     if not route.is_across or plan is None:
         return summary
@@ -20,7 +20,7 @@ def beside(summary: PlanSummaryStatus, route: Route) -> PlanSummaryStatus:
 
 
 def _plan_there(route: Route) -> PlanStatus | None:
-    """The plan that the source has applied: its own, or that of the promotion which gave it the revision."""
+    """The plan that the source has applied: its own, or that of a promotion to it."""
     source = route.source
     if source is None or source.applied is None:
         return None

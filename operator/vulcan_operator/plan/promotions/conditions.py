@@ -1,7 +1,5 @@
 """Conditions of a promotion from its status: the one place where they are summed up. Pure."""
 
-from collections.abc import Mapping
-
 from vulcan_contract import reasons
 from vulcan_contract.reasons import ABOUT, Side
 from vulcan_contract.result import Result
@@ -17,13 +15,12 @@ from vulcan_operator.api.promotion_status import (
 from vulcan_operator.plan.core.actions import AuditEntry, Note
 from vulcan_operator.plan.core.conditions import Verdict, put, summarize
 from vulcan_operator.plan.core.decision import Draft
-from vulcan_operator.plan.promotions.lane import REJECTS
+from vulcan_operator.plan.promotions.lane import REJECTS, Going
 from vulcan_operator.plan.promotions.route import Case
 from vulcan_operator.plan.promotions.steps import STEPS
 from vulcan_operator.plan.rules import schedule
 from vulcan_operator.plan.rules.messages import failing, named, still_refused
 from vulcan_operator.plan.tasks import ended as ends
-from vulcan_operator.plan.tasks.jobs import Progress
 
 _CLOSED = (Why.OUTSIDE_WINDOW, Why.FROZEN)
 _ASKING = (Why.AWAITING, Why.AUTHOR_UNKNOWN)
@@ -40,7 +37,7 @@ _OVER = {
 
 
 def finish(
-    draft: Draft[PromotionStatus], case: Case, verdict: Verdict | None, going: Mapping[StepName, Progress]
+    draft: Draft[PromotionStatus], case: Case, verdict: Verdict | None, going: Going
 ) -> Draft[PromotionStatus]:
     """The draft with every condition, the current step, next attempt and next look set."""
     status, generation, now = draft.status, case.meta.generation, case.now
@@ -83,13 +80,13 @@ def note(status: PromotionStatus, name: StepName, task: TaskStatus, result: Resu
         why=task.why,
         asked=", ".join(status.approved_by),
     )
-    # A judgement of the data is not asked for again: its next step ("it is tried again") would be wrong.
+    # A judgement of the data is final: its next step ("it is tried again") would be wrong.
     final = ABOUT[result.reason].side is Side.DATA and result.message
     message = ends.message_of(result) if bad and not final else result.message
     return Note(result.reason, f"{name}: {message}", bad, audit)
 
 
-def _verdict(status: PromotionStatus, case: Case, going: Mapping[StepName, Progress]) -> Verdict:
+def _verdict(status: PromotionStatus, case: Case, going: Going) -> Verdict:
     """What Ready says where no step of this pass waits."""
     if status.outcome is not None:
         return _over(status, Outcome(status.outcome))
@@ -116,7 +113,8 @@ def _verdict(status: PromotionStatus, case: Case, going: Mapping[StepName, Progr
 
 def _doing(step: StepStatus) -> str:
     _, doing = STEPS[StepName(step.name)].doing
-    again = f", attempt {step.task.attempt}" if step.task is not None and step.task.attempt > 1 else ""
+    attempt = step.task.attempt if step.task is not None else 1
+    again = f", attempt {attempt}" if attempt > 1 else ""
     return f"{step.name}: {doing}{again}, Job {step.job}"
 
 
@@ -126,7 +124,8 @@ def _over(status: PromotionStatus, outcome: Outcome) -> Verdict:
         message = f"VulcanPromotion {status.superseded_by} took its place; nothing was changed"
         return Verdict(ready, reason, message)
     if outcome is Outcome.CANCELLED:
-        done = f"the target has plan {status.applied_plan_id}" if status.applied_plan_id else "nothing was changed"
+        plan = status.applied_plan_id
+        done = f"the target has plan {plan}" if plan else "nothing was changed"
         return Verdict(ready, reason, f"deleted under way; {done}")
     stopped = next((s for s in status.steps if s.state in REJECTS), None)
     revision = named(status.revision or "", status.source_digest or "")
@@ -136,8 +135,8 @@ def _over(status: PromotionStatus, outcome: Outcome) -> Verdict:
         message = f"back at revision {before}, {revision} is held. {message}"
     elif outcome is Outcome.INCONCLUSIVE:
         message = (
-            f"{message[:3000]} — a human must look: create another promotion once this can be judged, or one where"
-            " the gate is Optional"
+            f"{message[:3000]} — a human must look: create another promotion once this can be"
+            " judged, or one where the gate is Optional"
         )
     elif outcome is Outcome.SUCCEEDED and status.is_there:
         message = f"{message} was there already; nothing was changed"

@@ -1,9 +1,9 @@
-"""The data diff gate of a promotion: a verdict from what the runner has counted. Pure; used by step Diff.
+"""The data diff gate: a verdict from what the runner has counted. Pure; used by step Diff.
 
-Within one system one task `diff` compares, and `judge` judges its report. Across systems each side is
-counted by a task of its own; while `ends_to_ask` names models, the side that is ahead is counted again
-up to these ends, then `compare` judges both reports. A model that could not be compared is never taken
-for equal: where the gate is Required, it asks a human.
+Within one system one task `diff` compares, and `judge` judges its report. Across systems each side
+is counted by a task of its own; while `ends_to_ask` names models, the side that is ahead is counted
+again up to these ends, then `compare` judges both reports. A model that could not be compared is
+never taken for equal: where the gate is Required, it asks a human.
 """
 
 import zlib
@@ -23,6 +23,9 @@ _MOST_EVIDENCE = 32
 _SHOWN = 3
 _LONGEST = 900
 _GZIP = 31  # as zlib names it
+_WORST_FIRST = (
+    Finding.ABOVE, Finding.OPEN, Finding.EXPECTED, Finding.WITHIN, Finding.SKIPPED, Finding.EQUAL,
+)  # fmt: skip
 _UNREADABLE = "the report of the data diff is missing or cannot be read"
 
 
@@ -44,7 +47,8 @@ def judge(gate: DataDiffGate, report: DiffReport | None) -> Done:
         return _by_mode(gate, Done(StepState.INCONCLUSIVE, _UNREADABLE))
     findings = [models.rows(gate, model) for model in report.models]
     counts = {
-        "identical": report.identical, "leftAlone": report.left_alone, "added": report.added, "removed": report.removed,
+        "identical": report.identical, "leftAlone": report.left_alone,
+        "added": report.added, "removed": report.removed,
     }  # fmt: skip
     return _by_mode(gate, _verdict(gate, findings, counts, report.omitted))
 
@@ -62,7 +66,8 @@ def compare(gate: DataDiffGate, source: DiffReport | None, target: DiffReport | 
         return _by_mode(gate, Done(StepState.INCONCLUSIVE, "no model is there on both sides"))
     alone = {n for n in both if gate.models != "All" and _is_other_code(before[n], after[n])}
     findings = [models.statistics(gate, before[n], after[n]) for n in both if n not in alone]
-    counts = {"leftAlone": len(alone), "added": len(after) - len(both), "removed": len(before) - len(both)}
+    added, removed = len(after) - len(both), len(before) - len(both)
+    counts = {"leftAlone": len(alone), "added": added, "removed": removed}
     return _by_mode(gate, _verdict(gate, findings, counts, max(source.omitted, target.omitted)))
 
 
@@ -75,7 +80,10 @@ def ends_to_ask(source: DiffReport | None, target: DiffReport | None) -> dict[st
     return {
         name: min(one.end, other.end, key=datetime.fromisoformat)
         for name, one, other in pairs
-        if one.restricted and other.restricted and not (one.why or other.why) and one.end != other.end
+        if one.restricted
+        and other.restricted
+        and one.end != other.end
+        and not (one.why or other.why)
     }
 
 
@@ -96,19 +104,24 @@ def _by_mode(gate: DataDiffGate, judged: Done) -> Done:
     return Done(StepState.SKIPPED, f"gates.dataDiff is Optional: {judged.message}", judged.evidence)
 
 
-def _verdict(gate: DataDiffGate, findings: list[ModelFinding], counts: dict[str, int], omitted: int) -> Done:
+def _verdict(
+    gate: DataDiffGate, findings: list[ModelFinding], counts: dict[str, int], omitted: int
+) -> Done:
     said = Counter(model.finding for model in findings)
     counts = {
-        "compared": said[Finding.EQUAL] + said[Finding.WITHIN] + said[Finding.ABOVE], "equal": said[Finding.EQUAL],
-        "aboveLimits": said[Finding.ABOVE], "notCompared": said[Finding.OPEN], "expected": said[Finding.EXPECTED],
+        "compared": said[Finding.EQUAL] + said[Finding.WITHIN] + said[Finding.ABOVE],
+        "equal": said[Finding.EQUAL], "aboveLimits": said[Finding.ABOVE],
+        "notCompared": said[Finding.OPEN], "expected": said[Finding.EXPECTED],
         "skipped": said[Finding.SKIPPED], "omitted": omitted,
-        "byRowCountsOnly": sum(m.by_counts for m in findings if m.finding is not Finding.SKIPPED), **counts,
+        "byRowCountsOnly": sum(m.by_counts for m in findings if m.finding is not Finding.SKIPPED),
+        **counts,
     }  # fmt: skip
     evidence = {key: str(count) for key, count in counts.items() if count or key == "compared"}
     # A name that is misspelt would otherwise only show as the model that it does not excuse.
     unused = ", ".join(sorted(set(gate.expected_changes) - {model.name for model in findings}))
     evidence |= {"expectedNotCompared": unused[:_LONGEST]} if unused else {}
-    shown = [m for m in sorted(findings, key=_worst_first) if m.words][: _MOST_EVIDENCE - len(evidence)]
+    most = _MOST_EVIDENCE - len(evidence)
+    shown = [m for m in sorted(findings, key=_worst_first) if m.words][:most]
     evidence |= {f"model {m.name}": f"{m.finding.value}: {m.words}"[:_LONGEST] for m in shown}
     state, text = _summary(findings, said, counts, omitted)
     if unused and state == StepState.FAILED:
@@ -124,13 +137,13 @@ def _summary(
     more = f"; {missing} more could not be compared" if missing else ""
     if above:
         worst = _named(m for m in findings if m.finding is Finding.ABOVE)
-        message = f"{above} of {compared} compared models differ by more than allowed: {worst}{more}"
-        return StepState.FAILED, message
+        message = f"{above} of {compared} compared models differ by more than allowed"
+        return StepState.FAILED, f"{message}: {worst}{more}"
     if missing:
         named = _named(m for m in findings if m.finding is Finding.OPEN)
         named = named or "there are more models than one diff compares"
-        message = f"{missing} models could not be compared: {named}; {compared} others are within the limits"
-        return StepState.INCONCLUSIVE, message
+        message = f"{missing} models could not be compared: {named}"
+        return StepState.INCONCLUSIVE, f"{message}; {compared} others are within the limits"
     if compared:
         largest = _named((m for m in findings if m.finding is Finding.WITHIN), most=1)
         most = f", the largest difference: {largest}" if largest else ""
@@ -148,8 +161,7 @@ def _summary(
 
 
 def _worst_first(model: ModelFinding) -> tuple[int, float, str]:
-    order = (Finding.ABOVE, Finding.OPEN, Finding.EXPECTED, Finding.WITHIN, Finding.SKIPPED, Finding.EQUAL)
-    return order.index(model.finding), -model.weight, model.name
+    return _WORST_FIRST.index(model.finding), -model.weight, model.name
 
 
 def _named(findings: Iterable[ModelFinding], most: int = _SHOWN) -> str:

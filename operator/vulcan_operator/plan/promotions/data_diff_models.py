@@ -1,4 +1,4 @@
-"""One model of a data diff against the gate's limits. Pure; used by `data_diff` only, which sums them up.
+"""One model of a data diff against the gate's limits. Pure; `data_diff` sums them up.
 
 Texts are percentages and names: a sum, a value or a number of rows never leaves this module.
 """
@@ -29,7 +29,7 @@ class Finding(enum.Enum):
 
 @dataclass(frozen=True)
 class ModelFinding:
-    """The finding on one model. `weight` orders the worst first: the largest difference by its limit."""
+    """The finding on one model. `weight`: its largest difference by the limit, the worst first."""
 
     name: str
     finding: Finding
@@ -61,10 +61,12 @@ def rows(gate: DataDiffGate, model: ModelDiff) -> ModelFinding:
     name = _name(model.name)
     if model.method == "RowCounts" and gate.on_missing_grain != "RowCounts":
         fails = gate.on_missing_grain == "Fail"
-        found = ModelFinding(name, Finding.ABOVE if fails else Finding.SKIPPED, model.why[:200], math.inf)
+        finding = Finding.ABOVE if fails else Finding.SKIPPED
+        found = ModelFinding(name, finding, model.why[:200], math.inf)
         return _expected(gate, model.name, found)
     if model.method not in ("Rows", "RowCounts"):
-        return _expected(gate, model.name, ModelFinding(name, Finding.OPEN, model.why[:200] or "nobody knows why"))
+        found = ModelFinding(name, Finding.OPEN, model.why[:200] or "nobody knows why")
+        return _expected(gate, model.name, found)
     if not model.equal <= model.joined <= min(model.before, model.after):
         return ModelFinding(name, Finding.OPEN, "its numbers cannot be")
     differences = [_row_count(gate, model.before, model.after)]
@@ -72,8 +74,9 @@ def rows(gate: DataDiffGate, model: ModelDiff) -> ModelFinding:
         exchanged = min(model.before, model.after) - model.joined  # went, while as many others came
         changed, of = model.joined - model.equal + exchanged, model.joined + exchanged
         share = 100 * changed / of if of else 0.0
-        differences.append(_Difference(f"{percent(share)} of the rows differ", share, gate.max_changed_rows_percent))
-    open_ = f"columns that are gone or of another type: {_list(model.columns_lost)}" if model.columns_lost else ""
+        text, most = f"{percent(share)} of the rows differ", gate.max_changed_rows_percent
+        differences.append(_Difference(text, share, most))
+    open_ = _lost(model.columns_lost)
     ends = (model.before_end, model.after_end) if not model.end else ("", "")
     found = replace(_judged(name, differences, open_, ends), by_counts=model.method == "RowCounts")
     return _expected(gate, model.name, found)
@@ -83,7 +86,8 @@ def statistics(gate: DataDiffGate, before: ModelStatistics, after: ModelStatisti
     """A model of two systems, by the statistics of both."""
     name = _name(before.name)
     why = after.why or before.why
-    if why or before.restricted != after.restricted or (before.restricted and before.end != after.end):
+    differ = before.restricted != after.restricted
+    if why or differ or (before.restricted and before.end != after.end):
         words = why[:200] or "its two sides are computed up to different times"
         return _expected(gate, before.name, ModelFinding(name, Finding.OPEN, words))
     try:
@@ -91,14 +95,20 @@ def statistics(gate: DataDiffGate, before: ModelStatistics, after: ModelStatisti
     except (ValueError, DecimalException):
         return ModelFinding(name, Finding.OPEN, "its numbers cannot be")
     lost = [c for c, one in before.columns.items() if not _is_alike(one, after.columns.get(c))]
-    open_ = f"columns that are gone or of another type: {_list(sorted(lost))}" if lost else ""
+    open_ = _lost(tuple(sorted(lost)))
     if before.columns_omitted or after.columns_omitted:
         open_ = open_ or "it has more columns than are counted"
     ends = (before.end, after.end) if not before.restricted else ("", "")
     return _expected(gate, before.name, _judged(name, differences, open_, ends))
 
 
-def _judged(name: str, differences: list[_Difference], open_: str, ends: tuple[str, str]) -> ModelFinding:
+def _lost(columns: tuple[str, ...]) -> str:
+    return f"columns that are gone or of another type: {_list(columns)}" if columns else ""
+
+
+def _judged(
+    name: str, differences: list[_Difference], open_: str, ends: tuple[str, str]
+) -> ModelFinding:
     worst = max(differences, key=lambda d: d.weight)
     above = [d for d in differences if d.percent > d.limit]
     shown = sorted(above or [d for d in differences if d.percent], key=lambda d: -d.weight)[:3]
@@ -119,20 +129,22 @@ def _expected(gate: DataDiffGate, model: str, found: ModelFinding) -> ModelFindi
 def _row_count(gate: DataDiffGate, before: int, after: int) -> _Difference:
     change = _relative(before, after)
     words = f"{percent(abs(change))} {'more' if change > 0 else 'fewer'} rows"
-    return _Difference(
-        "rows where there were none" if math.isinf(change) else words, abs(change), gate.max_row_count_change_percent
-    )
+    text = "rows where there were none" if math.isinf(change) else words
+    return _Difference(text, abs(change), gate.max_row_count_change_percent)
 
 
-def _columns(gate: DataDiffGate, before: ModelStatistics, after: ModelStatistics) -> Iterator[_Difference]:
-    rows_change = _relative(before.rows, after.rows)
+def _columns(
+    gate: DataDiffGate, before: ModelStatistics, after: ModelStatistics
+) -> Iterator[_Difference]:
+    rows_change, most = _relative(before.rows, after.rows), gate.max_changed_rows_percent
 
     def off(what: str, column: str, by: float) -> _Difference:
-        return _Difference(f"{what} of {_name(column)} off by {percent(by)}", by, gate.max_changed_rows_percent)
+        return _Difference(f"{what} of {_name(column)} off by {percent(by)}", by, most)
 
     for column in sorted(before.columns.keys() & after.columns.keys()):
         one, other = before.columns[column], after.columns[column]
-        yield off("null rate", column, abs(_share(other.nulls, after.rows) - _share(one.nulls, before.rows)))
+        nulls, were = _share(other.nulls, after.rows), _share(one.nulls, before.rows)
+        yield off("null rate", column, abs(nulls - were))
         if one.distinct is not None and other.distinct is not None:
             change = _relative(one.distinct, other.distinct)
             yield off("distinct values", column, _unexplained(change, rows_change))
@@ -180,6 +192,6 @@ def _name(name: str) -> str:
     return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
 
 
-def _list(names: tuple[str, ...] | list[str]) -> str:
+def _list(names: tuple[str, ...]) -> str:
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return ", ".join(map(_name, names[:5])) + more

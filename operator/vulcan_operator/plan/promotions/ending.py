@@ -1,11 +1,11 @@
-"""How a promotion ends before its last step: superseded, cancelled by deletion, rejected by a step. Pure.
+"""How a promotion ends before its last step: superseded, cancelled, rejected by a step. Pure.
 
-Before anything is changed it may go at any time. From the first Job that may change the target on it
-has our finalizer, until its target has adopted what it left: an environment must not forget a revision
-because its record was deleted.
+Before anything is changed it may go at any time. From the first Job that may change the target on,
+it has our finalizer until its target has adopted what it left: an environment must not forget a
+revision because its record was deleted.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 
 from vulcan_operator.api import names
@@ -27,18 +27,18 @@ from vulcan_operator.plan.core.deadlines import GIVE_UP, must_go
 from vulcan_operator.plan.core.decision import Draft
 from vulcan_operator.plan.core.moves import Done
 from vulcan_operator.plan.core.seen import JobState
-from vulcan_operator.plan.promotions.lane import close, end
+from vulcan_operator.plan.promotions.lane import Going, close, end
 from vulcan_operator.plan.promotions.route import Case
 from vulcan_operator.plan.promotions.steps import STEPS
 from vulcan_operator.plan.rules import promoted_revision, promotion_history
 from vulcan_operator.plan.rules.promotion_changes import CHANGES, half_done, is_changing
 from vulcan_operator.plan.tasks.jobs import Progress
 
-Going = Mapping[StepName, Progress]  # steps whose task goes on
+Walk = tuple[Draft[PromotionStatus], Verdict | None]  # and why it waits, where a step says so
 
 
 def add_finalizer(draft: Draft[PromotionStatus], case: Case) -> Draft[PromotionStatus]:
-    """With our finalizer, before the first Job that may change the target or needs a copy of a project."""
+    """With our finalizer, before the first Job that may change the target or leaves a copy."""
     if names.FINALIZER in case.meta.finalizers or case.meta.deletion_timestamp is not None:
         return draft
     return draft.before_status(SetFinalizer.ours(case.key, case.meta, there=True))
@@ -98,8 +98,8 @@ def superseding(draft: Draft[PromotionStatus], case: Case) -> Draft[PromotionSta
 
 
 def stop(draft: Draft[PromotionStatus], case: Case, going: Going) -> Draft[PromotionStatus]:
-    """In the pass that ends it: Jobs that go on are told to stop, those that were ordered are not created.
-    Later: a Job that was not told is told again."""
+    """In the pass that ends it: Jobs that go on are told to stop, those that were ordered are not
+    created. Later: a Job that was not told is told again."""
     if draft.status.outcome is None:
         return draft
     if case.promotion.status.outcome is not None:
@@ -122,8 +122,8 @@ def stop(draft: Draft[PromotionStatus], case: Case, going: Going) -> Draft[Promo
 
 
 def drop_leftovers(draft: Draft[PromotionStatus], case: Case) -> Draft[PromotionStatus]:
-    """Without the ConfigMaps that the status named before and does not name now. They go before it is
-    written: nothing else knows their names."""
+    """Without the ConfigMaps that the status named before and does not name now. They go before it
+    is written: nothing else knows their names."""
 
     def named(status: PromotionStatus) -> set[DeleteConfigMap]:
         return set().union(*(step.leftovers(status, case.meta) for step in STEPS.values()))
@@ -140,7 +140,7 @@ def _stopping(task: TaskStatus, progress: Progress) -> StopPods | DeleteJob:
 
 
 def _not_told(case: Case) -> Iterator[StopPods]:
-    """Jobs of a promotion that is over: whoever ended it may have died before they were told to stop."""
+    """Jobs of a promotion that is over, whose pods run: they were not told to stop."""
     going = {(j.namespace, j.name) for j in case.seen.jobs if j.state is JobState.UNFINISHED}
     running = (p for p in case.seen.pods if p.started and not p.ended and not p.deleting)
     yield from (StopPods(p.namespace, p.job) for p in running if (p.namespace, p.job) in going)
@@ -148,14 +148,16 @@ def _not_told(case: Case) -> Iterator[StopPods]:
 
 def idle(draft: Draft[PromotionStatus], going: Going) -> Draft[PromotionStatus]:
     """Tasks that have not begun leave the queue while a precondition does not hold."""
-    steps = [s if s.name in going or s.task is None else s.but(task=None) for s in draft.status.steps]
-    return draft if steps == draft.status.steps else draft.with_status(steps=steps)
+    before = draft.status.steps
+    steps = [s if s.name in going or s.task is None else s.but(task=None) for s in before]
+    return draft if steps == before else draft.with_status(steps=steps)
 
 
 def unfinished(status: PromotionStatus, case: Case, going: Going) -> StepName | None:
-    """Deleted under way: the step that must be brought to an end first, for its last Job may have left
-    the views half changed. None: there is none, it still goes on, or it is too late."""
-    if is_late(case) or names.FINALIZER not in case.meta.finalizers or any(name in going for name in CHANGES):
+    """Deleted under way: the step that must be brought to an end first, for its last Job may have
+    left the views half changed. None: there is none, it still goes on, or it is too late."""
+    kept = names.FINALIZER in case.meta.finalizers
+    if is_late(case) or not kept or any(name in going for name in CHANGES):
         return None
     found = half_done(status)
     if found is not None and (status.plan is not None or found.name == StepName.ROLLBACK):
@@ -165,7 +167,7 @@ def unfinished(status: PromotionStatus, case: Case, going: Going) -> StepName | 
     return StepName.ROLLBACK if wanted else None
 
 
-def cancel(draft: Draft[PromotionStatus], case: Case, going: Going) -> tuple[Draft[PromotionStatus], Verdict | None]:
+def cancel(draft: Draft[PromotionStatus], case: Case, going: Going) -> Walk:
     """The next step towards the end of a promotion that was deleted under way."""
     if names.FINALIZER not in case.meta.finalizers:
         return idle(draft, {}), None  # others hold it; nothing was changed, and nothing will be
@@ -175,16 +177,14 @@ def cancel(draft: Draft[PromotionStatus], case: Case, going: Going) -> tuple[Dra
     if writer is not None:
         return _stop_writer(draft, writer, going[writer])
     if unfinished(draft.status, case, going) is not None:
-        message = "deleted: its last Job ended without a result, so what it began is brought to an end first"
+        message = "deleted: its last Job ended without a result, so what it began is finished first"
         return draft, Verdict("False", Why.CANCELLING, message, reconciling=True)
     return _cancelled(draft, case), None
 
 
-def _stop_writer(
-    draft: Draft[PromotionStatus], name: StepName, progress: Progress
-) -> tuple[Draft[PromotionStatus], Verdict | None]:
-    """A Job that changes views stops where it leaves none half changed; one that finishes what another
-    has half done goes on, and so does a rollback."""
+def _stop_writer(draft: Draft[PromotionStatus], name: StepName, progress: Progress) -> Walk:
+    """A Job that changes views stops where it leaves none half changed; one that finishes what
+    another has half done goes on, and so does a rollback."""
     step, pod = draft.status.find(name), progress.pod
     assert step is not None and step.task is not None
     may_stop = name is not StepName.ROLLBACK and not step.touched

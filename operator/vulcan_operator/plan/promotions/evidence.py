@@ -1,9 +1,9 @@
-"""What a promotion that has ended leaves as evidence: one immutable ConfigMap, and its sha256 in status. Pure.
+"""The evidence of a promotion that has ended: one immutable ConfigMap, its sha256 in status. Pure.
 
-First the end is written into the status, then, in the next pass, the evidence that is made from that
-status alone: after a crash in between the same bytes are made again. It has no owner: the target
-environment deletes it (`promotion_history`), and labels find it. What a status would not say otherwise
-is recorded in it while the promotion goes on: votes on its plans, images of its pods.
+First the end is written into the status, then, in the next pass, the evidence that is made from
+that status alone: after a crash in between the same bytes are made again. It has no owner: the
+target environment deletes it (`promotion_history`), and labels find it. What a status would not say
+otherwise is recorded in it while the promotion goes on: votes on its plans, images of its pods.
 """
 
 import hashlib
@@ -13,7 +13,12 @@ from typing import Any
 from vulcan_operator.api import names
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import ReportRef
-from vulcan_operator.api.promotion_status import MOST_IMAGES, MOST_VOTES, PromotionStatus, VoteStatus
+from vulcan_operator.api.promotion_status import (
+    MOST_IMAGES,
+    MOST_VOTES,
+    PromotionStatus,
+    VoteStatus,
+)
 from vulcan_operator.plan.core.actions import AuditEntry, Note, WriteConfigMap
 from vulcan_operator.plan.core.decision import Draft
 from vulcan_operator.plan.promotions.route import Case
@@ -28,14 +33,14 @@ _LONGEST = (
     16,
 )  # texts are cut, and lists shortened, step by step until all of it fits
 _KEPT = (
-    "outcome", "relation", "revision", "sourceDigest", "source", "target", "origin", "plan", "steps", "previous",
-    "rollback", "approvals", "approvedBy", "runnerImages", "appliedPlanId", "supersedes", "supersededBy", "startedAt",
-    "finishedAt",
+    "outcome", "relation", "revision", "sourceDigest", "source", "target", "origin", "plan",
+    "steps", "previous", "rollback", "approvals", "approvedBy", "runnerImages", "appliedPlanId",
+    "supersedes", "supersededBy", "startedAt", "finishedAt",
 )  # fmt: skip
 
 
 def leave(draft: Draft[PromotionStatus], case: Case) -> Draft[PromotionStatus]:
-    """The draft with what is to be remembered recorded; with the ConfigMap in the pass after the end."""
+    """The draft with what must be remembered; with the ConfigMap in the pass after the end."""
     if case.promotion.status.outcome is None:
         draft = draft.with_status(**_votes(draft.status, case), **_images(draft.status, case))
         return draft.again(case.now) if draft.status.outcome is not None else draft
@@ -49,7 +54,7 @@ def leave(draft: Draft[PromotionStatus], case: Case) -> Draft[PromotionStatus]:
 
 
 def _votes(status: PromotionStatus, case: Case) -> dict[str, Any]:
-    """Each vote with the time of the pass that first saw it; also those that are withdrawn later."""
+    """Each vote with the time of the pass that first saw it, also if it is withdrawn later."""
     recorded = {(vote.plan, vote.by, vote.decision) for vote in status.approvals}
     standing = {(a.plan, a.by, a.decision): a.comment or "" for a in case.promotion.spec.approvals}
     new = [
@@ -100,7 +105,9 @@ def _cut(value: Any, most: int) -> Any:
         return value if len(value) <= most else f"{value[: most - 1]}…"
     if isinstance(value, list):
         return [_cut(item, most) for item in value[:most]]
-    return {name: _cut(item, most) for name, item in value.items()} if isinstance(value, dict) else value
+    if isinstance(value, dict):
+        return {name: _cut(item, most) for name, item in value.items()}
+    return value
 
 
 def _manifest(case: Case, name: str, text: str) -> dict[str, Any]:
@@ -130,4 +137,5 @@ def _note(status: PromotionStatus, case: Case, reference: ReportRef) -> Note:
         sha256=reference.sha256,
         asked=", ".join(status.approved_by),
     )
-    return Note(Why.EVIDENCE, f"{status.outcome}: evidence is in ConfigMap {reference.name}", audit=audit)
+    message = f"{status.outcome}: evidence is in ConfigMap {reference.name}"
+    return Note(Why.EVIDENCE, message, audit=audit)

@@ -1,8 +1,8 @@
 """What a promotion's revision is computed from: across systems from the project's files. Pure.
 
-Used by the steps Resolve, Plan and Apply. Nothing is read from the other system's warehouse or state: a
-commit is fetched with the credentials of the target's gateway, a ConfigMap's copy is copied, an image
-is pulled. Within one system the state has all of it.
+Used by the steps Resolve, Plan and Apply. Nothing is read from the other system's warehouse or
+state: a commit is fetched with the credentials of the target's gateway, a ConfigMap's copy is
+copied, an image is pulled. Within one system the state has all of it.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ _KINDS = {"Git": SourceKind.GIT, "Image": SourceKind.IMAGE, "ConfigMap": SourceK
 
 
 def of_applied(environment: EnvironmentFacts) -> Origin | None:
-    """Files of what an environment has; None: its project has changed since, or nobody has noted it."""
+    """Files of what an environment has; None: its project has changed since, or none are noted."""
     applied, project, revision = environment.applied, environment.spec.project, environment.revision
     if applied is None or project is None:
         return applied.origin if applied is not None else None
@@ -31,11 +31,13 @@ def of_applied(environment: EnvironmentFacts) -> Origin | None:
     if revision is None or not current or revision.digest != applied.source_digest:
         return None
     if project.git is not None:
-        return Origin(kind="Git", url=project.git.url, commit=revision.resolved, path=project.git.path)
+        git = project.git
+        return Origin(kind="Git", url=git.url, commit=revision.resolved, path=git.path)
     if project.image is not None:
         return Origin(kind="Image", image=project.image)
     namespace = environment.spec.gateway_ref.namespace or environment.metadata.namespace
-    return Origin(kind="ConfigMap", copy=f"{namespace}/{values.source_copy(environment, revision.digest)}")
+    name = values.source_copy(environment, revision.digest)
+    return Origin(kind="ConfigMap", copy=f"{namespace}/{name}")
 
 
 def content(status: PromotionStatus, route: Route) -> Mapping[str, bytes] | None:
@@ -45,7 +47,7 @@ def content(status: PromotionStatus, route: Route) -> Mapping[str, bytes] | None
 
 
 def is_copied(status: PromotionStatus) -> bool:
-    """Whether the files are a copy of a ConfigMap that has to be copied beside the target's Jobs."""
+    """Whether the files are in a ConfigMap, which has to be copied beside the target's Jobs."""
     files = status.origin
     return status.relation == Relation.ACROSS and files is not None and files.kind == "ConfigMap"
 
@@ -55,17 +57,19 @@ def computing(task: Task, status: PromotionStatus, route: Route) -> Extras:
     if not route.is_across:
         source, gates = settled(status.source), route.gates
         virtual, most = gates.virtual_only == "Required", gates.max_catch_up_intervals
-        return Extras(replace(task, promotion=Promotion(source.environment, source.plan_id, virtual, most)))
+        promotion = Promotion(source.environment, source.plan_id, virtual, most)
+        return Extras(replace(task, promotion=promotion))
     files = settled(status.origin)
     task = replace(task, source=_source(files, status.source_digest or ""))
     if not is_copied(status):
         secret = values.git_secret(route.gateway, files.url) if files.kind == "Git" else None
         return Extras(task, git_secret=secret)
     name, namespace = _copy_name(route.meta, status), route.to_site.namespace
-    found = content(status, route)
-    install = route.seen.settings.install
-    made = (copies.write(route.key, route.meta, install, namespace, name, found),) if found is not None else ()
-    return Extras(task, made, source_config_map=name)
+    found, install = content(status, route), route.seen.settings.install
+    if found is None:
+        return Extras(task, source_config_map=name)
+    copy = copies.write(route.key, route.meta, install, namespace, name, found)
+    return Extras(task, (copy,), source_config_map=name)
 
 
 def leftovers(status: PromotionStatus, meta: ObjectMeta) -> set[DeleteConfigMap]:

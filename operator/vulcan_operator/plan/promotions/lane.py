@@ -1,4 +1,4 @@
-"""How a promotion's status keeps its steps: where a step's task is, and how a step begins and ends. Pure.
+"""How a promotion's status keeps its steps: their tasks, how they begin and how they end. Pure.
 
 Used by the steps, by the planner that walks through them, and by `ending`.
 """
@@ -17,7 +17,9 @@ from vulcan_operator.api.promotion_status import (
     StepStatus,
 )
 from vulcan_operator.plan.core.moves import Done, Site
+from vulcan_operator.plan.tasks.jobs import Progress
 
+Going = Mapping[StepName, Progress]  # steps whose task goes on
 MOST_REPLANS = 3
 REJECTS: Mapping[str, Outcome] = {
     StepState.FAILED: Outcome.FAILED,
@@ -46,7 +48,8 @@ class StepLane:
     def with_task(self, status: PromotionStatus, task: TaskStatus | None) -> PromotionStatus:
         if task is None:
             return change(status, self.name, task=None)
-        fields: dict[str, Any] = {"task": task, "state": StepState.RUNNING, "message": task.why, "reason": None}
+        fields: dict[str, Any] = {"task": task, "message": task.why, "reason": None}
+        fields["state"] = StepState.RUNNING
         if task.state != TaskState.WAITING:
             return change(status, self.name, **fields, job=task.job)
         # Its Job does not exist yet: whoever asks later whether a Job of this step may have changed
@@ -60,26 +63,25 @@ class StepLane:
 
 
 def begin(
-    status: PromotionStatus, name: StepName, now: dt.datetime, *, reason: str | None = None, **fields: Any
+    status: PromotionStatus, name: StepName, now: dt.datetime, **fields: Any
 ) -> PromotionStatus:
     """The status with a step that is there, goes on, and has these fields."""
     old = status.find(name) or StepStatus(name=name)
-    return _put(status, old.but(started_at=old.started_at or now, reason=reason, **fields))
+    new = old.but(started_at=old.started_at or now, **{"reason": None, **fields})
+    known = status.find(name) is not None
+    others = [new if s.name == name else s for s in status.steps]
+    return status.but(steps=others if known else [*others, new], step=name)
 
 
-def close(status: PromotionStatus, name: StepName, now: dt.datetime, done: Done, **fields: Any) -> PromotionStatus:
+def close(
+    status: PromotionStatus, name: StepName, now: dt.datetime, done: Done, **fields: Any
+) -> PromotionStatus:
     """The status with a step that has ended."""
     return begin(
         status, name, now,
         state=done.state, message=done.message[:1024], finished_at=now, task=None, failure=None,
         evidence={key: value[:1024] for key, value in done.evidence.items()}, **fields,
     )  # fmt: skip
-
-
-def _put(status: PromotionStatus, new: StepStatus) -> PromotionStatus:
-    known = status.find(new.name) is not None
-    steps = [new if s.name == new.name else s for s in status.steps] if known else [*status.steps, new]
-    return status.but(steps=steps, step=new.name)
 
 
 def change(status: PromotionStatus, name: StepName, **fields: Any) -> PromotionStatus:
@@ -95,11 +97,12 @@ def end(status: PromotionStatus, outcome: Outcome, now: dt.datetime) -> Promotio
 def replanned(status: PromotionStatus) -> PromotionStatus:
     """The status with everything open that depends on what the target has: it has moved since."""
     kept = set(_OF_REVISION)
-    # Views that may be half changed are not forgotten: Apply has another plan then, and finishes them.
+    # Views that may be half changed are not forgotten: Apply finishes them, with another plan.
     touched = next((s for s in status.steps if s.touched), None)
     kept |= {StepName.DIFF} if touched is not None else set()
     steps = [s for s in status.steps if s.name in kept]
     if touched is not None:
         started, job = touched.started_at, touched.job
         steps.append(StepStatus(name=StepName.APPLY, started_at=started, job=job, touched=True))
-    return status.but(plan=None, plans=status.plans + 1, steps=steps, step=StepName.RESOLVE, approved_by=[])
+    first, plans = StepName.RESOLVE, status.plans + 1
+    return status.but(plan=None, plans=plans, steps=steps, step=first, approved_by=[])

@@ -1,8 +1,8 @@
-"""plan_promotion: everything seen of a VulcanPromotion -> its complete new status and what to do. Pure.
+"""plan_promotion: everything seen of a VulcanPromotion -> its new status and what to do. Pure.
 
-Called by `reconcile` only. Current tasks are inspected and, when ended, judged by their steps; then the
-preconditions say whether anything may go on; then the steps are walked through in their order, from the
-first that has not ended. A promotion is a record: what is over stays as it is.
+Called by `reconcile` only. Current tasks are inspected and, when ended, judged by their steps; then
+the preconditions say whether anything may go on; then the steps are walked through in their order,
+from the first that has not ended. A promotion is a record: what is over stays as it is.
 """
 
 import datetime as dt
@@ -19,8 +19,8 @@ from vulcan_operator.plan.core.moves import Again, Done, Hold, Order
 from vulcan_operator.plan.core.needs import answering
 from vulcan_operator.plan.core.world import PromotionSeen
 from vulcan_operator.plan.promotions import conditions, ending, evidence, preconditions
-from vulcan_operator.plan.promotions.ending import Going
-from vulcan_operator.plan.promotions.lane import StepLane, begin, change, end, replanned
+from vulcan_operator.plan.promotions.ending import Walk
+from vulcan_operator.plan.promotions.lane import Going, StepLane, begin, change, end, replanned
 from vulcan_operator.plan.promotions.route import Case, Route
 from vulcan_operator.plan.promotions.step import Judged, Step, closed
 from vulcan_operator.plan.promotions.steps import BACK, FORWARD, STEPS, Stage
@@ -31,7 +31,6 @@ from vulcan_operator.plan.tasks.jobs import Progress
 
 _MINUTE = dt.timedelta(minutes=1)
 _THERE = Done(StepState.SKIPPED, "the target has this revision already")
-Walk = tuple[Draft[PromotionStatus], Verdict | None]
 
 
 def plan_promotion(seen: PromotionSeen, now: dt.datetime) -> Plan[PromotionStatus]:
@@ -57,8 +56,8 @@ def _plan(case: Case) -> Draft[PromotionStatus]:
 
 
 def _tidy(draft: Draft[PromotionStatus], case: Case) -> Draft[PromotionStatus]:
-    """The last Jobs of each task stay until it is over: people who decide look at their logs, however
-    long that takes."""
+    """The last Jobs of each task stay until it is over: people who decide look at their logs,
+    however long that takes."""
     route, over = case.route(draft.status), draft.status.outcome is not None
     current = {task.job for task in draft.status.tasks}
     for site in route.sites if route is not None else ():
@@ -87,21 +86,24 @@ def _settle(draft: Draft[PromotionStatus], case: Case) -> tuple[Draft[PromotionS
         draft, progress = life.settle(draft, StepLane(name), site, namespace, _pass(case), judge)
         if progress is not None:
             going[name] = progress
-    return draft, {name: progress for name, progress in going.items() if draft.status.find(name) is not None}
+    # A step that has ended may have had others removed: what they look at has moved.
+    return draft, {name: going[name] for name in going if draft.status.find(name) is not None}
 
 
-def _judge(draft: Draft[PromotionStatus], ended: life.Ended, name: StepName, case: Case) -> Draft[PromotionStatus]:
+def _judge(
+    draft: Draft[PromotionStatus], ended: life.Ended, name: StepName, case: Case
+) -> Draft[PromotionStatus]:
     step, route = STEPS[name], case.route(draft.status)
     if route is not None:
         judged = step.judge(draft.status, route, ended)
     else:
-        judged = Judged(step.judge_without_target(draft.status, case, ended))
+        judged = Judged(step.judge_blind(draft.status, case, ended))
     note = conditions.note(judged.status, name, ended.task, ended.result)
     return draft.with_new(judged.status).before_status(*judged.kept).noting(note)
 
 
 def _cancel(draft: Draft[PromotionStatus], case: Case, going: Going) -> Walk:
-    """Deleted under way. Views are not left half changed: the step that may have done that goes on."""
+    """Deleted under way. The step that may have left the views half changed is finished first."""
     name, route = ending.unfinished(draft.status, case, going), case.route(draft.status)
     if name is None or route is None:
         return ending.cancel(draft, case, going)
@@ -123,7 +125,7 @@ def _advance(draft: Draft[PromotionStatus], case: Case, going: Going) -> Walk:
     return _walk(ending.superseding(draft, case), found, going)
 
 
-def _walk(draft: Draft[PromotionStatus], route: Route, going: Going, *, is_second: bool = False) -> Walk:
+def _walk(draft: Draft[PromotionStatus], route: Route, going: Going, again: bool = False) -> Walk:
     draft = draft.with_new(under_rules_of_today(draft.status, route))
     plans, verdict = draft.status.plans, None
     for stage in _stages(draft.status, route):
@@ -132,9 +134,9 @@ def _walk(draft: Draft[PromotionStatus], route: Route, going: Going, *, is_secon
             return draft, verdict
         route = route.route(draft.status) or route  # Resolve has settled how both ends relate
         if draft.status.plans != plans:  # a step has said Again
-            if is_second:
+            if again:
                 return draft.again(route.now), None
-            return _walk(draft, route, going, is_second=True)
+            return _walk(draft, route, going, again=True)
         if not all(_has_ended(draft.status, step) for step in stage):
             return draft, verdict
     return draft.with_new(end(draft.status, Outcome.SUCCEEDED, route.now)), None
@@ -152,8 +154,8 @@ def _has_ended(status: PromotionStatus, step: Step) -> bool:
 
 
 def _stage(draft: Draft[PromotionStatus], route: Route, going: Going, stage: Stage) -> Walk:
-    """Every step of a stage that has not ended and has no task that goes on; the verdict is that of the
-    first that waits."""
+    """Every step of a stage that has not ended and has no task that goes on; the verdict is that of
+    the first that waits."""
     first: Verdict | None = None
     for step in stage:
         if step.name in going or _has_ended(draft.status, step):
@@ -185,7 +187,7 @@ def _stage(draft: Draft[PromotionStatus], route: Route, going: Going, stage: Sta
 
 
 def _order(draft: Draft[PromotionStatus], step: Step, order: Order, route: Route) -> Walk:
-    """A task is started, or waits: for its next attempt, for another step, or for the writer slot."""
+    """A task is started, or waits: for its next attempt, another step, or the writer slot."""
     status, name, now = draft.status, step.name, route.now
     lane, observed = StepLane(name), route.promotion.status.find(name)
     failed = lane.failure(status)
@@ -200,7 +202,8 @@ def _order(draft: Draft[PromotionStatus], step: Step, order: Order, route: Route
         return waiting, None
     draft = draft.with_new(begin(status, name, now))
     begun = draft
-    if order.kind.writes or (route.is_across and order.kind is TaskKind.PLAN):  # which leaves a copy
+    leaves_copy = route.is_across and order.kind is TaskKind.PLAN
+    if order.kind.writes or leaves_copy:
         begun = ending.add_finalizer(draft, route)
     before = observed.task if observed is not None else None
     rank = slot.Priority.ROLLBACK if order.kind is TaskKind.ROLLBACK else slot.Priority.PROMOTION
@@ -218,8 +221,8 @@ def _order(draft: Draft[PromotionStatus], step: Step, order: Order, route: Route
 
 
 def _is_busy(status: PromotionStatus, name: StepName, order: Order) -> bool:
-    """Whether another step of this promotion needs the same writer slot: one object has one place in a
-    queue."""
+    """Whether another step of this promotion needs the same writer slot: one object has one place
+    in a queue."""
     others = (s.task for s in status.steps if s.name != name and s.task is not None)
     here = (task for task in others if task.gateway == order.site.name)
     return any(slot.needs_slot(TaskKind(task.kind), order.site.gateway) for task in here)

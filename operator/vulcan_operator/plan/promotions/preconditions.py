@@ -1,4 +1,4 @@
-"""Why a promotion must wait before any step: an ordered chain of small checks, each a Verdict or nothing. Pure."""
+"""Why a promotion must wait before any step: a chain of checks, each a Verdict or nothing. Pure."""
 
 from collections.abc import Callable
 
@@ -11,15 +11,15 @@ from vulcan_operator.plan.rules import access, messages
 from vulcan_operator.plan.rules.promotion_changes import must_end
 
 _REFUSALS = {
-    Why.NOT_GRANTED, Why.NAME_TAKEN, Why.QUOTA, Why.IMAGE_NOT_ALLOWED, Why.NO_IMAGE, Why.INVALID, Why.NOT_AUTHORIZED,
-    Why.GATEWAY_NOT_FOUND,
+    Why.NOT_GRANTED, Why.NAME_TAKEN, Why.QUOTA, Why.IMAGE_NOT_ALLOWED, Why.NO_IMAGE, Why.INVALID,
+    Why.NOT_AUTHORIZED, Why.GATEWAY_NOT_FOUND,
 }  # fmt: skip
 Check = Callable[[Route], Verdict | None]
 
 
 def check(status: PromotionStatus, case: Case) -> Route | Verdict:
-    """The way it goes, or why it must wait. Once views were changed, or may be half changed, only what a Job
-    needs is asked for: it must come to an end."""
+    """The way it goes, or why it must wait. Once views were changed, or may be half changed, only
+    what a Job needs is asked for: it must come to an end."""
     absent, route = _absent(status, case), case.route(status)
     if absent is not None:
         return absent
@@ -32,7 +32,8 @@ def _absent(status: PromotionStatus, case: Case) -> Verdict | None:
     """Both environments must be there, and the target's gateway."""
     spec, seen = case.promotion.spec, case.seen
     sides = [("to", spec.to, seen.target)]
-    sides += [("from", spec.from_, seen.source)] if spec.from_ is not None and not must_end(status) else []
+    if spec.from_ is not None and not must_end(status):
+        sides.append(("from", spec.from_, seen.source))
     for name, side, found in sides:
         if found is None or found.metadata.deleted is not None:
             where = side.environment_ref.namespace or case.key.namespace
@@ -53,18 +54,19 @@ def _unready(gateway: GatewayFacts | None, environment: EnvironmentFacts | None)
     if gateway is None:
         named = environment.spec.gateway_ref
         name = f"{named.namespace or environment.metadata.namespace}/{named.name}"
-        return Verdict("False", Why.GATEWAY_NOT_FOUND, f"waiting for VulcanGateway {name}", reconciling=True)
+        message = f"waiting for VulcanGateway {name}"
+        return Verdict("False", Why.GATEWAY_NOT_FOUND, message, reconciling=True)
     ready, name = gateway.ready, gateway.metadata.full_name
     if ready.status == "True" and ready.reason != Why.SUSPENDED and ready.is_current:
         return None
-    why = f": {ready.reason}" if ready.reason else ""
-    return Verdict("False", Why.GATEWAY_NOT_READY, f"waiting for VulcanGateway {name}{why}", reconciling=True)
+    message = f"waiting for VulcanGateway {name}" + (f": {ready.reason}" if ready.reason else "")
+    return Verdict("False", Why.GATEWAY_NOT_READY, message, reconciling=True)
 
 
 def not_granted(route: Route) -> Verdict | None:
     """From another namespace, a grant of the environment's gateway must allow promotions."""
-    mine = route.key.namespace
-    for environment, gateway in ((route.target, route.gateway), (route.source, route.seen.source_gateway)):
+    mine, seen = route.key.namespace, route.seen
+    for environment, gateway in ((seen.target, seen.gateway), (seen.source, seen.source_gateway)):
         if environment is None or gateway is None or environment.metadata.namespace == mine:
             continue
         labels = route.live.labels(mine) if access.needs_labels(gateway, environment) else {}
@@ -72,8 +74,9 @@ def not_granted(route: Route) -> Verdict | None:
             continue
         meta, where = environment.metadata, gateway.metadata.full_name
         message = (
-            f"namespace {mine} may not promote {meta.full_name}: add a grant with promotions: true for it to spec.grants of"
-            f" VulcanGateway {where}, or create the promotion in namespace {meta.namespace}"
+            f"namespace {mine} may not promote {meta.full_name}: add a grant with promotions: true"
+            f" for it to spec.grants of VulcanGateway {where}, or create the promotion in namespace"
+            f" {meta.namespace}"
         )
         return Verdict("False", Why.PROMOTION_NOT_GRANTED, message, stalled=True)
     return None
@@ -97,15 +100,16 @@ def suspended(route: Route) -> Verdict | None:
 
 
 def target_refused(route: Route) -> Verdict | None:
-    """What the target's own planner has against it (no grant, a name or an image that is not its own)
-    stands against promotions to it as well; it must have judged the environment as it is now."""
+    """What the target's own planner has against it (no grant, a name or an image that is not its
+    own) stands against promotions to it as well; it must have judged the target as it is now."""
     target, ready = route.target, route.target.ready
     name = f"VulcanEnvironment {target.metadata.full_name}"
     if not ready.status or not ready.is_current:
         message = f"waiting until the operator has looked at {name}"
         return Verdict("False", Why.TARGET_REFUSED, message, reconciling=True)
     granted = access.needs_labels(route.gateway, target) or route.access.allowed
-    if granted and ready.reason not in _REFUSALS and target.environment == target.sqlmesh_environment:
+    is_named = target.environment == target.sqlmesh_environment
+    if granted and ready.reason not in _REFUSALS and is_named:
         return None
     message = f"{name} is refused itself: {ready.reason}: {ready.message}"
     return Verdict("False", Why.TARGET_REFUSED, message[:1000], stalled=True)

@@ -1,8 +1,8 @@
 """What one pass knows of a promotion: the `Case`, and behind the preconditions its `Route`. Pure.
 
 A Case may lack anything but the promotion; whatever has to work without its environments takes one.
-A Route has a target on a gateway, so that steps need not ask. Neither holds a status: steps get the one
-that this pass has drafted so far, beside the Route.
+A Route has a target on a gateway, so that steps need not ask. Neither holds a status: steps get the
+one that this pass has drafted so far, beside the Route.
 """
 
 import datetime as dt
@@ -73,22 +73,24 @@ class Case:
         """What to write to take the target back to what it had last."""
         known = self.seen.target.rollback_targets if self.seen.target is not None else ()
         newest = next((t for t in known if t.state == "Available"), None)
-        plan = newest.plan_id if newest is not None else "<of the environment's status.rollbackTargets>"
+        unknown = "<of the environment's status.rollbackTargets>"
+        plan = newest.plan_id if newest is not None else unknown
         return f"rollbackTo: {{planId: {plan}}}"
 
     def ahead(self) -> PromotionFacts | None:
-        """An older promotion to the target that has not ended: it goes first, unless it can go nowhere."""
+        """An older promotion to the target: it goes first, unless it is over or can go nowhere."""
         mine = self._age(self.facts)
         older = (p for p in self.seen.rivals if p.outcome is None and self._age(p) < mine)
         waiting = (p for p in older if not p.is_inert and (p.is_changing or not p.goes_nowhere))
         return min(waiting, key=self._age, default=None)
 
     def successor(self) -> PromotionFacts | None:
-        """The newest promotion that takes the place of this one; it must have been let in itself."""
-        newer = (p for p in self.seen.rivals if p.takes_places and not p.is_rollback and p.outcome is None)
-        let_in = (p for p in newer if not p.is_deleted and (p.is_started or p.is_queued))
+        """The newest promotion that takes the place of this one; it must have been let in."""
         mine = self._age(self.facts)
-        return max((p for p in let_in if self._age(p) > mine), key=self._age, default=None)
+        forward = (p for p in self.seen.rivals if p.takes_places and not p.is_rollback)
+        open_ = (p for p in forward if p.outcome is None and not p.is_deleted)
+        newer = (p for p in open_ if (p.is_started or p.is_queued) and self._age(p) > mine)
+        return max(newer, key=self._age, default=None)
 
     def unadopted(self) -> PromotionFacts | None:
         """The last promotion that changed the views, while the target does not know of it."""
@@ -114,8 +116,10 @@ class Case:
 
     def _relation(self, status: PromotionStatus) -> Relation:
         """What was found when it began stands."""
-        source, target = self.seen.source_gateway, self.seen.gateway
-        two = source is not None and target is not None and source.metadata.uid != target.metadata.uid
+        ends = [
+            g.metadata.uid for g in (self.seen.source_gateway, self.seen.gateway) if g is not None
+        ]
+        two = len(set(ends)) > 1
         across = two if status.relation is None else status.relation == Relation.ACROSS
         return Relation.ACROSS if across else Relation.SAME
 
@@ -172,7 +176,7 @@ class Route(Case):
 
     @property
     def protected(self) -> bool:
-        """Whether the gateway protects the target; also before the target's own planner has noted it."""
+        """Whether the gateway protects the target, which its own planner may not have noted yet."""
         return self.target.protected or self.access.protected
 
     @property
@@ -182,9 +186,9 @@ class Route(Case):
         if own is None:
             return theirs
         mode = max(theirs.mode, own.mode, key=_STRICT.index)
-        risks = sorted({*theirs.risks, *own.risks}) if theirs.mode == own.mode == "OnRisk" else own.risks
-        if mode != own.mode:
-            risks = theirs.risks
+        risks = own.risks if mode == own.mode else theirs.risks
+        if theirs.mode == own.mode == "OnRisk":
+            risks = sorted({*theirs.risks, *own.risks})
         return ApprovalPolicy(
             mode=mode,
             risks=risks,
@@ -206,7 +210,7 @@ class Route(Case):
         return approval.author(self.meta)
 
     def has_moved(self, status: PromotionStatus) -> bool:
-        """Whether the target was changed since Resolve looked at it; a rollback waits for no queue."""
-        had = self.target.applied
-        moved = status.target is not None and (had.plan_id if had is not None else "") != status.target.plan_id
-        return moved or self.unadopted() is not None
+        """Whether the target was changed since Resolve looked: a rollback waits for no queue."""
+        had, known = self.target.applied, status.target
+        plan_id = had.plan_id if had is not None else ""
+        return (known is not None and plan_id != known.plan_id) or self.unadopted() is not None

@@ -1,7 +1,7 @@
 """What a step of a promotion answers, and what steps have in common. Pure; the base of `steps`.
 
-A step is one class with everything about it: what comes next, what its Job gets, what its result means,
-which ConfigMaps it leaves behind. It remembers nothing: what is done is in the status.
+A step is one class with everything about it: what comes next, what its Job gets, what its result
+means, which ConfigMaps it leaves behind. It remembers nothing: what is done is in the status.
 """
 
 from dataclasses import dataclass, replace
@@ -30,7 +30,8 @@ from vulcan_operator.plan.tasks import values
 from vulcan_operator.plan.tasks.life import Ended, Extras
 
 AFTER_PLAN = Hold(Verdict("Unknown", Why.PLANNING, "waiting for the plan", reconciling=True))
-SOURCE_GONE = Hold(Verdict("False", Why.ENVIRONMENT_NOT_FOUND, "from: it or its gateway is gone", reconciling=True))
+_GONE = "from: it or its gateway is gone"
+SOURCE_GONE = Hold(Verdict("False", Why.ENVIRONMENT_NOT_FOUND, _GONE, reconciling=True))
 _COUNTED = {TaskKind.AUDIT: "audits", TaskKind.CHECKS: "checks"}
 T = TypeVar("T")
 
@@ -60,7 +61,7 @@ class Step:
         """What comes next for it."""
         raise NotImplementedError
 
-    def task(self, base: Task, current: TaskStatus, status: PromotionStatus, route: Route) -> Extras:
+    def task(self, base: Task, named: TaskStatus, status: PromotionStatus, route: Route) -> Extras:
         """What the Job of its task gets, which looks at the target."""
         return Extras(filled(base, route, route.target, route.to_site))
 
@@ -70,8 +71,8 @@ class Step:
             return self.passed(self._without_task(status), route, ended)
         return Judged(self.not_passed(status, route, ended))
 
-    def judge_without_target(self, status: PromotionStatus, case: Case, ended: Ended) -> PromotionStatus:
-        """The same while nobody knows the target's rules: it is asked again when the target is back."""
+    def judge_blind(self, status: PromotionStatus, case: Case, ended: Ended) -> PromotionStatus:
+        """The same while the target and its rules are gone: it is asked again when it is back."""
         return self._without_task(status)
 
     def passed(self, status: PromotionStatus, route: Route, ended: Ended) -> Judged:
@@ -79,7 +80,7 @@ class Step:
         raise NotImplementedError
 
     def not_passed(self, status: PromotionStatus, case: Case, ended: Ended) -> PromotionStatus:
-        """Another attempt follows, where that could end in another way; else the step has failed."""
+        """Another attempt follows, where it could end in another way; else the step has failed."""
         result, step, target = ended.result, settled(status.find(self.name)), case.seen.target
         failure = ends.failure(step.failure, ended.task, result, case.now)
         again = schedule.retry_time(failure, target.spec.retry) if target is not None else None
@@ -91,14 +92,14 @@ class Step:
         return change(status, self.name, task=None, failure=failure, touched=touched)
 
     def failed(self, status: PromotionStatus, case: Case, ended: Ended) -> PromotionStatus:
-        """What a failure means that no attempt follows: the promotion was rejected, or could not go on."""
+        """What a failure means that no attempt follows: rejected, or it could not go on."""
         rejected = ended.result.outcome is reasons.Outcome.FAILED
         state = StepState.FAILED if rejected else StepState.ERRORED
         done = Done(state, last_message(ended.result), evidence_of(ended))
         return end(close(status, self.name, case.now, done), REJECTS[state], case.now)
 
     def leftovers(self, status: PromotionStatus, meta: ObjectMeta) -> set[DeleteConfigMap]:
-        """What deletes the ConfigMaps of which only this step knows, as long as the status names them."""
+        """What deletes the ConfigMaps that only this step knows, while the status names them."""
         return set()
 
     def _without_task(self, status: PromotionStatus) -> PromotionStatus:
@@ -106,14 +107,14 @@ class Step:
 
 
 class Change(Step):
-    """A step whose Job changes the target's views. What it did counts, whether the target is there or not."""
+    """A step whose Job changes the target's views: what it did counts, if the target is gone, too."""
 
     def judge(self, status: PromotionStatus, route: Case, ended: Ended) -> Judged:
         if ended.result.outcome is reasons.Outcome.SUCCEEDED:
             return Judged(self.changed(self._without_task(status), route, ended))
         return Judged(self.not_passed(status, route, ended))
 
-    def judge_without_target(self, status: PromotionStatus, case: Case, ended: Ended) -> PromotionStatus:
+    def judge_blind(self, status: PromotionStatus, case: Case, ended: Ended) -> PromotionStatus:
         return self.judge(status, case, ended).status
 
     def changed(self, status: PromotionStatus, case: Case, ended: Ended) -> PromotionStatus:
@@ -151,7 +152,7 @@ class Gate(Step):
         site = route.from_site
         return self.ask(status, route, site) if site is not None else SOURCE_GONE
 
-    def task(self, base: Task, current: TaskStatus, status: PromotionStatus, route: Route) -> Extras:
+    def task(self, base: Task, named: TaskStatus, status: PromotionStatus, route: Route) -> Extras:
         return Extras(filled(base, route, settled(route.source), settled(route.from_site)))
 
     def passed(self, status: PromotionStatus, route: Route, ended: Ended) -> Judged:
@@ -164,18 +165,21 @@ class Gate(Step):
     def failed(self, status: PromotionStatus, case: Case, ended: Ended) -> PromotionStatus:
         """A gate that could not be judged asks a human where it is required, and never passes."""
         message, evidence, result = last_message(ended.result), evidence_of(ended), ended.result
-        rejected = ABOUT[result.reason].side is Side.DATA and result.outcome is reasons.Outcome.FAILED
+        is_judgement, bad = ABOUT[result.reason].side is Side.DATA, reasons.Outcome.FAILED
         if self.mode(case.gates) != "Required":
             done = Done(StepState.SKIPPED, f"optional, and not passed: {message}", evidence)
         else:
-            done = Done(StepState.FAILED if rejected else StepState.INCONCLUSIVE, message, evidence)
+            rejected = is_judgement and result.outcome is bad
+            state = StepState.FAILED if rejected else StepState.INCONCLUSIVE
+            done = Done(state, message, evidence)
         return closed(status, self.name, case, done)
 
 
 def _may_be_there(status: PromotionStatus, route: Route) -> bool:
-    """Whether the plan may still say that nothing would change: no Job is to look at anything before."""
+    """Whether the plan may still say that nothing would change: no Job has to look before."""
     applied = route.target.applied
-    return status.plan is None and applied is not None and applied.source_digest == status.source_digest
+    same = applied is not None and applied.source_digest == status.source_digest
+    return same and status.plan is None
 
 
 def closed(status: PromotionStatus, name: StepName, case: Case, done: Done) -> PromotionStatus:
@@ -196,21 +200,23 @@ def moved_on(mode: str | None, wanted: str, ended: Ended) -> Done | None:
     work = ended.result.work
     if work is None or not work.plan_id or work.plan_id == wanted:
         return None
-    return of_another_plan(mode, work.plan_id, wanted, counts(ended))
+    return of_another_plan(mode, work.plan_id, wanted, **counts(ended))
 
 
-def of_another_plan(mode: str | None, found: str, wanted: str, evidence: dict[str, str] | None = None) -> Done:
+def of_another_plan(mode: str | None, found: str, wanted: str, **evidence: str) -> Done:
     """What such a gate says: it has not judged this plan."""
     message = f"looked at plan {found}, not {wanted}: somebody else has changed the environment"
     state = StepState.SKIPPED if mode == "Optional" else StepState.FAILED
-    return Done(state, message, evidence or {})
+    return Done(state, message, evidence)
 
 
 def counts(ended: Ended) -> dict[str, str]:
     """Evidence of audits or checks: which Job, how many, and how many of them warned."""
     work, kind = ended.result.work, TaskKind(ended.task.kind)
-    told = {_COUNTED[kind]: str(work.audits_run), "warnings": str(work.audits_warned)} if work else {}
-    return {"job": ended.task.job, **told}
+    if work is None:
+        return {"job": ended.task.job}
+    run, warned = str(work.audits_run), str(work.audits_warned)
+    return {"job": ended.task.job, _COUNTED[kind]: run, "warnings": warned}
 
 
 def evidence_of(ended: Ended) -> dict[str, str]:

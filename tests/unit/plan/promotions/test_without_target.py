@@ -30,6 +30,6 @@ def test_what_an_end_means(name: str, reason: Reason, step: str, outcome: str | 
     judge, end = STEPS[StepName(name)], ended("promote", reason, work=Work(plan_id="p-1"))
     running = status({"name": name, "state": "Running", "job": "j", "task": end.task.to_json()}, plan=PLAN)
     assert GONE.route(running) is None
-    found = judge.judge_without_target(running, GONE, end)
+    found = judge.judge_blind(running, GONE, end)
     known = found.find(name)
     assert results(found, judge) == (step, outcome) and known is not None and known.task is None

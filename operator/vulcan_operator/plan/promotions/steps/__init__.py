@@ -1,4 +1,4 @@
-"""The steps of a promotion, one file each, and the order in which `planner` walks through them. Pure."""
+"""The steps of a promotion, one file each, and the order in which `planner` walks them. Pure."""
 
 from collections.abc import Mapping
 

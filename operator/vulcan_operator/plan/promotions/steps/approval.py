@@ -1,4 +1,4 @@
-"""Step Approval: people's answer to the plan, under the stricter rule of target and promotion. Pure."""
+"""Step Approval: people's answer to the plan, under the stricter rule of both objects. Pure."""
 
 import datetime as dt
 
@@ -32,7 +32,7 @@ class Approval(Step):
         if expires <= route.now and (decision.by or decision.say is approval.Say.WAIT):
             return Again("the plan waited too long")
         if decision.say is approval.Say.WAIT:
-            return Hold(_asking(plan, decision, expires, route), expires)
+            return Hold(_asking(plan, decision, route), expires)
         unguarded = messages.unguarded(route.seen.unguarded) if route.protected else None
         if unguarded is not None:
             return Hold(unguarded, route.now + _UNGUARDED)
@@ -43,8 +43,9 @@ class Approval(Step):
         return Done(StepState.SUCCEEDED, decision.why, evidence, settles)
 
 
-def _asking(plan: PlanStatus, decision: approval.Decision, expires: dt.datetime, route: Route) -> Verdict:
+def _asking(plan: PlanStatus, decision: approval.Decision, route: Route) -> Verdict:
     message = f"{plan.summary.text} — {decision.why}"
+    expires = approval.expires_at(plan, route.policy)
     if decision.reason is Why.AWAITING:
         command = approval.approve_command(
             route.meta.namespace,
@@ -58,8 +59,8 @@ def _asking(plan: PlanStatus, decision: approval.Decision, expires: dt.datetime,
 
 
 def under_rules_of_today(status: PromotionStatus, route: Route) -> PromotionStatus:
-    """With the plan's digest under the rules of today. Approvals are of a digest, so under other rules
-    people are asked again; not once the Job that changes the views has begun."""
+    """With the plan's digest under the rules of today. Approvals are of a digest, so under other
+    rules people are asked again; not once the Job that changes the views has begun."""
     plan = status.plan
     if plan is None or plan.state != PlanState.PENDING or status.applied_plan_id:
         return status

@@ -1,4 +1,4 @@
-"""Step Checks: Soda checks of the source environment, from a ConfigMap beside the promotion. Pure."""
+"""Step Checks: Soda checks of the source, from a ConfigMap beside the promotion. Pure."""
 
 import datetime as dt
 from dataclasses import replace
@@ -46,11 +46,11 @@ class Checks(Gate):
         verdict = Verdict("False", Why.CONFIG_MAP_MISSING, message, reconciling=True)
         return Hold(verdict, route.now + _MISSING)
 
-    def task(self, base: Task, current: TaskStatus, status: PromotionStatus, route: Route) -> Extras:
-        filled, install = super().task(base, current, status, route), route.seen.settings.install
+    def task(self, base: Task, named: TaskStatus, status: PromotionStatus, route: Route) -> Extras:
+        filled, install = super().task(base, named, status, route), route.seen.settings.install
         files = settled(route.live.config_map(route.key.namespace, _config_map(route)))
-        namespace, _ = current.place
-        order = checks.order(route.key, route.meta, install, namespace, current.inputs, files)
+        namespace, _ = named.place
+        order = checks.order(route.key, route.meta, install, namespace, named.inputs, files)
         task = replace(filled.task, checks=order.checks)
         return Extras(task, (order.copy,), checks_config_map=order.config_map)
 

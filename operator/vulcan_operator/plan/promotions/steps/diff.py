@@ -1,8 +1,8 @@
-"""Step Diff: which Jobs count or compare data, and when their reports are judged (`data_diff`). Pure.
+"""Step Diff: which Jobs count or compare data, and when `data_diff` judges their reports. Pure.
 
-Within one system one Job compares. Across systems the target's side is counted first, then the source's
-up to the same ends, and the target's once more where it is ahead; each report is left in a ConfigMap
-until both are there. Nothing but these counts leaves its system, no row.
+Within one system one Job compares. Across systems the target's side is counted first, then the
+source's up to the same ends, and the target's once more where it is ahead; each report is left in a
+ConfigMap until both are there. Nothing but these counts leaves its system, no row.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from vulcan_contract import task as contract
+from vulcan_contract.diff_report import DiffReport
 from vulcan_contract.digest import of_json
+from vulcan_contract.task import Task
 from vulcan_contract.tasks import TaskKind
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.fields import ObjectMeta, TaskStatus
@@ -62,11 +64,12 @@ class Diff(Gate):
         left, reports = _evidence(status), _reports(status, route)
         # A report that is gone is counted again.
         if left.get(TARGET_REPORT) not in reports:
-            return Order(TaskKind.DIFF, _inputs("target", made_of), "counting the target", route.to_site)
+            inputs = _inputs("target", made_of)
+            return Order(TaskKind.DIFF, inputs, "counting the target", route.to_site)
         if left.get(SOURCE_REPORT) not in reports:
             inputs = _inputs("source", [*made_of, left[TARGET_REPORT]])
             return Order(TaskKind.DIFF, inputs, "counting the source", site)
-        theirs, ours = (data_diff.read(reports[left[key]]) for key in (SOURCE_REPORT, TARGET_REPORT))
+        theirs, ours = _sides(left, reports)
         if data_diff.ends_to_ask(theirs, ours) and _AGAIN not in left:
             inputs = _inputs("again", [*made_of, left[SOURCE_REPORT]])
             why = "counting the target up to where the source is"
@@ -76,15 +79,15 @@ class Diff(Gate):
             return of_another_plan(gate.mode, theirs.plan_id, wanted)
         return data_diff.compare(gate, theirs, ours)
 
-    def task(self, base: contract.Task, current: TaskStatus, status: PromotionStatus, route: Route) -> Extras:
+    def task(self, base: Task, named: TaskStatus, status: PromotionStatus, route: Route) -> Extras:
         models, source = settled(route.gates.data_diff).models, settled(status.source)
         task = filled(base, route, route.target, route.to_site)
         if not route.is_across:
             diff = contract.Diff(source.environment, source.plan_id, models)
             return Extras(replace(task, diff=diff))
-        if current.gateway != route.to_site.name:
-            task = super().task(base, current, status, route).task
-        diff = contract.Diff(models=models, statistics=True, ends=_ends(status, route, current))
+        if named.gateway != route.to_site.name:
+            task = super().task(base, named, status, route).task
+        diff = contract.Diff(models=models, statistics=True, ends=_ends(status, route, named))
         return Extras(replace(task, diff=diff))
 
     def passed(self, status: PromotionStatus, route: Route, ended: Ended) -> Judged:
@@ -93,7 +96,7 @@ class Diff(Gate):
             done = replace(done, evidence={"job": ended.task.job, **done.evidence})
             return Judged(closed(status, self.name, route, done))
         name = _report_name(route, ended.result.report_sha256 or "")
-        left = _left_with(name, status, route, ended.task)
+        left = _left(status, route, ended.task, name)
         state, message = StepState.PENDING, "one side is counted"
         status = begin(status, self.name, route.now, state=state, message=message, evidence=left)
         if ended.packed is None:
@@ -107,7 +110,7 @@ class Diff(Gate):
         return {DeleteConfigMap(meta.namespace, name) for name in status.reports}
 
 
-def _left_with(name: str, status: PromotionStatus, route: Route, task: TaskStatus) -> dict[str, str]:
+def _left(status: PromotionStatus, route: Route, task: TaskStatus, name: str) -> dict[str, str]:
     """What the step has left with one more report."""
     known = _evidence(status)
     if task.gateway != route.to_site.name:
@@ -115,7 +118,8 @@ def _left_with(name: str, status: PromotionStatus, route: Route, task: TaskStatu
     again = [*_made_of(status, route), known.get(SOURCE_REPORT)]
     if SOURCE_REPORT in known and task.inputs == _inputs("again", again):
         return {**known, TARGET_REPORT: name, _AGAIN: "true"}
-    return {TARGET_REPORT: name}  # the first, or one instead of a report that is gone: all begins with it
+    # The first, or one instead of a report that is gone: the others follow from it.
+    return {TARGET_REPORT: name}
 
 
 def _report_name(case: Case, sha256: str) -> str:
@@ -129,7 +133,7 @@ def _evidence(status: PromotionStatus) -> Mapping[str, str]:
 
 
 def _just_left(status: PromotionStatus, route: Route) -> bool:
-    """Whether a report was left in this pass: it is written with this status, and read in the next."""
+    """Whether a report was left in this pass: it is written with this status, and read later."""
     before, step = route.promotion.status.find(StepName.DIFF), status.find(StepName.DIFF)
     had_task = before is not None and before.task is not None
     return had_task and step is not None and step.task is None and step.state == StepState.PENDING
@@ -141,11 +145,17 @@ def _reports(status: PromotionStatus, route: Route) -> dict[str, bytes]:
     return {name: content.get(plan_text.REPORT_KEY, b"") for name, content in found.items()}
 
 
-def _ends(status: PromotionStatus, route: Route, current: TaskStatus) -> dict[str, str]:
+def _sides(left: Mapping[str, str], reports: Mapping[str, bytes]) -> list[DiffReport | None]:
+    """Reports of source and target."""
+    names = (left.get(key, "") for key in (SOURCE_REPORT, TARGET_REPORT))
+    return [data_diff.read(reports.get(name)) for name in names]
+
+
+def _ends(status: PromotionStatus, route: Route, named: TaskStatus) -> dict[str, str]:
     """How far the other side has counted."""
     left, reports = _evidence(status), _reports(status, route)
-    theirs, ours = (data_diff.read(reports.get(left.get(key, ""))) for key in (SOURCE_REPORT, TARGET_REPORT))
-    if current.gateway == route.to_site.name:
+    theirs, ours = _sides(left, reports)
+    if named.gateway == route.to_site.name:
         return data_diff.ends_to_ask(theirs, ours)
     counted = ours.counted if ours is not None else ()
     return {m.name: m.end for m in counted if m.restricted and m.end and not m.why}

@@ -1,6 +1,6 @@
 """Step Plan: what the promotion would change and compute. Pure.
 
-From what the state has, or across systems from the project's files. Its plan is what people approve.
+From what the state has, or across systems from the project's files. It is what people approve.
 """
 
 from vulcan_contract.digest import of_json
@@ -37,8 +37,8 @@ class Plan(Step):
         inputs = of_json(_made_of(status, route))[:16]
         return Order(TaskKind.PLAN, inputs, "what the promotion would change", route.to_site)
 
-    def task(self, base: Task, current: TaskStatus, status: PromotionStatus, route: Route) -> Extras:
-        return files.computing(super().task(base, current, status, route).task, status, route)
+    def task(self, base: Task, named: TaskStatus, status: PromotionStatus, route: Route) -> Extras:
+        return files.computing(super().task(base, named, status, route).task, status, route)
 
     def passed(self, status: PromotionStatus, route: Route, ended: Ended) -> Judged:
         summary = settled(ended.result.summary)
@@ -50,7 +50,8 @@ class Plan(Step):
             revision=status.revision or "", source_digest=status.source_digest or "",
         )  # fmt: skip
         plan = plan.but(summary=categories.beside(plan.summary, route))
-        evidence = _evidence(ended.task.job, summary) | categories.disagreements(plan.summary, route)
+        evidence = _evidence(ended.task.job, summary)
+        evidence |= categories.disagreements(plan.summary, route)
         done = Done(StepState.SUCCEEDED, plan.summary.text, evidence)
         status = close(status, self.name, route.now, done).but(plan=plan)
         if not summary.has_changes:
@@ -74,12 +75,13 @@ def _made_of(status: PromotionStatus, route: Route) -> list[object]:
 
 
 def _there_already(status: PromotionStatus, summary: PlanSummary, route: Route) -> PromotionStatus:
-    """GitOps creates objects again: what is there already is a success without an effect. Where what is
-    there was not verified, Verify is asked, and whatever has not begun is skipped."""
+    """GitOps creates objects again: what is there already is a success without an effect. Where
+    what is there was not verified, Verify is asked, and whatever has not begun is skipped."""
     status = status.but(applied_plan_id=summary.base_plan_id)
     had = route.target.applied
-    known = had is None or (had.plan_id == summary.base_plan_id and had.verification not in ("Failed", "Unknown"))
-    verified = known and not is_touched(status)
+    is_it = had is None or had.plan_id == summary.base_plan_id
+    doubted = had is not None and had.verification in ("Failed", "Unknown")
+    verified = is_it and not doubted and not is_touched(status)
     if verified or not route.target.spec.checks.audits:
         return end(status, Outcome.SUCCEEDED, route.now)
     return status

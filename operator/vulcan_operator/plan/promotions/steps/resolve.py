@@ -38,20 +38,24 @@ class Resolve(Step):
     def next(self, status: PromotionStatus, route: Route) -> Move:
         last, target = route.unadopted(), route.target
         if last is not None:
-            have = f"{target.metadata.full_name} to take up what VulcanPromotion {last.full_name} has left"
-            return Hold(Verdict("False", Why.QUEUED, f"waiting for {have}", reconciling=True))
+            left = f"what VulcanPromotion {last.full_name} has left"
+            message = f"waiting for {target.metadata.full_name} to take up {left}"
+            return Hold(Verdict("False", Why.QUEUED, message, reconciling=True))
         wanted = route.promotion.spec.rollback_to
         found: Done | Hold
         if wanted is not None:
             found = _resolve_back(wanted, route)
         elif status.source is not None:  # the target has moved: the same revision goes on
             revision, digest = status.revision or "", status.source_digest or ""
-            found = _unless_held(revision, digest, Done(message=f"revision {short(revision)}"), route)
+            done = Done(message=f"revision {short(revision)}")
+            found = _unless_held(revision, digest, done, route)
         else:
             found = _resolve_source(route)
+        if isinstance(found, Hold):
+            return found
         had = target.applied
         settles = {"target": _side(target, route.to_site, had), "previous": _previous(had)}
-        return replace(found, settles={**settles, **found.settles}) if isinstance(found, Done) else found
+        return replace(found, settles={**settles, **found.settles})
 
 
 def _resolve_source(route: Route) -> Done | Hold:
@@ -64,7 +68,8 @@ def _resolve_source(route: Route) -> Done | Hold:
     if applied is None or not applied.plan_id:
         return _not_ready(f"waiting for VulcanEnvironment {name}: nothing is applied there")
     if wanted is not None and wanted not in (applied.revision, applied.source_digest):
-        return Done(StepState.FAILED, f"{name} has revision {short(applied.revision)}, not {wanted}")
+        message = f"{name} has revision {short(applied.revision)}, not {wanted}"
+        return Done(StepState.FAILED, message)
     found = _files(source, applied, route)
     if isinstance(found, Done | Hold):
         return found
@@ -76,11 +81,14 @@ def _resolve_source(route: Route) -> Done | Hold:
         "source": _side(source, site, applied),
     }
     message = f"revision {short(applied.revision)}, plan {applied.plan_id}"
-    return _unless_held(applied.revision, applied.source_digest, Done(message=message, settles=settles), route)
+    done = Done(message=message, settles=settles)
+    return _unless_held(applied.revision, applied.source_digest, done, route)
 
 
-def _files(source: EnvironmentFacts, applied: AppliedStatus, route: Route) -> Origin | Done | Hold | None:
-    """Where another system gets the files from, or why it cannot. Within one system they are only noted."""
+def _files(
+    source: EnvironmentFacts, applied: AppliedStatus, route: Route
+) -> Origin | Done | Hold | None:
+    """Where another system gets the files, or why it cannot. Within one system they are noted."""
     found, name = files.of_applied(source), source.metadata.full_name
     if not route.is_across:
         return found
@@ -113,9 +121,9 @@ def _unless_held(revision: str, digest: str, done: Done, route: Route) -> Done:
         return done
     lifted = ",".join(filter(None, (meta.annotations.get(names.HOLD_LIFTED, ""), held.id)))
     message = (
-        f"revision {named(revision, digest)} was rolled back by {held.promotion} and is held; promote another revision,"
-        f" or lift the hold: kubectl annotate vulcanenvironment {meta.name} -n {meta.namespace}"
-        f" --overwrite {names.HOLD_LIFTED}={lifted}"
+        f"revision {named(revision, digest)} was rolled back by {held.promotion} and is held;"
+        f" promote another revision, or lift the hold: kubectl annotate vulcanenvironment"
+        f" {meta.name} -n {meta.namespace} --overwrite {names.HOLD_LIFTED}={lifted}"
     )
     return Done(StepState.FAILED, message, settles=done.settles)
 
@@ -163,15 +171,18 @@ def _undoing(name: str, route: Route) -> _Earlier | Done:
         hint = f"to go back to an earlier plan write {route.rollback_hint}"
         return Done(StepState.FAILED, f"VulcanPromotion {full_name} {why_not}; {hint}")
     before, has = undone.previous, route.target.applied
-    is_there = has is not None and has.source_digest == before.source_digest  # GitOps creates objects again
+    # It may be there already: GitOps creates objects again.
+    is_there = has is not None and has.source_digest == before.source_digest
     if has is not None and has.plan_id != undone.applied_plan_id and not is_there:
         where = f"VulcanEnvironment {route.target.metadata.full_name}"
         message = (
-            f"{where} has moved on since VulcanPromotion {name}: it has revision {short(has.revision)};"
-            " name the plan to go back to as rollbackTo.planId (see its status.rollbackTargets)"
+            f"{where} has moved on since VulcanPromotion {name}: it has revision"
+            f" {short(has.revision)}; name the plan to go back to as rollbackTo.planId (see its"
+            " status.rollbackTargets)"
         )
         return Done(StepState.FAILED, message)
-    return _Earlier(before.revision, before.source_digest, before.plan_id, before.origin, before.tests_run)
+    digest, tests = before.source_digest, before.tests_run
+    return _Earlier(before.revision, digest, before.plan_id, before.origin, tests)
 
 
 def _why_not(promotion: PromotionFacts | None) -> str:

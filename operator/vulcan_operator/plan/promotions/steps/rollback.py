@@ -48,7 +48,7 @@ class Rollback(Change):
         inputs = of_json(["rollback", to.plan_id, _undone(status)])[:16]
         return Order(TaskKind.ROLLBACK, inputs, "going back", route.to_site)
 
-    def task(self, base: Task, current: TaskStatus, status: PromotionStatus, route: Route) -> Extras:
+    def task(self, base: Task, named: TaskStatus, status: PromotionStatus, route: Route) -> Extras:
         to = _goal(status, route)
         assert to is not None
         promotion = Promotion(
@@ -59,7 +59,7 @@ class Rollback(Change):
             max_catch_up=route.gates.max_catch_up_intervals,
             expected=_undone(status),
         )
-        return Extras(replace(super().task(base, current, status, route).task, promotion=promotion))
+        return Extras(replace(super().task(base, named, status, route).task, promotion=promotion))
 
     def changed(self, status: PromotionStatus, case: Case, ended: Ended) -> PromotionStatus:
         to, plan_id, work = (
@@ -67,7 +67,8 @@ class Rollback(Change):
             ends.plan_id(ended.result),
             ended.result.work or Work(),
         )
-        until = dt.datetime.fromisoformat(work.complete_until) if work.complete_until is not None else None
+        complete = work.complete_until
+        until = dt.datetime.fromisoformat(complete) if complete is not None else None
         message = ended.result.message
         if until is not None:
             message = f"{message[:900]} {_age_of_data(work, until)}"
@@ -109,4 +110,5 @@ def _undone(status: PromotionStatus) -> str:
 def _age_of_data(work: Work, until: dt.datetime) -> str:
     many = work.intervals_behind != 1
     missing = f"{work.intervals_behind} intervals are missing" if many else "1 interval is missing"
-    return f"Data is complete up to {until:%Y-%m-%dT%H:%M:%SZ}; {missing} until the run that follows."
+    at = f"{until:%Y-%m-%dT%H:%M:%SZ}"
+    return f"Data is complete up to {at}; {missing} until the run that follows."

@@ -1,4 +1,4 @@
-"""Step Soak: time and green runs in the source environment since the revision was applied there. Pure."""
+"""Step Soak: time and green runs in the source since the revision was applied there. Pure."""
 
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.fields import parse_duration

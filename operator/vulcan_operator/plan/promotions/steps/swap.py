@@ -1,7 +1,7 @@
 """Steps CatchUp and Apply: one Job that changes the target's views. Pure.
 
-Within one system it swaps views, after it has computed recent intervals where some are missing: that is
-step CatchUp, and its end is the end of both. Across systems it applies the plan.
+Within one system it swaps views, after it has computed recent intervals where some are missing:
+that is step CatchUp, and its end is the end of both. Across systems it applies the plan.
 """
 
 from dataclasses import replace
@@ -30,7 +30,7 @@ SWAPS = (StepName.CATCH_UP, StepName.APPLY)
 
 
 class Apply(Change):
-    """Changes the views. Asked again before each Job: votes may have been withdrawn and windows closed."""
+    """Changes the views. Asked before each Job: votes are withdrawn and windows close meanwhile."""
 
     name = StepName.APPLY
     doing = Why.PROMOTING, "changing the target"
@@ -41,7 +41,8 @@ class Apply(Change):
         if decision.say is approval.Say.NO:
             return Done(StepState.FAILED, f"rejected: {decision.why}")
         if decision.say is approval.Say.WAIT:
-            return Hold(Verdict("False", Why.AWAITING, f"an approval was withdrawn: {decision.why}"))
+            message = f"an approval was withdrawn: {decision.why}"
+            return Hold(Verdict("False", Why.AWAITING, message))
         failures = (s.failure for s in status.steps if s.name in SWAPS)
         failure = next((f for f in failures if f is not None), None)
         window = change_windows.closed_for(route.target.spec, route.gateway, failure, route.now)
@@ -51,10 +52,10 @@ class Apply(Change):
         inputs = plan.digest.removeprefix("sha256:")[:16]
         return Order(kind, inputs, "the promotion was decided on", route.to_site)
 
-    def task(self, base: Task, current: TaskStatus, status: PromotionStatus, route: Route) -> Extras:
+    def task(self, base: Task, named: TaskStatus, status: PromotionStatus, route: Route) -> Extras:
         by_human, plan = bool(status.approved_by), settled(status.plan)
         approved = values.approved_of(route.rules.plan, plan, by_human=by_human)
-        task = super().task(base, current, status, route).task
+        task = super().task(base, named, status, route).task
         return files.computing(replace(task, approved=approved), status, route)
 
     def judge(self, status: PromotionStatus, route: Case, ended: Ended) -> Judged:
@@ -76,7 +77,7 @@ class Apply(Change):
 
 
 class CatchUp(Apply):
-    """Computes recent intervals that the target has and the source does not, then changes the views."""
+    """Computes recent intervals that the target has and the source has not, then changes views."""
 
     name = StepName.CATCH_UP
     doing = Why.PROMOTING, "computing recent intervals, then changing the views"

@@ -1,4 +1,4 @@
-"""Step Tests: the unit tests of the project have run, and passed, where the revision was planned. Pure."""
+"""Step Tests: the project's unit tests have passed where the revision was planned. Pure."""
 
 from vulcan_operator.api.promotion_status import PromotionStatus, StepName, StepState
 from vulcan_operator.plan.core.moves import Done, Move

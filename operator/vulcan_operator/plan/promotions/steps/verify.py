@@ -1,6 +1,6 @@
 """Step Verify: the audits of the target, once its views are changed. Pure.
 
-Where they fail, the views are rolled back, unless onFailure says Hold or there is nothing to roll back.
+Where they fail, the views are rolled back, unless onFailure says Hold or nothing was changed.
 """
 
 from vulcan_contract import reasons
@@ -59,17 +59,19 @@ class Verify(Step):
         done = Done(state, message, evidence_of(ended))
         if stays or not rejected:
             return closed(status, self.name, case, done)
-        wanted = RollbackStatus(state=RollbackState.RUNNING, reason=result.reason, message=message[:1024])
+        running, text = RollbackState.RUNNING, message[:1024]
+        wanted = RollbackStatus(state=running, reason=result.reason, message=text)
         return close(status, self.name, case.now, done).but(rollback=wanted)
 
 
 def _stays(status: PromotionStatus, case: Case) -> str:
     """Why views that were not verified are not rolled back, and what does that; empty: they are."""
-    changed = (status.plan is not None and status.plan.state == PlanState.APPLIED) or is_touched(status)
-    if not changed:  # the revision was there already
-        hint = case.rollback_hint
-        return f"The views had been changed before, and stay so; a VulcanPromotion with {hint} takes them back."
-    if case.promotion.spec.on_failure == "Hold":
+    applied = status.plan is not None and status.plan.state == PlanState.APPLIED
+    if not applied and not is_touched(status):  # the revision was there already
+        stays, hint = "The views had been changed before, and stay so", case.rollback_hint
+    elif case.promotion.spec.on_failure == "Hold":
+        stays = "The views are changed and stay so (onFailure: Hold)"
         hint = f"rollbackTo: {{promotion: {case.key.name}}}"
-        return f"The views are changed and stay so (onFailure: Hold); a VulcanPromotion with {hint} takes them back."
-    return ""
+    else:
+        return ""
+    return f"{stays}; a VulcanPromotion with {hint} takes them back."
