@@ -129,6 +129,9 @@ class PlanStatus(Model):
     adopted: bool = Field(False, description="Whether the environment existed before the operator's first plan.")
     changed: int = Field(0, description="How often the plan changed between decision and apply at this source.")
     why: Message = Field("", description="Why it needs approval, or why not.")
+    reason: Annotated[str, Field(max_length=63)] | None = Field(
+        None, description="While it waits for users: what for. Unset: it does not."
+    )
     approved_by: list[Annotated[str, Field(max_length=512)]] = Field(
         default=[], max_length=64, description="Who had approved it when its apply started."
     )

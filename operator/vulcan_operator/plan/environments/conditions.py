@@ -174,9 +174,10 @@ def _applied(status: EnvironmentStatus) -> tuple[str, str, str]:
 
 
 def _awaiting(status: EnvironmentStatus) -> tuple[str, str, str]:
-    plan, task, said = status.plan, status.task, status.standing
+    plan, task = status.plan, status.task
     changing = task is not None and task.kind != TaskKind.RUN
-    if plan is None or changing or said is None or said.reason not in _APPROVAL:
+    waits = plan is not None and plan.state == PlanState.PENDING and plan.reason is not None
+    if plan is None or changing or not waits:
         return "False", Why.NOT_NEEDED, ""
     return "True", Why.AWAITING, f"{plan.summary.text} — {plan.why}; plan {plan.digest}"
 

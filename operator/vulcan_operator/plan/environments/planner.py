@@ -23,6 +23,7 @@ from vulcan_operator.plan.environments import conditions, deletion, precondition
 from vulcan_operator.plan.environments.context import Context
 from vulcan_operator.plan.environments.step import CHANGE
 from vulcan_operator.plan.environments.steps import CHANGE_STEPS, RUN, STEPS
+from vulcan_operator.plan.environments.steps.apply import answered
 from vulcan_operator.plan.rules import messages, promoted_revision, promotion_history, schedule
 from vulcan_operator.plan.tasks import ended as ends
 from vulcan_operator.plan.tasks import life, retention
@@ -47,6 +48,7 @@ def _plan(context: Context) -> Draft[EnvironmentStatus]:
     )
     if context.meta.deletion_timestamp is not None:
         return deletion.plan_deletion(draft, context, progress)
+    draft = draft.with_new(answered(draft.status, context))
     if progress is None:
         draft, verdict = _advance(draft, context)
     else:
@@ -164,7 +166,7 @@ def _while_in_flight(draft: Draft[EnvironmentStatus], context: Context) -> Draft
     draft = draft.with_status(standing=said)
     if said is None or said.reason not in conditions.ANSWERS or draft.status.revision is None:
         return draft
-    _, _, waits = _answer(draft, STEPS[TaskKind.APPLY].next(draft.status, context), context)
+    draft, _, waits = _answer(draft, STEPS[TaskKind.APPLY].next(draft.status, context), context)
     return draft.with_status(standing=conditions.standing_of(waits))
 
 

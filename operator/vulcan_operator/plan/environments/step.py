@@ -102,7 +102,7 @@ def replanned(status: EnvironmentStatus) -> EnvironmentStatus:
     plan = status.plan
     if plan is None:
         return status
-    return status.but(failure=None, plan=plan.but(state=PlanState.OUTDATED, changed=plan.changed + 1))
+    return status.but(failure=None, plan=plan.but(state=PlanState.OUTDATED, changed=plan.changed + 1, reason=None))
 
 
 def absent(context: Context, name: str, what: str) -> Verdict:

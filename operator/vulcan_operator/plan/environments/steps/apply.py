@@ -22,12 +22,13 @@ from vulcan_operator.plan.environments.context import Context
 from vulcan_operator.plan.environments.step import Judged, Step, filled, replanned
 from vulcan_operator.plan.environments.steps import plan as plans
 from vulcan_operator.plan.rules import approval, change_windows, messages, plan_text
-from vulcan_operator.plan.rules.approval import Decision, Say
+from vulcan_operator.plan.rules.approval import Say
 from vulcan_operator.plan.tasks import ended as ends
 from vulcan_operator.plan.tasks import values
 from vulcan_operator.plan.tasks.life import Ended, Extras
 
 _UNGUARDED = dt.timedelta(seconds=30)
+_OPEN = (PlanState.PENDING, PlanState.REJECTED)
 
 
 class Apply(Step):
@@ -40,44 +41,34 @@ class Apply(Step):
         plan = status.plan
         if context.spec.project is None or plan is None:
             return Done()
-        if plan.state not in (PlanState.PENDING, PlanState.REJECTED):
+        if plan.state not in _OPEN:
             return Done()
         if status.applied is not None and status.applied.inputs == plans.inputs_of(status, context):
             return Done()
-        plan = plan.but(digest=approval.retoken(plan, context.spec))
-        decision = approval.decide(plan, context.spec, context.author)
-        plan = plan.but(
-            state=PlanState.REJECTED if decision.say is Say.NO else PlanState.PENDING,
-            why=decision.why[:1024],
-            approved_by=list(decision.by) if decision.say is Say.GO else [],
-        )
         expires = approval.expires_at(plan, context.spec.plan.approval)
-        match decision.say:
-            case Say.NO:
-                return Hold(Verdict("False", Why.REJECTED, plan.why), settles={"plan": plan})
-            case Say.WAIT if expires <= context.now:
-                return plans.order(context, plan.inputs, "the plan waited too long", plan=plan)
-            case Say.WAIT:
-                return Hold(_awaiting(plan, decision, context), expires, {"plan": plan})
-            case Say.GO:
-                return self._decided(status, plan, decision, context)
+        if plan.state == PlanState.REJECTED:
+            return Hold(Verdict("False", Why.REJECTED, plan.why))
+        if plan.reason is None:
+            return self._decided(status, plan, context)
+        if expires <= context.now:
+            return plans.order(context, plan.inputs, "the plan waited too long")
+        return Hold(_awaiting(plan, context), expires)
 
-    def _decided(self, status: EnvironmentStatus, plan: PlanStatus, decision: Decision, context: Context) -> Move:
-        if _is_too_late(status, plan, decision, context):
-            return plans.order(context, plan.inputs, "the plan waited too long", plan=plan)
+    def _decided(self, status: EnvironmentStatus, plan: PlanStatus, context: Context) -> Move:
+        if _is_too_late(status, plan, context):
+            return plans.order(context, plan.inputs, "the plan waited too long")
         unguarded = messages.unguarded(context.seen.unguarded) if context.protected else None
         if unguarded is not None:
-            return Hold(unguarded, context.now + _UNGUARDED, {"plan": plan})
+            return Hold(unguarded, context.now + _UNGUARDED)
         window = change_windows.of_gateway(context.seen.gateway, context.now)
         if change_windows.blocks(window, status.failure, self.kind):
-            return Hold(window.verdict, window.look_again, {"plan": plan})
+            return Hold(window.verdict, window.look_again)
         # Before an approval counts, what people looked at must still be there.
-        unseen = decision.by and not _is_in_flight(context)
+        unseen = plan.approved_by and not _is_in_flight(context)
         if unseen and not plan_text.is_report_kept(plan, context.meta.namespace, context.live):
-            return plans.order(context, plan.inputs, "the plan's report is gone", plan=plan)
+            return plans.order(context, plan.inputs, "the plan's report is gone")
         assert context.site is not None
-        why = decision.why[:256]
-        return Order(self.kind, inputs_of(plan), why, context.site, settles={"plan": plan})
+        return Order(self.kind, inputs_of(plan), plan.why[:256], context.site)
 
     def task(
         self, base: contract.Task, current: TaskStatus, status: EnvironmentStatus, context: Context
@@ -116,7 +107,7 @@ class Apply(Step):
         )
         return Judged(
             status.but(
-                plan=plan.but(state=PlanState.APPLIED, changed=0),
+                plan=plan.but(state=PlanState.APPLIED, changed=0, reason=None),
                 applied=applied,
                 green_runs=0,
                 history=[item, *status.history][:MOST_HISTORY],
@@ -134,28 +125,45 @@ class Apply(Step):
         return replanned(after) if ended.result.retries is Retry.REPLAN else after
 
 
+def answered(status: EnvironmentStatus, context: Context) -> EnvironmentStatus:
+    """With what people and the rules of today say of an open plan: known whatever else is closed."""
+    plan = status.plan
+    if plan is None or plan.state not in _OPEN:
+        return status
+    plan = plan.but(digest=approval.retoken(plan, context.spec))
+    decision = approval.decide(plan, context.spec, context.author)
+    return status.but(
+        plan=plan.but(
+            state=PlanState.REJECTED if decision.say is Say.NO else PlanState.PENDING,
+            why=decision.why[:1024],
+            reason=decision.reason if decision.say is Say.WAIT else None,
+            approved_by=list(decision.by) if decision.say is Say.GO else [],
+        )
+    )
+
+
 def inputs_of(plan: PlanStatus) -> str:
     """What an apply is made from: the plan that was decided on."""
     return plan.digest.removeprefix("sha256:")[:16]
 
 
-def _awaiting(plan: PlanStatus, decision: Decision, context: Context) -> Verdict:
+def _awaiting(plan: PlanStatus, context: Context) -> Verdict:
     """It waits for people; with the complete command, where one can help."""
-    said = f"{plan.summary.text} — {plan.why}"
-    if decision.reason is not Why.AWAITING:
-        return Verdict("False", decision.reason, said)
+    said, meta = f"{plan.summary.text} — {plan.why}", context.meta
+    if plan.reason != Why.AWAITING:
+        return Verdict("False", plan.reason or "", said)
     is_first = "approvals" not in context.spec.model_fields_set
-    command = approval.approve_command(context.meta.namespace, context.meta.name, plan.digest, is_first=is_first)
+    command = approval.approve_command(meta.namespace, meta.name, plan.digest, is_first=is_first)
     return Verdict("False", Why.AWAITING, f"{said}. To approve: {command}")
 
 
-def _is_too_late(status: EnvironmentStatus, plan: PlanStatus, decision: Decision, context: Context) -> bool:
+def _is_too_late(status: EnvironmentStatus, plan: PlanStatus, context: Context) -> bool:
     """Whether people approved a plan that had waited too long by then; one whose apply was begun goes
     on."""
     failed = status.failure is not None and status.failure.task == TaskKind.APPLY
     expires = approval.expires_at(plan, context.spec.plan.approval)
     begun = failed or _is_in_flight(context)
-    return bool(decision.by) and not begun and expires <= context.now
+    return bool(plan.approved_by) and not begun and expires <= context.now
 
 
 def _is_in_flight(context: Context) -> bool:
