@@ -66,7 +66,7 @@ class Guard:
                 _log.warning("could not check whether approvals are protected: %s", error.message)
                 pause = _AFTER_TROUBLE
             except errors.NotLeader:
-                pause = _AFTER_TROUBLE  # the fence is down: the term ends, or the Lease is renewed late
+                pause = _AFTER_TROUBLE  # the fence is closed: the term ends, or the Lease is renewed late
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), pause)
             self._news.clear()

@@ -1,4 +1,4 @@
-"""What is known of the cluster: objects as they were last seen, what concerns others, who is woken.
+"""Keeps what is known of the cluster: objects as last seen, their facts, and who is woken by a change.
 
 Filled by events, answers to own writes and lists; read by `reconcile`, `collect`, `guard` and metrics.
 Makes no request and decides nothing about objects.

@@ -1,7 +1,7 @@
-"""What the operator knows of the cluster: a store per kind of object, and what others read of each.
+"""Holds what the operator knows of the cluster: a store per kind of object, and the facts of each.
 
-Filled by `wake` (watch events, own writes, lists), read by `reconcile.observe`, `collect`, `guard` and the
-metrics. No I/O, and no rules about who is to be woken.
+Filled by `wake` (watch events, own writes, lists), read by `reconcile.observe`, `collect`, `guard` and
+the metrics. Does no I/O and has no rules about who is to be woken.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ from vulcan_operator.plan.core.seen import JobSeen, PodSeen, Waiter
 
 
 class Cache:
-    """All stores."""
+    """Holds all stores, facts and what goes on at gateways."""
 
     def __init__(self) -> None:
         self.customs: dict[Kind, Store[Any_]] = {k: Store(s.indexes) for k, s in KINDS.items()}
@@ -38,19 +38,19 @@ class Cache:
         self._facts: dict[Key, Any] = {}
 
     def store(self, resource: Resource) -> Store[Any]:
-        """The store of a resource that is watched."""
+        """Return the store of a watched resource."""
         return self._stores[resource]
 
     def custom(self, key: Key) -> Any_ | None:
-        """One of our objects."""
+        """Return one of our objects, or None."""
         return self.customs[key.kind].get(place_of(key))
 
     def all_keys(self) -> list[Key]:
-        """All our objects, gateways first."""
+        """Return the keys of all our objects, gateways first."""
         return [Key(kind, *place) for kind, s in self.customs.items() for place in s.places()]
 
     def facts(self, key: Key) -> Any:
-        """What others read of an object; None where it does not exist or cannot be read."""
+        """Return the facts of an object; None if it does not exist or could not be parsed."""
         if key not in self._facts:
             found = self.custom(key)
             if found is None or isinstance(found, Unparsable):
@@ -59,48 +59,48 @@ class Cache:
         return self._facts[key]
 
     def forget_facts(self, key: Key) -> Any:
-        """An object changes: its facts are no longer those. Returns them, if somebody had read them."""
+        """Drop the facts of an object that changes. Return them if they had been computed."""
         return self._facts.pop(key, None)
 
     def gateway_facts(self, place: Place) -> GatewayFacts | None:
-        """Of a gateway."""
+        """Return the facts of a gateway."""
         return cast("GatewayFacts | None", self.facts(Key(Kind.GATEWAY, *place)))
 
     def environment_facts(self, place: Place) -> EnvironmentFacts | None:
-        """Of an environment."""
+        """Return the facts of an environment."""
         return cast("EnvironmentFacts | None", self.facts(Key(Kind.ENVIRONMENT, *place)))
 
     def promotion_facts(self, index: str, environment: Place) -> tuple[PromotionFacts, ...]:
-        """Of the promotions whose `index` (source or target) is an environment."""
+        """Return the facts of the promotions whose `index` (source or target) is the environment."""
         places = self.customs[Kind.PROMOTION].places_by(index, environment)
         found = (self.facts(Key(Kind.PROMOTION, *place)) for place in places)
         return tuple(facts for facts in found if facts is not None)
 
     def all_gateways(self) -> list[VulcanGateway]:
-        """All that can be read."""
+        """Return all gateways that could be parsed."""
         return _readable(self.customs[Kind.GATEWAY].values(), VulcanGateway)
 
     def all_environments(self) -> list[VulcanEnvironment]:
-        """All that can be read."""
+        """Return all environments that could be parsed."""
         return _readable(self.customs[Kind.ENVIRONMENT].values(), VulcanEnvironment)
 
     def all_promotions(self) -> list[VulcanPromotion]:
-        """All that can be read."""
+        """Return all promotions that could be parsed."""
         return _readable(self.customs[Kind.PROMOTION].values(), VulcanPromotion)
 
     def environment(self, place: Place) -> VulcanEnvironment | None:
-        """One that can be read."""
+        """Return an environment; None if it does not exist or could not be parsed."""
         found = self.customs[Kind.ENVIRONMENT].get(place)
         return found if isinstance(found, VulcanEnvironment) else None
 
     def gateway(self, place: Place) -> VulcanGateway | None:
-        """One that can be read."""
+        """Return a gateway; None if it does not exist or could not be parsed."""
         found = self.customs[Kind.GATEWAY].get(place)
         return found if isinstance(found, VulcanGateway) else None
 
     def home(self, found: Custom) -> Place:
-        """The gateway an object belongs to; its Jobs are in that namespace. A promotion's is that of
-        its target."""
+        """Return the gateway of an object, for a promotion that of its target. Its Jobs are in that
+        namespace."""
         if isinstance(found, VulcanGateway):
             return (found.metadata.namespace, found.metadata.name)
         if isinstance(found, VulcanEnvironment):
@@ -112,17 +112,17 @@ class Cache:
         return (namespace, name)
 
     def jobs_of(self, found: Custom) -> tuple[JobSeen, ...]:
-        """An object's Jobs."""
+        """Return the Jobs of an object."""
         places = self._namespaces(found)
         return tuple(j for j in self.jobs.by("owner", found.metadata.uid) if j.namespace in places)
 
     def pods_of(self, found: Custom) -> tuple[PodSeen, ...]:
-        """Their pods, by the owner's uid, which is on every pod: it is in the Job's template."""
+        """Return the pods of an object's Jobs, by the owner's uid, which is a label of the pod template."""
         places = self._namespaces(found)
         return tuple(p for p in self.pods.by("owner", found.metadata.uid) if p.namespace in places)
 
     def _namespaces(self, found: Custom) -> set[str]:
-        """Where its Jobs may be: with its gateway, and with that of what a promotion comes from."""
+        """Return where its Jobs may be: with its gateway and, for a promotion, also with that of its source."""
         places = {self.home(found)[0]}
         if isinstance(found, VulcanPromotion):
             source = self.environment(source_of(found))
@@ -131,15 +131,15 @@ class Cache:
         return places
 
     def crowd(self, gateway: Place) -> Crowd:
-        """What goes on at a gateway."""
+        """Return what goes on at a gateway."""
         return self._crowds.setdefault(gateway, Crowd())
 
     def waiters(self, gateway: Place) -> tuple[Waiter, ...]:
-        """Who waits for the gateway's writer slot, the first in the queue first."""
+        """Return the queue for the gateway's writer slot, the first waiter first."""
         return self.crowd(gateway).waiting.all()
 
     def intends(self, gateway: Place, job: str) -> bool:
-        """Whether a status names this Job as a current task."""
+        """Return whether a status names this Job as a current task."""
         found = self.customs[Kind.GATEWAY].get(gateway)
         if isinstance(found, VulcanGateway) and found.status.task is not None:
             if found.status.task.job == job:

@@ -1,7 +1,7 @@
-"""What goes on at one gateway: claims and contacts of its environments, tasks, who waits for the writer slot.
+"""Holds what goes on at one gateway: claims and contacts of its environments, tasks, the writer queue.
 
-Kept up to date by `wake`, because collecting it for each pass over each of a thousand environments would
-cost more than everything else. Read through `cache`.
+Kept up to date by `wake`, because collecting it for each pass over each of a thousand environments
+would cost more than everything else. Read through `cache`.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ R = TypeVar("R")
 
 
 class _Kept(Generic[V, R]):
-    """Values by object, and what is made of all of them, made when it is asked for."""
+    """Holds values by object, and what is computed from all of them when it is asked for."""
 
     def __init__(self, make: Callable[[dict[Key, V]], R]) -> None:
         self.values: dict[Key, V] = {}
@@ -24,7 +24,7 @@ class _Kept(Generic[V, R]):
         self._made: R | None = None
 
     def put(self, key: Key, value: V | None) -> bool:
-        """Whether that changes anything; None: there is none any more."""
+        """Set the value of an object, or remove it (None). Return whether that changes anything."""
         if self.values.get(key) == value:
             return False
         if value is None:
@@ -35,14 +35,14 @@ class _Kept(Generic[V, R]):
         return True
 
     def all(self) -> R:
-        """What is made of all of them."""
+        """Return what is computed from all values."""
         if self._made is None:
             self._made = self._make(self.values)
         return self._made
 
 
 class Crowd:
-    """One gateway."""
+    """Holds what goes on at one gateway."""
 
     def __init__(self) -> None:
         self.claims: _Kept[Claim, Claims] = _Kept(lambda v: Claims.of(v.values()))
@@ -55,5 +55,5 @@ class Crowd:
         )
 
     def intends(self, job: str) -> bool:
-        """Whether a status names this Job as a current task here."""
+        """Return whether a status names this Job as a current task here."""
         return any(task.job == job for task in self.tasks.all())

@@ -1,4 +1,4 @@
-"""The kinds of objects that the operator keeps: one row each. A new kind is a new row.
+"""Lists the kinds of objects that the operator reconciles: a row each.
 
 Read by `cache` (stores and indexes), `wake` (parsing, facts) and `reconcile`, whose table of planners
 has the same keys.
@@ -20,7 +20,7 @@ Index = Callable[[Any], Hashable]
 
 @dataclass(frozen=True)
 class KindSpec:
-    """One of our kinds."""
+    """Describes one of our kinds."""
 
     resource: Resource
     facts: Callable[[Any], Any]  # what others read of a parsed object

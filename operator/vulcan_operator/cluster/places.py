@@ -1,4 +1,4 @@
-"""Where the objects are that one of ours refers to, as (namespace, name). Pure; used by the indexes of `kinds`."""
+"""Resolves the references of our objects to (namespace, name). Pure; used by the indexes of `kinds`."""
 
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.gateway import VulcanGateway
@@ -13,12 +13,12 @@ NOWHERE: Place = ("", "")
 
 
 def place_of(key: Key) -> Place:
-    """Namespace and name of a key."""
+    """Return namespace and name of a key."""
     return (key.namespace, key.name)
 
 
 def gateway_of(environment: Any_ | None) -> Place:
-    """The gateway of an environment."""
+    """Return the gateway of an environment."""
     if not isinstance(environment, VulcanEnvironment):
         return NOWHERE
     reference = environment.spec.gateway_ref
@@ -26,7 +26,7 @@ def gateway_of(environment: Any_ | None) -> Place:
 
 
 def target_of(promotion: Any_) -> Place:
-    """The environment that a promotion changes."""
+    """Return the environment that a promotion changes."""
     if not isinstance(promotion, VulcanPromotion):
         return NOWHERE
     reference = promotion.spec.to.environment_ref
@@ -34,7 +34,7 @@ def target_of(promotion: Any_) -> Place:
 
 
 def source_of(promotion: Any_) -> Place:
-    """The environment that a promotion takes its revision from; a rollback takes it from none."""
+    """Return the environment that a promotion takes its revision from; NOWHERE for a rollback."""
     if not isinstance(promotion, VulcanPromotion) or promotion.spec.from_ is None:
         return NOWHERE
     reference = promotion.spec.from_.environment_ref

@@ -1,6 +1,6 @@
-"""Objects of one kind as they were last seen, by namespace and name and by indexes.
+"""Stores the objects of one kind as they were last seen, by namespace and name and by indexes.
 
-Used by `cache`, filled by `cluster.wake`. Knows versions and deletions, and nothing of what the objects mean.
+Used by `cache`, filled by `cluster.wake`. It knows versions and deletions, but not what objects mean.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -14,7 +14,7 @@ _TOMBSTONES = 2000
 
 @dataclass(frozen=True, slots=True)
 class Entry(Generic[T]):
-    """One object; `version` is its resourceVersion as a number (they only grow within one etcd)."""
+    """Holds one object; `version` is its resourceVersion as a number, which only grows within one etcd."""
 
     uid: str
     version: int
@@ -22,7 +22,7 @@ class Entry(Generic[T]):
 
 
 class Store(Generic[T]):
-    """Objects of one kind by namespace and name, and by indexes."""
+    """Stores objects of one kind by namespace and name, and by indexes."""
 
     def __init__(self, indexes: Mapping[str, Callable[[T], Hashable]] | None = None) -> None:
         self._entries: dict[Place, Entry[T]] = {}
@@ -36,38 +36,38 @@ class Store(Generic[T]):
         return len(self._entries)
 
     def get(self, place: Place) -> T | None:
-        """The object, or None."""
+        """Return an object, or None."""
         entry = self._entries.get(place)
         return entry.value if entry else None
 
     def version(self, place: Place) -> int:
-        """Its resourceVersion, 0 when absent."""
+        """Return the resourceVersion of an object; 0 if it is absent."""
         entry = self._entries.get(place)
         return entry.version if entry else 0
 
     def values(self) -> Iterator[T]:
-        """All objects."""
+        """Return all objects."""
         return (entry.value for entry in self._entries.values())
 
     def places(self) -> list[Place]:
-        """Where all objects are."""
+        """Return the places of all objects."""
         return list(self._entries)
 
     def by(self, index: str, value: Hashable) -> tuple[T, ...]:
-        """All objects that an index puts under this value."""
+        """Return the objects that an index has under this value."""
         return tuple(self._by.get((index, value), {}).values())
 
     def places_by(self, index: str, value: Hashable) -> tuple[Place, ...]:
-        """Where they are."""
+        """Return the places of the objects that an index has under this value."""
         return tuple(self._by.get((index, value), {}))
 
     def is_news(self, place: Place, uid: str, version: int) -> bool:
-        """Whether this version would change anything (asked before the object is parsed)."""
+        """Return whether this version is new; asked before the object is parsed."""
         entry = self._entries.get(place)
         return uid not in self._dead and (entry is None or version > entry.version)
 
     def put(self, place: Place, entry: Entry[T]) -> T | None:
-        """Store it, whatever was there; returns what was there."""
+        """Store an object, and return the one that was there."""
         before = self.drop(place)
         self._entries[place] = entry
         self._dead.pop(entry.uid, None)
@@ -77,7 +77,7 @@ class Store(Generic[T]):
         return before
 
     def drop(self, place: Place) -> T | None:
-        """Forget it; returns what was there."""
+        """Forget an object, and return it."""
         entry = self._entries.pop(place, None)
         if entry is None:
             return None
@@ -90,7 +90,7 @@ class Store(Generic[T]):
         return entry.value
 
     def bury(self, place: Place, uid: str) -> T | None:
-        """A deletion was seen: drop it, unless another object has the name by now."""
+        """Drop an object whose deletion was seen, unless another one has the name by now."""
         self._dead[uid] = None
         if len(self._dead) > _TOMBSTONES:
             del self._dead[next(iter(self._dead))]
@@ -98,9 +98,10 @@ class Store(Generic[T]):
         return self.drop(place) if entry is not None and entry.uid == uid else None
 
     def absent(self, listed: set[Place], version: int) -> list[Place]:
-        """After a complete list of that version: what is not there any more.
+        """Return the places of objects that a complete list of that version did not contain.
 
-        What is newer than the list came after it. When versions went backwards (a restored etcd), nothing is newer.
+        Objects that are newer than the list were created after it. If versions went backwards (etcd was
+        restored), no object counts as newer.
         """
         backwards = version < self.listed_at
         self.listed_at = version

@@ -1,6 +1,6 @@
-"""Raw JSON of the API server -> the values that planners and cache work with.
+"""Parses JSON of the API server into the values that planners and cache work with.
 
-Made once per version by `cluster.wake`. Pure.
+Called by `cluster.wake` once per version of an object. Pure.
 """
 
 import datetime as dt
@@ -29,7 +29,7 @@ _WAITS_FOR_OTHERS = ("", "PodInitializing", "ContainerCreating")
 
 @dataclass(frozen=True)
 class Unparsable:
-    """An object of ours that does not fit our models: a newer or a broken CRD. Its status is kept as it is."""
+    """Stands for an object that does not fit our models (another CRD is installed). Its status is kept as it is."""
 
     metadata: ObjectMeta
     error: str
@@ -44,7 +44,7 @@ MODELS: dict[Kind, type[VulcanGateway] | type[VulcanEnvironment] | type[VulcanPr
 
 
 def custom(kind: Kind, raw: Raw) -> VulcanGateway | VulcanEnvironment | VulcanPromotion | Unparsable:
-    """One of our objects."""
+    """Parse one of our objects."""
     metadata = {k: v for k, v in raw["metadata"].items() if k != "managedFields"}
     if LAST_APPLIED in metadata.get("annotations", {}):
         metadata["annotations"] = {k: v for k, v in metadata["annotations"].items() if k != LAST_APPLIED}
@@ -59,8 +59,10 @@ def custom(kind: Kind, raw: Raw) -> VulcanGateway | VulcanEnvironment | VulcanPr
 
 
 def _share_names(model: pydantic.BaseModel) -> None:
-    """Each model has a set of its own of the fields that were given: nearly half the memory of an environment, and the same
-    in all of them. They are frozen, so one set serves all who have it; copies copy it. Digests and reasons are shared, too.
+    """Let models share their sets of given fields, and short strings such as digests and reasons.
+
+    The sets take nearly half the memory of an environment and are mostly equal. Models are frozen, so
+    sharing is safe; copies copy the set.
     """
     given = model.__pydantic_fields_set__
     object.__setattr__(model, "__pydantic_fields_set__", _GIVEN.setdefault(frozenset(given), given))
@@ -73,7 +75,7 @@ def _share_names(model: pydantic.BaseModel) -> None:
 
 
 def job(raw: Raw) -> JobSeen:
-    """A Job of ours."""
+    """Parse one of our Jobs."""
     meta, labels, status = raw["metadata"], raw["metadata"].get("labels", {}), raw.get("status", {})
     state, condition = _job_state(status)
     finished = status.get("completionTime") or condition.get("lastTransitionTime")
@@ -96,12 +98,12 @@ def job(raw: Raw) -> JobSeen:
 
 
 def _attempt(label: str) -> int:
-    """Labels are anybody's: what is no number of ours is none."""
+    """Return the number of an attempt. Anyone can set labels; a malformed one counts as 0."""
     return int(label) if label.isascii() and label.isdecimal() and len(label) < 10 else 0
 
 
 def _job_state(status: Raw) -> tuple[JobState, Raw]:
-    """By condition, and only when no pod of it is left that may still work (FailureTarget is not the end)."""
+    """Return state and condition of a Job. It ends with its last pod; FailureTarget is not the end."""
     if not status.get("terminating"):
         for condition in status.get("conditions", []):
             if condition["type"] in ("Complete", "Failed") and condition["status"] == "True":
@@ -110,7 +112,7 @@ def _job_state(status: Raw) -> tuple[JobState, Raw]:
 
 
 def pod(raw: Raw) -> PodSeen:
-    """A pod of one of our Jobs."""
+    """Parse a pod of one of our Jobs."""
     meta, labels, status = raw["metadata"], raw["metadata"].get("labels", {}), raw.get("status", {})
     main = _main_container(raw)
     inits = status.get("initContainerStatuses", [])
@@ -130,13 +132,13 @@ def pod(raw: Raw) -> PodSeen:
 
 
 def _has_run(container: Raw) -> bool:
-    """Whether it runs or ran; fetching a big repository is work, not a start that fails."""
+    """Return whether a container runs or ran. Fetching a large repository counts as running."""
     state = container.get("state", {})
     return "running" in state or bool(state.get("terminated", {}).get("startedAt"))
 
 
 def main_container(raw: Raw) -> str:
-    """Name of the container that runs the task: the first one (what admission injects comes after it)."""
+    """Return the name of the container that runs the task: the first, because injected ones follow it."""
     containers = raw.get("spec", {}).get("containers") or [{"name": "main"}]
     return str(containers[0]["name"])
 

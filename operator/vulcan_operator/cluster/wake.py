@@ -1,4 +1,4 @@
-"""The one way into the cache: watch events, answers to own writes, lists; and who is woken by each.
+"""Puts watch events, answers and lists into the cache, and wakes the objects that each concerns.
 
 Called by `handlers` (events), `reconcile` (answers to writes and reads), `resync` (lists). An object is
 woken when it changes itself, when one of its Jobs or pods does, and when facts that it reads have
@@ -34,12 +34,12 @@ Wake = Callable[[Key], None]
 
 
 def _ignore(found: Any) -> None:
-    """Default of the callbacks."""
+    """Do nothing: the default of the callbacks."""
 
 
 @dataclasses.dataclass
 class Intake:
-    """Puts what it is told into the cache and wakes whom it concerns."""
+    """Puts observations into the cache and wakes the objects that they concern."""
 
     cache: Cache
     install: str
@@ -50,8 +50,8 @@ class Intake:
     _by: Key | None = None
 
     def event(self, resource: Resource, raw: Raw, *, deleted: bool = False, by: Key | None = None) -> None:
-        """Something was seen. Old news is dropped before it is parsed. `by`: whose pass has written it,
-        and knows."""
+        """Take in an observation; an old version is dropped before it is parsed. `by` is the object whose
+        pass has written it, and which is not woken."""
         self._by = by
         try:
             self._event(resource, raw, deleted)
@@ -78,7 +78,7 @@ class Intake:
             self._came(resource, (meta["namespace"], meta["name"]), version, raw)
 
     def listed(self, resource: Resource, places: set[Place], version: str) -> int:
-        """A complete list ended: forget what it did not have. Returns how many."""
+        """Forget the objects that a complete list did not contain. Return how many there were."""
         store = self.cache.store(resource)
         gone = store.absent(places, _number(version))
         for place in gone:
@@ -86,16 +86,16 @@ class Intake:
         return len(gone)
 
     def newest(self, resource: Resource) -> int:
-        """The highest version ever seen of a kind."""
+        """Return the highest version ever seen of a kind."""
         return self.cache.store(resource).newest
 
     def missing(self, resource: Resource, places: Iterable[Place]) -> None:
-        """A live read answered that these do not exist; the reader knows, so nobody is woken."""
+        """Forget what a live read did not find. Nobody is woken: the object that reads knows."""
         for place in places:
             self.cache.store(resource).drop(place)
 
     def wake_first_waiter(self, gateway: Place, but: Key | None) -> None:
-        """The writer slot may be free: the first in the queue is woken."""
+        """Wake the first in the queue, because the writer slot may be free."""
         for waiter in self.cache.waiters(gateway):
             if waiter.key != but:
                 self._wake(waiter.key)
@@ -106,7 +106,7 @@ class Intake:
             self.wake(key)
 
     def _is_ours(self, meta: Raw) -> bool:
-        """Objects of users have no such label; what operators make has one."""
+        """Return whether it is of a user, or was created by this installation: only operators set the label."""
         return bool(meta.get("labels", {}).get(names.INSTALL, self.install) == self.install)
 
     def _came(self, resource: Resource, place: Place, version: int, raw: Raw) -> None:
@@ -141,7 +141,7 @@ class Intake:
             self.orphan(job)
 
     def _wake_owner(self, uid: str, job: str, namespace: str) -> bool:
-        """By the Job's labels; of a pod whose Job is gone by its uid."""
+        """Wake the owner, found by the Job's labels or, if the Job is gone, by uid. Return whether there is one."""
         known = self.cache.jobs.get((namespace, job))
         key = _owner(known) if known is not None else self._owner_by_uid(uid)
         found = self.cache.custom(key) if key is not None else None
@@ -158,7 +158,7 @@ class Intake:
         return None
 
     def _custom(self, key: Key, before: Any_ | None, after: Any_ | None) -> None:
-        """One of our objects came, changed or went."""
+        """Take in that one of our objects was created, has changed or was deleted."""
         self._wake(key)
         is_other = after is None or (before is not None and after.metadata.uid != before.metadata.uid)
         if isinstance(before, VulcanEnvironment | VulcanPromotion) and is_other:
@@ -176,7 +176,7 @@ class Intake:
         return bool(known != self.cache.facts(key))
 
     def _readers(self, key: Key, found: Any_ | None) -> Iterator[Key]:
-        """Who reads the facts of an object."""
+        """Return the objects that read the facts of an object."""
         promotions, place = self.cache.customs[Kind.PROMOTION], place_of(key)
         if key.kind is Kind.GATEWAY:
             for environment in self.cache.customs[Kind.ENVIRONMENT].places_by("gateway", place):
@@ -191,8 +191,8 @@ class Intake:
             yield from (k for p in (*rivals, *promotions.places_by("source", target)) if (k := _promotion(p)) != key)
 
     def _promotions(self, environment: Place) -> Iterator[Key]:
-        """Those from and to an environment that still read it: what is over waits for its history at
-        most."""
+        """Return the promotions from and to an environment that still read it. Once ended, one only
+        waits for the environment's history, with a finalizer."""
         store = self.cache.customs[Kind.PROMOTION]
         for index in ("source", "target"):
             for place in store.places_by(index, environment):
@@ -201,7 +201,7 @@ class Intake:
                     yield _promotion(place)
 
     def _at_gateways(self, key: Key, before: Any_ | None, after: Any_ | None) -> None:
-        """What it has to do with gateways: its claim and contact, its tasks, its place in a queue."""
+        """Update an object's share of what goes on at gateways: claim, contact, tasks, place in the queue."""
         was, is_ = tasks_of(key, before), tasks_of(key, after)
         homes = [gateway_of(e) for e in (before, after) if isinstance(e, VulcanEnvironment)]
         for gateway in dict.fromkeys((*was, *is_, *homes)):
@@ -218,7 +218,7 @@ class Intake:
                 self.wake_first_waiter(gateway, key)
 
     def _claims(self, gateway: Place, key: Key, after: Claim | None) -> None:
-        """Others on the gateway read who has their name, whether prod is there, and quotas."""
+        """Update a claim, and wake those who read it: for their name, for prod, or for quotas."""
         crowd = self.cache.crowd(gateway)
         before = crowd.claims.values.get(key)
         if not crowd.claims.put(key, after):
@@ -237,7 +237,7 @@ class Intake:
 
 
 def tasks_of(key: Key, found: Any_ | None) -> dict[Place, tuple[TaskFacts, ...]]:
-    """Current tasks of an object, by the gateway that they run on."""
+    """Return the current tasks of an object, by the gateway that they run on."""
     if found is None or isinstance(found, Unparsable):
         return {}
     home = place_of(key) if key.kind is Kind.GATEWAY else gateway_of(found)
@@ -255,8 +255,8 @@ def tasks_of(key: Key, found: Any_ | None) -> dict[Place, tuple[TaskFacts, ...]]
 
 
 def _waiter(found: Any_ | None, tasks: tuple[TaskFacts, ...]) -> Waiter | None:
-    """An object's place in the queue of one gateway; one that is being deleted only waits with what
-    must come to an end."""
+    """Return an object's place in the queue of one gateway. An object that is being deleted only waits
+    for tasks that must be completed."""
     waiting = next((task for task in tasks if task.state == TaskState.WAITING), None)
     if found is None or waiting is None:
         return None

@@ -1,1 +1,1 @@
-"""Everything that talks to the API server, and the views of what it says. Decisions live in `plan`."""
+"""Talks to the API server: credentials, requests, errors, events. Knows no rules about objects."""

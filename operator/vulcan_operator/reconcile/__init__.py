@@ -1,4 +1,4 @@
-"""One pass over one object: observe, plan, read what the plan needs, execute, write the status.
+"""Reconciles one object in one pass: observe, plan, read what is needed, write the status, execute.
 
-Called by `loop`. Decisions are those of `plan`; requests go through `kube`.
+Called by `worker`. Decisions are made in `plan`; requests go through `kube`.
 """

@@ -1,7 +1,7 @@
-"""Carries out a planner's actions in order. Each is idempotent, so doing a pass twice is doing it once.
+"""Carries out a planner's actions in order. Each is idempotent, so a pass can be repeated.
 
-Called by `reconcile`. Answers of the API server go into the cache at once, so that the next pass does not act on the
-past. Decides nothing.
+Called by `reconcile`. Answers of the API server go into the cache at once, so that the next pass does
+not act on old versions. Decides nothing.
 """
 
 import contextlib
@@ -27,16 +27,16 @@ _WRITERS = frozenset(k.value for k in TaskKind if k.writes or k.traits.may_initi
 
 
 class Refused(Exception):
-    """The API server will not do an action, now or later: rights, quota, admission or content."""
+    """The API server refuses an action permanently: rights, quota, admission or content."""
 
 
 class AttemptTaken(Exception):
-    """A Job of this name exists and is not ours: look again, the next attempt has another name."""
+    """A Job of this name exists and is not ours; the next attempt has another name."""
 
 
 @dataclass(frozen=True)
 class Executor:
-    """Does what plans say."""
+    """Carries out plans."""
 
     kube: Kube
     cache: Cache
@@ -44,7 +44,7 @@ class Executor:
     clock: Clock
 
     async def run(self, key: Key, actions: Iterable[Action], versions: dict[str, str]) -> None:
-        """In order. `versions` maps a resourceVersion the planner saw to what our own writes have made of it.
+        """Carry out actions. `versions` maps a resourceVersion that the planner saw to the one after our writes.
 
         Raises Refused, AttemptTaken, slots.SlotBusy, errors.Retriable or errors.NotLeader.
         """
@@ -54,7 +54,7 @@ class Executor:
             try:
                 await self._do(key, action, versions)
             except errors.Permanent as error:
-                if taken is not None:  # its Job will not be: others must not wait for it
+                if taken is not None:  # its Job will not be created: others must not wait for it
                     await self._do(key, act.ReleaseSlot(taken.namespace, taken.gateway, taken.job), versions)
                 raise Refused(f"{type(action).__name__}: {error.message}") from error
 
@@ -71,7 +71,7 @@ class Executor:
             case act.WriteConfigMap():
                 await self._write_config_map(action)
             case act.DeleteConfigMap():
-                # Where our rights were withdrawn it stays, and its labels find it: nothing else must wait for that.
+                # Without the right to delete it stays, and can be found by its labels: nothing must wait for it.
                 with contextlib.suppress(errors.Forbidden):
                     await self._delete(CONFIG_MAPS, action.namespace, action.name)
             case act.SetFinalizer():
@@ -89,7 +89,7 @@ class Executor:
     async def _create_job(self, key: Key, action: act.CreateJob) -> None:
         wanted = action.manifest["metadata"]["labels"]
         if wanted.get(names.TASK) in _WRITERS and not self._owner_known(wanted):
-            # Between the slot and here it was deleted: the slot counts as free by then, another may have it.
+            # It was deleted after the slot was taken: the slot counts as free, so another task may have it.
             raise errors.Conflict(f"the owner of Job {action.namespace}/{action.name} is gone", status=409)
         try:
             raw = await self.kube.create(JOBS, action.namespace, dict(action.manifest))
@@ -99,7 +99,7 @@ class Executor:
             raw = await self._get_job(action)
         found = raw["metadata"].get("labels", {})
         if any(found.get(label) != wanted.get(label) for label in (names.OWNER_UID, names.INPUTS)):
-            raise AttemptTaken(f"Job {action.namespace}/{action.name} exists and was not made for this")
+            raise AttemptTaken(f"Job {action.namespace}/{action.name} exists and was not created for this task")
         self.intake.event(JOBS, raw, by=key)
 
     def _owner_known(self, labels: Mapping[str, str]) -> bool:
@@ -110,7 +110,7 @@ class Executor:
     async def _get_job(self, action: act.CreateJob) -> Raw:
         try:
             return await self.kube.get(JOBS, action.namespace, action.name)
-        except errors.NotFound as error:  # it went in between: the next pass creates it
+        except errors.NotFound as error:  # it was deleted in between: the next pass creates it
             raise errors.Conflict(error.message, status=404) from error
 
     async def _delete(self, resource: Resource, namespace: str, name: str) -> None:

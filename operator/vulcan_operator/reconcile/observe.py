@@ -1,6 +1,6 @@
-"""Builds what a planner sees from the cache and from what was read live.
+"""Builds what a planner sees, from the cache and from live reads.
 
-Called by `reconcile`. Reads and decides nothing; what does not exist is None.
+Called by `reconcile`. It reads and decides nothing; what does not exist is None.
 """
 
 from collections.abc import Callable
@@ -22,14 +22,14 @@ from vulcan_operator.plan.core.world import EnvironmentSeen, GatewaySeen, Promot
 
 @dataclass(frozen=True)
 class Observer:
-    """What planners see."""
+    """Builds what planners see."""
 
     cache: Cache
     settings: Settings
     unguarded: Callable[[], tuple[str, ...] | None] = lambda: None
 
     def gateway(self, gateway: VulcanGateway, live: Live) -> GatewaySeen:
-        """What `plan_gateway` sees."""
+        """Return what `plan_gateway` sees."""
         place = self.cache.home(gateway)
         crowd = self.cache.crowd(place)
         return GatewaySeen(
@@ -39,7 +39,7 @@ class Observer:
         )  # fmt: skip
 
     def environment(self, environment: VulcanEnvironment, live: Live) -> EnvironmentSeen:
-        """What `plan_environment` sees."""
+        """Return what `plan_environment` sees."""
         place, meta = self.cache.home(environment), environment.metadata
         crowd, me = self.cache.crowd(place), Key(Kind.ENVIRONMENT, meta.namespace, meta.name)
         return EnvironmentSeen(
@@ -51,7 +51,7 @@ class Observer:
         )  # fmt: skip
 
     def promotion(self, promotion: VulcanPromotion, live: Live) -> PromotionSeen:
-        """What `plan_promotion` sees."""
+        """Return what `plan_promotion` sees."""
         place, meta = self.cache.home(promotion), promotion.metadata
         me = Key(Kind.PROMOTION, meta.namespace, meta.name)
         to, from_ = target_of(promotion), source_of(promotion)
@@ -78,7 +78,7 @@ class Observer:
         return tuple(w for w in self.cache.waiters(gateway) if w.key != me)
 
     def _writer_pods(self, place: Place) -> tuple[PodSeen, ...]:
-        """Only while somebody waits for the slot; nobody else asks."""
+        """Return the pods of writers. They matter only while a task waits for the slot."""
         if not self.cache.waiters(place):
             return ()
         active = [t for t in self.cache.crowd(place).tasks.all() if t.state == TaskState.RUNNING]

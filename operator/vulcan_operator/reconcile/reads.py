@@ -1,7 +1,7 @@
-"""Live reads for planners: what a plan says it needs beyond the cache.
+"""Reads live what a planner needs beyond the cache.
 
-Called by `reconcile` between two calls of a planner. Answers about Jobs and pods go into the cache as
-well. Knows no rule about what is read; what does not exist is None.
+Called by `reconcile` between two calls of a planner. Answers about Jobs and pods go into the cache,
+too. It has no rule about what is read; what does not exist is None.
 """
 
 import base64
@@ -38,8 +38,8 @@ class Reader:
     clock: Clock
 
     async def read(self, found: Custom, needs: frozenset[Need], live: Live) -> Live:
-        """Read what is needed. A refusal is a fact, too: it is in `denied`; so is any error, once
-        deletion must end."""
+        """Read what is needed. A refusal is an answer, too, in `denied`; so is any error once a deletion
+        is overdue."""
         for need in sorted(needs, key=str):
             try:
                 live = live.having(need, await self._read(found, need))
@@ -94,7 +94,7 @@ class Reader:
         try:
             lines = await self.kube.log(pod.namespace, pod.name, container, mark, report.MAX_LOG)
         except (errors.NotFound, errors.Invalid):
-            return None  # the node has forgotten the log: the planner runs the task again
+            return None  # the node has deleted the log: the planner runs the task again
         return report.packed(lines, pod.nonce, sha256)
 
 

@@ -1,7 +1,7 @@
-"""One look at one object: observe -> plan -> execute -> write the status -> tell.
+"""Reconciles one object in one pass: observe, plan, execute, write the status, report.
 
-Called by `loop` for each key of the queue (and by the tests' World). Decisions are the planner's; who is to be looked
-at next is `cluster.wake`'s.
+Called by `worker` for each key of the queue, and by the tests' World; `explain` uses `decide`. The
+planners decide what is done, `cluster.wake` decides which objects are reconciled next.
 """
 
 import contextlib
@@ -45,12 +45,12 @@ _ROUNDS = 8
 
 
 class PlannerLoops(Exception):
-    """A bug: the planner keeps asking for what it has got."""
+    """A planner keeps asking for answers that it has, which is a bug."""
 
 
 @dataclass(frozen=True)
 class Planners:
-    """The pure functions that decide; tests of the shell have others."""
+    """Holds the pure functions that decide; tests of the shell replace them."""
 
     gateway: PlanGateway = plan_gateway
     environment: PlanEnvironment = plan_environment
@@ -59,7 +59,7 @@ class Planners:
 
 @dataclass(frozen=True)
 class Look:
-    """How one kind is seen and planned."""
+    """Says how one kind is observed and planned."""
 
     observe: Callable[[Observer, Any, Live], Any]
     plan: Callable[[Planners], Callable[[Any, dt.datetime], AnyPlan]]
@@ -74,7 +74,7 @@ LOOKS: dict[Kind, Look] = {
 
 @dataclass(frozen=True)
 class Ports:
-    """Everything a reconcile needs, made once."""
+    """Holds everything that a pass needs; made once, by `assemble`."""
 
     kube: Kube
     cache: Cache
@@ -91,7 +91,7 @@ class Ports:
 
 @dataclass(frozen=True)
 class Next:
-    """When to look again: at a time, at once, or (with why) after a growing delay."""
+    """Says when to requeue the object: at a time, at once, or after a growing delay (with the reason)."""
 
     at: dt.datetime | None = None
     now: bool = False
@@ -99,7 +99,7 @@ class Next:
 
 
 async def reconcile(ports: Ports, key: Key) -> Next:
-    """Look at one object. Raises errors.KubeError or errors.NotLeader."""
+    """Reconcile one object. Raises errors.KubeError or errors.NotLeader."""
     found = ports.cache.custom(key)
     if found is None:
         return Next()
@@ -112,8 +112,8 @@ async def reconcile(ports: Ports, key: Key) -> Next:
                 found.status,
                 transitions.unparsable(found, ports.clock.now()),
             )
-            return await _let_go_unread(ports, key, found)
-        return await _look(ports, key, found)
+            return await _release_unparsable(ports, key, found)
+        return await _pass(ports, key, found)
     except (errors.Conflict, errors.NotFound):
         await _refresh(ports, key, found.metadata.uid)
         return Next(now=True)
@@ -121,8 +121,8 @@ async def reconcile(ports: Ports, key: Key) -> Next:
         return Next(retry=str(error))
 
 
-async def _let_go_unread(ports: Ports, key: Key, found: Unparsable) -> Next:
-    """Deletion always ends, also of what this release cannot read: nobody can invalidate it, so it is let go in time."""
+async def _release_unparsable(ports: Ports, key: Key, found: Unparsable) -> Next:
+    """Remove our finalizer from a deleted object in time, though this release cannot invalidate it."""
     meta = found.metadata
     if meta.deletion_timestamp is None or names.FINALIZER not in meta.finalizers:
         return Next()
@@ -133,7 +133,7 @@ async def _let_go_unread(ports: Ports, key: Key, found: Unparsable) -> Next:
     return Next()
 
 
-async def _look(ports: Ports, key: Key, found: Custom) -> Next:
+async def _pass(ports: Ports, key: Key, found: Custom) -> Next:
     live = Live()
     for _ in range(_ROUNDS):
         plan, live = await decide(ports.planners, ports.observer, ports.reader, key, found, live)
@@ -157,26 +157,28 @@ async def _look(ports: Ports, key: Key, found: Custom) -> Next:
 async def decide(
     planners: Planners, observer: Observer, reader: Reader, key: Key, found: Custom, live: Live
 ) -> tuple[AnyPlan, Live]:
-    """Plan, read what the plan says it needs, and plan again. Changes nothing on the server."""
+    """Plan, read what the planner needs, and plan again. Changes nothing on the server."""
     look = LOOKS[key.kind]
     for _ in range(_ROUNDS):
         plan = look.plan(planners)(look.observe(observer, found, live), reader.clock.now())
         if not plan.needs:
             return plan, live
         if plan.needs <= live.answers.keys():
-            raise PlannerLoops(f"{key}: {plan.needs} were read")
+            raise PlannerLoops(f"{key}: the planner asks again for {plan.needs}")
         live = await reader.read(found, plan.needs, live)
-    raise PlannerLoops(f"{key}: never has enough")
+    raise PlannerLoops(f"{key}: the planner asks for more after {_ROUNDS} rounds")
 
 
 async def _carry_out(ports: Ports, key: Key, found: Custom, plan: AnyPlan, denied: str | None) -> Next:
-    """`prepare`, the status if it differs, `actions`, `notes`. What was refused before is not tried again now; an object
-    that is being deleted is let go in any case."""
+    """Carry out `prepare`, write the status if it differs, carry out `actions`, report `notes`.
+
+    What was refused before is not tried again in this pass, except the removal of our finalizer.
+    """
     versions: dict[str, str] = {}
     if denied is None:
         await ports.executor.run(key, plan.prepare, versions)
     version, written = found.metadata.resource_version, None
-    if plan.status != found.status:  # most looks change nothing: equal models need not be turned into JSON to see that
+    if plan.status != found.status:  # most passes change nothing: comparing models is cheaper than comparing JSON
         current = versions.get(version, version)
         written = await _write_status(ports, key, current, found.status.to_json(), plan.status.to_json())
     if written is not None:
@@ -186,22 +188,22 @@ async def _carry_out(ports: Ports, key: Key, found: Custom, plan: AnyPlan, denie
     if denied is not None:
         if found.metadata.deletion_timestamp is not None:
             last = [action for action in plan.actions if isinstance(action, SetFinalizer)]
-            with contextlib.suppress(Refused):  # which is said already
+            with contextlib.suppress(Refused):  # the status says so already
                 await ports.executor.run(key, last, versions)
-                _tell(ports, key, found, plan)
+                _report(ports, key, found, plan)
         return Next(retry=denied)
     try:
         await ports.executor.run(key, plan.actions, versions)
     finally:
-        # Also when an action has to be tried again: the status that announces it is written, so this is not said twice.
-        _tell(ports, key, found, plan)
+        # Also if an action has to be repeated: the status is written, so the next pass does not report this again.
+        _report(ports, key, found, plan)
     if plan.confirmed is not None and plan.confirmed != plan.status:
         current = versions.get(version, version)
         await _write_status(ports, key, current, plan.status.to_json(), plan.confirmed.to_json())
     return Next(at=plan.look_again)
 
 
-def _tell(ports: Ports, key: Key, found: Custom, plan: AnyPlan) -> None:
+def _report(ports: Ports, key: Key, found: Custom, plan: AnyPlan) -> None:
     for note in plan.notes:
         ports.recorder.emit(key.kind, found.metadata, note.reason, note.message, warning=note.warning)
         transitions.audit(key, note)
@@ -211,7 +213,7 @@ def _tell(ports: Ports, key: Key, found: Custom, plan: AnyPlan) -> None:
 async def _write_status(
     ports: Ports, key: Key, version: str, before: Mapping[str, Any], after: Mapping[str, Any]
 ) -> dict[str, Any] | None:
-    """Server-side apply with the resourceVersion as lock, unless nothing would change."""
+    """Apply a status on the server side, with the resourceVersion as lock, if it changes anything."""
     status = ports.schema.prune(key.kind, dict(after))
     if status == ports.schema.prune(key.kind, dict(before)):
         return None
@@ -224,7 +226,7 @@ async def _write_status(
 
 
 async def _refresh(ports: Ports, key: Key, uid: str) -> None:
-    """Somebody else changed the object: take what the API server has now."""
+    """Put the API server's current version into the cache, after another client has changed the object."""
     resource = KINDS[key.kind].resource
     try:
         ports.intake.live(resource, await ports.kube.get(resource, key.namespace, key.name))

@@ -1,7 +1,8 @@
-"""What the installed CRDs know of `status`, and the removal of what they do not.
+"""Removes status fields that the installed CRDs do not have.
 
-Server-side apply answers 500 for unknown fields, so an operator newer than its CRDs would fail on every status write.
-Read at start and after each resync by `loop`, applied by `reconcile`. Without a schema nothing is removed.
+Server-side apply answers 500 for unknown fields, so an operator newer than its CRDs would fail on
+every status write. The schemas are read by `resync` and applied by `reconcile`; without a schema
+nothing is removed.
 """
 
 import logging
@@ -15,15 +16,15 @@ _log = logging.getLogger(__name__)
 
 
 class StatusSchema:
-    """The served status schemas by kind."""
+    """Holds the served status schemas by kind."""
 
     def __init__(self) -> None:
         self._schemas: dict[str, Any] = {}
         self.dropped: set[str] = set()
-        """Every `Kind.status.field` that was left out; the metric shows how many."""
+        """Each `Kind.status.field` that was left out; a metric counts them."""
 
     async def read(self, kube: Kube) -> None:
-        """Fetch the schemas; what was known stays when they cannot be had."""
+        """Fetch the schemas; if that fails, the previous ones stay."""
         try:
             document = await kube.read(f"/openapi/v3/apis/{API_VERSION}")
         except errors.KubeError as error:
@@ -32,15 +33,17 @@ class StatusSchema:
         self.load(document)
 
     def load(self, document: Any) -> None:
-        """Take the schemas out of an OpenAPI v3 document."""
+        """Take the schemas from an OpenAPI v3 document."""
         for schema in document.get("components", {}).get("schemas", {}).values():
             for kind in schema.get("x-kubernetes-group-version-kind", []):
                 if "status" in schema.get("properties", {}):
                     self._schemas[kind["kind"]] = schema["properties"]["status"]
 
     def prune(self, kind: str, status: dict[str, Any]) -> dict[str, Any]:
-        """The status without fields the server does not know, without nulls and without empty maps: one that had entries of
-        ours is null for server-side apply when it comes back empty, which no schema allows."""
+        """Return the status without unknown fields, nulls and empty maps.
+
+        Server-side apply makes null of a map whose entries of ours are all gone, which no schema allows.
+        """
         schema = self._schemas.get(kind)
         pruned = _prune(status, schema, f"{kind}.status", self._report)
         assert isinstance(pruned, dict)

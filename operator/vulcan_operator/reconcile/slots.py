@@ -1,7 +1,7 @@
-"""The writer slot of a gateway: a Lease whose holder is the name of the Job that may write.
+"""Takes and releases the writer slot of a gateway: a Lease whose holder is the Job that may write.
 
-Read by `reconcile.reads`, taken and given back by `reconcile.execute`, swept by `collect`. Optimistic locking by
-resourceVersion; a holder that is provably dead is replaced.
+Read by `reconcile.reads`, taken and released by `reconcile.execute`, released for orphans by
+`collect`. Writes are locked by resourceVersion; a holder that is provably dead is replaced.
 """
 
 import datetime as dt
@@ -21,7 +21,7 @@ JUST = dt.timedelta(seconds=15)
 
 
 class SlotBusy(Exception):
-    """Another live Job holds the slot."""
+    """Another Job holds the slot and may still write."""
 
     def __init__(self, need: ReadSlot, slot: SlotSeen) -> None:
         super().__init__(f"the writer slot is held by {slot.holder}")
@@ -29,18 +29,18 @@ class SlotBusy(Exception):
 
 
 def lease_name(gateway: str) -> str:
-    """Name of the gateway's writer Lease."""
+    """Return the name of the gateway's writer Lease."""
     return f"vulcan-writer-{gateway}"
 
 
 async def read(kube: Reads, cache: Cache, clock: Clock, namespace: str, gateway: str) -> SlotSeen:
-    """Who holds the slot, and whether that may still write."""
+    """Return who holds the slot, and whether it may still write."""
     lease = await exists(kube, LEASES, namespace, lease_name(gateway))
     return await _judge(kube, cache, clock, namespace, gateway, lease)
 
 
 async def take(kube: Kube, cache: Cache, clock: Clock, namespace: str, gateway: str, job: str) -> None:
-    """Make `job` the holder; SlotBusy when a live other one is, Conflict when somebody was faster."""
+    """Make `job` the holder. Raises SlotBusy if another live Job is, Conflict if another write was faster."""
     lease = await exists(kube, LEASES, namespace, lease_name(gateway))
     slot = await _judge(kube, cache, clock, namespace, gateway, lease, taker=job)
     if slot.holder == job:
@@ -58,7 +58,7 @@ async def take(kube: Kube, cache: Cache, clock: Clock, namespace: str, gateway: 
 
 
 async def release(kube: Kube, clock: Clock, namespace: str, gateway: str, job: str) -> bool:
-    """Free the slot if `job` holds it."""
+    """Release the slot if `job` holds it. Return whether it did."""
     lease = await exists(kube, LEASES, namespace, lease_name(gateway))
     if lease is None or _holder(lease) != job:
         return False
@@ -71,7 +71,7 @@ def _holder(lease: Raw | None) -> str:
 
 
 def _just_taken(lease: Raw | None, clock: Clock) -> bool:
-    """Whether a pass that took it may still be about to create its Job."""
+    """Return whether the pass that took it may still be about to create its Job."""
     text = str(((lease or {}).get("spec") or {}).get("acquireTime") or "")
     try:
         age = clock.now() - dt.datetime.fromisoformat(text)

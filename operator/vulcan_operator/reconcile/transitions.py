@@ -1,6 +1,6 @@
-"""What is told about a reconcile besides status: Events for changed conditions, the audit line.
+"""Reports what a pass has changed: Events for changed conditions, the audit line.
 
-Used by `reconcile`. Pure but for the audit log.
+Used by `reconcile`. Pure except for the audit log.
 """
 
 import datetime as dt
@@ -17,10 +17,10 @@ _TROUBLE = {r.value for r in Reason if ABOUT[r].outcome in (Outcome.FAILED, Outc
 
 
 def transitions(before: Sequence[Condition], after: Sequence[Condition], notes: Sequence[Note]) -> Iterator[Note]:
-    """A Note for each condition whose status or reason changed; the same words are said once.
+    """Return a Note for each condition whose status or reason changed, one per reason.
 
-    A condition that is new says nothing (that nothing ever ran is no event), but for Ready and Stalled. It is a warning if
-    any condition that says it is one: Ready and Stalled have the same reason.
+    A new condition is reported only if it is Ready or a warning: that nothing has run yet is no event. A
+    Note is a warning if any condition with its reason is, because Ready and Stalled share theirs.
     """
     known = {c.type: (c.status, c.reason) for c in before}
     warnings = {c.reason for c in after if _is_warning(c)}
@@ -42,14 +42,14 @@ def _is_warning(condition: Condition) -> bool:
 
 
 def audit(key: Key, note: Note) -> None:
-    """One line in the audit log, if the note wants one."""
+    """Write a line to the audit log if the note has one."""
     if note.audit is not None:
         about = {"object": str(key), "kind": key.kind.value, "event": note.reason, "message": note.message}
         logs.audit({**about, **note.audit.fields()})
 
 
 def unparsable(found: Unparsable, now: dt.datetime) -> dict[str, Any]:
-    """The status of an object that cannot be read: what it was, with Ready and Stalled saying why."""
+    """Return the status of an object that cannot be parsed: the old one, with Ready and Stalled saying why."""
     message = f"The object does not fit this release: {found.error}. Correct it, or install the CRDs of this release."
     kept = [c for c in found.status.get("conditions", []) if c.get("type") not in ("Ready", "Stalled")]
     ours = [_condition(found, "Ready", "False", message, now), _condition(found, "Stalled", "True", message, now)]

@@ -210,7 +210,7 @@ def test_a_job_that_exists_and_is_ours_is_adopted() -> None:
 
 def test_a_job_of_that_name_that_is_not_ours_is_left_alone() -> None:
     w = world().apply(job("prod-plan-1")).settle()
-    assert set(w.retries) == {"Job data/prod-plan-1 exists and was not made for this"}
+    assert set(w.retries) == {"Job data/prod-plan-1 exists and was not created for this task"}
 
 
 def test_a_finalizer_can_be_set_in_the_pass_that_writes_the_status() -> None:

@@ -1,7 +1,7 @@
 """What the steps of an environment are asked with, and their answers as a row can state them."""
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +20,6 @@ from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.api.gateway import VulcanGateway
 from vulcan_operator.plan.core.actions import Need, ReadConfigMap
 from vulcan_operator.plan.core.conditions import Verdict
-from vulcan_operator.plan.core.decision import Draft
 from vulcan_operator.plan.core.facts import Claim
 from vulcan_operator.plan.core.moves import Hold, Move, Order, Site
 from vulcan_operator.plan.core.needs import Live, Unread
@@ -70,7 +69,9 @@ def revision(spec: Context, **fields: Any) -> RevisionStatus:
     """What the project of this context was resolved to."""
     assert spec.spec.project is not None
     inputs = values.project_inputs(spec.spec.project)
-    return RevisionStatus(**{"resolved": "project", "digest": FILES_DIGEST, "inputs": inputs, **fields})
+    return RevisionStatus(
+        **{"resolved": "project", "digest": FILES_DIGEST, "inputs": inputs, **fields}
+    )
 
 
 def applied(inputs: str = "i", **fields: Any) -> AppliedStatus:
@@ -84,7 +85,9 @@ def current(kind: TaskKind, inputs: str = "i", **fields: Any) -> TaskStatus:
     return TaskStatus(**{"kind": kind, "job": "j", "inputs": inputs, "since": NOW, **fields})
 
 
-def ended(kind: TaskKind, reason: Reason = Reason.SUCCEEDED, *, task: Any = None, **result: Any) -> Ended:
+def ended(
+    kind: TaskKind, reason: Reason = Reason.SUCCEEDED, *, task: Any = None, **result: Any
+) -> Ended:
     """The end of a task of this kind; `task`: fields of its TaskStatus."""
     packed = result.pop("packed", None)
     return Ended(current(kind, **(task or {})), Result(kind, reason, **result), packed)
@@ -95,7 +98,9 @@ def ordered(kind: TaskKind, inputs: str, why: str, **fields: Any) -> Order:
     return Order(kind, inputs, why, SITE, **fields)
 
 
-def held(reason: str, ready: str = "False", *, until: dt.datetime | None = None, **fields: Any) -> Hold:
+def held(
+    reason: str, ready: str = "False", *, until: dt.datetime | None = None, **fields: Any
+) -> Hold:
     """A Hold without its message; `settles` beside the flags of the verdict."""
     settles = fields.pop("settles", {})
     return Hold(Verdict(ready, reason, **fields), until, settles)
@@ -107,7 +112,9 @@ def answer(step: Step, status: EnvironmentStatus, context: Context) -> Answer:
         move = step.next(status, context)
     except Unread as unread:
         return unread.needs
-    return replace(move, verdict=replace(move.verdict, message="")) if isinstance(move, Hold) else move
+    return (
+        replace(move, verdict=replace(move.verdict, message="")) if isinstance(move, Hold) else move
+    )
 
 
 def message(step: Step, status: EnvironmentStatus, context: Context) -> str:
@@ -119,22 +126,18 @@ def message(step: Step, status: EnvironmentStatus, context: Context) -> str:
 
 def base(kind: TaskKind) -> contract.Task:
     """The Task as every Job of this kind gets it."""
-    return contract.Task(kind, "j", "n", values.gateway_of(facts(), seen_objects.SETTINGS, planning=False))
+    return contract.Task(
+        kind, "j", "n", values.gateway_of(facts(), seen_objects.SETTINGS, planning=False)
+    )
 
 
-def filled(step: Step, context: Context, status: EnvironmentStatus, inputs: str = "i") -> Extras | None:
+def filled(
+    step: Step, context: Context, status: EnvironmentStatus, inputs: str = "i"
+) -> Extras | None:
     """What the Job of a step gets."""
     return step.task(base(step.kind), current(step.kind, inputs), status, context)
-
-
-def drafted(context: Context) -> Draft[EnvironmentStatus]:
-    """The draft at the beginning of a pass."""
-    return Draft(context.environment.status)
 
 
 def stamp(moment: dt.datetime) -> str:
     """RFC 3339."""
     return builders.stamp(moment)
-
-
-Change = Callable[[Context], Context]

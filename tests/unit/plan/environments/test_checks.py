@@ -62,23 +62,43 @@ def absent(**settles: Any) -> Answer:
     ("now", "spec", "expected"),
     [
         pytest.param(status(), PLAIN, Done(), id="there are no checks"),
-        pytest.param(status(failure=FAILED), PLAIN, Done(settles=FREE), id="nothing is left that could fail"),
-        pytest.param(status(failure=OWN), PLAIN, Done(settles=FREE), id="checks that failed were removed"),
+        pytest.param(
+            status(failure=FAILED), PLAIN, Done(settles=FREE), id="nothing is left that could fail"
+        ),
+        pytest.param(
+            status(failure=OWN), PLAIN, Done(settles=FREE), id="checks that failed were removed"
+        ),
         pytest.param(EnvironmentStatus(), UNREAD, Done(), id="nothing is applied"),
-        pytest.param(status(applied=applied(plan_id="")), UNREAD, Done(), id="nobody knows what is applied"),
+        pytest.param(
+            status(applied=applied(plan_id="")), UNREAD, Done(), id="nobody knows what is applied"
+        ),
         pytest.param(status(), UNREAD, frozenset({NEED}), id="the files have to be read"),
         pytest.param(status(), MISSING, absent(), id="there are no files"),
-        pytest.param(status(failure=FAILED), MISSING, absent(**FREE), id="an earlier step's failure is over"),
+        pytest.param(
+            status(failure=FAILED), MISSING, absent(**FREE), id="an earlier step's failure is over"
+        ),
         pytest.param(status(failure=OWN), MISSING, absent(), id="that of the checks is not"),
         pytest.param(status(), SPEC, order(), id="what is applied was not checked"),
-        pytest.param(status(failure=FAILED), SPEC, order(**FREE), id="an earlier step's failure is over: checked"),
-        pytest.param(status(failure=OWN), SPEC, order(), id="the checks failed: the planner knows when to try again"),
-        pytest.param(status(checks=done("old")), SPEC, order(), id="it was checked with other files"),
+        pytest.param(
+            status(failure=FAILED), SPEC, order(**FREE),
+            id="an earlier step's failure is over: checked",
+        ),
+        pytest.param(
+            status(failure=OWN), SPEC, order(),
+            id="the checks failed: the planner knows when to try again",
+        ),
+        pytest.param(
+            status(checks=done("old")), SPEC, order(), id="it was checked with other files"
+        ),
         pytest.param(status(checks=done()), SPEC, Done(), id="it is checked"),
-        pytest.param(status(checks=done(), failure=OWN), SPEC, Done(settles=FREE), id="the files are again what passed"),
+        pytest.param(
+            status(checks=done(), failure=OWN), SPEC, Done(settles=FREE),
+            id="the files are again what passed",
+        ),
         pytest.param(
             status(applied=applied(plan_id="p2"), checks=done()), SPEC,
-            ordered(TaskKind.CHECKS, checks.inputs("p2", FILES), "plan p2 is applied"), id="something else is applied",
+            ordered(TaskKind.CHECKS, checks.inputs("p2", FILES), "plan p2 is applied"),
+            id="something else is applied",
         ),
     ],
 )  # fmt: skip
@@ -87,7 +107,9 @@ def test_when_it_is_checked(now: EnvironmentStatus, spec: Context, expected: Ans
 
 
 def test_the_missing_config_map_is_named() -> None:
-    assert objects.message(STEP, status(), MISSING) == "ConfigMap data/soda does not exist; create it"
+    assert (
+        objects.message(STEP, status(), MISSING) == "ConfigMap data/soda does not exist; create it"
+    )
 
 
 def test_its_job_gets_a_copy_of_the_files() -> None:
@@ -106,18 +128,29 @@ def test_without_files_nothing_is_started(spec: Context) -> None:
 @pytest.mark.parametrize(
     ("work", "found"),
     [
-        (Work(plan_id="p1", audits_run=3, audits_warned=1), {"plan_id": "p1", "checks": 3, "warned": 1}),
+        (
+            Work(plan_id="p1", audits_run=3, audits_warned=1),
+            {"plan_id": "p1", "checks": 3, "warned": 1},
+        ),
         (None, {}),
     ],
 )
 def test_what_passed_is_noted(work: Work | None, found: dict[str, Any]) -> None:
     judged = STEP.judge(status(checks=done("old")), ended(TaskKind.CHECKS, work=work), SPEC)
-    assert judged.status == status(checks=ChecksStatus(inputs="i", time=NOW, **found)) and judged.kept == ()
+    assert (
+        judged.status == status(checks=ChecksStatus(inputs="i", time=NOW, **found))
+        and judged.kept == ()
+    )
 
 
 def test_a_failure_waits_and_what_passed_before_stays_known() -> None:
-    after = STEP.failed(status(checks=done("old")), ended(TaskKind.CHECKS, Reason.CHECKS_FAILED), SPEC)
-    assert after.failure is not None and (after.failure.task, after.failure.reason) == ("checks", "ChecksFailed")
+    after = STEP.failed(
+        status(checks=done("old")), ended(TaskKind.CHECKS, Reason.CHECKS_FAILED), SPEC
+    )
+    assert after.failure is not None and (after.failure.task, after.failure.reason) == (
+        "checks",
+        "ChecksFailed",
+    )
     assert after.checks == done("old")
     assert STEP.recovered(status(failure=OWN, run_failure=FAILED)) == status(run_failure=FAILED)
 
@@ -132,12 +165,24 @@ GONE = (DeleteConfigMap("data", checks.copy_name(SPEC.meta, INPUTS)),)
         pytest.param(CHECKING, CHECKING, (), id="it is in flight"),
         pytest.param(CHECKING, status(), GONE, id="it has ended"),
         pytest.param(CHECKING, status(task=current(TaskKind.RUN)), GONE, id="a run follows"),
-        pytest.param(CHECKING, status(task=current(TaskKind.CHECKS, "new")), GONE, id="other files are checked"),
-        pytest.param(status(task=current(TaskKind.RUN, INPUTS)), status(), (), id="other tasks have no such copy"),
+        pytest.param(
+            CHECKING,
+            status(task=current(TaskKind.CHECKS, "new")),
+            GONE,
+            id="other files are checked",
+        ),
+        pytest.param(
+            status(task=current(TaskKind.RUN, INPUTS)),
+            status(),
+            (),
+            id="other tasks have no such copy",
+        ),
         pytest.param(status(), CHECKING, (), id="it begins"),
     ],
 )
-def test_what_is_left_behind(before: EnvironmentStatus, after: EnvironmentStatus, deleted: tuple[Any, ...]) -> None:
+def test_what_is_left_behind(
+    before: EnvironmentStatus, after: EnvironmentStatus, deleted: tuple[Any, ...]
+) -> None:
     assert STEP.leftovers(before, after, SPEC) == deleted
 
 

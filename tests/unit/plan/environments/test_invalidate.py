@@ -1,5 +1,7 @@
 """Step invalidate: when an environment that is being deleted has to be removed from SQLMesh."""
 
+from typing import Any
+
 import pytest
 
 from tests.unit.plan.environments.objects import (
@@ -25,7 +27,9 @@ from vulcan_operator.plan.environments.steps import STEPS
 
 STEP = STEPS[TaskKind.INVALIDATE]
 SPEC = context({}, project=None)
-NOT_READY, SUSPENDED = (context({}, gateway=gw(**how)) for how in ({"ready": "False"}, {"reason": "Suspended"}))
+NOT_READY, SUSPENDED = (
+    context({}, gateway=gw(**how)) for how in ({"ready": "False"}, {"reason": "Suspended"})
+)
 ORDER = ordered(TaskKind.INVALIDATE, "delete", "deleted")
 
 
@@ -37,13 +41,22 @@ def status(**fields: Any) -> EnvironmentStatus:
     ("now", "spec", "expected"),
     [
         pytest.param(status(), SPEC, Done(), id="it never came to life"),
-        pytest.param(status(), NOT_READY, Done(), id="it never came to life, and the gateway does not answer"),
+        pytest.param(
+            status(), NOT_READY, Done(), id="it never came to life, and the gateway does not answer"
+        ),
         pytest.param(status(applied=applied()), SPEC, ORDER, id="something is applied"),
         pytest.param(status(plan=plan()), SPEC, ORDER, id="a plan may have left something"),
-        pytest.param(status(applied=applied()), NOT_READY, held(Why.GATEWAY_NOT_READY, reconciling=True), id="not ready"),
-        pytest.param(status(applied=applied()), SUSPENDED, held(Why.GATEWAY_NOT_READY), id="the gateway is suspended"),
         pytest.param(
-            status(applied=applied(), failure=failure(task="plan")), context({}, suspend=True), ORDER,
+            status(applied=applied()), NOT_READY, held(Why.GATEWAY_NOT_READY, reconciling=True),
+            id="not ready",
+        ),
+        pytest.param(
+            status(applied=applied()), SUSPENDED, held(Why.GATEWAY_NOT_READY),
+            id="the gateway is suspended",
+        ),
+        pytest.param(
+            status(applied=applied(), failure=failure(task="plan")), context({}, suspend=True),
+            ORDER,
             id="neither a failure nor its own suspension keeps it",
         ),
     ],
@@ -61,14 +74,23 @@ def test_its_job_needs_neither_project_nor_files() -> None:
 def test_afterwards_nothing_is_applied() -> None:
     target = RollbackTargetStatus(plan_id="p0", state="Available")
     before = status(
-        applied=applied(), plan=plan(), next_run_time=later(hours=1), rollback_targets=[target], green_runs=2
+        applied=applied(),
+        plan=plan(),
+        next_run_time=later(hours=1),
+        rollback_targets=[target],
+        green_runs=2,
     )
     judged = STEP.judge(before, ended(TaskKind.INVALIDATE), SPEC)
     assert judged.status == status(green_runs=2) and judged.kept == ()
 
 
 def test_a_failure_waits_and_keeps_what_is_applied() -> None:
-    after = STEP.failed(status(applied=applied()), ended(TaskKind.INVALIDATE, Reason.STATE_UNREACHABLE), SPEC)
-    assert after.failure is not None and (after.failure.task, after.applied) == ("invalidate", applied())
+    after = STEP.failed(
+        status(applied=applied()), ended(TaskKind.INVALIDATE, Reason.STATE_UNREACHABLE), SPEC
+    )
+    assert after.failure is not None and (after.failure.task, after.applied) == (
+        "invalidate",
+        applied(),
+    )
     assert STEP.recovered(after).failure is None and STEP.answered(ended(TaskKind.INVALIDATE)) == {}
     assert STEP.leftovers(after, status(), SPEC) == ()

@@ -1,13 +1,9 @@
-"""Step plan: when another plan is needed, what it is made from, and what it has found."""
+"""Step plan: when another plan is needed, and what it is made from."""
 
-import datetime as dt
-import hashlib
 from typing import Any
 
 import pytest
 
-from tests import builders
-from tests.builders import NOW
 from tests.unit.plan.environments import objects
 from tests.unit.plan.environments.objects import (
     FILES_DIGEST,
@@ -15,25 +11,20 @@ from tests.unit.plan.environments.objects import (
     answer,
     applied,
     context,
-    ended,
     filled,
     held,
-    later,
     ordered,
     requested,
 )
-from tests.unit.plan.seen_objects import failure, gw, plan, sibling
+from tests.unit.plan.seen_objects import gw, plan, sibling
 from vulcan_contract import task as contract
-from vulcan_contract.reasons import Reason, Retry
 from vulcan_contract.tasks import TaskKind
 from vulcan_operator.api.conditions import Why
-from vulcan_operator.api.environment_status import EnvironmentStatus, ReportRef
-from vulcan_operator.plan.core.actions import DeleteConfigMap, WriteConfigMap
+from vulcan_operator.api.environment_status import EnvironmentStatus
 from vulcan_operator.plan.core.moves import Done
 from vulcan_operator.plan.environments.context import Context
 from vulcan_operator.plan.environments.steps import STEPS
 from vulcan_operator.plan.environments.steps import plan as plans
-from vulcan_operator.plan.rules import plan_text
 from vulcan_operator.plan.tasks import values
 
 STEP = STEPS[TaskKind.PLAN]
@@ -69,35 +60,62 @@ STUCK = held(Why.NOT_DETERMINISTIC, stalled=True)
         pytest.param(status(), SPEC, ORDER, id="it was never planned"),
         pytest.param(status(plan=plan()), SPEC, ORDER, id="the plan was made from something else"),
         pytest.param(status(plan=found("Pending")), SPEC, Done(), id="a plan waits"),
-        pytest.param(status(plan=found("Rejected")), SPEC, Done(), id="a rejected plan is not built again"),
-        pytest.param(status(plan=found("Applied")), SPEC, ORDER, id="it is applied, but the environment is gone"),
-        pytest.param(status(plan=found("NoChanges")), SPEC, ORDER, id="it had no changes for another revision"),
+        pytest.param(
+            status(plan=found("Rejected")), SPEC, Done(), id="a rejected plan is not built again"
+        ),
+        pytest.param(
+            status(plan=found("Applied")), SPEC, ORDER,
+            id="it is applied, but the environment is gone",
+        ),
+        pytest.param(
+            status(plan=found("NoChanges")), SPEC, ORDER,
+            id="it had no changes for another revision",
+        ),
         pytest.param(
             status(plan=found("Outdated")), SPEC, ordered(TaskKind.PLAN, INPUTS, PLAN_CHANGED),
             id="it changed before its apply",
         ),
-        pytest.param(status(plan=found("Outdated", inputs="old")), SPEC, ORDER, id="an outdated plan of before"),
         pytest.param(
-            status(plan=found("Outdated", changed=2)), SPEC, ordered(TaskKind.PLAN, INPUTS, PLAN_CHANGED),
+            status(plan=found("Outdated", inputs="old")), SPEC, ORDER,
+            id="an outdated plan of before",
+        ),
+        pytest.param(
+            status(plan=found("Outdated", changed=2)), SPEC,
+            ordered(TaskKind.PLAN, INPUTS, PLAN_CHANGED),
             id="it changed twice",
         ),
-        pytest.param(status(plan=found("Outdated", changed=3)), SPEC, STUCK, id="it changed three times"),
-        pytest.param(status(plan=found("Outdated", changed=3)), ASKED, REQUESTED, id="somebody asks after that"),
+        pytest.param(
+            status(plan=found("Outdated", changed=3)), SPEC, STUCK, id="it changed three times"
+        ),
+        pytest.param(
+            status(plan=found("Outdated", changed=3)), ASKED, REQUESTED,
+            id="somebody asks after that",
+        ),
         pytest.param(status(applied=HAS), SPEC, Done(), id="the environment has the revision"),
         pytest.param(
-            status(applied=HAS, plan=OTHER), SPEC, Done(settles={"plan": None}), id="a plan of what was undone is void"
+            status(applied=HAS, plan=OTHER), SPEC, Done(settles={"plan": None}),
+            id="a plan of what was undone is void",
         ),
         pytest.param(
             status(applied=HAS.but(plan_digest=OTHER.digest), plan=OTHER), SPEC, Done(),
             id="the plan that brought it stays",
         ),
-        pytest.param(status(applied=HAS, plan=found("Pending")), SPEC, Done(), id="a plan for it waits"),
-        pytest.param(status(applied=HAS), ASKED, REQUESTED, id="somebody asks although it has the revision"),
-        pytest.param(status(plan=found("Pending")), ASKED, REQUESTED, id="somebody asks while a plan waits"),
         pytest.param(
-            status(applied=HAS, last_handled_plan_requested_at="1"), ASKED, Done(), id="the request was answered"
+            status(applied=HAS, plan=found("Pending")), SPEC, Done(), id="a plan for it waits"
         ),
-        pytest.param(status(applied=applied("")), SPEC, ORDER, id="a run has found it half swapped"),
+        pytest.param(
+            status(applied=HAS), ASKED, REQUESTED, id="somebody asks although it has the revision"
+        ),
+        pytest.param(
+            status(plan=found("Pending")), ASKED, REQUESTED, id="somebody asks while a plan waits"
+        ),
+        pytest.param(
+            status(applied=HAS, last_handled_plan_requested_at="1"), ASKED, Done(),
+            id="the request was answered",
+        ),
+        pytest.param(
+            status(applied=applied("")), SPEC, ORDER, id="a run has found it half swapped"
+        ),
     ],
 )  # fmt: skip
 def test_when_it_is_planned(now: EnvironmentStatus, spec: Context, expected: Answer) -> None:
@@ -144,14 +162,22 @@ def test_its_job_gets_a_copy_of_the_files_named_by_their_digest() -> None:
     assert extras is not None and len(extras.copies) == 1 and extras.git_secret is None
     assert extras.source_config_map == extras.copies[0].manifest["metadata"]["name"]
     assert sorted(extras.copies[0].manifest["binaryData"]) == ["config.yaml", "models_2fa.sql"]
-    assert extras.task.source == contract.Source(contract.SourceKind.CONFIG_MAP, digest=FILES_DIGEST)
+    assert extras.task.source == contract.Source(
+        contract.SourceKind.CONFIG_MAP, digest=FILES_DIGEST
+    )
 
 
 def test_its_job_gets_the_commit_of_a_ref() -> None:
-    spec = context(project={"configMap": None, "git": {"url": "https://g/p", "ref": "main", "path": "x"}})
-    extras = filled(STEP, spec, status(revision=objects.revision(spec, resolved="a" * 40, digest="sha256:f")))
+    spec = context(
+        project={"configMap": None, "git": {"url": "https://g/p", "ref": "main", "path": "x"}}
+    )
+    extras = filled(
+        STEP, spec, status(revision=objects.revision(spec, resolved="a" * 40, digest="sha256:f"))
+    )
     assert extras is not None and extras.copies == () and extras.source_config_map is None
-    expected = contract.Source(contract.SourceKind.GIT, "https://g/p", "main", "x", "a" * 40, "sha256:f")
+    expected = contract.Source(
+        contract.SourceKind.GIT, "https://g/p", "main", "x", "a" * 40, "sha256:f"
+    )
     assert extras.task.source == expected
 
 
@@ -160,10 +186,14 @@ def test_its_job_gets_the_commit_of_a_ref() -> None:
     [
         pytest.param(status(), context(project=None), id="the project is gone"),
         pytest.param(status(revision=None), SPEC, id="nothing is resolved"),
-        pytest.param(status(revision=REVISION.but(inputs="old")), SPEC, id="another source was resolved"),
+        pytest.param(
+            status(revision=REVISION.but(inputs="old")), SPEC, id="another source was resolved"
+        ),
     ],
 )
-def test_what_was_announced_for_another_source_is_not_started(now: EnvironmentStatus, spec: Context) -> None:
+def test_what_was_announced_for_another_source_is_not_started(
+    now: EnvironmentStatus, spec: Context
+) -> None:
     assert filled(STEP, spec, now) is None
 
 
@@ -171,179 +201,34 @@ def test_what_the_task_of_every_step_says() -> None:
     others = [sibling("a", environment="a", protected=True), sibling("b", environment="b")]
     spec = context(
         claims=others, asked={"vulcan.dev/checked": "c" * 99}, gateway=gw(runner={"env": [
-            {"name": "B", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}, {"name": "C", "value": "v"},
+            {"name": "B", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}},
+            {"name": "C", "value": "v"},
         ]}), environment="dev", checks={"audits": False}, plan={"forwardOnly": True}, **RESTATE,
     )  # fmt: skip
     extras = filled(STEP, spec, status())
     assert extras is not None
     task = extras.task
-    assert (task.environment, task.protected, task.expires, task.audits) == ("dev", False, True, False)
-    assert task.plan == values.options_of(spec.spec.plan) and [o.id for o in task.operations] == ["o"]
+    assert (task.environment, task.protected, task.expires, task.audits) == (
+        "dev",
+        False,
+        True,
+        False,
+    )
+    assert task.plan == values.options_of(spec.spec.plan) and [o.id for o in task.operations] == [
+        "o"
+    ]
     assert (task.image, task.secret_env, task.secret_paths) == ("runner:1", ("B",), ())
-    assert task.checked == "c" * 64 and task.protected_environments == ("a",) and task.approved is None
+    assert (
+        task.checked == "c" * 64 and task.protected_environments == ("a",) and task.approved is None
+    )
 
 
 def test_a_protected_environment_may_touch_all_snapshots_and_does_not_expire() -> None:
-    spec = context(gateway=gw(**objects.PROTECTED), claims=[sibling("a", protected=True)], deletionPolicy="Expire")
+    spec = context(
+        gateway=gw(**objects.PROTECTED),
+        claims=[sibling("a", protected=True)],
+        deletionPolicy="Expire",
+    )
     extras = filled(STEP, spec, status())
     assert extras is not None and extras.task.protected and not extras.task.expires
     assert extras.task.protected_environments == ()
-
-
-def test_a_plan_with_changes_waits_for_its_decision() -> None:
-    result = builders.planned(base="b1")
-    end = ended(TaskKind.PLAN, summary=result.summary, task={"inputs": INPUTS})
-    judged = STEP.judge(status(applied=HAS, operations_done=["x"]), end, context(**RESTATE))
-    plan_now = judged.status.plan
-    assert plan_now is not None and judged.kept == ()
-    assert (plan_now.state, plan_now.inputs, plan_now.base, plan_now.changed) == ("Pending", INPUTS, "b1", 0)
-    assert (plan_now.revision, plan_now.source_digest, plan_now.operations) == ("project", FILES_DIGEST, ["o"])
-    expected = status(applied=HAS, operations_done=["x"], plan=plan_now, observed_plan_id="b1")
-    assert judged.status == expected
-
-
-SHA = hashlib.sha256(b"packed").hexdigest()
-
-
-@pytest.mark.parametrize(
-    ("changes", "packed", "kept"),
-    [
-        pytest.param(True, b"packed", True, id="the report of changes is kept"),
-        pytest.param(False, b"packed", False, id="nobody reads the report of a plan without changes"),
-        pytest.param(True, None, False, id="there is none"),
-    ],
-)
-def test_whose_report_is_kept(changes: bool, packed: bytes | None, kept: bool) -> None:
-    summary = builders.planned(changes=changes).summary
-    end = ended(TaskKind.PLAN, summary=summary, report_sha256=SHA if packed else None, packed=packed)
-    judged = STEP.judge(status(), end, SPEC)
-    reference = judged.status.plan.report_ref if judged.status.plan is not None else None
-    assert (reference is not None) == kept == bool(judged.kept)
-    names = [reference.name] if reference is not None else []
-    manifests = [plan_text.report_manifest(SPEC.environment, name, b"packed") for name in names]
-    assert judged.kept == tuple(WriteConfigMap(m) for m in manifests)
-
-
-def test_a_plan_whose_revision_is_forgotten_means_nothing() -> None:
-    end = ended(TaskKind.PLAN, summary=builders.planned().summary, report_sha256=SHA, packed=b"packed")
-    before = status(revision=None, plan=plan())
-    assert STEP.judge(before, end, SPEC) == STEP.judge(before, ended(TaskKind.PLAN), SPEC)
-    assert STEP.judge(before, end, SPEC).status == before
-
-
-@pytest.mark.parametrize(
-    ("old", "changed"),
-    [
-        (found("Outdated", source_digest=FILES_DIGEST, changed=2), 2),
-        (found("Outdated", source_digest="other", changed=2), 0),
-        (found("Pending", source_digest=FILES_DIGEST, changed=2), 0),
-        (None, 0),
-    ],
-)
-def test_how_often_a_plan_changed_is_counted_for_one_source(old: Any, changed: int) -> None:
-    judged = STEP.judge(status(plan=old), ended(TaskKind.PLAN, summary=builders.planned().summary), SPEC)
-    assert judged.status.plan is not None and judged.status.plan.changed == changed
-
-
-FIRST, EARLIER = None, applied("old", plan_digest="sha256:old", report="rep", approved_by=["ann"], time=later(days=-1))
-
-
-@pytest.mark.parametrize(
-    ("old", "next_run", "time"),
-    [
-        pytest.param(FIRST, NOW, NOW, id="an environment that was there already: a run follows"),
-        pytest.param(EARLIER, later(hours=1), later(days=-1), id="the same data as before: its schedule goes on"),
-    ],
-)
-def test_a_plan_without_changes_is_as_good_as_applied(old: Any, next_run: dt.datetime, time: dt.datetime) -> None:
-    end = ended(TaskKind.PLAN, summary=builders.planned(base="b9", changes=False, tests_run=7).summary)
-    before = status(applied=old, next_run_time=later(hours=1), run_failure=failure(task="run"))
-    after = STEP.judge(before, end, context(**RESTATE)).status
-    assert after.plan is not None and after.plan.state == "NoChanges" and after.operations_done == ["o"]
-    assert (after.next_run_time, after.run_failure) == (next_run, None)
-    assert after.applied == applied(
-        "i", revision="project", source_digest=FILES_DIGEST, plan_id="b9", time=time, tests_run=7,
-        plan_digest=old.plan_digest if old else after.plan.digest, report=old.report if old else "",
-        approved_by=old.approved_by if old else [],
-    )  # fmt: skip
-
-
-def test_skipped_tests_and_a_selection_are_noted() -> None:
-    end = ended(TaskKind.PLAN, summary=builders.planned(changes=False, tests_run=7).summary)
-    after = STEP.judge(status(), end, context(plan={"skipTests": True, "selectModels": ["s.a"]})).status
-    assert after.applied is not None and (after.applied.tests_run, after.applied.partial) == (-1, True)
-
-
-def test_a_failure_waits_and_a_success_ends_any_failure_of_the_change() -> None:
-    end = ended(TaskKind.PLAN, Reason.MODEL_FAILED, retry=Retry.REPLAN)
-    failed = STEP.failed(status(plan=plan()), end, SPEC)
-    assert failed.failure is not None and failed.failure.reason == "ModelFailed" and failed.plan == plan()
-    both = status(failure=failure(task="apply"), run_failure=failure(task="run"))
-    assert STEP.recovered(both) == both.but(failure=None)
-
-
-def test_what_its_end_answers() -> None:
-    asked = ended(TaskKind.PLAN, Reason.LINT_FAILED, task={"request": "1"})
-    assert STEP.answered(asked) == {"last_handled_plan_requested_at": "1"}
-    assert STEP.answered(ended(TaskKind.PLAN)) == {}
-
-
-def reported(name: str = "rep", **fields: Any) -> Any:
-    source = {"revision": "project", "source_digest": FILES_DIGEST}
-    return plan().but(report_ref=ReportRef(name=name, sha256=SHA), **source, **fields)
-
-
-def copy_of(digest: str) -> str:
-    return values.source_copy(SPEC.environment, digest)
-
-
-GONE = DeleteConfigMap("data", "rep")
-MAP = {"revision": "project"}
-BOTH = status(revision=None, applied=applied(report="rep"))
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "deleted"),
-    [
-        pytest.param(status(plan=reported()), status(plan=reported()), (), id="the same report"),
-        pytest.param(status(plan=reported()), status(), (GONE,), id="a plan is void"),
-        pytest.param(status(plan=reported()), status(plan=reported("new")), (GONE,), id="another plan"),
-        pytest.param(
-            status(plan=reported()), status(applied=applied("i", plan_digest=plan().digest)), (),
-            id="a plan that is applied keeps it",
-        ),
-        pytest.param(
-            status(plan=reported()), status(applied=applied("i", plan_digest="other")), (GONE,),
-            id="another plan is applied",
-        ),
-        pytest.param(BOTH, BOTH.but(applied=applied(report="new")), (GONE,), id="the applied plan's, once replaced"),
-        pytest.param(BOTH, BOTH, (), id="the applied plan's stays"),
-        pytest.param(
-            status(), status(revision=REVISION.but(digest="sha256:n")),
-            (DeleteConfigMap("data", copy_of(FILES_DIGEST)),), id="the copy of other files",
-        ),
-        pytest.param(
-            status(), status(revision=None, plan=plan().but(source_digest=FILES_DIGEST, **MAP)), (),
-            id="a plan still needs the copy",
-        ),
-        pytest.param(
-            status(), status(revision=None, applied=applied().but(source_digest=FILES_DIGEST, **MAP)), (),
-            id="what is applied still needs the copy",
-        ),
-        pytest.param(
-            status(revision=REVISION.but(resolved="a" * 40)), status(revision=None), (), id="a commit has no copy"
-        ),
-        pytest.param(
-            status(revision=REVISION.but(resolved="p@sha256:" + "c" * 64)), status(revision=None), (),
-            id="an image has none either",
-        ),
-    ],
-)  # fmt: skip
-def test_what_is_left_behind(before: EnvironmentStatus, after: EnvironmentStatus, deleted: tuple[Any, ...]) -> None:
-    assert STEP.leftovers(before, after, SPEC) == deleted
-
-
-def test_copies_lie_with_the_gateway_and_reports_with_the_environment() -> None:
-    spec = context(gatewayRef={"namespace": "platform"})
-    left = STEP.leftovers(status(plan=reported()), status(revision=None), spec)
-    assert [a.namespace for a in left if isinstance(a, DeleteConfigMap)] == ["data", "platform"]

@@ -45,21 +45,34 @@ AUTO, CRON, MANUAL = context(), context(**cron()), context(schedule={"mode": "Ma
 ASKED, NOON = context(asked=requested("run")), later(hours=-1)
 SOON, AT_ONE = later(hours=3), later(hours=1)
 BY_CRON = "0 13 * * * UTC"
+BY_CRON_NOW = {"schedule": BY_CRON}
+FITTED = {"schedule": BY_CRON, "next_run_time": AT_ONE}
+AUTO_NOW = {"schedule": "Auto", "next_run_time": NOW}
 
 
-def status(due: dt.datetime | None = None, schedule: str | None = "Auto", **fields: Any) -> EnvironmentStatus:
+def status(
+    due: dt.datetime | None = None, schedule: str | None = "Auto", **fields: Any
+) -> EnvironmentStatus:
     """Applied, and due then."""
-    return EnvironmentStatus(**{"applied": applied(), "next_run_time": due, "schedule": schedule, **fields})
+    return EnvironmentStatus(
+        **{"applied": applied(), "next_run_time": due, "schedule": schedule, **fields}
+    )
 
 
 def run(
-    why: str, due: dt.datetime | None = None, request: str | None = None, made: str = "p1", **fields: Any
+    why: str,
+    due: dt.datetime | None = None,
+    request: str | None = None,
+    made: str = "p1",
+    **fields: Any,
 ) -> Answer:
     inputs = digest.of_json([made, due.isoformat() if due else "", request])[:16]
     return ordered(TaskKind.RUN, inputs, why, request=request, due=due, **fields)
 
 
-def run_failed(reason: Reason = Reason.MODEL_FAILED, retry: Retry = Retry.BACKOFF, **fields: Any) -> FailureStatus:
+def run_failed(
+    reason: Reason = Reason.MODEL_FAILED, retry: Retry = Retry.BACKOFF, **fields: Any
+) -> FailureStatus:
     return failure(reason, retry, task="run", **fields)
 
 
@@ -72,26 +85,41 @@ AGAIN = ordered(TaskKind.RUN, "i", "the last run failed", until=SOON)
     ("now", "spec", "expected"),
     [
         pytest.param(EnvironmentStatus(), AUTO, Done(), id="nothing is applied"),
-        pytest.param(status(NOW, applied=applied("")), AUTO, Done(), id="it is half swapped: it is planned again"),
         pytest.param(
-            status(NOW, applied=applied("")), context(project=None), held(Why.NO_REVISION, stalled=True),
+            status(NOW, applied=applied("")), AUTO, Done(),
+            id="it is half swapped: it is planned again",
+        ),
+        pytest.param(
+            status(NOW, applied=applied("")), context(project=None),
+            held(Why.NO_REVISION, stalled=True),
             id="it is half swapped: it is promoted again",
         ),
-        pytest.param(status(NOW), AUTO, run("due at 2026-11-22T12:00:00Z", NOW), id="it is due now"),
-        pytest.param(status(NOON), AUTO, run("due at 2026-11-22T11:00:00Z", NOON), id="it has been due for an hour"),
+        pytest.param(
+            status(NOW), AUTO, run("due at 2026-11-22T12:00:00Z", NOW), id="it is due now"
+        ),
+        pytest.param(
+            status(NOON), AUTO, run("due at 2026-11-22T11:00:00Z", NOON),
+            id="it has been due for an hour",
+        ),
         pytest.param(status(SOON), AUTO, Done(until=SOON), id="it is due later"),
         pytest.param(status(), AUTO, Done(), id="no model is ever due"),
         pytest.param(
             status(NOW, applied=applied("i", plan_id="")), AUTO,
             run("due at 2026-11-22T12:00:00Z", NOW, made="i"), id="nobody knows the plan's id",
         ),
-        pytest.param(status(SOON), ASKED, run("requested", SOON, "1"), id="somebody asks before it is due"),
-        pytest.param(status(), ASKED, run("requested", None, "1"), id="somebody asks where nothing is due"),
         pytest.param(
-            status(SOON, last_handled_run_requested_at="1"), ASKED, Done(until=SOON), id="the request was answered"
+            status(SOON), ASKED, run("requested", SOON, "1"), id="somebody asks before it is due"
         ),
         pytest.param(
-            status(SOON), context(asked=requested("plan")), Done(until=SOON), id="to ask for a plan asks for no run"
+            status(), ASKED, run("requested", None, "1"), id="somebody asks where nothing is due"
+        ),
+        pytest.param(
+            status(SOON, last_handled_run_requested_at="1"), ASKED, Done(until=SOON),
+            id="the request was answered",
+        ),
+        pytest.param(
+            status(SOON), context(asked=requested("plan")), Done(until=SOON),
+            id="to ask for a plan asks for no run",
         ),
         pytest.param(
             status(NOW, BY_CRON), CRON, run("due at 2026-11-22T12:00:00Z by its own schedule", NOW),
@@ -103,42 +131,55 @@ AGAIN = ordered(TaskKind.RUN, "i", "the last run failed", until=SOON)
             id="the cron of today decides",
         ),
         pytest.param(
-            status(SOON), CRON, Done(until=AT_ONE, settles={"schedule": BY_CRON, "next_run_time": AT_ONE}),
+            status(SOON), CRON,
+            Done(until=AT_ONE, settles=FITTED),
             id="a cron replaces the models' schedule",
         ),
         pytest.param(
             status(NOON), CRON,
-            run("due at 2026-11-22T11:00:00Z by its own schedule", NOON, settles={"schedule": BY_CRON}),
+            run("due at 2026-11-22T11:00:00Z by its own schedule", NOON, settles=BY_CRON_NOW),
             id="what is due stays due under another schedule",
         ),
         pytest.param(
             status(AT_ONE, BY_CRON), AUTO,
-            run("due at 2026-11-22T12:00:00Z", NOW, settles={"schedule": "Auto", "next_run_time": NOW}),
+            run("due at 2026-11-22T12:00:00Z", NOW, settles=AUTO_NOW),
             id="back to the models' schedule: a run tells when they are due",
         ),
-        pytest.param(status(SOON, None), AUTO, Done(until=SOON, settles={"schedule": "Auto"}), id="its first schedule"),
         pytest.param(
-            status(SOON), MANUAL, Done(settles={"schedule": "Manual", "next_run_time": None}), id="nothing by itself"
-        ),
-        pytest.param(status(NOW, "Manual"), MANUAL, run("due at 2026-11-22T12:00:00Z", NOW), id="but after an apply"),
-        pytest.param(
-            status(NOW, run_failure=CHECK), AUTO, held("ManualCheckRequired", stalled=True), id="a human has to look"
+            status(SOON, None), AUTO, Done(until=SOON, settles={"schedule": "Auto"}),
+            id="its first schedule",
         ),
         pytest.param(
-            status(NOW, run_failure=CHECK), ASKED, run("requested", NOW, "1"), id="a human has looked, and asks"
+            status(SOON), MANUAL, Done(settles={"schedule": "Manual", "next_run_time": None}),
+            id="nothing by itself",
         ),
         pytest.param(
-            status(SOON, run_failure=run_failed()), AUTO, AGAIN, id="a failed one is tried again before it is due"
+            status(NOW, "Manual"), MANUAL, run("due at 2026-11-22T12:00:00Z", NOW),
+            id="but after an apply",
         ),
         pytest.param(
-            status(SOON, run_failure=GIVEN_UP), AUTO, held(Why.RUN_FAILED, until=SOON), id="it is given up till it is due"
+            status(NOW, run_failure=CHECK), AUTO, held("ManualCheckRequired", stalled=True),
+            id="a human has to look",
         ),
         pytest.param(
-            status(NOW, run_failure=GIVEN_UP), AUTO, run("due at 2026-11-22T12:00:00Z", NOW), id="it is due again"
+            status(NOW, run_failure=CHECK), ASKED, run("requested", NOW, "1"),
+            id="a human has looked, and asks",
+        ),
+        pytest.param(
+            status(SOON, run_failure=run_failed()), AUTO, AGAIN,
+            id="a failed one is tried again before it is due",
+        ),
+        pytest.param(
+            status(SOON, run_failure=GIVEN_UP), AUTO, held(Why.RUN_FAILED, until=SOON),
+            id="it is given up till it is due",
+        ),
+        pytest.param(
+            status(NOW, run_failure=GIVEN_UP), AUTO, run("due at 2026-11-22T12:00:00Z", NOW),
+            id="it is due again",
         ),
         pytest.param(
             status(SOON, run_failure=GIVEN_UP), CRON,
-            held(Why.RUN_FAILED, until=AT_ONE, settles={"schedule": BY_CRON, "next_run_time": AT_ONE}),
+            held(Why.RUN_FAILED, until=AT_ONE, settles=FITTED),
             id="it is given up till the cron of today fires",
         ),
     ],
@@ -190,16 +231,23 @@ def test_a_run_that_tells_nothing_keeps_what_is_known() -> None:
         pytest.param(AUTO, Work(), None, id="no model is ever due"),
         pytest.param(AUTO, None, None, id="nobody tells"),
         pytest.param(CRON, WORK, AT_ONE, id="the cron tells, whatever the models say"),
-        pytest.param(context(**cron("99 * * * *")), WORK, None, id="the cron is wrong, which others say"),
+        pytest.param(
+            context(**cron("99 * * * *")), WORK, None, id="the cron is wrong, which others say"
+        ),
         pytest.param(MANUAL, WORK, None, id="nothing by itself"),
     ],
 )
-def test_when_the_next_run_is_due(spec: Context, work: Work | None, following: dt.datetime | None) -> None:
+def test_when_the_next_run_is_due(
+    spec: Context, work: Work | None, following: dt.datetime | None
+) -> None:
     assert STEP.judge(status(NOON), run_ended(work=work), spec).status.next_run_time == following
 
 
 def test_a_failure_waits_for_another_attempt() -> None:
-    end, before = run_ended(Reason.MODEL_FAILED), status(NOON, green_runs=2, failure=failure(task="plan"))
+    end, before = (
+        run_ended(Reason.MODEL_FAILED),
+        status(NOON, green_runs=2, failure=failure(task="plan")),
+    )
     failed = ends.failure(None, end.task, end.result, NOW)
     last = RunStatus(
         time=NOW, due=NOON, succeeded=False, reason="ModelFailed", message=failed.message, job="j"
@@ -209,11 +257,18 @@ def test_a_failure_waits_for_another_attempt() -> None:
     assert once_more.run_failure is not None and once_more.run_failure.attempts == 2
 
 
-@pytest.mark.parametrize("reason", [r for r in Reason if ABOUT[r].retry is Retry.REPLAN] + [Reason.UNFINALIZED])
+@pytest.mark.parametrize(
+    "reason", [r for r in Reason if ABOUT[r].retry is Retry.REPLAN] + [Reason.UNFINALIZED]
+)
 def test_an_environment_that_is_not_what_was_applied_is_planned_again(reason: Reason) -> None:
     after = STEP.failed(status(NOON, run_failure=run_failed()), run_ended(reason), AUTO)
-    assert after.applied == applied("") and after.run_failure is None and after.next_run_time == NOON
-    assert after.last_run is not None and (after.last_run.succeeded, after.last_run.reason) == (False, reason)
+    assert (
+        after.applied == applied("") and after.run_failure is None and after.next_run_time == NOON
+    )
+    assert after.last_run is not None and (after.last_run.succeeded, after.last_run.reason) == (
+        False,
+        reason,
+    )
     assert STEP.failed(status(applied=None), run_ended(reason), AUTO).applied is None
 
 
@@ -224,12 +279,19 @@ def test_an_environment_that_is_not_what_was_applied_is_planned_again(reason: Re
         pytest.param({}, Work(next_run=stamp(NOW)), later(minutes=30), id="what it told is over"),
         pytest.param({}, Work(), later(minutes=30), id="no model is ever due"),
         pytest.param({}, None, later(minutes=30), id="it could not tell"),
-        pytest.param({"retry": {"maxBackoff": "1s"}}, None, later(minutes=1), id="never sooner than in a minute"),
+        pytest.param(
+            {"retry": {"maxBackoff": "1s"}},
+            None,
+            later(minutes=1),
+            id="never sooner than in a minute",
+        ),
         pytest.param(cron(), WORK, AT_ONE, id="the cron fires"),
         pytest.param(cron("99 * * * *"), None, later(minutes=30), id="the cron is wrong"),
     ],
 )
-def test_when_a_run_is_given_up(spec: dict[str, Any], work: Work | None, following: dt.datetime) -> None:
+def test_when_a_run_is_given_up(
+    spec: dict[str, Any], work: Work | None, following: dt.datetime
+) -> None:
     end = run_ended(Reason.MODEL_FAILED, work, retry=Retry.NEVER)
     after = STEP.failed(status(NOON), end, context(**spec))
     assert after.next_run_time == following and after.run_failure is not None
@@ -238,5 +300,7 @@ def test_when_a_run_is_given_up(spec: dict[str, Any], work: Work | None, followi
 def test_a_success_ends_the_failure_of_runs_only_and_answers() -> None:
     both = status(failure=failure(task="apply"), run_failure=run_failed())
     assert STEP.recovered(both) == both.but(run_failure=None)
-    assert STEP.answered(ended(TaskKind.RUN, task={"request": "1"})) == {"last_handled_run_requested_at": "1"}
+    assert STEP.answered(ended(TaskKind.RUN, task={"request": "1"})) == {
+        "last_handled_run_requested_at": "1"
+    }
     assert STEP.answered(ended(TaskKind.RUN)) == {} and STEP.leftovers(both, both, AUTO) == ()

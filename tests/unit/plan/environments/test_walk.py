@@ -1,4 +1,4 @@
-"""The walk over the steps of an environment: two lanes, their order, the retry gate, what Ready says meanwhile."""
+"""The walk over the steps of an environment: two lanes, their order, retries, what Ready says."""
 
 import datetime as dt
 from typing import Any
@@ -8,7 +8,14 @@ import pytest
 from tests import builders
 from tests.builders import NOW
 from tests.unit.plan.environments import objects
-from tests.unit.plan.environments.objects import PROJECT, applied, context, current, later, requested
+from tests.unit.plan.environments.objects import (
+    PROJECT,
+    applied,
+    context,
+    current,
+    later,
+    requested,
+)
 from tests.unit.plan.seen_objects import failure, gw, job, plan, pod
 from vulcan_contract.reasons import Reason, Retry
 from vulcan_contract.tasks import TaskKind
@@ -68,22 +75,41 @@ FAILED = failure(Reason.MODEL_FAILED, task="plan").but(inputs=INPUTS)
 GIVEN_UP = FAILED.but(retry=Retry.NEVER)
 RUN_FAILED = failure(Reason.MODEL_FAILED, task="run")
 AWAITS = Why.AWAITING
-OTHER = applied("old")
+OTHER, OLD = applied("old"), StandingStatus(status="False", reason="Old")
 NONE: dict[str, Any] = {}
 
 
 @pytest.mark.parametrize(
     ("now", "spec", "expected"),
     [
-        pytest.param(EnvironmentStatus(), GIT, ("resolve", Why.RESOLVING, None), id="a ref is resolved first"),
-        pytest.param(EnvironmentStatus(), NONE, ("plan", Why.PLANNING, None), id="what is resolved is planned"),
-        pytest.param(status(plan=pending()), NONE, ("apply", Why.APPLYING, None), id="what is planned is applied"),
-        pytest.param(status(applied=HAS), SODA, ("checks", Why.CHECKING, None), id="what is applied is checked"),
-        pytest.param(status(applied=HAS, **DUE), SODA, ("checks", Why.CHECKING, None), id="before it runs"),
-        pytest.param(status(applied=HAS, checks=CHECKED, **DUE), SODA, ("run", Why.READY, None), id="then it runs"),
-        pytest.param(status(applied=HAS, **LATER), NONE, (None, Why.READY, None), id="nothing is to be done"),
         pytest.param(
-            status(applied=HAS, task=current(TaskKind.RUN, state="Waiting"), **LATER), NONE, (None, Why.READY, None),
+            EnvironmentStatus(), GIT, ("resolve", Why.RESOLVING, None), id="a ref is resolved first"
+        ),
+        pytest.param(
+            EnvironmentStatus(), NONE, ("plan", Why.PLANNING, None),
+            id="what is resolved is planned",
+        ),
+        pytest.param(
+            status(plan=pending()), NONE, ("apply", Why.APPLYING, None),
+            id="what is planned is applied",
+        ),
+        pytest.param(
+            status(applied=HAS), SODA, ("checks", Why.CHECKING, None),
+            id="what is applied is checked",
+        ),
+        pytest.param(
+            status(applied=HAS, **DUE), SODA, ("checks", Why.CHECKING, None), id="before it runs"
+        ),
+        pytest.param(
+            status(applied=HAS, checks=CHECKED, **DUE), SODA, ("run", Why.READY, None),
+            id="then it runs",
+        ),
+        pytest.param(
+            status(applied=HAS, **LATER), NONE, (None, Why.READY, None), id="nothing is to be done"
+        ),
+        pytest.param(
+            status(applied=HAS, task=current(TaskKind.RUN, state="Waiting"), **LATER), NONE,
+            (None, Why.READY, None),
             id="a task that waits is forgotten when nothing is to be done",
         ),
         pytest.param(
@@ -91,17 +117,21 @@ NONE: dict[str, Any] = {}
             id="a change goes before a run that is due",
         ),
         pytest.param(
-            status(applied=OTHER, plan=pending(), **LATER), ALWAYS, (None, AWAITS, AWAITS), id="a change waits for people"
+            status(applied=OTHER, plan=pending(), **LATER), ALWAYS, (None, AWAITS, AWAITS),
+            id="a change waits for people",
         ),
         pytest.param(
-            status(applied=OTHER, plan=pending(), **DUE), ALWAYS, ("run", AWAITS, AWAITS), id="runs go on meanwhile"
+            status(applied=OTHER, plan=pending(), **DUE), ALWAYS, ("run", AWAITS, AWAITS),
+            id="runs go on meanwhile",
         ),
         pytest.param(
-            status(applied=OTHER, plan=pending(), run_failure=RUN_FAILED, **LATER), ALWAYS, (None, AWAITS, AWAITS),
+            status(applied=OTHER, plan=pending(), run_failure=RUN_FAILED, **LATER), ALWAYS,
+            (None, AWAITS, AWAITS),
             id="the change's reason goes before a run's failure",
         ),
         pytest.param(
-            status(applied=OTHER, failure=FAILED, **DUE), NONE, ("run", "ModelFailed", "ModelFailed"),
+            status(applied=OTHER, failure=FAILED, **DUE), NONE,
+            ("run", "ModelFailed", "ModelFailed"),
             id="runs go on while a change fails",
         ),
         pytest.param(
@@ -109,11 +139,12 @@ NONE: dict[str, Any] = {}
             id="a run that failed says so, but no change waits",
         ),
         pytest.param(
-            status(applied=OTHER, run_failure=RUN_FAILED, **LATER), NONE, ("plan", Why.PLANNING, None),
+            status(applied=OTHER, run_failure=RUN_FAILED, **LATER), NONE,
+            ("plan", Why.PLANNING, None),
             id="a change starts while runs fail",
         ),
         pytest.param(
-            status(applied=OTHER, standing=StandingStatus(status="False", reason="Old"), plan=pending()), NONE,
+            status(applied=OTHER, standing=OLD, plan=pending()), NONE,
             ("apply", Why.APPLYING, None), id="what the change waited for is over",
         ),
         pytest.param(
@@ -121,25 +152,48 @@ NONE: dict[str, Any] = {}
             id="a run has a reason of its own",
         ),
         pytest.param(
-            status(applied=HAS, task=current(TaskKind.RUN, state="Waiting"), **DUE), {"suspend": True},
+            status(applied=HAS, task=current(TaskKind.RUN, state="Waiting"), **DUE),
+            {"suspend": True},
             (None, Why.SUSPENDED, None), id="a precondition closes: nothing waits",
         ),
     ],
 )  # fmt: skip
-def test_which_lane_goes_on(now: EnvironmentStatus, spec: dict[str, Any], expected: tuple[Any, ...]) -> None:
+def test_which_lane_goes_on(
+    now: EnvironmentStatus, spec: dict[str, Any], expected: tuple[Any, ...]
+) -> None:
     assert outcome(decide(now, **spec)) == expected
 
 
 @pytest.mark.parametrize(
     ("failed", "now", "asked", "expected"),
     [
-        pytest.param(FAILED, later(seconds=29), None, (None, "ModelFailed", later(seconds=30)), id="it is too early"),
-        pytest.param(FAILED, later(seconds=30), None, ("plan", Why.PLANNING, None), id="its time has come"),
         pytest.param(
-            FAILED.but(inputs="old"), NOW, None, ("plan", Why.PLANNING, None), id="it failed for other inputs"
+            FAILED,
+            later(seconds=29),
+            None,
+            (None, "ModelFailed", later(seconds=30)),
+            id="it is too early",
         ),
-        pytest.param(FAILED.but(task="apply"), NOW, None, ("plan", Why.PLANNING, None), id="another task failed"),
-        pytest.param(GIVEN_UP, later(days=9), None, (None, "ModelFailed", None), id="it is given up"),
+        pytest.param(
+            FAILED, later(seconds=30), None, ("plan", Why.PLANNING, None), id="its time has come"
+        ),
+        pytest.param(
+            FAILED.but(inputs="old"),
+            NOW,
+            None,
+            ("plan", Why.PLANNING, None),
+            id="it failed for other inputs",
+        ),
+        pytest.param(
+            FAILED.but(task="apply"),
+            NOW,
+            None,
+            ("plan", Why.PLANNING, None),
+            id="another task failed",
+        ),
+        pytest.param(
+            GIVEN_UP, later(days=9), None, (None, "ModelFailed", None), id="it is given up"
+        ),
         pytest.param(GIVEN_UP, NOW, "1", ("plan", Why.PLANNING, None), id="somebody asks for it"),
     ],
 )
@@ -154,7 +208,8 @@ def test_when_a_failure_is_tried_again(
 
 def test_lanes_do_not_hold_each_other_up() -> None:
     found = decide(
-        status(applied=OTHER, failure=GIVEN_UP, run_failure=failure(task="run"), **LATER), now=later(minutes=1)
+        status(applied=OTHER, failure=GIVEN_UP, run_failure=failure(task="run"), **LATER),
+        now=later(minutes=1),
     )
     assert outcome(found) == ("run", "ModelFailed", "ModelFailed")
     assert found.status.task is not None and found.status.task.why == "the last run failed"
@@ -168,10 +223,14 @@ def test_the_class_of_a_task_and_what_it_is_for() -> None:
     assert [t.priority for t in tasks if t is not None] == [5, 1, 4]
 
 
-def in_flight(standing: StandingStatus | None, kind: TaskKind = TaskKind.RUN, **fields: Any) -> EnvironmentStatus:
+def in_flight(
+    standing: StandingStatus | None, kind: TaskKind = TaskKind.RUN, **fields: Any
+) -> EnvironmentStatus:
     """A run is in flight, and a plan is pending."""
     task = current(kind, state="Running")
-    return status(**{"applied": OTHER, "plan": pending(), "task": task, "standing": standing, **fields})
+    return status(
+        **{"applied": OTHER, "plan": pending(), "task": task, "standing": standing, **fields}
+    )
 
 
 def going(**spec: Any) -> dict[str, Any]:
@@ -183,28 +242,43 @@ def said(decision: str) -> dict[str, Any]:
     return {"approvals": [{"plan": TOKEN, "by": "ann", "decision": decision}], **ALWAYS}
 
 
-WAITS, NO_MAP = (StandingStatus(status="False", reason=r, message="m") for r in (AWAITS, Why.CONFIG_MAP_MISSING))
+WAITS, NO_MAP, FAILS = (
+    StandingStatus(status="False", reason=reason, message="m")
+    for reason in (AWAITS, Why.CONFIG_MAP_MISSING, "ModelFailed")
+)
 
 
 @pytest.mark.parametrize(
     ("now", "spec", "standing", "ready"),
     [
         pytest.param(in_flight(WAITS), ALWAYS, AWAITS, AWAITS, id="nobody has answered"),
-        pytest.param(in_flight(WAITS), said("Approve"), None, Why.READY, id="it is approved, and starts later"),
-        pytest.param(in_flight(WAITS), said("Reject"), Why.REJECTED, Why.REJECTED, id="it is rejected"),
+        pytest.param(
+            in_flight(WAITS), said("Approve"), None, Why.READY,
+            id="it is approved, and starts later",
+        ),
+        pytest.param(
+            in_flight(WAITS), said("Reject"), Why.REJECTED, Why.REJECTED, id="it is rejected"
+        ),
         pytest.param(in_flight(None), ALWAYS, None, Why.READY, id="no change waited when it began"),
         pytest.param(
-            in_flight(WAITS, failure=FAILED), ALWAYS, AWAITS, AWAITS, id="a change that fails is told as it was"
-        ),
-        pytest.param(in_flight(NO_MAP), ALWAYS, NO_MAP.reason, NO_MAP.reason, id="the files of a change are missing"),
-        pytest.param(
-            in_flight(WAITS, plan=pending(state="Applied")), ALWAYS, AWAITS, AWAITS, id="no plan is open any more"
+            in_flight(FAILS, failure=FAILED), ALWAYS, FAILS.reason, FAILS.reason,
+            id="a change that fails is told as it was",
         ),
         pytest.param(
-            in_flight(None, run_failure=RUN_FAILED), ALWAYS, None, "ModelFailed", id="the run before has failed"
+            in_flight(NO_MAP), ALWAYS, NO_MAP.reason, NO_MAP.reason,
+            id="the files of a change are missing",
         ),
         pytest.param(
-            in_flight(WAITS, TaskKind.APPLY), ALWAYS, AWAITS, Why.APPLYING, id="an apply says what it does itself"
+            in_flight(WAITS, plan=pending(state="Applied")), ALWAYS, AWAITS, AWAITS,
+            id="no plan is open any more",
+        ),
+        pytest.param(
+            in_flight(None, run_failure=RUN_FAILED), ALWAYS, None, "ModelFailed",
+            id="the run before has failed",
+        ),
+        pytest.param(
+            in_flight(WAITS, TaskKind.APPLY), ALWAYS, AWAITS, Why.APPLYING,
+            id="an apply says what it does itself",
         ),
     ],
 )  # fmt: skip
@@ -228,4 +302,6 @@ def test_a_task_that_ended_is_followed_by_the_next_in_the_same_pass() -> None:
 
 def test_every_change_step_is_asked_in_the_order_of_a_change() -> None:
     assert [step.kind for step in CHANGE_STEPS] == ["resolve", "plan", "apply", "checks"]
-    assert {step.kind for step in STEPS.values() if step.lane is STEPS[TaskKind.RUN].lane} == {"run"}
+    assert {step.kind for step in STEPS.values() if step.lane is STEPS[TaskKind.RUN].lane} == {
+        "run"
+    }

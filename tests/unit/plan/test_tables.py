@@ -1,0 +1,58 @@
+"""The tables of the planners are total: a new kind or reason is a decision, no accident."""
+
+from vulcan_contract.reasons import Reason
+from vulcan_contract.tasks import TaskKind
+from vulcan_operator.api.conditions import CONDITION_TYPES, REASONS, Type, Why
+from vulcan_operator.plan.environments.step import CHANGE, RUNS, Step
+from vulcan_operator.plan.environments.steps import CHANGE_STEPS, INVALIDATE, RUN, STEPS
+
+OF_GATEWAYS = {TaskKind.PROBE}
+OF_ENVIRONMENTS = {
+    TaskKind.RESOLVE, TaskKind.PLAN, TaskKind.APPLY, TaskKind.RUN, TaskKind.CHECKS,
+    TaskKind.INVALIDATE
+}  # fmt: skip
+OF_PROMOTIONS = {
+    TaskKind.PLAN, TaskKind.APPLY, TaskKind.PROMOTE, TaskKind.ROLLBACK, TaskKind.AUDIT,
+    TaskKind.DIFF, TaskKind.CHECKS
+}  # fmt: skip
+
+
+def test_every_task_kind_belongs_to_somebody() -> None:
+    assert set(TaskKind) == OF_GATEWAYS | OF_ENVIRONMENTS | OF_PROMOTIONS
+    assert not OF_GATEWAYS & (OF_ENVIRONMENTS | OF_PROMOTIONS)
+
+
+def test_every_task_of_an_environment_has_its_step() -> None:
+    assert STEPS.keys() == OF_ENVIRONMENTS
+    assert all(step.kind is kind for kind, step in STEPS.items())
+    assert {*CHANGE_STEPS, RUN, INVALIDATE} == set(STEPS.values())
+
+
+def test_only_runs_have_a_lane_of_their_own() -> None:
+    assert {kind for kind, step in STEPS.items() if step.lane == RUNS} == {TaskKind.RUN}
+    assert all(step.lane in (CHANGE, RUNS) for step in STEPS.values()) and CHANGE != RUNS
+
+
+def test_every_step_says_what_it_does_but_a_run_of_which_ready_says_nothing() -> None:
+    said = {kind: step.doing for kind, step in STEPS.items() if hasattr(step, "doing")}
+    assert said.keys() == OF_ENVIRONMENTS - {TaskKind.RUN}
+    reasons, texts = zip(*said.values(), strict=True)
+    assert len(set(reasons)) == len(said) and all(texts)
+
+
+def test_every_step_decides_and_judges_itself() -> None:
+    for name in ("next", "judge"):
+        assert all(getattr(type(step), name) is not getattr(Step, name) for step in STEPS.values())
+
+
+def test_every_reason_of_the_operator_has_its_row_and_every_row_its_reason() -> None:
+    assert set(Why) == REASONS.keys()
+    assert all(about.meaning.endswith(".") and about.next_step for about in REASONS.values())
+
+
+def test_every_condition_type_has_its_sentence() -> None:
+    assert set(Type) == CONDITION_TYPES.keys()
+
+
+def test_no_reason_of_the_operator_is_one_of_the_runner() -> None:
+    assert not {str(why) for why in Why} & {str(reason) for reason in Reason}
