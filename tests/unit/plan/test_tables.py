@@ -2,7 +2,7 @@
 
 from vulcan_contract.reasons import Reason
 from vulcan_contract.tasks import TaskKind
-from vulcan_operator.api.conditions import CONDITION_TYPES, REASONS, Type, Why
+from vulcan_operator.api.conditions import Type, Why
 from vulcan_operator.plan.environments.step import CHANGE, RUNS, Step
 from vulcan_operator.plan.environments.steps import CHANGE_STEPS, INVALIDATE, RUN, STEPS
 
@@ -45,13 +45,14 @@ def test_every_step_decides_and_judges_itself() -> None:
         assert all(getattr(type(step), name) is not getattr(Step, name) for step in STEPS.values())
 
 
-def test_every_reason_of_the_operator_has_its_row_and_every_row_its_reason() -> None:
-    assert set(Why) == REASONS.keys()
-    assert all(about.meaning.endswith(".") and about.next_step for about in REASONS.values())
+def test_every_reason_and_every_condition_type_says_what_it_means() -> None:
+    assert all(why.meaning.endswith(".") and why.next_step.endswith(".") for why in Why)
+    assert all(kind.description.endswith(".") for kind in Type)
 
 
-def test_every_condition_type_has_its_sentence() -> None:
-    assert set(Type) == CONDITION_TYPES.keys()
+def test_no_two_of_them_have_one_name() -> None:
+    for table in (Why, Type):
+        assert len({str(row) for row in table}) == len(table) == len(table.__members__)
 
 
 def test_no_reason_of_the_operator_is_one_of_the_runner() -> None:

@@ -87,13 +87,13 @@ def judge(draft: Draft[GatewayStatus], found: life.Ended, seen: GatewaySeen, now
     else:
         update["failure"] = ended.failure(draft.status.failure, ended_task, result, now)
     audit = AuditEntry(
-operation="probe",
-gateway=meta.name,
-outcome=result.outcome,
-reason=result.reason,
-job=ended_task.job,
-why=ended_task.why,
-)  # fmt: skip
+        operation="probe",
+        gateway=meta.name,
+        outcome=result.outcome,
+        reason=result.reason,
+        job=ended_task.job,
+        why=ended_task.why,
+    )
     said = "both connections answer" if good else ended.message_of(result)
     return draft.with_status(**update).noting(Note(result.reason, f"probe: {said}", warning=not good, audit=audit))
 

@@ -36,7 +36,7 @@ from vulcan_operator.api.promotion_status import (
     RollbackStatus,
     SideStatus,
     StepStatus,
-    WordStatus,
+    VoteStatus,
 )
 from vulcan_operator.api.source import Origin
 from vulcan_operator.plan.core.facts import (
@@ -149,7 +149,7 @@ SIDE = SideStatus(environment="e", gateway="data/warehouse")
 PROMOTION_UNREAD: dict[str, Any] = {
     "observed_generation": 9, "step": "Verify", "relation": "SameSystem", "source": SIDE,
     "target": SIDE, "plans": 3,
-    "approvals": [WordStatus(plan="p", by="ann", decision="Approve", time=NOW)],
+    "approvals": [VoteStatus(plan="p", by="ann", decision="Approve", time=NOW)],
     "runner_images": ["i"],
     "supersedes": ["data/x"], "next_opening_time": NOW, "next_attempt_time": NOW,
 }  # fmt: skip

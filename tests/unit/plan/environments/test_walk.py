@@ -26,6 +26,7 @@ from vulcan_operator.api.environment_status import (
     PlanStatus,
     StandingStatus,
 )
+from vulcan_operator.api.fields import Condition
 from vulcan_operator.plan.core.actions import CreateJob, Plan, ReadConfigMap
 from vulcan_operator.plan.core.conditions import condition
 from vulcan_operator.plan.core.seen import JobState
@@ -233,6 +234,11 @@ def in_flight(
     )
 
 
+def told(reason: str) -> Condition:
+    """What Ready says."""
+    return Condition(type="Ready", status="False", reason=reason, last_transition_time=NOW)
+
+
 def going(**spec: Any) -> dict[str, Any]:
     """Its Job and its pod are there."""
     return {"seen": {"jobs": (job(task="run"),), "pods": (pod(started=True),)}, **spec}
@@ -259,6 +265,14 @@ WAITS, NO_MAP, FAILS = (
         pytest.param(
             in_flight(WAITS), said("Reject"), Why.REJECTED, Why.REJECTED, id="it is rejected"
         ),
+        pytest.param(
+            in_flight(None, conditions=[told(AWAITS)]), ALWAYS, AWAITS, AWAITS,
+            id="an older release has noted it in Ready alone",
+        ),
+        pytest.param(
+            in_flight(None, conditions=[told(Why.WAITING_FOR_WRITER)]), ALWAYS, None, Why.READY,
+            id="but not everything that it said there is of the change",
+        ),
         pytest.param(in_flight(None), ALWAYS, None, Why.READY, id="no change waited when it began"),
         pytest.param(
             in_flight(FAILS, failure=FAILED), ALWAYS, FAILS.reason, FAILS.reason,
@@ -269,7 +283,7 @@ WAITS, NO_MAP, FAILS = (
             id="the files of a change are missing",
         ),
         pytest.param(
-            in_flight(WAITS, plan=pending(state="Applied")), ALWAYS, AWAITS, AWAITS,
+            in_flight(WAITS, plan=pending(state="Applied")), ALWAYS, None, Why.READY,
             id="no plan is open any more",
         ),
         pytest.param(

@@ -15,6 +15,7 @@ from vulcan_contract.tasks import TaskKind
 from vulcan_operator.api import names
 from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.api.gateway import GatewayStatus, ProbeStatus, VulcanGateway
+from vulcan_operator.plan.core.actions import AuditEntry
 from vulcan_operator.plan.core.decision import Draft
 from vulcan_operator.plan.core.facts import Contact, GatewayFacts
 from vulcan_operator.plan.core.moves import Done, Move, Order, Site
@@ -203,7 +204,9 @@ def judged(result: Result, state: GatewayStatus, **task: Any) -> Draft[GatewaySt
     return probe.judge(Draft(state), life.Ended(TASK.but(**task), result), PLAIN, later(minutes=1))
 
 
-AUDIT = {"operation": "probe", "gateway": "warehouse", "job": "j", "why": "requested"}
+def audit(outcome: str, reason: str) -> AuditEntry:
+    """The line in the audit log."""
+    return AuditEntry("probe", outcome, reason, gateway="warehouse", job="j", why="requested")
 
 
 def test_a_success_is_the_state_of_the_gateway() -> None:
@@ -218,7 +221,7 @@ def test_a_success_is_the_state_of_the_gateway() -> None:
         "probe: both connections answer",
         False,
     )
-    assert note.audit == {**AUDIT, "outcome": "Succeeded", "reason": "Succeeded"}
+    assert note.audit == audit("Succeeded", "Succeeded")
 
 
 def test_a_failure_is_counted_and_keeps_what_the_last_success_has_found() -> None:
@@ -236,11 +239,7 @@ def test_a_failure_is_counted_and_keeps_what_the_last_success_has_found() -> Non
     assert draft.status == before.but(task=None, failure=failed)
     (note,) = draft.notes
     assert note.warning and note.message.startswith("probe: no password. ")
-    assert note.audit == {
-        **AUDIT,
-        "outcome": ABOUT[Reason.AUTH_FAILED].outcome,
-        "reason": "AuthFailed",
-    }
+    assert note.audit == audit("Errored", "AuthFailed")
 
 
 @pytest.mark.parametrize("result", [builders.probed(), builders.failed("probe", Reason.LOST)])
