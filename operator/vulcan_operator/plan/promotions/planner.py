@@ -201,18 +201,14 @@ def _order(draft: Draft[PromotionStatus], step: Step, order: Order, route: Route
         waiting = draft.with_new(begin(status, name, now, state=StepState.PENDING, message=message))
         return waiting, None
     draft = draft.with_new(begin(status, name, now))
-    begun = draft
-    leaves_copy = route.is_across and order.kind is TaskKind.PLAN
-    if order.kind.writes or leaves_copy:
-        begun = ending.add_finalizer(draft, route)
+    begun = ending.add_finalizer(draft, route) if step.needs_finalizer(route) else draft
     before = observed.task if observed is not None else None
-    rank = slot.Priority.ROLLBACK if order.kind is TaskKind.ROLLBACK else slot.Priority.PROMOTION
     fill = partial(step.task, status=draft.status, route=route)
-    started = life.start(begun, lane, order, before, rank, fill, _pass(route))
+    started = life.start(begun, lane, order, before, step.rank, fill, _pass(route))
     match started:
-        case life.Started(started_draft):
-            return started_draft, None
-        case life.Queued(queued):
+        case life.Started(announced):
+            return announced, None
+        case life.Queued(queued):  # no Job yet that could leave anything
             return replace(queued, prepare=draft.prepare), None
         case life.Outdated():
             return draft, None

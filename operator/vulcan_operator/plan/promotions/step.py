@@ -26,7 +26,7 @@ from vulcan_operator.plan.promotions.route import Case, Route
 from vulcan_operator.plan.rules import access, schedule
 from vulcan_operator.plan.rules.promotion_changes import CHANGES, TOUCHING
 from vulcan_operator.plan.tasks import ended as ends
-from vulcan_operator.plan.tasks import values
+from vulcan_operator.plan.tasks import slot, values
 from vulcan_operator.plan.tasks.life import Ended, Extras
 
 AFTER_PLAN = Hold(Verdict("Unknown", Why.PLANNING, "waiting for the plan", reconciling=True))
@@ -56,6 +56,7 @@ class Step:
     name: ClassVar[StepName]
     doing: ClassVar[tuple[Why, str]] = (Why.PROMOTING, "at work")  # how Ready tells it
     runs_even_there: ClassVar[bool] = False  # also where the target has the revision already
+    rank: ClassVar[slot.Priority] = slot.Priority.PROMOTION  # in the queue for the writer slot
 
     def next(self, status: PromotionStatus, route: Route) -> Move:
         """What comes next for it."""
@@ -98,6 +99,10 @@ class Step:
         done = Done(state, last_message(ended.result), evidence_of(ended))
         return end(close(status, self.name, case.now, done), REJECTS[state], case.now)
 
+    def needs_finalizer(self, route: Route) -> bool:
+        """Whether its Job leaves what must not be forgotten with the promotion."""
+        return False
+
     def leftovers(self, status: PromotionStatus, meta: ObjectMeta) -> set[DeleteConfigMap]:
         """What deletes the ConfigMaps that only this step knows, while the status names them."""
         return set()
@@ -116,6 +121,9 @@ class Change(Step):
 
     def judge_blind(self, status: PromotionStatus, case: Case, ended: Ended) -> PromotionStatus:
         return self.judge(status, case, ended).status
+
+    def needs_finalizer(self, route: Route) -> bool:
+        return True
 
     def changed(self, status: PromotionStatus, case: Case, ended: Ended) -> PromotionStatus:
         """What a success means."""

@@ -1,7 +1,7 @@
 """What holds changes of views: the gateway's freeze, and for promotions the target's windows. Pure.
 
-Asked before a Job that changes views is started (`promotions.stages`, `environments.wants`), never of one that was started,
-and never of a rollback. Environments and gateways show the answer as their condition ChangesAllowed.
+Steps that change views ask before their Job is started, never for one that was started, and never for
+a rollback. Environments and gateways show the answer as their condition ChangesAllowed.
 """
 
 import datetime as dt

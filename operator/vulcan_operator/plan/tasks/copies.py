@@ -1,8 +1,7 @@
 """Immutable copies of ConfigMaps beside the Jobs that mount them, named by what is in them. Pure.
 
-A user's ConfigMap may lie in another namespace than its Job and may change while the Job starts. Used by
-`environments.launch` (its project), `promotions.origin` (likewise), `checks` (SodaCL files) and `retention`, which
-lets go of them.
+A user's ConfigMap may be in another namespace than its Job and may change while the Job starts. Used
+by the steps of environments and promotions for projects, and by `checks` for SodaCL files.
 """
 
 import base64

@@ -2,10 +2,12 @@
 
 import pytest
 
+from tests.unit.plan.promotions.cases import ACROSS, route, status
 from vulcan_operator.api.promotion_status import StepName
 from vulcan_operator.plan.promotions.step import Change, Gate, Step
 from vulcan_operator.plan.promotions.steps import BACK, FORWARD, STEPS
 from vulcan_operator.plan.rules.promotion_changes import CHANGES
+from vulcan_operator.plan.tasks.slot import Priority
 
 every_step = pytest.mark.parametrize("name", list(StepName))
 
@@ -30,6 +32,18 @@ def test_nothing_runs_for_a_revision_that_is_there_but_what_judges_or_undoes_it(
 def test_a_step_with_a_job_says_what_it_is_doing(name: StepName) -> None:
     has_job = type(STEPS[name]).judge is not Step.judge or type(STEPS[name]).passed is not Step.passed
     assert (type(STEPS[name]).doing != Step.doing) is has_job
+
+
+@every_step
+@pytest.mark.parametrize("across", [False, True])
+def test_a_promotion_is_kept_for_what_changes_views_or_leaves_a_copy(name: StepName, across: bool) -> None:
+    way = route(status(**ACROSS) if across else status(), across=across)
+    assert STEPS[name].needs_finalizer(way) is (name in CHANGES or (across and name is StepName.PLAN))
+
+
+@every_step
+def test_nothing_but_a_rollback_goes_before_scheduled_runs(name: StepName) -> None:
+    assert (STEPS[name].rank < Priority.PROTECTED_RUN) is (name is StepName.ROLLBACK)
 
 
 def test_gates_are_asked_at_the_same_time() -> None:

@@ -61,6 +61,9 @@ class Plan(Step):
         report = plan_text.report_manifest(route.promotion, plan.report_ref.name, ended.packed)
         return Judged(status, (WriteConfigMap(report),))
 
+    def needs_finalizer(self, route: Route) -> bool:
+        return route.is_across  # it leaves a copy of the project
+
     def leftovers(self, status: PromotionStatus, meta: ObjectMeta) -> set[DeleteConfigMap]:
         return files.leftovers(status, meta)
 

@@ -29,6 +29,7 @@ from vulcan_operator.plan.promotions.lane import close, end
 from vulcan_operator.plan.promotions.route import Case, Route
 from vulcan_operator.plan.promotions.step import Change, last_message
 from vulcan_operator.plan.tasks import ended as ends
+from vulcan_operator.plan.tasks import slot
 from vulcan_operator.plan.tasks.life import Ended, Extras
 
 
@@ -38,6 +39,7 @@ class Rollback(Change):
     name = StepName.ROLLBACK
     doing = Why.ROLLING_BACK, "putting the views back"
     runs_even_there = True
+    rank = slot.Priority.ROLLBACK
 
     def next(self, status: PromotionStatus, route: Route) -> Move:
         to = _goal(status, route)
