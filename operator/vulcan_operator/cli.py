@@ -55,14 +55,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="vulcan-operator", description="Runs SQLMesh in Kubernetes Jobs.")
+    parser = argparse.ArgumentParser(
+        prog="vulcan-operator", description="Runs SQLMesh in Kubernetes Jobs."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("run", help="serve the cluster until SIGTERM; settings come from VULCAN_… variables")
-    run.add_argument("--kubeconfig", default="", help="kubeconfig file; default: in-cluster, else KUBECONFIG")
+    run = commands.add_parser(
+        "run", help="serve the cluster until SIGTERM; settings come from VULCAN_… variables"
+    )
+    run.add_argument(
+        "--kubeconfig", default="", help="kubeconfig file; default: in-cluster, else KUBECONFIG"
+    )
     run.add_argument("--context", default="", help="context of the kubeconfig")
-    what = commands.add_parser("explain", help="print what would be done about objects in files; contacts no server")
-    what.add_argument("-f", "--filename", action="append", required=True, help="YAML file, or - for standard input")
-    what.add_argument("--now", type=_moment, help="time to plan for, for example 2026-11-22T10:00:00Z; default: now")
+    what = commands.add_parser(
+        "explain", help="print what would be done about objects in files; contacts no server"
+    )
+    what.add_argument(
+        "-f",
+        "--filename",
+        action="append",
+        required=True,
+        help="YAML file, or - for standard input",
+    )
+    what.add_argument(
+        "--now",
+        type=_moment,
+        help="time to plan for, for example 2026-11-22T10:00:00Z; default: now",
+    )
     what.add_argument("--manifests", action="store_true", help="print Jobs and ConfigMaps in full")
     commands.add_parser("version", help="print the version")
     return parser
@@ -73,7 +91,9 @@ def _moment(text: str) -> dt.datetime:
         moment = dt.datetime.fromisoformat(text)
         if moment.tzinfo is not None:
             return moment.astimezone(dt.UTC)
-    raise argparse.ArgumentTypeError(f"{text!r} is not a time with a zone, such as 2026-11-22T10:00:00Z")
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is not a time with a zone, such as 2026-11-22T10:00:00Z"
+    )
 
 
 def _explain(chosen: argparse.Namespace) -> int:
@@ -109,7 +129,9 @@ async def serve(config: Config, planners: Planners) -> int:
     try:
         await transport.open()
         kube = HttpKube(
-            transport, write_timeout=config.write_timeout, limit=RateLimit(config.write_rate, 2 * config.write_rate)
+            transport,
+            write_timeout=config.write_timeout,
+            limit=RateLimit(config.write_rate, 2 * config.write_rate),
         )
         gate = asyncio.create_task(pass_gate(kube))
         if not await _first(gate, stop):
@@ -132,10 +154,14 @@ async def pass_gate(kube: Kube) -> str:
     said = ""
     while True:
         try:
-            found = {r["name"] for r in (await kube.read(f"/apis/{API_VERSION}")).get("resources", [])}
+            found = {
+                r["name"] for r in (await kube.read(f"/apis/{API_VERSION}")).get("resources", [])
+            }
             missing = sorted({r.plural for r in resources.CUSTOM.values()} - found)
             if not missing:
-                return str((await kube.get(resources.NAMESPACES, "", "kube-system"))["metadata"]["uid"])
+                return str(
+                    (await kube.get(resources.NAMESPACES, "", "kube-system"))["metadata"]["uid"]
+                )
             problem = f"the API server does not serve {', '.join(missing)}: install the CRDs (kubectl apply -f crds/)"
         except errors.NotFound:
             problem = f"the API server does not serve {API_VERSION}: install the CRDs (kubectl apply -f crds/)"
@@ -147,11 +173,16 @@ async def pass_gate(kube: Kube) -> str:
         await asyncio.sleep(_GATE_PAUSE)
 
 
-async def _run(operator: Operator, access: Access, server: health.HealthServer, stop: asyncio.Event) -> int:
+async def _run(
+    operator: Operator, access: Access, server: health.HealthServer, stop: asyncio.Event
+) -> int:
     await operator.start()
     watching = asyncio.create_task(
         kopf.operator(
-            registry=handlers.registry(operator, access), settings=handlers.settings(), clusterwide=True, stop_flag=stop
+            registry=handlers.registry(operator, access),
+            settings=handlers.settings(),
+            clusterwide=True,
+            stop_flag=stop,
         )
     )
     server.live.append(lambda: "Kopf has ended" if watching.done() else None)

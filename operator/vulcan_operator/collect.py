@@ -40,10 +40,14 @@ _READERS = frozenset(k.value for k in TaskKind if not (k.writes or k.traits.may_
 
 def _copies_of(found: VulcanEnvironment | VulcanPromotion) -> Iterator[Place]:
     if isinstance(found, VulcanEnvironment):
-        yield from ((gateway_of(found)[0], name) for name in retention.copy_names(found, found.status))
+        yield from (
+            (gateway_of(found)[0], name) for name in retention.copy_names(found, found.status)
+        )
     else:  # one that may have more has a finalizer
         tasks = (task for task in found.status.tasks if task.kind == TaskKind.CHECKS)
-        yield from ((task.place[0], checks.copy_name(found.metadata, task.inputs)) for task in tasks)
+        yield from (
+            (task.place[0], checks.copy_name(found.metadata, task.inputs)) for task in tasks
+        )
 
 
 class Collector:
@@ -55,7 +59,9 @@ class Collector:
         self._kube, self._cache, self._clock = kube, cache, clock
         self._wake, self._install = wake, install
         self._suspects: dict[str, float] = {}  # Job uid -> when its owner was first found gone
-        self._copies: dict[tuple[str, str], str] = {}  # place of a ConfigMap -> uid of the environment that is gone
+        self._copies: dict[
+            tuple[str, str], str
+        ] = {}  # place of a ConfigMap -> uid of the environment that is gone
         self._news = asyncio.Event()
 
     def look(self) -> None:
@@ -71,7 +77,9 @@ class Collector:
         for namespace, name in _copies_of(found):
             if namespace != found.metadata.namespace:
                 self._copies[namespace, name] = found.metadata.uid
-        while len(self._copies) > _MOST_COPIES:  # a standby's, which the leader has cleared away long since
+        while (
+            len(self._copies) > _MOST_COPIES
+        ):  # a standby's, which the leader has cleared away long since
             del self._copies[next(iter(self._copies))]
         self._news.set()
 
@@ -97,7 +105,9 @@ class Collector:
     async def sweep(self) -> None:
         """Check all Jobs without a known owner once."""
         orphans = [
-            job for job in self._cache.jobs.values() if job.install == self._install and not self._owner_known(job)
+            job
+            for job in self._cache.jobs.values()
+            if job.install == self._install and not self._owner_known(job)
         ]
         for uid in self._suspects.keys() - {job.uid for job in orphans}:
             del self._suspects[uid]
@@ -112,9 +122,15 @@ class Collector:
 
     async def _find_copies(self) -> None:
         """Find copies whose owner is gone, in the namespaces of all gateways."""
-        known = {found.metadata.uid for key in self._cache.all_keys() if (found := self._cache.custom(key)) is not None}
+        known = {
+            found.metadata.uid
+            for key in self._cache.all_keys()
+            if (found := self._cache.custom(key)) is not None
+        }
         ours = f"{names.MANAGED}=true,{names.INSTALL}={self._install}"
-        for namespace in sorted({gateway.metadata.namespace for gateway in self._cache.all_gateways()}):
+        for namespace in sorted(
+            {gateway.metadata.namespace for gateway in self._cache.all_gateways()}
+        ):
             with contextlib.suppress(errors.KubeError, errors.NotLeader):
                 async for page in self._kube.pages(CONFIG_MAPS, namespace, ours):
                     for raw in page.items:
@@ -126,7 +142,9 @@ class Collector:
 
     async def _clear_copies(self) -> None:
         """Delete the copies that no unfinished Job may still mount."""
-        used = {job.owner_uid for job in self._cache.jobs.values() if job.state is JobState.UNFINISHED}
+        used = {
+            job.owner_uid for job in self._cache.jobs.values() if job.state is JobState.UNFINISHED
+        }
         for place in [place for place, uid in self._copies.items() if uid not in used]:
             with contextlib.suppress(errors.NotFound, errors.Forbidden):
                 await self._kube.delete(CONFIG_MAPS, *place)
@@ -141,7 +159,9 @@ class Collector:
     async def _owner_exists(self, job: JobSeen) -> bool:
         if job.owner_kind not in frozenset(Kind):
             return False
-        raw = await exists(self._kube, KINDS[Kind(job.owner_kind)].resource, job.owner_namespace, job.owner_name)
+        raw = await exists(
+            self._kube, KINDS[Kind(job.owner_kind)].resource, job.owner_namespace, job.owner_name
+        )
         return raw is not None and raw["metadata"]["uid"] == job.owner_uid
 
     async def _collect(self, job: JobSeen) -> None:
@@ -149,7 +169,11 @@ class Collector:
         if writes and job.state is JobState.UNFINISHED:
             return  # its end is an event and brings us here again
         _log.info(
-            "collecting Job %s/%s: its owner %s %s is gone", job.namespace, job.name, job.owner_kind, job.owner_name
+            "collecting Job %s/%s: its owner %s %s is gone",
+            job.namespace,
+            job.name,
+            job.owner_kind,
+            job.owner_name,
         )
         try:
             await slots.release(self._kube, self._clock, job.namespace, job.gateway, job.name)

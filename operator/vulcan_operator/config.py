@@ -26,26 +26,44 @@ def _env(variable: str, default: Any, about: str) -> Any:
 class Config:
     """Holds every setting; `about` of each field is its documentation."""
 
-    namespace: str = _env("VULCAN_NAMESPACE", "vulcan-system", "Namespace of the operator: its leader Lease is there.")
-    install: str = _env(
-        "VULCAN_INSTALL", "vulcan", "Id of this installation, a label value; two installations of one cluster differ."
+    namespace: str = _env(
+        "VULCAN_NAMESPACE", "vulcan-system", "Namespace of the operator: its leader Lease is there."
     )
-    runner_image: str = _env("VULCAN_RUNNER_IMAGE", DEFAULT_RUNNER, "Runner image of gateways that name none.")
+    install: str = _env(
+        "VULCAN_INSTALL",
+        "vulcan",
+        "Id of this installation, a label value; two installations of one cluster differ.",
+    )
+    runner_image: str = _env(
+        "VULCAN_RUNNER_IMAGE", DEFAULT_RUNNER, "Runner image of gateways that name none."
+    )
     account: str = _env(
-        "VULCAN_ACCOUNT", "system:serviceaccount:vulcan-system:vulcan-operator", "The operator's own user name."
+        "VULCAN_ACCOUNT",
+        "system:serviceaccount:vulcan-system:vulcan-operator",
+        "The operator's own user name.",
     )
     identity: str = _env(
-        "VULCAN_IDENTITY", "", "Name of this instance in the leader Lease; default: host and a random id."
+        "VULCAN_IDENTITY",
+        "",
+        "Name of this instance in the leader Lease; default: host and a random id.",
     )
     lease_name: str = _env("VULCAN_LEASE_NAME", "vulcan-operator", "Name of the leader Lease.")
     lease_duration: float = _env(
-        "VULCAN_LEASE_DURATION", 15.0, "Seconds without renewal after which another instance may take over."
+        "VULCAN_LEASE_DURATION",
+        15.0,
+        "Seconds without renewal after which another instance may take over.",
     )
     renew_deadline: float = _env(
-        "VULCAN_RENEW_DEADLINE", 10.0, "Seconds without renewal after which this instance stops writing."
+        "VULCAN_RENEW_DEADLINE",
+        10.0,
+        "Seconds without renewal after which this instance stops writing.",
     )
-    retry_period: float = _env("VULCAN_RETRY_PERIOD", 2.0, "Seconds between attempts to renew or take over the Lease.")
-    workers: int = _env("VULCAN_WORKERS", 8, "Number of objects that are reconciled at the same time.")
+    retry_period: float = _env(
+        "VULCAN_RETRY_PERIOD", 2.0, "Seconds between attempts to renew or take over the Lease."
+    )
+    workers: int = _env(
+        "VULCAN_WORKERS", 8, "Number of objects that are reconciled at the same time."
+    )
     resync_interval: float = _env(
         "VULCAN_RESYNC_INTERVAL", 600.0, "Seconds between resyncs, which list all watched objects."
     )
@@ -54,14 +72,26 @@ class Config:
         "Limit of writes per second, with bursts of twice as many; 0: no limit. VULCAN_WORKERS limits how many writes"
         " are in progress, and the API server protects itself by priority and fairness.",
     )  # fmt: skip
-    health_host: str = _env("VULCAN_HEALTH_HOST", "0.0.0.0", "Address that serves /healthz, /readyz and /metrics.")
-    health_port: int = _env("VULCAN_HEALTH_PORT", 8080, "Port that serves them; 0: a free port, which is logged.")
-    stuck_after: float = _env(
-        "VULCAN_STUCK_AFTER", 300.0, "Seconds after which a worker that is still at one object counts as stuck."
+    health_host: str = _env(
+        "VULCAN_HEALTH_HOST", "0.0.0.0", "Address that serves /healthz, /readyz and /metrics."
     )
-    log_level: str = _env("VULCAN_LOG_LEVEL", "info", "Level of the log: debug, info, warning or error.")
-    kubeconfig: str = _env("VULCAN_KUBECONFIG", "", "Kubeconfig file; default: in-cluster, else KUBECONFIG.")
-    context: str = _env("VULCAN_KUBE_CONTEXT", "", "Context of the kubeconfig; default: its current one.")
+    health_port: int = _env(
+        "VULCAN_HEALTH_PORT", 8080, "Port that serves them; 0: a free port, which is logged."
+    )
+    stuck_after: float = _env(
+        "VULCAN_STUCK_AFTER",
+        300.0,
+        "Seconds after which a worker that is still at one object counts as stuck.",
+    )
+    log_level: str = _env(
+        "VULCAN_LOG_LEVEL", "info", "Level of the log: debug, info, warning or error."
+    )
+    kubeconfig: str = _env(
+        "VULCAN_KUBECONFIG", "", "Kubeconfig file; default: in-cluster, else KUBECONFIG."
+    )
+    context: str = _env(
+        "VULCAN_KUBE_CONTEXT", "", "Context of the kubeconfig; default: its current one."
+    )
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str], **overrides: str) -> "Config":
@@ -92,7 +122,9 @@ class Config:
         if self.resync_interval < 1:
             raise ConfigError("VULCAN_RESYNC_INTERVAL must be at least 1 second")
         if self.log_level not in ("debug", "info", "warning", "error"):
-            raise ConfigError(f"VULCAN_LOG_LEVEL={self.log_level!r}: use debug, info, warning or error")
+            raise ConfigError(
+                f"VULCAN_LOG_LEVEL={self.log_level!r}: use debug, info, warning or error"
+            )
 
     @property
     def write_timeout(self) -> float:

@@ -104,7 +104,12 @@ class Explainer:
 
 
 def explain(
-    paths: Sequence[str], stdin: TextIO, settings: Settings, now: dt.datetime, *, manifests: bool = False
+    paths: Sequence[str],
+    stdin: TextIO,
+    settings: Settings,
+    now: dt.datetime,
+    *,
+    manifests: bool = False,
 ) -> Iterator[str]:
     """The lines to print for these files; `-` is standard input. Raises FileError."""
     files = Files.read(paths, stdin)
@@ -131,11 +136,15 @@ def describe(action: Action) -> str:
             about = action.manifest["metadata"]
             labels, why = about["labels"], about.get("annotations", {}).get(names.WHY)
             task = f"task {labels[names.TASK]}, inputs {labels[names.INPUTS]}, attempt {labels[names.ATTEMPT]}"
-            return f"create Job {action.namespace}/{action.name}: {task}" + (f"; why: {why}" if why else "")
+            return f"create Job {action.namespace}/{action.name}: {task}" + (
+                f"; why: {why}" if why else ""
+            )
         case act.DeleteJob():
             return f"delete Job {action.namespace}/{action.name} and its pods"
         case act.StopPods():
-            return f"stop the pods of Job {action.namespace}/{action.job}, so that its runner reports"
+            return (
+                f"stop the pods of Job {action.namespace}/{action.job}, so that its runner reports"
+            )
         case act.KeepJob():
             return f"delete Job {action.namespace}/{action.name} in {action.seconds} s: its result is recorded"
         case act.WriteConfigMap(manifest):

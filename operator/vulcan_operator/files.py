@@ -62,13 +62,20 @@ class Files:
                     self._take(f"{name}, document {number}", raw)
         except yaml.YAMLError as error:
             place = f"{name}, document {number + 1}"
-            raise FileError(f"{place} is not YAML: {' '.join(str(error).split())}; correct it") from error
+            raise FileError(
+                f"{place} is not YAML: {' '.join(str(error).split())}; correct it"
+            ) from error
 
     def _take(self, place: str, raw: Any) -> None:
         if not isinstance(raw, dict):
             _reject(place, "is not a Kubernetes object")
         meta = raw.get("metadata")
-        if not (raw.get("apiVersion") and raw.get("kind") and isinstance(meta, dict) and meta.get("name")):
+        if not (
+            raw.get("apiVersion")
+            and raw.get("kind")
+            and isinstance(meta, dict)
+            and meta.get("name")
+        ):
             _reject(place, "lacks apiVersion, kind or metadata.name")
         resource = _KNOWN.get((raw["apiVersion"], raw["kind"]))
         if resource is None:
@@ -92,7 +99,9 @@ class Files:
             raise errors.NotFound(f"{_named(*key)} is in no file", status=404)
         return self.objects[key]
 
-    async def pages(self, resource: Resource, namespace: str | None = None, labels: str = "") -> AsyncIterator[Page]:
+    async def pages(
+        self, resource: Resource, namespace: str | None = None, labels: str = ""
+    ) -> AsyncIterator[Page]:
         label, _, value = labels.partition("=")
         yield Page([
             raw for (kind, place, _), raw in self.objects.items()
@@ -100,14 +109,20 @@ class Files:
             and (not labels or raw["metadata"].get("labels", {}).get(label) == value)
         ], "1")  # fmt: skip
 
-    async def log(self, namespace: str, pod: str, container: str, mark: str, most: int) -> list[str]:
+    async def log(
+        self, namespace: str, pod: str, container: str, mark: str, most: int
+    ) -> list[str]:
         self.missing.append(f"the log of pod {namespace}/{pod}")
         raise errors.NotFound("files have no logs", status=404)
 
 
 def _items(document: Any) -> Iterator[Any]:
     """The objects of a document: itself, those of a List, or none if it is empty."""
-    if isinstance(document, dict) and str(document.get("kind", "")).endswith("List") and "items" in document:
+    if (
+        isinstance(document, dict)
+        and str(document.get("kind", "")).endswith("List")
+        and "items" in document
+    ):
         yield from document["items"] or ()
     elif document is not None:
         yield document

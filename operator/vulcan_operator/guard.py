@@ -18,7 +18,14 @@ from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.cluster.cache import Cache
 from vulcan_operator.kube import errors
 from vulcan_operator.kube.client import Kube
-from vulcan_operator.kube.resources import ENVIRONMENTS, POLICIES, POLICY_BINDINGS, USER_REVIEWS, Raw, Resource
+from vulcan_operator.kube.resources import (
+    ENVIRONMENTS,
+    POLICIES,
+    POLICY_BINDINGS,
+    USER_REVIEWS,
+    Raw,
+    Resource,
+)
 from vulcan_operator.plan.core.actions import Key, Kind
 
 _log = logging.getLogger(__name__)
@@ -73,14 +80,24 @@ class Guard:
 
     async def check(self) -> Unguarded:
         """Return what is missing; known gaps outweigh what could not be told."""
-        living = [e for e in self._cache.all_environments() if e.metadata.deletion_timestamp is None]
+        living = [
+            e for e in self._cache.all_environments() if e.metadata.deletion_timestamp is None
+        ]
         found = [e for e in living if len(e.spec.approvals) < _MOST_APPROVALS] or living
         self._idle = not found
         if not found:
             return None
-        chosen = min(found, key=lambda e: (not e.status.protected, e.metadata.namespace, e.metadata.name))
-        refused = {name: await self._is_refused(chosen, name, body) for name, body in (await self._trials()).items()}
-        missing = tuple(name for name, is_refused in refused.items() if is_refused is False) + await self._unread()
+        chosen = min(
+            found, key=lambda e: (not e.status.protected, e.metadata.namespace, e.metadata.name)
+        )
+        refused = {
+            name: await self._is_refused(chosen, name, body)
+            for name, body in (await self._trials()).items()
+        }
+        missing = (
+            tuple(name for name, is_refused in refused.items() if is_refused is False)
+            + await self._unread()
+        )
         if missing:
             _log.warning(
                 "approvals are not protected: this account could do what %s should refuse, or it is not there. Apply"
@@ -99,23 +116,37 @@ class Guard:
             CREATED_BY: {"metadata": {"annotations": {names.CREATED_BY: MANAGER}}},
         }
 
-    async def _is_refused(self, environment: VulcanEnvironment, policy: str, change: Raw) -> bool | None:
+    async def _is_refused(
+        self, environment: VulcanEnvironment, policy: str, change: Raw
+    ) -> bool | None:
         meta = environment.metadata
         body: Raw = {"apiVersion": API_VERSION, "kind": Kind.ENVIRONMENT.value, **change}
-        body["metadata"] = {"name": meta.name, "namespace": meta.namespace, **change.get("metadata", {})}
+        body["metadata"] = {
+            "name": meta.name,
+            "namespace": meta.namespace,
+            **change.get("metadata", {}),
+        }
         try:
-            await self._kube.apply(ENVIRONMENTS, meta.namespace, meta.name, body, MANAGER, dry_run=True)
+            await self._kube.apply(
+                ENVIRONMENTS, meta.namespace, meta.name, body, MANAGER, dry_run=True
+            )
         except (errors.Forbidden, errors.Invalid) as error:
             if "ValidatingAdmissionPolicy" in error.message and policy in error.message:
                 return True
-            _log.warning("cannot tell whether %s holds, the trial was refused otherwise: %s", policy, error.message)
+            _log.warning(
+                "cannot tell whether %s holds, the trial was refused otherwise: %s",
+                policy,
+                error.message,
+            )
             return None
         return False
 
     async def _unread(self) -> tuple[str, ...]:
         """Return the read policies that are not there, or that no binding makes deny."""
         there = {raw["metadata"]["name"] for raw in await self._all(POLICIES) if _is_strict(raw)}
-        bound = {raw["spec"]["policyName"] for raw in await self._all(POLICY_BINDINGS) if _denies(raw)}
+        bound = {
+            raw["spec"]["policyName"] for raw in await self._all(POLICY_BINDINGS) if _denies(raw)
+        }
         return tuple(name for name in READ if not any(name in policy for policy in there & bound))
 
     async def _all(self, resource: Resource) -> list[Raw]:
@@ -136,7 +167,9 @@ class Guard:
         elif found is not None:
             self._doubts = 0
         if found is None and self._doubts < _DOUBTS:
-            found = self.unguarded  # one check that says nothing is no reason to stop everything protected
+            found = (
+                self.unguarded
+            )  # one check that says nothing is no reason to stop everything protected
         metrics.GUARDED.set(-1 if found is None else int(not found))
         if found != self.unguarded:
             self.unguarded = found
@@ -146,15 +179,23 @@ class Guard:
 def _is_strict(policy: Raw) -> bool:
     """Tell whether it refuses when it cannot be evaluated (the default), and applies everywhere."""
     spec = policy["spec"]
-    return spec.get("failurePolicy", "Fail") == "Fail" and not _is_narrow(spec.get("matchConstraints") or {})
+    return spec.get("failurePolicy", "Fail") == "Fail" and not _is_narrow(
+        spec.get("matchConstraints") or {}
+    )
 
 
 def _denies(binding: Raw) -> bool:
     """Tell whether it makes its policy refuse, and everywhere."""
     spec = binding["spec"]
     match = spec.get("matchResources") or {}
-    return "Deny" in spec.get("validationActions", ()) and not _is_narrow(match) and not match.get("resourceRules")
+    return (
+        "Deny" in spec.get("validationActions", ())
+        and not _is_narrow(match)
+        and not match.get("resourceRules")
+    )
 
 
 def _is_narrow(match: Raw) -> bool:
-    return any(match.get(key) for key in ("namespaceSelector", "objectSelector", "excludeResourceRules"))
+    return any(
+        match.get(key) for key in ("namespaceSelector", "objectSelector", "excludeResourceRules")
+    )

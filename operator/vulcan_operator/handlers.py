@@ -97,7 +97,9 @@ def registry(operator: Operator, access: Access) -> kopf.OperatorRegistry:
 
 
 def _watch(made: kopf.OperatorRegistry, operator: Operator, resource: resources.Resource) -> None:
-    @kopf.on.event(resource.group, resource.version, resource.plural, registry=made, id=resource.plural)
+    @kopf.on.event(
+        resource.group, resource.version, resource.plural, registry=made, id=resource.plural
+    )
     async def event(event: Any, **_: Any) -> None:
         operator.observe_event(resource, event["object"], deleted=event["type"] == "DELETED")
 

@@ -47,7 +47,9 @@ class Heart:
 class HealthServer:
     """Answers by asking `live` and `ready` at each request."""
 
-    def __init__(self, host: str, port: int, registry: CollectorRegistry = metrics.REGISTRY) -> None:
+    def __init__(
+        self, host: str, port: int, registry: CollectorRegistry = metrics.REGISTRY
+    ) -> None:
         self._host, self._port, self._registry = host, port, registry
         self._runner: web.AppRunner | None = None
         self.heart = Heart()
@@ -82,7 +84,9 @@ class HealthServer:
 
     async def _metrics(self, request: web.Request) -> web.Response:
         self.before_metrics()
-        return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(
+            body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
+        )
 
 
 def _answer(checks: list[Check]) -> web.Response:

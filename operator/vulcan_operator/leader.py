@@ -121,7 +121,8 @@ class Elector:
             "leaseDurationSeconds": max(1, round(settings.duration)),
             "acquireTime": now if changes else before.get("acquireTime", now),
             "renewTime": now,
-            "leaseTransitions": int(before.get("leaseTransitions") or 0) + (1 if changes and holder and lease else 0),
+            "leaseTransitions": int(before.get("leaseTransitions") or 0)
+            + (1 if changes and holder and lease else 0),
         }
         body: Raw = {"apiVersion": LEASES.api_version, "kind": "Lease", "spec": spec}
         if lease is None:

@@ -15,7 +15,9 @@ from typing import Any
 
 AUDIT = logging.getLogger("vulcan.audit")
 _NONE: Mapping[str, str] = types.MappingProxyType({})
-_fields: contextvars.ContextVar[Mapping[str, str]] = contextvars.ContextVar("log_fields", default=_NONE)
+_fields: contextvars.ContextVar[Mapping[str, str]] = contextvars.ContextVar(
+    "log_fields", default=_NONE
+)
 
 
 @contextlib.contextmanager
@@ -38,7 +40,11 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         when = dt.datetime.fromtimestamp(record.created, dt.UTC).isoformat(timespec="milliseconds")
-        line: dict[str, Any] = {"time": when, "level": record.levelname.lower(), "logger": record.name}
+        line: dict[str, Any] = {
+            "time": when,
+            "level": record.levelname.lower(),
+            "logger": record.name,
+        }
         line |= _fields.get()
         line["message"] = record.getMessage()
         if isinstance(known := getattr(record, "fields", None), dict):
@@ -53,6 +59,13 @@ def setup(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for name in ("kopf.objects", "kopf.activities", "kopf._core", "aiohttp.access", "kubernetes", "urllib3"):
+    for name in (
+        "kopf.objects",
+        "kopf.activities",
+        "kopf._core",
+        "aiohttp.access",
+        "kubernetes",
+        "urllib3",
+    ):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("asyncio").setLevel(logging.ERROR)

@@ -38,9 +38,18 @@ API_SECONDS = Histogram(
     buckets=_SECONDS,
     registry=REGISTRY,
 )
-RECONCILES = Counter("vulcan_reconciles", "Reconciliations, by kind and result.", ["kind", "result"], registry=REGISTRY)
+RECONCILES = Counter(
+    "vulcan_reconciles",
+    "Reconciliations, by kind and result.",
+    ["kind", "result"],
+    registry=REGISTRY,
+)
 RECONCILE_SECONDS = Histogram(
-    "vulcan_reconcile_seconds", "Duration of a reconciliation.", ["kind"], buckets=_SECONDS, registry=REGISTRY
+    "vulcan_reconcile_seconds",
+    "Duration of a reconciliation.",
+    ["kind"],
+    buckets=_SECONDS,
+    registry=REGISTRY,
 )
 TASKS = Counter(
     "vulcan_tasks",
@@ -48,7 +57,9 @@ TASKS = Counter(
     ["task", "outcome", "reason"],
     registry=REGISTRY,
 )
-PROMOTIONS = Counter("vulcan_promotions", "Ended promotions, by outcome.", ["outcome"], registry=REGISTRY)
+PROMOTIONS = Counter(
+    "vulcan_promotions", "Ended promotions, by outcome.", ["outcome"], registry=REGISTRY
+)
 PROMOTION_SECONDS = Histogram(
     "vulcan_promotion_seconds",
     "Time from the start of a promotion to its end, including the wait for approvals.",
@@ -63,19 +74,38 @@ JOB_SECONDS = Histogram(
     buckets=_JOB_SECONDS,
     registry=REGISTRY,
 )
-EVENTS_SEEN = Counter("vulcan_watch_events", "Watch events, by resource.", ["resource"], registry=REGISTRY)
+EVENTS_SEEN = Counter(
+    "vulcan_watch_events", "Watch events, by resource.", ["resource"], registry=REGISTRY
+)
 RESYNCS = Counter(
-    "vulcan_resyncs", "Resyncs, which list all watched objects, by result.", ["result"], registry=REGISTRY
+    "vulcan_resyncs",
+    "Resyncs, which list all watched objects, by result.",
+    ["result"],
+    registry=REGISTRY,
 )
-DRIFT = Counter("vulcan_resync_drift", "Objects that a resync found deleted without a watch event.", registry=REGISTRY)
-ORPHANS = Counter("vulcan_orphaned_jobs", "Jobs that were deleted because their owner is gone.", registry=REGISTRY)
+DRIFT = Counter(
+    "vulcan_resync_drift",
+    "Objects that a resync found deleted without a watch event.",
+    registry=REGISTRY,
+)
+ORPHANS = Counter(
+    "vulcan_orphaned_jobs", "Jobs that were deleted because their owner is gone.", registry=REGISTRY
+)
 LEADER = Gauge("vulcan_leader", "1 on the leader, 0 on a standby.", registry=REGISTRY)
-RESYNC_TIME = Gauge("vulcan_last_resync_timestamp_seconds", "Time of the last complete resync.", registry=REGISTRY)
-QUEUE_DEPTH = Gauge("vulcan_queue_depth", "Objects that wait in the queue for a worker.", registry=REGISTRY)
-QUEUE_WAIT = Gauge(
-    "vulcan_queue_longest_wait_seconds", "Time that the first object in the queue has waited.", registry=REGISTRY
+RESYNC_TIME = Gauge(
+    "vulcan_last_resync_timestamp_seconds", "Time of the last complete resync.", registry=REGISTRY
 )
-LOOP_LAG = Gauge("vulcan_event_loop_lag_seconds", "Delay of the event loop at its last check.", registry=REGISTRY)
+QUEUE_DEPTH = Gauge(
+    "vulcan_queue_depth", "Objects that wait in the queue for a worker.", registry=REGISTRY
+)
+QUEUE_WAIT = Gauge(
+    "vulcan_queue_longest_wait_seconds",
+    "Time that the first object in the queue has waited.",
+    registry=REGISTRY,
+)
+LOOP_LAG = Gauge(
+    "vulcan_event_loop_lag_seconds", "Delay of the event loop at its last check.", registry=REGISTRY
+)
 GUARDED = Gauge(
     "vulcan_approvals_guarded",
     "1: admission policies protect approvals, 0: they do not, -1: not checked yet.",
@@ -115,7 +145,9 @@ def noted(key: Key, note: Note) -> None:
 def job_finished(job: JobSeen) -> None:
     """Record the end of a Job; called by `cluster.wake`."""
     if job.created is not None and job.finished is not None:
-        JOB_SECONDS.labels(job.task, job.state.value).observe((job.finished - job.created).total_seconds())
+        JOB_SECONDS.labels(job.task, job.state.value).observe(
+            (job.finished - job.created).total_seconds()
+        )
 
 
 class Objects(Protocol):
@@ -137,7 +169,9 @@ class Objects(Protocol):
 class ObjectCollector:
     """Makes the series per object from the cache when Prometheus asks; only the leader has them."""
 
-    def __init__(self, cache: Objects, now: Callable[[], dt.datetime], leads: Callable[[], bool]) -> None:
+    def __init__(
+        self, cache: Objects, now: Callable[[], dt.datetime], leads: Callable[[], bool]
+    ) -> None:
         self._cache, self._now, self._leads = cache, now, leads
 
     def collect(self) -> Iterable[Metric]:
@@ -147,9 +181,14 @@ class ObjectCollector:
         gateways, environments = self._cache.all_gateways(), self._cache.all_environments()
         yield from _conditions([*gateways, *environments])
         yield from _environments(environments, self._now())
-        yield from metrics_promotions.series(self._cache.all_promotions(), environments, self._now())
+        yield from metrics_promotions.series(
+            self._cache.all_promotions(), environments, self._now()
+        )
         yield _gauge(
-            "vulcan_gateway_suspended", "1 while the gateway is suspended.", gateways, lambda g: float(g.spec.suspend)
+            "vulcan_gateway_suspended",
+            "1 while the gateway is suspended.",
+            gateways,
+            lambda g: float(g.spec.suspend),
         )
         yield _gauge(
             "vulcan_gateway_waiting_writers",
@@ -179,7 +218,10 @@ class ObjectCollector:
 
 def _environments(found: list[VulcanEnvironment], now: dt.datetime) -> Iterator[Metric]:
     yield _gauge(
-        "vulcan_environment_suspended", "1 while the environment is suspended.", found, lambda e: float(e.spec.suspend)
+        "vulcan_environment_suspended",
+        "1 while the environment is suspended.",
+        found,
+        lambda e: float(e.spec.suspend),
     )
     yield _gauge(
         "vulcan_environment_last_run_timestamp_seconds", "Time when the last scheduled run ended.", found,
@@ -225,7 +267,10 @@ def _conditions(found: list[VulcanGateway | VulcanEnvironment]) -> Iterator[Metr
     for item in found:
         for condition in item.status.conditions:
             value = {"True": 1.0, "False": 0.0}.get(condition.status, -1.0)
-            family.add_metric([type(item).__name__, item.metadata.namespace, item.metadata.name, condition.type], value)
+            family.add_metric(
+                [type(item).__name__, item.metadata.namespace, item.metadata.name, condition.type],
+                value,
+            )
     yield family
 
 

@@ -18,11 +18,15 @@ _PLACE = ["namespace", "name"]
 
 
 def series(
-    promotions: Iterable[VulcanPromotion], environments: Iterable[VulcanEnvironment], now: dt.datetime
+    promotions: Iterable[VulcanPromotion],
+    environments: Iterable[VulcanEnvironment],
+    now: dt.datetime,
 ) -> Iterator[Metric]:
     """Return all families."""
     yield from _open([p for p in promotions if p.status.outcome is None], now)
-    yield from _remembered([e for e in environments if e.spec.revision_from == "Promotion" or e.status.promotions])
+    yield from _remembered(
+        [e for e in environments if e.spec.revision_from == "Promotion" or e.status.promotions]
+    )
     yield _targets(environments)
 
 
@@ -30,10 +34,14 @@ def _open(promotions: list[VulcanPromotion], now: dt.datetime) -> Iterator[Metri
     """Return the series of promotions in progress; `target` is the VulcanEnvironment as namespace/name."""
     labels = [*_PLACE, "gateway", "target"]
     step = GaugeMetricFamily(
-        "vulcan_promotion_step", "1 for the current step of a promotion in progress.", labels=[*labels, "step"]
+        "vulcan_promotion_step",
+        "1 for the current step of a promotion in progress.",
+        labels=[*labels, "step"],
     )
     age = GaugeMetricFamily(
-        "vulcan_promotion_age_seconds", "Time since a promotion in progress has started.", labels=labels
+        "vulcan_promotion_age_seconds",
+        "Time since a promotion in progress has started.",
+        labels=labels,
     )
     waits = GaugeMetricFamily(
         "vulcan_promotion_pending_approval_seconds",
@@ -42,7 +50,12 @@ def _open(promotions: list[VulcanPromotion], now: dt.datetime) -> Iterator[Metri
     )
     for promotion in promotions:
         meta, status = promotion.metadata, promotion.status
-        place = [meta.namespace, meta.name, status.target.gateway if status.target else "", _target(promotion)]
+        place = [
+            meta.namespace,
+            meta.name,
+            status.target.gateway if status.target else "",
+            _target(promotion),
+        ]
         if status.step is not None:
             step.add_metric([*place, status.step], 1)
         if status.started_at is not None:
@@ -75,8 +88,15 @@ def _remembered(environments: list[VulcanEnvironment]) -> Iterator[Metric]:
         labels=_PLACE,
     )
     for environment in environments:
-        meta, reference, status = environment.metadata, environment.spec.gateway_ref, environment.status
-        place, gateway = [meta.namespace, meta.name], f"{reference.namespace or meta.namespace}/{reference.name}"
+        meta, reference, status = (
+            environment.metadata,
+            environment.spec.gateway_ref,
+            environment.status,
+        )
+        place, gateway = (
+            [meta.namespace, meta.name],
+            f"{reference.namespace or meta.namespace}/{reference.name}",
+        )
         count = Counter(item.outcome for item in status.promotions)
         for outcome in Outcome:
             ended.add_metric([*place, gateway, outcome.value], count[outcome.value])
@@ -89,10 +109,14 @@ def _remembered(environments: list[VulcanEnvironment]) -> Iterator[Metric]:
 
 def _targets(environments: Iterable[VulcanEnvironment]) -> Metric:
     family = GaugeMetricFamily(
-        "vulcan_environment_rollback_targets", "Earlier revisions that a view swap can restore.", labels=_PLACE
+        "vulcan_environment_rollback_targets",
+        "Earlier revisions that a view swap can restore.",
+        labels=_PLACE,
     )
     for environment in environments:
         if environment.status.applied is not None:
-            there = sum(target.state == "Available" for target in environment.status.rollback_targets)
+            there = sum(
+                target.state == "Available" for target in environment.status.rollback_targets
+            )
             family.add_metric([environment.metadata.namespace, environment.metadata.name], there)
     return family

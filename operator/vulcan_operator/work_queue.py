@@ -61,7 +61,9 @@ class WorkQueue(Generic[K]):
         """Queue a key after a delay, which doubles with each failure in a row; return the delay."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        delay = min(self._first * 2.0 ** min(failures, 30), self._longest) * (0.75 + 0.5 * self._jitter())
+        delay = min(self._first * 2.0 ** min(failures, 30), self._longest) * (
+            0.75 + 0.5 * self._jitter()
+        )
         self.add_after(key, delay)
         return delay
 

@@ -24,7 +24,9 @@ SECRET_OBJECTS = (
 
 
 def _forbidden(field: str) -> dict[str, str]:
-    is_, how = ("may hold secrets", " with as: JSON") if field in SECRET_OBJECTS else ("is a secret", "")
+    is_, how = (
+        ("may hold secrets", " with as: JSON") if field in SECRET_OBJECTS else ("is a secret", "")
+    )
     return cel(
         f"!has(self.{field})",
         f"{field} {is_}: put it into a Secret and name that in secrets.{field}{how}",
@@ -38,7 +40,11 @@ _NO_SECRETS: dict[str, Any] = {
     "properties": {
         **{name: {"type": "string", "maxLength": 4096} for name in SECRET_FIELDS},
         **{
-            name: {"type": "object", "maxProperties": 64, "x-kubernetes-preserve-unknown-fields": True}
+            name: {
+                "type": "object",
+                "maxProperties": 64,
+                "x-kubernetes-preserve-unknown-fields": True,
+            }
             for name in SECRET_OBJECTS
         },
     },
@@ -50,7 +56,9 @@ class SecretKeyRef(Model):
     """One key of a Secret in the gateway's namespace; Jobs mount it as a file."""
 
     name: Name = Field(description="Name of the Secret, in the gateway's namespace.")
-    key: Annotated[str, Field(min_length=1, max_length=253)] = Field(description="Key in the Secret.")
+    key: Annotated[str, Field(min_length=1, max_length=253)] = Field(
+        description="Key in the Secret."
+    )
     as_: Literal["Value", "Path", "JSON"] = Field(
         "Value",
         alias="as",
@@ -104,7 +112,9 @@ class StateConnection(Connection):
 class PlanningConnections(Model):
     """Credentials with fewer permissions, for tasks that must not write (plan)."""
 
-    connection: Connection | None = Field(None, description="Warehouse connection for planning; read-only is enough.")
+    connection: Connection | None = Field(
+        None, description="Warehouse connection for planning; read-only is enough."
+    )
     state_connection: StateConnection | None = Field(
         None, description="State connection for planning; read-only is enough."
     )

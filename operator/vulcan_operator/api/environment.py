@@ -40,7 +40,9 @@ class OperationSpec(Model):
         description="Id of this operation. A completed id is never executed again."
     )
     type: Literal["Restate"] = Field("Restate", description="Restate: recompute these models.")
-    models: list[ModelName] = Field(min_length=1, max_length=256, description="Models or selectors to restate.")
+    models: list[ModelName] = Field(
+        min_length=1, max_length=256, description="Models or selectors to restate."
+    )
     start: Date | None = Field(None, description="First interval. Default: the model's start.")
     end: Date | None = Field(None, description="Last interval. Default: the time of planning.")
 
@@ -73,9 +75,13 @@ class FreshnessSpec(Model):
 class RetrySpec(Model):
     """How failed attempts are retried. Outages are retried at maxBackoff and do not count."""
 
-    limit: int = Field(5, ge=0, le=100, description="Retries after model, audit and crash failures.")
+    limit: int = Field(
+        5, ge=0, le=100, description="Retries after model, audit and crash failures."
+    )
     backoff: PositiveDuration = Field("30s", description="First delay; doubles each time.")
-    max_backoff: PositiveDuration = Field("30m", description="Longest delay; outages are retried at this interval.")
+    max_backoff: PositiveDuration = Field(
+        "30m", description="Longest delay; outages are retried at this interval."
+    )
 
 
 class RollbackPolicy(Model):
@@ -102,7 +108,8 @@ class EnvironmentRunner(Model):
     """Overrides of the gateway's runner settings."""
 
     image: Annotated[str, Field(max_length=512)] | None = Field(
-        None, description="Runner image; must match the gateway's allowedImages. Default: the gateway's image."
+        None,
+        description="Runner image; must match the gateway's allowedImages. Default: the gateway's image.",
     )
 
 
@@ -180,7 +187,9 @@ class EnvironmentSpec(Model):
         json_schema_extra=schema(*WINDOW_RULES, list_type="map", list_keys=["name"]),
     )
     checks: ChecksSpec = Field(default=ChecksSpec(), description="Checks that run after an apply.")
-    freshness: FreshnessSpec = Field(default=FreshnessSpec(), description="How old data may become.")
+    freshness: FreshnessSpec = Field(
+        default=FreshnessSpec(), description="How old data may become."
+    )
     retry: RetrySpec = Field(default=RetrySpec(), description="How failed attempts are retried.")
     rollback: RollbackPolicy = Field(
         default=RollbackPolicy(), description="For how long rollbacks are expected to be possible."
@@ -210,8 +219,12 @@ class EnvironmentSpec(Model):
         default=EnvironmentRunner(), description="Overrides of the gateway's runner settings."
     )
     suspend: bool = Field(False, description="true: no Job is started; a running one completes.")
-    suspend_reason: ShortText | None = Field(None, description="Why it is suspended; shown in status.")
-    suspend_until: Timestamp | None = Field(None, description="When the suspension ends automatically. Unset: never.")
+    suspend_reason: ShortText | None = Field(
+        None, description="Why it is suspended; shown in status."
+    )
+    suspend_until: Timestamp | None = Field(
+        None, description="When the suspension ends automatically. Unset: never."
+    )
 
 
 class VulcanEnvironment(Model):
@@ -221,7 +234,9 @@ class VulcanEnvironment(Model):
     spec: EnvironmentSpec = Field(
         json_schema_extra=schema(
             immutable("gatewayRef", "its data would stay behind; create another VulcanEnvironment"),
-            immutable("environment", "SQLMesh's state refers to it; create another VulcanEnvironment"),
+            immutable(
+                "environment", "SQLMesh's state refers to it; create another VulcanEnvironment"
+            ),
             cel(
                 "!(has(self.ttl) && has(self.deletionPolicy) && self.deletionPolicy == 'Retain')",
                 "ttl cannot be combined with deletionPolicy: Retain; choose Expire or Invalidate",

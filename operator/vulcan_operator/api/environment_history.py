@@ -22,7 +22,9 @@ class RollbackTargetStatus(Model):
     revision: Annotated[str, Field(max_length=1024)] = Field(
         "", description="The resolved source. Empty: only the state database has a record of it."
     )
-    source_digest: Annotated[str, Field(max_length=80)] = Field("", description="Digest of the source's files.")
+    source_digest: Annotated[str, Field(max_length=80)] = Field(
+        "", description="Digest of the source's files."
+    )
     time: Timestamp | None = Field(None, description="When it was applied.")
     replaced_time: Timestamp | None = Field(
         None, description="When another revision replaced it: the start of rollback.window."

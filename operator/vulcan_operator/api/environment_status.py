@@ -56,7 +56,9 @@ class PlanModelStatus(Model):
     change: Annotated[str, Field(max_length=32)] = Field(
         description="What happens to it: Added, Modified, Removed, ..."
     )
-    category: Annotated[str, Field(max_length=32)] = Field("", description="Breaking, NonBreaking, ForwardOnly, ...")
+    category: Annotated[str, Field(max_length=32)] = Field(
+        "", description="Breaking, NonBreaking, ForwardOnly, ..."
+    )
     intervals: int = Field(0, description="Intervals to compute.")
     destructive: bool = Field(False, description="Whether data or columns are lost.")
     source_category: Annotated[str, Field(max_length=32)] = Field(
@@ -67,7 +69,9 @@ class PlanModelStatus(Model):
 class PlanSummaryStatus(Model):
     """What the plan would do."""
 
-    text: Message = Field("", description="One line: 1 added, 2 modified (1 breaking), 14 intervals to compute.")
+    text: Message = Field(
+        "", description="One line: 1 added, 2 modified (1 breaking), 14 intervals to compute."
+    )
     added: int = Field(0, description="New models.")
     directly_modified: int = Field(0, description="Changed models.")
     indirectly_modified: int = Field(0, description="Models downstream of changed ones.")
@@ -90,7 +94,10 @@ class PlanSummaryStatus(Model):
         "", description="Digest of the names of all of them, which the apply compares."
     )
     models: list[PlanModelStatus] = Field(
-        default=[], max_length=20, description="The first changed models.", json_schema_extra=schema(list_type="atomic")
+        default=[],
+        max_length=20,
+        description="The first changed models.",
+        json_schema_extra=schema(list_type="atomic"),
     )
     omitted: int = Field(0, description="Changed models not shown here; see the report.")
 
@@ -99,7 +106,9 @@ class ReportRef(Model):
     """The full report of the plan."""
 
     name: Name = Field(description="ConfigMap in this namespace: key report.json.gz.")
-    sha256: Annotated[str, Field(max_length=64)] = Field(description="sha256 of the gzipped report.")
+    sha256: Annotated[str, Field(max_length=64)] = Field(
+        description="sha256 of the gzipped report."
+    )
 
 
 class PlanState(enum.StrEnum):
@@ -121,13 +130,19 @@ class PlanStatus(Model):
         json_schema_extra={"enum": list(PlanState)},
     )
     inputs: Annotated[str, Field(max_length=16)] = Field(description="Digest of the plan inputs.")
-    target: Annotated[str, Field(max_length=64)] = Field(description="sha256 of the planned result.")
+    target: Annotated[str, Field(max_length=64)] = Field(
+        description="sha256 of the planned result."
+    )
     base: Annotated[str, Field(max_length=64)] = Field(description="sha256 of the starting point.")
     revision: Revision = Field(description="The resolved source: commit, ConfigMap name or image.")
     source_digest: Digest = Field(description="Digest of the source's files.")
     time: Timestamp = Field(description="When it was planned.")
-    adopted: bool = Field(False, description="Whether the environment existed before the operator's first plan.")
-    changed: int = Field(0, description="How often the plan changed between decision and apply at this source.")
+    adopted: bool = Field(
+        False, description="Whether the environment existed before the operator's first plan."
+    )
+    changed: int = Field(
+        0, description="How often the plan changed between decision and apply at this source."
+    )
     why: Message = Field("", description="Why it needs approval, or why not.")
     reason: Annotated[str, Field(max_length=63)] | None = Field(
         None, description="While it waits for users: what for. Unset: it does not."
@@ -154,7 +169,9 @@ class AppliedStatus(Model):
         "", description="ConfigMap in this namespace with the report of that plan."
     )
     time: Timestamp = Field(description="When it was applied.")
-    tests_run: int = Field(-1, description="Number of unit tests that ran when it was planned; -1: unknown or skipped.")
+    tests_run: int = Field(
+        -1, description="Number of unit tests that ran when it was planned; -1: unknown or skipped."
+    )
     partial: bool = Field(False, description="Whether selectModels excluded models.")
     complete_until: Timestamp | None = Field(
         None, description="After a rollback: data after this time is missing until a run succeeds."
@@ -226,7 +243,9 @@ class HeldStatus(Model):
     )
     revision: Revision = Field(description="The resolved source.")
     source_digest: Digest = Field("", description="Digest of its files.")
-    promotion: Annotated[str, Field(max_length=320)] = Field(description="The promotion that was rolled back.")
+    promotion: Annotated[str, Field(max_length=320)] = Field(
+        description="The promotion that was rolled back."
+    )
     time: Timestamp = Field(description="When the views were swapped back.")
     message: Message = Field("", description="Why it was rolled back.")
 
@@ -244,7 +263,9 @@ class StandingStatus(Model):
 class EnvironmentStatus(Model):
     """Observed state of one SQLMesh environment."""
 
-    observed_generation: int = Field(-1, description="Generation of the spec that was last handled.")
+    observed_generation: int = Field(
+        -1, description="Generation of the spec that was last handled."
+    )
     conditions: list[Condition] = Field(
         default=[],
         max_length=16,
@@ -252,20 +273,26 @@ class EnvironmentStatus(Model):
         "Verified, PlanReadOnly, RollbackExpiring, ChangesAllowed.",
         json_schema_extra=schema(list_type="map", list_keys=["type"]),
     )
-    environment: Annotated[str, Field(max_length=40)] | None = Field(None, description="SQLMesh environment name.")
+    environment: Annotated[str, Field(max_length=40)] | None = Field(
+        None, description="SQLMesh environment name."
+    )
     protected: bool = Field(False, description="Whether a grant of the gateway protects it.")
     revision: RevisionStatus | None = Field(None, description="The resolved source.")
     plan: PlanStatus | None = Field(None, description="The current plan, which approvals refer to.")
     applied: AppliedStatus | None = Field(None, description="The applied revision.")
     task: TaskStatus | None = Field(None, description="The current task.")
-    failure: FailureStatus | None = Field(None, description="Failure that waits for a retry or a user.")
+    failure: FailureStatus | None = Field(
+        None, description="Failure that waits for a retry or a user."
+    )
     standing: StandingStatus | None = Field(
         None, description="Why the change to the environment waits or failed, while it does."
     )
     run_failure: FailureStatus | None = Field(None, description="The same for scheduled runs.")
     checks: ChecksStatus | None = Field(None, description="The last Soda checks that passed.")
     last_run: RunStatus | None = Field(None, description="The last scheduled run.")
-    green_runs: int = Field(0, description="Successful scheduled runs since the last apply that computed something.")
+    green_runs: int = Field(
+        0, description="Successful scheduled runs since the last apply that computed something."
+    )
     promotion: Annotated[str, Field(max_length=320)] | None = Field(
         None, description="VulcanPromotion that delivered its revision, as namespace/name."
     )

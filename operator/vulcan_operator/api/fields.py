@@ -46,7 +46,9 @@ class Model(BaseModel):
     always parses.
     """
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore"
+    )
     checks_changes: ClassVar[bool] = False  # whether `but` validates: twice the time of a pass
 
     def to_json(self) -> dict[str, Any]:
@@ -68,13 +70,16 @@ class Model(BaseModel):
 def _cut(limit: int) -> BeforeValidator:
     """Truncate to the CRD's limit: a long error message must not make a status write fail."""
     return BeforeValidator(
-        lambda text: f"{text[: limit - 1]}…" if isinstance(text, str) and len(text) > limit else text
+        lambda text: (
+            f"{text[: limit - 1]}…" if isinstance(text, str) and len(text) > limit else text
+        )
     )
 
 
 _DURATION = "^([0-9]{1,5}(ms|s|m|h|d)){1,5}$"
 _DURATION_RULE = cel(
-    f"self.matches('{_DURATION}') || self == '0'", "a duration is written like 90s, 15m, 2h30m or 400d"
+    f"self.matches('{_DURATION}') || self == '0'",
+    "a duration is written like 90s, 15m, 2h30m or 400d",
 )
 
 Name = Annotated[str, Field(min_length=1, max_length=253)]
@@ -82,14 +87,17 @@ ShortText = Annotated[str, Field(max_length=1024)]
 Message = Annotated[str, _cut(1024), Field(max_length=1024)]
 LongMessage = Annotated[str, _cut(4096), Field(max_length=4096)]
 FreeDict = Annotated[
-    dict[str, Any], Field(max_length=128, json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})
+    dict[str, Any],
+    Field(max_length=128, json_schema_extra={"x-kubernetes-preserve-unknown-fields": True}),
 ]
 Duration = Annotated[str, Field(max_length=32, json_schema_extra=schema(_DURATION_RULE))]
 PositiveDuration = Annotated[
     str,
     Field(
         max_length=32,
-        json_schema_extra=schema(_DURATION_RULE, cel("self.matches('[1-9]')", "this duration must be longer than 0")),
+        json_schema_extra=schema(
+            _DURATION_RULE, cel("self.matches('[1-9]')", "this duration must be longer than 0")
+        ),
     ),
 ]
 _CRON_FIELD = "[0-9A-Za-z*,/?#L-]+"
@@ -113,7 +121,8 @@ TimeZone = Annotated[
         max_length=64,
         json_schema_extra=schema(
             cel(
-                "self.matches('^[A-Za-z][A-Za-z0-9_+/-]*$')", "timeZone is an IANA time zone, for example Europe/Berlin"
+                "self.matches('^[A-Za-z][A-Za-z0-9_+/-]*$')",
+                "timeZone is an IANA time zone, for example Europe/Berlin",
             )
         ),
     ),
@@ -121,7 +130,9 @@ TimeZone = Annotated[
 Timestamp = Annotated[
     dt.datetime,
     # Whole seconds, as everywhere in Kubernetes; kubectl prints them in columns.
-    PlainSerializer(lambda t: t.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), when_used="json"),
+    PlainSerializer(
+        lambda t: t.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), when_used="json"
+    ),
 ]
 
 _UNIT = {
@@ -139,7 +150,10 @@ def parse_duration(text: str) -> dt.timedelta:
         return dt.timedelta()
     if not re.fullmatch(_DURATION, text, re.ASCII):
         raise ValueError(f"not a duration: {text!r} (write 90s, 15m, 2h30m or 400d)")
-    return sum((int(n) * _UNIT[unit] for n, unit in re.findall("([0-9]+)(ms|s|m|h|d)", text)), dt.timedelta())
+    return sum(
+        (int(n) * _UNIT[unit] for n, unit in re.findall("([0-9]+)(ms|s|m|h|d)", text)),
+        dt.timedelta(),
+    )
 
 
 def short_revision(revision: str) -> str:
@@ -222,9 +236,12 @@ class Condition(Model):
 
     type: Annotated[str, Field(max_length=63)] = Field(description="Condition type, CamelCase.")
     status: Annotated[str, Field(max_length=7)] = Field(
-        description="True, False or Unknown.", json_schema_extra={"enum": ["True", "False", "Unknown"]}
+        description="True, False or Unknown.",
+        json_schema_extra={"enum": ["True", "False", "Unknown"]},
     )
-    reason: Annotated[str, Field(max_length=63)] = Field(description="Reason for the status, as one CamelCase word.")
+    reason: Annotated[str, Field(max_length=63)] = Field(
+        description="Reason for the status, as one CamelCase word."
+    )
     message: LongMessage = Field("", description="Explanation, and what happens next.")
     observed_generation: int = Field(0, description="Generation of the spec that it is based on.")
     last_transition_time: Timestamp = Field(description="When `status` last changed.")
@@ -264,7 +281,9 @@ class TaskStatus(Model):
     kind: Annotated[str, Field(max_length=16)] = Field(
         description="What its Job does: probe, resolve, plan, apply, run, promote, rollback, audit, ..."
     )
-    job: Annotated[str, Field(max_length=63)] = Field(description="Name of its Job in the gateway's namespace.")
+    job: Annotated[str, Field(max_length=63)] = Field(
+        description="Name of its Job in the gateway's namespace."
+    )
     gateway: Annotated[str, Field(max_length=320)] = Field(
         "", description="VulcanGateway, as namespace/name. Empty: the object's own gateway."
     )
@@ -275,11 +294,17 @@ class TaskStatus(Model):
         description="Waiting for the writer slot, Started (its Job is being created) or Running.",
         json_schema_extra={"enum": list(TaskState)},
     )
-    priority: int = Field(0, description="Order of the tasks that wait for the writer slot; the lowest goes first.")
+    priority: int = Field(
+        0, description="Order of the tasks that wait for the writer slot; the lowest goes first."
+    )
     since: Timestamp = Field(description="When it began to wait, or was started.")
-    request: Annotated[str, Field(max_length=64)] | None = Field(None, description="The request annotation it answers.")
+    request: Annotated[str, Field(max_length=64)] | None = Field(
+        None, description="The request annotation it answers."
+    )
     due: Timestamp | None = Field(None, description="The due time that a run is for.")
-    why: Annotated[str, _cut(256), Field(max_length=256)] = Field("", description="Why it was started.")
+    why: Annotated[str, _cut(256), Field(max_length=256)] = Field(
+        "", description="Why it was started."
+    )
 
     @property
     def place(self) -> tuple[str, str]:
@@ -293,10 +318,14 @@ class FailureStatus(Model):
 
     task: Annotated[str, Field(max_length=16)] = Field(description="Which task failed.")
     inputs: Annotated[str, Field(max_length=16)] = Field(description="Digest of the task's inputs.")
-    reason: Annotated[str, Field(max_length=63)] = Field(description="Reason, from docs/reference/reasons.md.")
+    reason: Annotated[str, Field(max_length=63)] = Field(
+        description="Reason, from docs/reference/reasons.md."
+    )
     message: Message = Field("", description="What went wrong, scrubbed of secrets.")
     attempts: int = Field(1, description="Failed attempts in a row at the same inputs.")
     last_attempt: int = Field(1, description="Number of the last attempt, as in its Job label.")
     counted: int = Field(0, description="How many of these attempts count against retry.limit.")
     time: Timestamp = Field(description="When the last attempt ended.")
-    retry: Annotated[str, Field(max_length=16)] = Field("Never", description="Never, Now, Backoff, Wait or Replan.")
+    retry: Annotated[str, Field(max_length=16)] = Field(
+        "Never", description="Never, Now, Backoff, Wait or Replan."
+    )

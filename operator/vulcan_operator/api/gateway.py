@@ -46,7 +46,9 @@ class GitCredential(Model):
     url_prefix: Annotated[str, Field(min_length=1, max_length=512)] = Field(
         description="URL prefix, matched by parsed scheme, host and whole path segments.",
         json_schema_extra=schema(
-            cel("self.matches('^(https?|ssh)://[^ ?#]+$')", "urlPrefix is an https, http or ssh URL"),
+            cel(
+                "self.matches('^(https?|ssh)://[^ ?#]+$')", "urlPrefix is an https, http or ssh URL"
+            ),
             cel(
                 "!self.matches('^https?://[^/]*@') && !self.matches('^ssh://[^/@]*:[^/]*@')",
                 "urlPrefix must not contain credentials: put them into the Secret that secretRef names",
@@ -68,7 +70,9 @@ class NamespaceGrant(Model):
         alias="from",
         description="Same: the gateway's namespace. All: every namespace. Selector: those whose labels match selector.",
     )
-    selector: LabelSelector | None = Field(None, description="Labels of the namespaces; only with from: Selector.")
+    selector: LabelSelector | None = Field(
+        None, description="Labels of the namespaces; only with from: Selector."
+    )
 
 
 class Grant(Model):
@@ -133,7 +137,9 @@ class ProbeSpec(Model):
 class JanitorSpec(Model):
     """When SQLMesh's janitor runs. Not implemented yet: run `sqlmesh janitor` yourself."""
 
-    schedule: Cron = Field("17 3 * * *", description="Cron, in UTC. Not implemented yet: it has no effect.")
+    schedule: Cron = Field(
+        "17 3 * * *", description="Cron, in UTC. Not implemented yet: it has no effect."
+    )
 
 
 class GatewaySpec(Model):
@@ -193,15 +199,21 @@ class GatewaySpec(Model):
         "environment. Runs, plans, gates, approvals and rollbacks continue. Unset: no freeze.",
     )
     suspend: bool = Field(False, description="true: no new Jobs; running ones complete.")
-    suspend_reason: ShortText | None = Field(None, description="Why it is suspended; shown in status.")
-    suspend_until: Timestamp | None = Field(None, description="When the suspension ends automatically. Unset: never.")
+    suspend_reason: ShortText | None = Field(
+        None, description="Why it is suspended; shown in status."
+    )
+    suspend_until: Timestamp | None = Field(
+        None, description="When the suspension ends automatically. Unset: never."
+    )
 
 
 class ActiveWriter(Model):
     """The holder of the writer slot."""
 
     job: Annotated[str, Field(max_length=63)] = Field(description="Name of its Job.")
-    task: Annotated[str, Field(max_length=16)] = Field("", description="Kind of the task: apply, run, promote, ...")
+    task: Annotated[str, Field(max_length=16)] = Field(
+        "", description="Kind of the task: apply, run, promote, ..."
+    )
     environment: Annotated[str, Field(max_length=300)] = Field(
         "", description="Object that it works for, as namespace/name."
     )
@@ -228,7 +240,9 @@ class ProbeStatus(Model):
 class GatewayStatus(Model):
     """Observed state of one isolated system."""
 
-    observed_generation: int = Field(-1, description="Generation of the spec that was last handled.")
+    observed_generation: int = Field(
+        -1, description="Generation of the spec that was last handled."
+    )
     conditions: list[Condition] = Field(
         default=[],
         max_length=16,
@@ -250,12 +264,16 @@ class GatewayStatus(Model):
     )
     probe: ProbeStatus | None = Field(None, description="The last successful probe.")
     task: TaskStatus | None = Field(None, description="The probe in flight.")
-    failure: FailureStatus | None = Field(None, description="The last failed probe, until one succeeds.")
+    failure: FailureStatus | None = Field(
+        None, description="The last failed probe, until one succeeds."
+    )
     next_attempt_time: Timestamp | None = Field(None, description="When a failed probe is retried.")
     suspended_since: Timestamp | None = Field(
         None, description="When the operator first observed the suspension. Unset: not suspended."
     )
-    last_contact_time: Timestamp | None = Field(None, description="When a Job last reached warehouse and state.")
+    last_contact_time: Timestamp | None = Field(
+        None, description="When a Job last reached warehouse and state."
+    )
     last_handled_probe_requested_at: Annotated[str, Field(max_length=64)] | None = Field(
         None, description="The last vulcan.dev/probe-requested-at that was handled."
     )

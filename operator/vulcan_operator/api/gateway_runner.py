@@ -7,10 +7,22 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from vulcan_operator.api.fields import FreeDict, LocalRef, Model, Name, PositiveDuration, ShortText, cel, schema
+from vulcan_operator.api.fields import (
+    FreeDict,
+    LocalRef,
+    Model,
+    Name,
+    PositiveDuration,
+    ShortText,
+    cel,
+    schema,
+)
 
 _FREE = {"type": "object", "maxProperties": 64, "x-kubernetes-preserve-unknown-fields": True}
-_NOT_OURS = cel("self.all(k, !k.startsWith('vulcan.dev/'))", "keys that start with vulcan.dev/ belong to the operator")
+_NOT_OURS = cel(
+    "self.all(k, !k.startsWith('vulcan.dev/'))",
+    "keys that start with vulcan.dev/ belong to the operator",
+)
 
 EnvVar = Annotated[
     dict[str, Any],
@@ -38,7 +50,11 @@ EnvVar = Annotated[
                         )
                     ],
                 },
-                "value": {"type": "string", "maxLength": 8192, "description": "Its value; never a secret."},
+                "value": {
+                    "type": "string",
+                    "maxLength": 8192,
+                    "description": "Its value; never a secret.",
+                },
                 "valueFrom": {
                     **_FREE,
                     "description": "A reference (secretKeyRef, configMapKeyRef, fieldRef), as in a Pod.",
@@ -63,7 +79,9 @@ Volume = Annotated[
                 "volume": {
                     "type": "object",
                     "description": "What is mounted: exactly one kind of volume, as in a Pod.",
-                    "properties": {name: {**_FREE, "description": text} for name, text in _VOLUMES.items()},
+                    "properties": {
+                        name: {**_FREE, "description": text} for name, text in _VOLUMES.items()
+                    },
                     "x-kubernetes-validations": [
                         cel(
                             f"[{', '.join(f'has(self.{name})' for name in _VOLUMES)}].filter(x, x).size() == 1",
@@ -108,7 +126,8 @@ class RunnerSpec(Model):
         json_schema_extra=schema(list_type="map", list_keys=["name"]),
     )
     service_account_name: Name | None = Field(
-        None, description="Identity for cloud databases; no API token is mounted. Default: the namespace's `default`."
+        None,
+        description="Identity for cloud databases; no API token is mounted. Default: the namespace's `default`.",
     )
     resources: FreeDict | None = Field(
         None,
@@ -117,7 +136,9 @@ class RunnerSpec(Model):
     node_selector: dict[str, Annotated[str, Field(max_length=63)]] = Field(
         default={}, max_length=32, description="Labels of the nodes that Jobs may run on."
     )
-    tolerations: list[FreeDict] = Field(default=[], max_length=32, description="Tolerations of the pods, as in a Pod.")
+    tolerations: list[FreeDict] = Field(
+        default=[], max_length=32, description="Tolerations of the pods, as in a Pod."
+    )
     affinity: FreeDict | None = Field(None, description="Affinity of the pods, as in a Pod.")
     pod_labels: dict[str, Annotated[str, Field(max_length=63)]] = Field(
         default={},

@@ -68,7 +68,10 @@ class PlanLimits(Model):
     """Plans above a limit always need approval. FULL, VIEW and SEED models count as one interval."""
 
     max_backfill_intervals: int | None = Field(
-        MAX_BACKFILL_INTERVALS, ge=0, le=100000000, description="Maximum intervals to compute without approval."
+        MAX_BACKFILL_INTERVALS,
+        ge=0,
+        le=100000000,
+        description="Maximum intervals to compute without approval.",
     )
     max_rebuilt_models: int | None = Field(
         None,
@@ -81,7 +84,10 @@ class PlanLimits(Model):
         description="Maximum reach of a backfill without approval, for example 400d. Unset: no limit.",
     )
     max_removed_percent: int | None = Field(
-        MAX_REMOVED_PERCENT, ge=0, le=100, description="Maximum percentage of models to remove without approval."
+        MAX_REMOVED_PERCENT,
+        ge=0,
+        le=100,
+        description="Maximum percentage of models to remove without approval.",
     )
 
 
@@ -91,7 +97,9 @@ class PlanSpec(Model):
     The project's configuration decides SQLMesh options that are unset here.
     """
 
-    approval: ApprovalPolicy = Field(default=ApprovalPolicy(), description="When a plan needs approval.")
+    approval: ApprovalPolicy = Field(
+        default=ApprovalPolicy(), description="When a plan needs approval."
+    )
     limits: PlanLimits = Field(
         default=PlanLimits(), description="Plans above these limits need approval in every mode."
     )
@@ -106,14 +114,18 @@ class PlanSpec(Model):
         description="Category of directly modified models, by model name: Breaking or NonBreaking.",
     )
     forward_only: bool | None = Field(None, description="SQLMesh --forward-only.")
-    effective_from: Date | None = Field(None, description="SQLMesh --effective-from; for forward-only plans.")
+    effective_from: Date | None = Field(
+        None, description="SQLMesh --effective-from; for forward-only plans."
+    )
     select_models: list[ModelName] = Field(
         default=[],
         max_length=256,
         description="SQLMesh --select-model; models that it excludes stay unchanged.",
     )
     allow_destructive_models: list[ModelName] = Field(
-        default=[], max_length=256, description="SQLMesh --allow-destructive-model; shown in the plan."
+        default=[],
+        max_length=256,
+        description="SQLMesh --allow-destructive-model; shown in the plan.",
     )
     allow_additive_models: list[ModelName] = Field(
         default=[], max_length=256, description="SQLMesh --allow-additive-model; shown in the plan."
@@ -122,7 +134,9 @@ class PlanSpec(Model):
     start: Date | None = Field(None, description="SQLMesh --start; not for environment prod.")
     dev_start: Date | None = Field(None, description="How far back forward-only previews reach.")
     skip_tests: bool = Field(False, description="true: plan even if tests fail; shown in the plan.")
-    skip_linter: bool = Field(False, description="true: plan even if the linter reports errors; shown in the plan.")
+    skip_linter: bool = Field(
+        False, description="true: plan even if the linter reports errors; shown in the plan."
+    )
 
 
 class ApprovalItem(Model):

@@ -8,7 +8,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from vulcan_operator.api.fields import Duration, Model, Name, ObjectMeta, ObjectRef, cel, immutable, schema
+from vulcan_operator.api.fields import (
+    Duration,
+    Model,
+    Name,
+    ObjectMeta,
+    ObjectRef,
+    cel,
+    immutable,
+    schema,
+)
 from vulcan_operator.api.policy import ApprovalItem, ApprovalPolicy, ModelName, SodaChecks
 from vulcan_operator.api.promotion_status import PromotionStatus
 
@@ -99,8 +108,12 @@ class SoakGate(Model):
 class GatesSpec(Model):
     """Gates that a revision must pass. A Required gate that fails ends the promotion."""
 
-    tests: Gate = Field("Required", description="Unit tests. Required, Optional (only reported) or Skip.")
-    audits: Gate = Field("Required", description="Audits of the source. Required, Optional (only reported) or Skip.")
+    tests: Gate = Field(
+        "Required", description="Unit tests. Required, Optional (only reported) or Skip."
+    )
+    audits: Gate = Field(
+        "Required", description="Audits of the source. Required, Optional (only reported) or Skip."
+    )
     data_diff: DataDiffGate | None = Field(
         None, description="Comparison of the target's future and current data. Unset: none."
     )
@@ -108,7 +121,9 @@ class GatesSpec(Model):
         None,
         description="Data quality checks of the source. Unset: none.",
     )
-    soak: SoakGate | None = Field(None, description="Time and runs in the source environment. Unset: none required.")
+    soak: SoakGate | None = Field(
+        None, description="Time and runs in the source environment. Unset: none required."
+    )
     virtual_only: Literal["Required", "Optional"] = Field(
         "Required",
         description="Within one system. Required: only the catch-up of recent intervals may be "
@@ -130,7 +145,8 @@ class RollbackTarget(Model):
         None, description="VulcanPromotion in this namespace to undo, to its status.previous."
     )
     plan_id: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
-        None, description="SQLMesh plan id of an earlier apply, from the environment's status.rollbackTargets."
+        None,
+        description="SQLMesh plan id of an earlier apply, from the environment's status.rollbackTargets.",
     )
 
 
@@ -148,7 +164,9 @@ class RollbackSpec(Model):
 class PromotionSpec(Model):
     """What is promoted, from where to where, through which gates. Immutable except for approvals."""
 
-    from_: PromotionSide | None = Field(None, alias="from", description="Where the revision comes from.")
+    from_: PromotionSide | None = Field(
+        None, alias="from", description="Where the revision comes from."
+    )
     to: PromotionSide = Field(description="The environment that is changed.")
     revision: Annotated[str, Field(min_length=1, max_length=1024)] | None = Field(
         None,
@@ -196,7 +214,17 @@ class PromotionSpec(Model):
 
 
 _RECORD = "a promotion is a record; create another VulcanPromotion"
-_IMMUTABLE = ("from", "to", "revision", "gates", "approval", "queue", "onFailure", "rollbackTo", "rollback")
+_IMMUTABLE = (
+    "from",
+    "to",
+    "revision",
+    "gates",
+    "approval",
+    "queue",
+    "onFailure",
+    "rollbackTo",
+    "rollback",
+)
 
 
 class VulcanPromotion(Model):

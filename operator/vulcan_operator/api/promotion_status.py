@@ -141,9 +141,15 @@ class VoteStatus(Model):
 class SideStatus(Model):
     """The source or the target of the promotion, as it was observed."""
 
-    environment: Annotated[str, Field(max_length=40)] = Field(description="SQLMesh environment name.")
-    gateway: Annotated[str, Field(max_length=320)] = Field(description="Its VulcanGateway, as namespace/name.")
-    plan_id: Annotated[str, Field(max_length=128)] = Field("", description="SQLMesh's plan id of the environment.")
+    environment: Annotated[str, Field(max_length=40)] = Field(
+        description="SQLMesh environment name."
+    )
+    gateway: Annotated[str, Field(max_length=320)] = Field(
+        description="Its VulcanGateway, as namespace/name."
+    )
+    plan_id: Annotated[str, Field(max_length=128)] = Field(
+        "", description="SQLMesh's plan id of the environment."
+    )
     revision: Revision = Field("", description="The revision of the environment.")
 
 
@@ -154,7 +160,9 @@ class PreviousStatus(Model):
     source_digest: Digest = Field("", description="Digest of the source's files.")
     plan_id: Annotated[str, Field(max_length=128)] = Field("", description="SQLMesh's plan id.")
     time: Timestamp | None = Field(None, description="When it was applied.")
-    tests_run: int = Field(-1, description="Number of unit tests that ran when it was planned; -1: unknown or skipped.")
+    tests_run: int = Field(
+        -1, description="Number of unit tests that ran when it was planned; -1: unknown or skipped."
+    )
     origin: Origin | None = Field(None, description="Where the files of a promoted revision are.")
 
 
@@ -185,7 +193,9 @@ class RollbackStatus(Model):
 class PromotionStatus(Model):
     """Observed state of one promotion."""
 
-    observed_generation: int = Field(-1, description="Generation of the spec that was last handled.")
+    observed_generation: int = Field(
+        -1, description="Generation of the spec that was last handled."
+    )
     conditions: list[Condition] = Field(
         default=[],
         max_length=16,
@@ -224,7 +234,10 @@ class PromotionStatus(Model):
         "", description="SQLMesh's plan id of the target after its views were swapped."
     )
     approved_by: list[Annotated[str, Field(max_length=512)]] = Field(
-        default=[], max_length=64, description="Who approved it.", json_schema_extra=schema(list_type="atomic")
+        default=[],
+        max_length=64,
+        description="Who approved it.",
+        json_schema_extra=schema(list_type="atomic"),
     )
     approvals: list[VoteStatus] = Field(
         default=[],
@@ -245,7 +258,9 @@ class PromotionStatus(Model):
         description="Once it has ended: ConfigMap in this namespace whose key evidence.json "
         "records it. It outlives the promotion for as long as the target's promotionHistory says.",
     )
-    origin: Origin | None = Field(None, description="Where the revision's files are, for promotions across systems.")
+    origin: Origin | None = Field(
+        None, description="Where the revision's files are, for promotions across systems."
+    )
     superseded_by: Annotated[str, Field(max_length=320)] | None = Field(
         None, description="The newer promotion that replaced it, as namespace/name."
     )
@@ -283,7 +298,12 @@ class PromotionStatus(Model):
     def reports(self) -> list[str]:
         """ConfigMaps of step Diff, which are not needed any more once it is judged."""
         evidence = (step.evidence for step in self.steps if step.name == "Diff")
-        return [name for found in evidence for key, name in found.items() if key in (SOURCE_REPORT, TARGET_REPORT)]
+        return [
+            name
+            for found in evidence
+            for key, name in found.items()
+            if key in (SOURCE_REPORT, TARGET_REPORT)
+        ]
 
     def find(self, name: str) -> StepStatus | None:
         """One step, or None if it was not begun."""

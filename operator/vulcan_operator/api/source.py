@@ -44,7 +44,9 @@ class GitSource(Model):
     path: Annotated[str, Field(min_length=1, max_length=512)] = Field(
         ".",
         description="Folder of the SQLMesh project in the repository.",
-        json_schema_extra=schema(cel(_INSIDE, "path is a folder inside the repository: relative, without ..")),
+        json_schema_extra=schema(
+            cel(_INSIDE, "path is a folder inside the repository: relative, without ..")
+        ),
     )
     poll_interval: PositiveDuration | None = Field(
         None,
@@ -55,10 +57,14 @@ class GitSource(Model):
 class ConfigMapItem(Model):
     """One file of a project in a ConfigMap."""
 
-    key: Annotated[str, Field(min_length=1, max_length=253)] = Field(description="Key in the ConfigMap.")
+    key: Annotated[str, Field(min_length=1, max_length=253)] = Field(
+        description="Key in the ConfigMap."
+    )
     path: Annotated[str, Field(min_length=1, max_length=256)] = Field(
         description="File in the project, for example models/orders.sql.",
-        json_schema_extra=schema(cel(_INSIDE, "path is a file inside the project: relative, without ..")),
+        json_schema_extra=schema(
+            cel(_INSIDE, "path is a file inside the project: relative, without ..")
+        ),
     )
 
 
@@ -84,10 +90,16 @@ class Origin(Model):
     )
     url: Annotated[str, Field(max_length=1024)] = Field("", description="Git repository URL.")
     commit: Annotated[str, Field(max_length=64)] = Field("", description="Full git commit.")
-    path: Annotated[str, Field(max_length=512)] = Field("", description="Folder in the git repository.")
-    image: Annotated[str, Field(max_length=512)] = Field("", description="Image with the project, with its digest.")
+    path: Annotated[str, Field(max_length=512)] = Field(
+        "", description="Folder in the git repository."
+    )
+    image: Annotated[str, Field(max_length=512)] = Field(
+        "", description="Image with the project, with its digest."
+    )
     copy_: Annotated[str, Field(max_length=320)] = Field(
-        "", alias="copy", description="Immutable copy of the project's ConfigMap, as namespace/name."
+        "",
+        alias="copy",
+        description="Immutable copy of the project's ConfigMap, as namespace/name.",
     )
 
 
@@ -95,7 +107,9 @@ class ProjectSource(Model):
     """Where the SQLMesh project comes from: exactly one of the three."""
 
     git: GitSource | None = Field(None, description="A folder in a git repository.")
-    config_map: ConfigMapSource | None = Field(None, description="A ConfigMap, for small projects and experiments.")
+    config_map: ConfigMapSource | None = Field(
+        None, description="A ConfigMap, for small projects and experiments."
+    )
     image: Annotated[str, Field(max_length=512)] | None = Field(
         None,
         description="A runner image that contains the project at /project, pinned by digest; it "

@@ -7,7 +7,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from vulcan_operator.api.fields import Cron, Model, PositiveDuration, ShortText, Timestamp, TimeZone, cel, schema
+from vulcan_operator.api.fields import (
+    Cron,
+    Model,
+    PositiveDuration,
+    ShortText,
+    Timestamp,
+    TimeZone,
+    cel,
+    schema,
+)
 
 _PARTS = "INTERVAL|COUNT|UNTIL|BYDAY|BYMONTH|BYHOUR|WKST"
 _OF_MONTHS = "BYMONTHDAY|BYYEARDAY|BYWEEKNO|BYSETPOS"  # not with DAILY or WEEKLY: may never match
@@ -68,7 +77,9 @@ class PromotionWindow(Model):
     duration: PositiveDuration = Field(
         description="How long it stays open, in local time: 22:00 and 4h always ends at 02:00."
     )
-    time_zone: TimeZone = Field("UTC", description="IANA time zone, for example Europe/Berlin. Default: UTC.")
+    time_zone: TimeZone = Field(
+        "UTC", description="IANA time zone, for example Europe/Berlin. Default: UTC."
+    )
 
 
 WINDOW_RULES = (
@@ -86,5 +97,7 @@ WINDOW_RULES = (
 class FreezeSpec(Model):
     """A freeze: only rollbacks change the views of any environment on the gateway."""
 
-    reason: Annotated[ShortText, Field(min_length=1)] = Field(description="Why; shown by everything that waits for it.")
+    reason: Annotated[ShortText, Field(min_length=1)] = Field(
+        description="Why; shown by everything that waits for it."
+    )
     until: Timestamp | None = Field(None, description="When it ends. Unset: when it is removed.")

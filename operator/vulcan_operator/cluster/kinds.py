@@ -29,7 +29,11 @@ class KindSpec:
 
 KINDS: dict[Kind, KindSpec] = {
     Kind.GATEWAY: KindSpec(resources.GATEWAYS, GatewayFacts.of),
-    Kind.ENVIRONMENT: KindSpec(resources.ENVIRONMENTS, EnvironmentFacts.of, {"gateway": gateway_of}),
-    Kind.PROMOTION: KindSpec(resources.PROMOTIONS, promotion_facts, {"target": target_of, "source": source_of}),
+    Kind.ENVIRONMENT: KindSpec(
+        resources.ENVIRONMENTS, EnvironmentFacts.of, {"gateway": gateway_of}
+    ),
+    Kind.PROMOTION: KindSpec(
+        resources.PROMOTIONS, promotion_facts, {"target": target_of, "source": source_of}
+    ),
 }
 BY_RESOURCE = {spec.resource: kind for kind, spec in KINDS.items()}

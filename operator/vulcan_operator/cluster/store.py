@@ -28,7 +28,9 @@ class Store(Generic[T]):
         self._entries: dict[Place, Entry[T]] = {}
         self._indexes = dict(indexes or {})
         self._by: dict[tuple[str, Hashable], dict[Place, T]] = {}
-        self._dead: dict[str, None] = {}  # uids seen deleted: a late answer to a write must not bring them back
+        self._dead: dict[
+            str, None
+        ] = {}  # uids seen deleted: a late answer to a write must not bring them back
         self.listed_at = 0
         self.newest = 0  # the highest version ever seen
 

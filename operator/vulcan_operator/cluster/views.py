@@ -43,11 +43,15 @@ MODELS: dict[Kind, type[VulcanGateway] | type[VulcanEnvironment] | type[VulcanPr
 }
 
 
-def custom(kind: Kind, raw: Raw) -> VulcanGateway | VulcanEnvironment | VulcanPromotion | Unparsable:
+def custom(
+    kind: Kind, raw: Raw
+) -> VulcanGateway | VulcanEnvironment | VulcanPromotion | Unparsable:
     """Parse one of our objects."""
     metadata = {k: v for k, v in raw["metadata"].items() if k != "managedFields"}
     if LAST_APPLIED in metadata.get("annotations", {}):
-        metadata["annotations"] = {k: v for k, v in metadata["annotations"].items() if k != LAST_APPLIED}
+        metadata["annotations"] = {
+            k: v for k, v in metadata["annotations"].items() if k != LAST_APPLIED
+        }
     try:
         found = MODELS[kind].model_validate({**raw, "metadata": metadata})
         _share_names(found)
@@ -55,7 +59,9 @@ def custom(kind: Kind, raw: Raw) -> VulcanGateway | VulcanEnvironment | VulcanPr
     except pydantic.ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        return Unparsable(ObjectMeta.model_validate(metadata), f"{where}: {first['msg']}", raw.get("status") or {})
+        return Unparsable(
+            ObjectMeta.model_validate(metadata), f"{where}: {first['msg']}", raw.get("status") or {}
+        )
 
 
 def _share_names(model: pydantic.BaseModel) -> None:
@@ -107,7 +113,9 @@ def _job_state(status: Raw) -> tuple[JobState, Raw]:
     if not status.get("terminating"):
         for condition in status.get("conditions", []):
             if condition["type"] in ("Complete", "Failed") and condition["status"] == "True":
-                return (JobState.COMPLETE if condition["type"] == "Complete" else JobState.FAILED), condition
+                return (
+                    JobState.COMPLETE if condition["type"] == "Complete" else JobState.FAILED
+                ), condition
     return JobState.UNFINISHED, {}
 
 
@@ -116,7 +124,9 @@ def pod(raw: Raw) -> PodSeen:
     meta, labels, status = raw["metadata"], raw["metadata"].get("labels", {}), raw.get("status", {})
     main = _main_container(raw)
     inits = status.get("initContainerStatuses", [])
-    broken = next((c for c in inits if c.get("state", {}).get("terminated", {}).get("exitCode")), None)
+    broken = next(
+        (c for c in inits if c.get("state", {}).get("terminated", {}).get("exitCode")), None
+    )
     ended = (broken or main).get("state", {}).get("terminated", {})
     waiting = _waiting(status, [*inits, main])
     return PodSeen(

@@ -46,10 +46,14 @@ class Intake:
     wake: Wake
     orphan: Callable[[JobSeen], None] = _ignore  # a Job whose owner is not known
     finished: Callable[[JobSeen], None] = _ignore  # a Job was seen to end
-    ended: Callable[[VulcanEnvironment | VulcanPromotion], None] = _ignore  # one that is gone for good
+    ended: Callable[[VulcanEnvironment | VulcanPromotion], None] = (
+        _ignore  # one that is gone for good
+    )
     _by: Key | None = None
 
-    def event(self, resource: Resource, raw: Raw, *, deleted: bool = False, by: Key | None = None) -> None:
+    def event(
+        self, resource: Resource, raw: Raw, *, deleted: bool = False, by: Key | None = None
+    ) -> None:
         """Take in an observation; an old version is dropped before it is parsed. `by` is the object whose
         pass has written it, and which is not woken."""
         self._by = by
@@ -135,7 +139,12 @@ class Intake:
         if job is None or before == after:
             return
         over = job.state is not JobState.UNFINISHED
-        if after is not None and over and before is not None and before.state is JobState.UNFINISHED:
+        if (
+            after is not None
+            and over
+            and before is not None
+            and before.state is JobState.UNFINISHED
+        ):
             self.finished(job)
         if not self._wake_owner(job.owner_uid, job.name, job.namespace) and after is not None:
             self.orphan(job)
@@ -160,7 +169,9 @@ class Intake:
     def _custom(self, key: Key, before: Any_ | None, after: Any_ | None) -> None:
         """Take in that one of our objects was created, has changed or was deleted."""
         self._wake(key)
-        is_other = after is None or (before is not None and after.metadata.uid != before.metadata.uid)
+        is_other = after is None or (
+            before is not None and after.metadata.uid != before.metadata.uid
+        )
         if isinstance(before, VulcanEnvironment | VulcanPromotion) and is_other:
             self.ended(before)
         known = self.cache.forget_facts(key)
@@ -188,7 +199,11 @@ class Intake:
             target = target_of(found)
             yield Key(Kind.ENVIRONMENT, *target)
             rivals = promotions.places_by("target", target)
-            yield from (k for p in (*rivals, *promotions.places_by("source", target)) if (k := _promotion(p)) != key)
+            yield from (
+                k
+                for p in (*rivals, *promotions.places_by("source", target))
+                if (k := _promotion(p)) != key
+            )
 
     def _promotions(self, environment: Place) -> Iterator[Key]:
         """Return the promotions from and to an environment that still read it. Once ended, one only
@@ -205,7 +220,11 @@ class Intake:
         was, is_ = tasks_of(key, before), tasks_of(key, after)
         homes = [gateway_of(e) for e in (before, after) if isinstance(e, VulcanEnvironment)]
         for gateway in dict.fromkeys((*was, *is_, *homes)):
-            here = after if isinstance(after, VulcanEnvironment) and gateway_of(after) == gateway else None
+            here = (
+                after
+                if isinstance(after, VulcanEnvironment) and gateway_of(after) == gateway
+                else None
+            )
             crowd, tasks = self.cache.crowd(gateway), is_.get(gateway, ())
             self._claims(gateway, key, Claim.of(here) if here is not None else None)
             news = [crowd.contacts.put(key, Contact.of(here) if here is not None else None)]
@@ -231,7 +250,9 @@ class Intake:
             limited = grants is not None and has_quota(grants.spec.grants)
             concerned |= {c.key for c in claims.all()} if limited else set()
         if any(claim.environment == REFERENCE for claim in both):
-            concerned |= {c.key for c in claims.all() if not c.applied or _has_failed(self.cache, c.key)}
+            concerned |= {
+                c.key for c in claims.all() if not c.applied or _has_failed(self.cache, c.key)
+            }
         for other in sorted(concerned - {key}):
             self._wake(other)
 

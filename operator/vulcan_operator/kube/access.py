@@ -50,7 +50,10 @@ class Access:
             kubernetes.config.load_incluster_config(client_configuration=config)
         else:
             kubernetes.config.load_kube_config(
-                config_file=self.kubeconfig, context=self.context, client_configuration=config, persist_config=False
+                config_file=self.kubeconfig,
+                context=self.context,
+                client_configuration=config,
+                persist_config=False,
             )
 
     @property
@@ -89,7 +92,9 @@ class Access:
             return True
         context = ssl.create_default_context(cafile=self.ca_path)
         if hasattr(ssl, "VERIFY_X509_STRICT"):
-            context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # many clusters' CAs lack the key usage extension
+            context.verify_flags &= (
+                ~ssl.VERIFY_X509_STRICT
+            )  # many clusters' CAs lack the key usage extension
         if self.insecure:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
@@ -100,7 +105,9 @@ class Access:
     def header(self) -> str | None:
         """Return the current Authorization header. Blocks if a plugin has to run."""
         config = self._config
-        token = config.get_api_key_with_prefix("BearerToken") or config.get_api_key_with_prefix("authorization")
+        token = config.get_api_key_with_prefix("BearerToken") or config.get_api_key_with_prefix(
+            "authorization"
+        )
         if token:
             return token if " " in token else f"Bearer {token}"
         return str(config.get_basic_auth_token()) if config.username and config.password else None

@@ -35,10 +35,14 @@ class Reads(Protocol):
     async def get(self, resource: Resource, namespace: str, name: str) -> Raw:
         """Return one object. Raises errors.NotFound."""
 
-    def pages(self, resource: Resource, namespace: str | None = None, labels: str = "") -> AsyncIterator[Page]:
+    def pages(
+        self, resource: Resource, namespace: str | None = None, labels: str = ""
+    ) -> AsyncIterator[Page]:
         """List all objects in parts, so that a long list is never in memory at once."""
 
-    async def log(self, namespace: str, pod: str, container: str, mark: str, most: int) -> list[str]:
+    async def log(
+        self, namespace: str, pod: str, container: str, mark: str, most: int
+    ) -> list[str]:
         """Return the lines of a container's log that contain `mark`, up to `most` bytes."""
 
 
@@ -72,7 +76,9 @@ class Kube(Reads, Protocol):
     async def merge_patch(self, resource: Resource, namespace: str, name: str, body: Raw) -> Raw:
         """Send a merge patch."""
 
-    async def json_patch(self, resource: Resource, namespace: str, name: str, operations: Sequence[Raw]) -> Raw:
+    async def json_patch(
+        self, resource: Resource, namespace: str, name: str, operations: Sequence[Raw]
+    ) -> Raw:
         """Send a JSON patch."""
 
     async def delete(self, resource: Resource, namespace: str, name: str, uid: str = "") -> None:
@@ -100,7 +106,9 @@ class CrashPoint:
 class HttpKube:
     """Implements `Kube` over one HTTP session."""
 
-    def __init__(self, transport: Transport, *, write_timeout: float = 4.0, limit: RateLimit | None = None) -> None:
+    def __init__(
+        self, transport: Transport, *, write_timeout: float = 4.0, limit: RateLimit | None = None
+    ) -> None:
         self._transport = transport
         self._write_timeout = write_timeout
         self._limit = limit or RateLimit(0, 0)
@@ -118,9 +126,13 @@ class HttpKube:
         return await self._read(resource, "get", resource.path(namespace, name), namespace)
 
     async def read(self, path: str) -> Any:
-        return await self._transport.send(Request("GET", path, verb="get", resource=path.split("/")[1]))
+        return await self._transport.send(
+            Request("GET", path, verb="get", resource=path.split("/")[1])
+        )
 
-    async def log(self, namespace: str, pod: str, container: str, mark: str, most: int) -> list[str]:
+    async def log(
+        self, namespace: str, pod: str, container: str, mark: str, most: int
+    ) -> list[str]:
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
         request = Request(
             "GET",
@@ -132,10 +144,14 @@ class HttpKube:
         )
         return await self._transport.lines(request, mark, most)
 
-    async def pages(self, resource: Resource, namespace: str | None = None, labels: str = "") -> AsyncIterator[Page]:
+    async def pages(
+        self, resource: Resource, namespace: str | None = None, labels: str = ""
+    ) -> AsyncIterator[Page]:
         params = {"limit": str(_PAGE)} | ({"labelSelector": labels} if labels else {})
         while True:
-            answer = await self._read(resource, "list", resource.path(namespace), namespace or "", params)
+            answer = await self._read(
+                resource, "list", resource.path(namespace), namespace or "", params
+            )
             yield Page(answer.get("items") or [], answer["metadata"].get("resourceVersion", ""))
             if not (token := answer["metadata"].get("continue")):
                 return
@@ -159,24 +175,45 @@ class HttpKube:
     ) -> Raw:
         params = {"fieldManager": manager, "force": "true"} | ({"dryRun": "All"} if dry_run else {})
         verb = "dryrun" if dry_run else "apply"
-        return await self._write("PATCH", verb, resource, namespace, name, sub, body, _APPLY, params)
+        return await self._write(
+            "PATCH", verb, resource, namespace, name, sub, body, _APPLY, params
+        )
 
     async def merge_patch(self, resource: Resource, namespace: str, name: str, body: Raw) -> Raw:
-        return await self._write("PATCH", "merge", resource, namespace, name, body=body, content_type=_MERGE_PATCH)
-
-    async def json_patch(self, resource: Resource, namespace: str, name: str, operations: Sequence[Raw]) -> Raw:
         return await self._write(
-            "PATCH", "patch", resource, namespace, name, body=list(operations), content_type=_JSON_PATCH
+            "PATCH", "merge", resource, namespace, name, body=body, content_type=_MERGE_PATCH
+        )
+
+    async def json_patch(
+        self, resource: Resource, namespace: str, name: str, operations: Sequence[Raw]
+    ) -> Raw:
+        return await self._write(
+            "PATCH",
+            "patch",
+            resource,
+            namespace,
+            name,
+            body=list(operations),
+            content_type=_JSON_PATCH,
         )
 
     async def delete(self, resource: Resource, namespace: str, name: str, uid: str = "") -> None:
-        body: Raw = {"propagationPolicy": "Background"} | ({"preconditions": {"uid": uid}} if uid else {})
+        body: Raw = {"propagationPolicy": "Background"} | (
+            {"preconditions": {"uid": uid}} if uid else {}
+        )
         await self._write("DELETE", "delete", resource, namespace, name, body=body)
 
     async def _read(
-        self, resource: Resource, verb: str, path: str, namespace: str, params: Mapping[str, str] | None = None
+        self,
+        resource: Resource,
+        verb: str,
+        path: str,
+        namespace: str,
+        params: Mapping[str, str] | None = None,
     ) -> Raw:
-        request = Request("GET", path, verb=verb, resource=resource.plural, namespace=namespace, params=params)
+        request = Request(
+            "GET", path, verb=verb, resource=resource.plural, namespace=namespace, params=params
+        )
         return dict(await self._transport.send(request))
 
     async def _write(

@@ -21,7 +21,9 @@ class Retriable(KubeError):
 class Unavailable(Retriable):
     """There was no answer, or the API server is overloaded or starting."""
 
-    def __init__(self, message: str, *, status: int = 0, reason: str = "", retry_after: float | None = None) -> None:
+    def __init__(
+        self, message: str, *, status: int = 0, reason: str = "", retry_after: float | None = None
+    ) -> None:
         super().__init__(message, status=status, reason=reason)
         self.retry_after = retry_after
 
@@ -58,7 +60,9 @@ class NotLeader(Exception):
     """The fence is closed: this instance must not write any more."""
 
 
-def from_answer(status: int, reason: str, message: str, retry_after: float | None = None) -> KubeError:
+def from_answer(
+    status: int, reason: str, message: str, retry_after: float | None = None
+) -> KubeError:
     """Return the error for an HTTP status and the `Status` object in its body."""
     text = message or f"HTTP {status}"
     match status:

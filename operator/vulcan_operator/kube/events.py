@@ -65,18 +65,35 @@ class Recorder:
     def __init__(self, kube: Kube, clock: Clock, instance: str) -> None:
         self._kube, self._clock, self._instance = kube, clock, instance
         self._waiting: collections.deque[_Event] = collections.deque(maxlen=_REMEMBERED)
-        self._series: collections.OrderedDict[tuple[str, str, str], _Series] = collections.OrderedDict()
+        self._series: collections.OrderedDict[tuple[str, str, str], _Series] = (
+            collections.OrderedDict()
+        )
         self._buckets: collections.OrderedDict[str, _Bucket] = collections.OrderedDict()
         self._news = asyncio.Event()
 
     def emit(
-        self, kind: Kind, about: ObjectMeta, reason: str, note: str, *, warning: bool = False, action: str = ""
+        self,
+        kind: Kind,
+        about: ObjectMeta,
+        reason: str,
+        note: str,
+        *,
+        warning: bool = False,
+        action: str = "",
     ) -> None:
         """Queue an Event, unless its object has had too many."""
         if not self._allowed(about.uid):
             return
         note = note if len(note) <= _NOTE_MAX else note[: _NOTE_MAX - 1] + "…"
-        event = _Event(kind, about, reason[:_REASON_MAX], note, warning, action or "Reconcile", self._clock.now())
+        event = _Event(
+            kind,
+            about,
+            reason[:_REASON_MAX],
+            note,
+            warning,
+            action or "Reconcile",
+            self._clock.now(),
+        )
         self._waiting.append(event)
         self._news.set()
 

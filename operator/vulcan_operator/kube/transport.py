@@ -17,7 +17,9 @@ import aiohttp
 from vulcan_operator.kube import errors
 from vulcan_operator.kube.access import Access, AccessError
 
-Observe = Callable[[str, str, int, float], None]  # verb, resource, HTTP status (0: no answer), seconds
+Observe = Callable[
+    [str, str, int, float], None
+]  # verb, resource, HTTP status (0: no answer), seconds
 _DOUBT_SECONDS = 30.0
 _LONG_LINE = 16 * 1024
 _MOST_READ = 128 * 1024 * 1024
@@ -67,7 +69,11 @@ class Doubts:
 
     def judge(self, request: Request, error: errors.KubeError) -> errors.KubeError:
         """Return the error to raise: Unavailable instead of Forbidden while in doubt."""
-        if not isinstance(error, errors.Forbidden) or "cannot" not in error.message or "resource" not in error.message:
+        if (
+            not isinstance(error, errors.Forbidden)
+            or "cannot" not in error.message
+            or "resource" not in error.message
+        ):
             return error
         since = max(self._trouble, self._worked.get(request.group, float("-inf")))
         if self._monotonic() - since > _DOUBT_SECONDS:
@@ -96,7 +102,9 @@ class RateLimit:
 class Transport:
     """Holds the session. Call `open` before use and `close` at the end."""
 
-    def __init__(self, access: Access, observe: Observe = lambda verb, resource, status, seconds: None) -> None:
+    def __init__(
+        self, access: Access, observe: Observe = lambda verb, resource, status, seconds: None
+    ) -> None:
         self._access = access
         self._observe = observe
         self._session: aiohttp.ClientSession | None = None
@@ -106,7 +114,9 @@ class Transport:
         """Load the credentials and create the session."""
         await self._access.renew()
         connector = aiohttp.TCPConnector(ssl=self._access.ssl_context(), limit=64)
-        self._session = aiohttp.ClientSession(connector=connector, headers={"Accept": "application/json"})
+        self._session = aiohttp.ClientSession(
+            connector=connector, headers={"Accept": "application/json"}
+        )
 
     async def close(self) -> None:
         """Close the session and its connections."""
@@ -119,14 +129,18 @@ class Transport:
         began = time.monotonic()
         status = 0
         try:
-            async with asyncio.timeout(request.timeout):  # for both attempts: a later write would be past the fence
+            async with asyncio.timeout(
+                request.timeout
+            ):  # for both attempts: a later write would be past the fence
                 status, answer, retry_after = await self._exchange(request)
                 if status == 401:
                     await self._access.renew()
                     status, answer, retry_after = await self._exchange(request)
         except (aiohttp.ClientError, TimeoutError, OSError, AccessError) as error:
             self.doubts.trouble()
-            raise errors.Unavailable(f"{request.verb} {request.resource}: {_describe(error)}") from error
+            raise errors.Unavailable(
+                f"{request.verb} {request.resource}: {_describe(error)}"
+            ) from error
         finally:
             self._observe(request.verb, request.resource, status, time.monotonic() - began)
         if status < 300:
@@ -141,7 +155,9 @@ class Transport:
             found = json.loads(answer)
         except ValueError as error:  # truncated, or the answer of a proxy
             self.doubts.trouble()
-            raise errors.Unavailable(f"{request.verb} {request.resource}: the answer is not JSON: {error}") from error
+            raise errors.Unavailable(
+                f"{request.verb} {request.resource}: the answer is not JSON: {error}"
+            ) from error
         self.doubts.worked(request)
         return found
 
@@ -156,7 +172,9 @@ class Transport:
                 answer = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError, AccessError) as error:
             self.doubts.trouble()
-            raise errors.Unavailable(f"{request.verb} {request.resource}: {_describe(error)}") from error
+            raise errors.Unavailable(
+                f"{request.verb} {request.resource}: {_describe(error)}"
+            ) from error
         finally:
             self._observe(request.verb, request.resource, status, time.monotonic() - began)
         raise self.doubts.judge(request, errors.from_answer(status, *_status_object(answer)))

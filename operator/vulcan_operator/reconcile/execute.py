@@ -55,7 +55,9 @@ class Executor:
                 await self._do(key, action, versions)
             except errors.Permanent as error:
                 if taken is not None:  # its Job will not be created: others must not wait for it
-                    await self._do(key, act.ReleaseSlot(taken.namespace, taken.gateway, taken.job), versions)
+                    await self._do(
+                        key, act.ReleaseSlot(taken.namespace, taken.gateway, taken.job), versions
+                    )
                 raise Refused(f"{type(action).__name__}: {error.message}") from error
 
     async def _do(self, key: Key, action: Action, versions: dict[str, str]) -> None:
@@ -79,9 +81,13 @@ class Executor:
             case act.DeleteObject():
                 await self._delete_object(action)
             case act.TakeSlot():
-                await slots.take(self.kube, self.cache, self.clock, action.namespace, action.gateway, action.job)
+                await slots.take(
+                    self.kube, self.cache, self.clock, action.namespace, action.gateway, action.job
+                )
             case act.ReleaseSlot():
-                await slots.release(self.kube, self.clock, action.namespace, action.gateway, action.job)
+                await slots.release(
+                    self.kube, self.clock, action.namespace, action.gateway, action.job
+                )
                 self.intake.wake_first_waiter((action.namespace, action.gateway), key)
             case _:
                 assert_never(action)
@@ -90,7 +96,9 @@ class Executor:
         wanted = action.manifest["metadata"]["labels"]
         if wanted.get(names.TASK) in _WRITERS and not self._owner_known(wanted):
             # It was deleted after the slot was taken: the slot counts as free, so another task may have it.
-            raise errors.Conflict(f"the owner of Job {action.namespace}/{action.name} is gone", status=409)
+            raise errors.Conflict(
+                f"the owner of Job {action.namespace}/{action.name} is gone", status=409
+            )
         try:
             raw = await self.kube.create(JOBS, action.namespace, dict(action.manifest))
             self.intake.event(JOBS, raw, by=key)
@@ -99,11 +107,15 @@ class Executor:
             raw = await self._get_job(action)
         found = raw["metadata"].get("labels", {})
         if any(found.get(label) != wanted.get(label) for label in (names.OWNER_UID, names.INPUTS)):
-            raise AttemptTaken(f"Job {action.namespace}/{action.name} exists and was not created for this task")
+            raise AttemptTaken(
+                f"Job {action.namespace}/{action.name} exists and was not created for this task"
+            )
         self.intake.event(JOBS, raw, by=key)
 
     def _owner_known(self, labels: Mapping[str, str]) -> bool:
-        key = Key(Kind(labels[names.OWNER_KIND]), labels[names.OWNER_NAMESPACE], labels[names.OWNER_NAME])
+        key = Key(
+            Kind(labels[names.OWNER_KIND]), labels[names.OWNER_NAMESPACE], labels[names.OWNER_NAME]
+        )
         found = self.cache.custom(key)
         return found is not None and found.metadata.uid == labels[names.OWNER_UID]
 
@@ -134,7 +146,9 @@ class Executor:
 
     async def _write_config_map(self, action: act.WriteConfigMap) -> None:
         with contextlib.suppress(errors.AlreadyExists):
-            await self.kube.create(CONFIG_MAPS, action.manifest["metadata"]["namespace"], dict(action.manifest))
+            await self.kube.create(
+                CONFIG_MAPS, action.manifest["metadata"]["namespace"], dict(action.manifest)
+            )
 
     async def _set_finalizer(self, action: act.SetFinalizer, versions: dict[str, str]) -> None:
         version = versions.get(action.resource_version, action.resource_version)
@@ -144,7 +158,9 @@ class Executor:
         ]
         resource = KINDS[action.key.kind].resource
         try:
-            raw = await self.kube.json_patch(resource, action.key.namespace, action.key.name, operations)
+            raw = await self.kube.json_patch(
+                resource, action.key.namespace, action.key.name, operations
+            )
         except errors.NotFound:
             return
         except errors.Invalid as error:  # a failed test is answered like a schema error
@@ -154,5 +170,9 @@ class Executor:
             self.intake.event(resource, raw, by=action.key)
 
     async def _delete_object(self, action: act.DeleteObject) -> None:
-        with contextlib.suppress(errors.NotFound, errors.Conflict):  # gone, or another object has the name
-            await self.kube.delete(KINDS[action.key.kind].resource, action.key.namespace, action.key.name, action.uid)
+        with contextlib.suppress(
+            errors.NotFound, errors.Conflict
+        ):  # gone, or another object has the name
+            await self.kube.delete(
+                KINDS[action.key.kind].resource, action.key.namespace, action.key.name, action.uid
+            )

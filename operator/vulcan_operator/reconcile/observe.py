@@ -82,4 +82,6 @@ class Observer:
         if not self.cache.waiters(place):
             return ()
         active = [t for t in self.cache.crowd(place).tasks.all() if t.state == TaskState.RUNNING]
-        return tuple(p for t in active for p in self.cache.pods.by("owner", t.uid) if p.job == t.job)
+        return tuple(
+            p for t in active for p in self.cache.pods.by("owner", t.uid) if p.job == t.job
+        )

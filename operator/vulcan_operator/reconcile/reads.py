@@ -44,7 +44,9 @@ class Reader:
             try:
                 live = live.having(need, await self._read(found, need))
             except errors.KubeError as error:
-                if not isinstance(error, errors.Forbidden) and not must_go(found.metadata, self.clock.now()):
+                if not isinstance(error, errors.Forbidden) and not must_go(
+                    found.metadata, self.clock.now()
+                ):
                     raise  # tried again
                 return replace(live, denied=error.message)
         return live

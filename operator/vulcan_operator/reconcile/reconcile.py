@@ -169,7 +169,9 @@ async def decide(
     raise PlannerLoops(f"{key}: the planner asks for more after {_ROUNDS} rounds")
 
 
-async def _carry_out(ports: Ports, key: Key, found: Custom, plan: AnyPlan, denied: str | None) -> Next:
+async def _carry_out(
+    ports: Ports, key: Key, found: Custom, plan: AnyPlan, denied: str | None
+) -> Next:
     """Carry out `prepare`, write the status if it differs, carry out `actions`, report `notes`.
 
     What was refused before is not tried again in this pass, except the removal of our finalizer.
@@ -178,13 +180,21 @@ async def _carry_out(ports: Ports, key: Key, found: Custom, plan: AnyPlan, denie
     if denied is None:
         await ports.executor.run(key, plan.prepare, versions)
     version, written = found.metadata.resource_version, None
-    if plan.status != found.status:  # most passes change nothing: comparing models is cheaper than comparing JSON
+    if (
+        plan.status != found.status
+    ):  # most passes change nothing: comparing models is cheaper than comparing JSON
         current = versions.get(version, version)
-        written = await _write_status(ports, key, current, found.status.to_json(), plan.status.to_json())
+        written = await _write_status(
+            ports, key, current, found.status.to_json(), plan.status.to_json()
+        )
     if written is not None:
         versions[version] = written["metadata"]["resourceVersion"]
-        for event in transitions.transitions(found.status.conditions, plan.status.conditions, plan.notes):
-            ports.recorder.emit(key.kind, found.metadata, event.reason, event.message, warning=event.warning)
+        for event in transitions.transitions(
+            found.status.conditions, plan.status.conditions, plan.notes
+        ):
+            ports.recorder.emit(
+                key.kind, found.metadata, event.reason, event.message, warning=event.warning
+            )
     if denied is not None:
         if found.metadata.deletion_timestamp is not None:
             last = [action for action in plan.actions if isinstance(action, SetFinalizer)]
@@ -205,7 +215,9 @@ async def _carry_out(ports: Ports, key: Key, found: Custom, plan: AnyPlan, denie
 
 def _report(ports: Ports, key: Key, found: Custom, plan: AnyPlan) -> None:
     for note in plan.notes:
-        ports.recorder.emit(key.kind, found.metadata, note.reason, note.message, warning=note.warning)
+        ports.recorder.emit(
+            key.kind, found.metadata, note.reason, note.message, warning=note.warning
+        )
         transitions.audit(key, note)
         ports.noted(key, note)
 
@@ -219,8 +231,15 @@ async def _write_status(
         return None
     resource = KINDS[key.kind].resource
     metadata = {"name": key.name, "namespace": key.namespace, "resourceVersion": version}
-    body = {"apiVersion": API_VERSION, "kind": key.kind.value, "metadata": metadata, "status": status}
-    raw = await ports.kube.apply(resource, key.namespace, key.name, body, names.STATUS_MANAGER, sub="status")
+    body = {
+        "apiVersion": API_VERSION,
+        "kind": key.kind.value,
+        "metadata": metadata,
+        "status": status,
+    }
+    raw = await ports.kube.apply(
+        resource, key.namespace, key.name, body, names.STATUS_MANAGER, sub="status"
+    )
     ports.intake.event(resource, raw, by=key)
     return raw
 
@@ -232,5 +251,7 @@ async def _refresh(ports: Ports, key: Key, uid: str) -> None:
         ports.intake.live(resource, await ports.kube.get(resource, key.namespace, key.name))
     except errors.NotFound:
         ports.intake.event(
-            resource, {"metadata": {"namespace": key.namespace, "name": key.name, "uid": uid}}, deleted=True
+            resource,
+            {"metadata": {"namespace": key.namespace, "name": key.name, "uid": uid}},
+            deleted=True,
         )

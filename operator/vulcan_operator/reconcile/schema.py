@@ -52,7 +52,10 @@ class StatusSchema:
     def _report(self, path: str) -> None:
         if path not in self.dropped:
             self.dropped.add(path)
-            _log.warning("the installed CRD does not know %s: left out. Install the CRDs of this release", path)
+            _log.warning(
+                "the installed CRD does not know %s: left out. Install the CRDs of this release",
+                path,
+            )
 
 
 def _prune(value: Any, schema: Any, path: str, report: Any) -> Any:
@@ -62,7 +65,11 @@ def _prune(value: Any, schema: Any, path: str, report: Any) -> Any:
     if not isinstance(value, dict):
         return value
     known, others = schema.get("properties"), schema.get("additionalProperties")
-    open_ = not schema or schema.get("x-kubernetes-preserve-unknown-fields") or (known is None and others is None)
+    open_ = (
+        not schema
+        or schema.get("x-kubernetes-preserve-unknown-fields")
+        or (known is None and others is None)
+    )
     out = {}
     for name, item in value.items():
         if item is None or item == {}:

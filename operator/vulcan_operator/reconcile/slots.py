@@ -39,7 +39,9 @@ async def read(kube: Reads, cache: Cache, clock: Clock, namespace: str, gateway:
     return await _judge(kube, cache, clock, namespace, gateway, lease)
 
 
-async def take(kube: Kube, cache: Cache, clock: Clock, namespace: str, gateway: str, job: str) -> None:
+async def take(
+    kube: Kube, cache: Cache, clock: Clock, namespace: str, gateway: str, job: str
+) -> None:
     """Make `job` the holder. Raises SlotBusy if another live Job is, Conflict if another write was faster."""
     lease = await exists(kube, LEASES, namespace, lease_name(gateway))
     slot = await _judge(kube, cache, clock, namespace, gateway, lease, taker=job)
@@ -62,7 +64,9 @@ async def release(kube: Kube, clock: Clock, namespace: str, gateway: str, job: s
     lease = await exists(kube, LEASES, namespace, lease_name(gateway))
     if lease is None or _holder(lease) != job:
         return False
-    await kube.replace(LEASES, namespace, lease_name(gateway), _body(namespace, gateway, "", clock, lease))
+    await kube.replace(
+        LEASES, namespace, lease_name(gateway), _body(namespace, gateway, "", clock, lease)
+    )
     return True
 
 
@@ -81,7 +85,13 @@ def _just_taken(lease: Raw | None, clock: Clock) -> bool:
 
 
 async def _judge(
-    kube: Reads, cache: Cache, clock: Clock, namespace: str, gateway: str, lease: Raw | None, taker: str = ""
+    kube: Reads,
+    cache: Cache,
+    clock: Clock,
+    namespace: str,
+    gateway: str,
+    lease: Raw | None,
+    taker: str = "",
 ) -> SlotSeen:
     holder = _holder(lease)
     if not holder or holder == taker:
@@ -101,7 +111,9 @@ async def _judge(
     fenced = found is not None and is_fenced(found, holder)
     alive = [pod for pod in running if not (fenced and pod.is_on_dead_node(clock.now()))]
     if alive:
-        return SlotSeen(holder, live=True, detail=f"pod {alive[0].name} has not ended ({alive[0].phase})")
+        return SlotSeen(
+            holder, live=True, detail=f"pod {alive[0].name} has not ended ({alive[0].phase})"
+        )
     if raw is not None and views.job(raw).state is JobState.UNFINISHED and not running:
         return SlotSeen(holder, live=True, detail="its Job has not ended")
     return SlotSeen(holder)
@@ -109,7 +121,11 @@ async def _judge(
 
 def _body(namespace: str, gateway: str, job: str, clock: Clock, lease: Raw | None) -> Raw:
     now = micro_time(clock.now())
-    metadata: Raw = {"name": lease_name(gateway), "namespace": namespace, "labels": {names.GATEWAY: gateway}}
+    metadata: Raw = {
+        "name": lease_name(gateway),
+        "namespace": namespace,
+        "labels": {names.GATEWAY: gateway},
+    }
     if lease is not None:
         metadata = {**lease["metadata"], "managedFields": None}
         del metadata["managedFields"]

@@ -16,7 +16,9 @@ from vulcan_operator.plan.core.actions import Key, Note
 _TROUBLE = {r.value for r in Reason if ABOUT[r].outcome in (Outcome.FAILED, Outcome.ERRORED)}
 
 
-def transitions(before: Sequence[Condition], after: Sequence[Condition], notes: Sequence[Note]) -> Iterator[Note]:
+def transitions(
+    before: Sequence[Condition], after: Sequence[Condition], notes: Sequence[Note]
+) -> Iterator[Note]:
     """Return a Note for each condition whose status or reason changed, one per reason.
 
     A new condition is reported only if it is Ready or a warning: that nothing has run yet is no event. A
@@ -26,7 +28,10 @@ def transitions(before: Sequence[Condition], after: Sequence[Condition], notes: 
     warnings = {c.reason for c in after if _is_warning(c)}
     said = {n.reason for n in notes}
     for condition in after:
-        if known.get(condition.type) == (condition.status, condition.reason) or condition.reason in said:
+        if (
+            known.get(condition.type) == (condition.status, condition.reason)
+            or condition.reason in said
+        ):
             continue
         if condition.type not in known and condition.type != "Ready" and not _is_warning(condition):
             continue
@@ -44,20 +49,34 @@ def _is_warning(condition: Condition) -> bool:
 def audit(key: Key, note: Note) -> None:
     """Write a line to the audit log if the note has one."""
     if note.audit is not None:
-        about = {"object": str(key), "kind": key.kind.value, "event": note.reason, "message": note.message}
+        about = {
+            "object": str(key),
+            "kind": key.kind.value,
+            "event": note.reason,
+            "message": note.message,
+        }
         logs.audit({**about, **note.audit.fields()})
 
 
 def unparsable(found: Unparsable, now: dt.datetime) -> dict[str, Any]:
     """Return the status of an object that cannot be parsed: the old one, with Ready and Stalled saying why."""
     message = f"The object does not fit this release: {found.error}. Correct it, or install the CRDs of this release."
-    kept = [c for c in found.status.get("conditions", []) if c.get("type") not in ("Ready", "Stalled")]
-    ours = [_condition(found, "Ready", "False", message, now), _condition(found, "Stalled", "True", message, now)]
+    kept = [
+        c for c in found.status.get("conditions", []) if c.get("type") not in ("Ready", "Stalled")
+    ]
+    ours = [
+        _condition(found, "Ready", "False", message, now),
+        _condition(found, "Stalled", "True", message, now),
+    ]
     return {**found.status, "conditions": [*kept, *ours]}
 
 
-def _condition(found: Unparsable, kind: str, status: str, message: str, now: dt.datetime) -> dict[str, Any]:
-    before: dict[str, Any] = next((c for c in found.status.get("conditions", []) if c.get("type") == kind), {})
+def _condition(
+    found: Unparsable, kind: str, status: str, message: str, now: dt.datetime
+) -> dict[str, Any]:
+    before: dict[str, Any] = next(
+        (c for c in found.status.get("conditions", []) if c.get("type") == kind), {}
+    )
     changed = before.get("status") != status
     stamp = now.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {

@@ -17,23 +17,43 @@ from vulcan_operator.plan.core.seen import JobSeen, JobState, PodSeen, Settings
 from vulcan_operator.plan.core.world import EnvironmentSeen
 
 SETTINGS = Settings(install="test", cluster="cluster-uid", runner_image="runner:1")
-_META = {"uid": "u1", "resourceVersion": "1", "generation": 1, "creationTimestamp": builders.stamp(NOW)}
+_META = {
+    "uid": "u1",
+    "resourceVersion": "1",
+    "generation": 1,
+    "creationTimestamp": builders.stamp(NOW),
+}
 
 
 def env(
-    name: str = "prod", namespace: str = "data", *, status: dict[str, Any] | None = None, **spec: Any
+    name: str = "prod",
+    namespace: str = "data",
+    *,
+    status: dict[str, Any] | None = None,
+    **spec: Any,
 ) -> VulcanEnvironment:
     """A VulcanEnvironment."""
     raw = builders.environment(name, namespace, **spec)
-    return VulcanEnvironment.model_validate({**raw, "metadata": {**_META, **raw["metadata"]}, "status": status or {}})
+    return VulcanEnvironment.model_validate(
+        {**raw, "metadata": {**_META, **raw["metadata"]}, "status": status or {}}
+    )
 
 
-def gw(name: str = "warehouse", *, ready: str = "True", reason: str = "Ready", **spec: Any) -> VulcanGateway:
+def gw(
+    name: str = "warehouse", *, ready: str = "True", reason: str = "Ready", **spec: Any
+) -> VulcanGateway:
     """A VulcanGateway that is Ready unless told otherwise."""
     raw = builders.gateway(name, **spec)
-    condition = {"type": "Ready", "status": ready, "reason": reason, "lastTransitionTime": builders.stamp(NOW)}
+    condition = {
+        "type": "Ready",
+        "status": ready,
+        "reason": reason,
+        "lastTransitionTime": builders.stamp(NOW),
+    }
     status = {"observedGeneration": 1, "conditions": [condition], "stateIdentity": "s"}
-    return VulcanGateway.model_validate({**raw, "metadata": {**_META, **raw["metadata"]}, "status": status})
+    return VulcanGateway.model_validate(
+        {**raw, "metadata": {**_META, **raw["metadata"]}, "status": status}
+    )
 
 
 def facts(name: str = "warehouse", **fields: Any) -> GatewayFacts:
@@ -42,14 +62,21 @@ def facts(name: str = "warehouse", **fields: Any) -> GatewayFacts:
 
 
 def seen(
-    environment: VulcanEnvironment, gateway: VulcanGateway | None = None, claims: Iterable[Claim] = (), **fields: Any
+    environment: VulcanEnvironment,
+    gateway: VulcanGateway | None = None,
+    claims: Iterable[Claim] = (),
+    **fields: Any,
 ) -> EnvironmentSeen:
     """What plan_environment sees; `claims` of the others on its gateway."""
     facts = GatewayFacts.of(gateway or gw())
-    return EnvironmentSeen(environment, SETTINGS, facts, claims=Claims.of([*claims, Claim.of(environment)]), **fields)
+    return EnvironmentSeen(
+        environment, SETTINGS, facts, claims=Claims.of([*claims, Claim.of(environment)]), **fields
+    )
 
 
-def sibling(name: str, *, environment: str = "", minutes: int = 0, namespace: str = "data", **fields: Any) -> Claim:
+def sibling(
+    name: str, *, environment: str = "", minutes: int = 0, namespace: str = "data", **fields: Any
+) -> Claim:
     """Another environment, created so many minutes after NOW."""
     created = NOW + dt.timedelta(minutes=minutes)
     key = Key(Kind.ENVIRONMENT, namespace, name)
@@ -78,18 +105,32 @@ def job(state: JobState = JobState.UNFINISHED, **fields: Any) -> JobSeen:
         "attempt": 1,
         "gateway": "warehouse",
     }
-    return JobSeen(**{**default, **more, "install": "test", "state": state, "created": NOW, **fields})  # type: ignore[arg-type]
+    return JobSeen(
+        **{**default, **more, "install": "test", "state": state, "created": NOW, **fields}
+    )  # type: ignore[arg-type]
 
 
 def pod(phase: str = "Running", **fields: Any) -> PodSeen:
     """The pod of Job `j`."""
     return PodSeen(
-        **{"namespace": "data", "name": "p", "uid": "y", "job": "j", "owner_uid": "u1", "phase": phase, **fields}
+        **{
+            "namespace": "data",
+            "name": "p",
+            "uid": "y",
+            "job": "j",
+            "owner_uid": "u1",
+            "phase": phase,
+            **fields,
+        }
     )
 
 
 def plan(
-    digest: str = "sha256:" + "a" * 64, *, adopted: bool = False, state: str = "Pending", **summary: Any
+    digest: str = "sha256:" + "a" * 64,
+    *,
+    adopted: bool = False,
+    state: str = "Pending",
+    **summary: Any,
 ) -> PlanStatus:
     """A plan in status."""
     return PlanStatus(
@@ -98,6 +139,10 @@ def plan(
     )  # fmt: skip
 
 
-def failure(reason: Reason = Reason.MODEL_FAILED, retry: Retry = Retry.BACKOFF, **fields: Any) -> FailureStatus:
+def failure(
+    reason: Reason = Reason.MODEL_FAILED, retry: Retry = Retry.BACKOFF, **fields: Any
+) -> FailureStatus:
     """A failure at NOW."""
-    return FailureStatus(**{"task": "plan", "inputs": "i", "reason": reason, "retry": retry, "time": NOW, **fields})
+    return FailureStatus(
+        **{"task": "plan", "inputs": "i", "reason": reason, "retry": retry, "time": NOW, **fields}
+    )

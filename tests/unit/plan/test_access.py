@@ -10,7 +10,10 @@ from vulcan_operator.plan.tasks import values
 
 SAME = {"environments": ["prod"], "protected": True}
 ALL = {"namespaces": {"from": "All"}, "environments": ["dev_*"], "maxEnvironments": 2}
-TEAM = {"namespaces": {"from": "Selector", "selector": {"matchLabels": {"team": "bi"}}}, "environments": ["bi_?"]}
+TEAM = {
+    "namespaces": {"from": "Selector", "selector": {"matchLabels": {"team": "bi"}}},
+    "environments": ["bi_?"],
+}
 
 
 @pytest.mark.parametrize(
@@ -44,10 +47,16 @@ def test_grants(
 
 
 @pytest.mark.parametrize(
-    ("limits", "most"), [([2, 5], 5), ([2, None], None), ([None], None)], ids=["the largest", "one without", "none"]
+    ("limits", "most"),
+    [([2, 5], 5), ([2, None], None), ([None], None)],
+    ids=["the largest", "one without", "none"],
 )
-def test_the_most_generous_matching_grant_limits(limits: list[int | None], most: int | None) -> None:
-    grants = [{"environments": ["*"], **({"maxEnvironments": n} if n is not None else {})} for n in limits]
+def test_the_most_generous_matching_grant_limits(
+    limits: list[int | None], most: int | None
+) -> None:
+    grants = [
+        {"environments": ["*"], **({"maxEnvironments": n} if n is not None else {})} for n in limits
+    ]
     quota = access.access(facts(grants=grants), env(), None).quota
     assert (quota.max_environments if quota else None) == most
 
@@ -102,32 +111,62 @@ PREFIXES = {
         pytest.param("https://git.acme.com/analytics", "team", id="the prefix itself"),
         pytest.param("https://GIT.ACME.COM/analytics/shop.git", "team", id="hosts know no case"),
         pytest.param("HTTPS://git.acme.com/analytics/shop.git", "team", id="schemes neither"),
-        pytest.param("https://git.acme.com:443/analytics/shop.git", "team", id="the scheme's own port"),
-        pytest.param("https://git.acme.com/analytics/secret/x.git", "project", id="the longest prefix wins"),
-        pytest.param("https://git.acme.com/analytics/secrets.git", "team", id="whole segments only"),
+        pytest.param(
+            "https://git.acme.com:443/analytics/shop.git", "team", id="the scheme's own port"
+        ),
+        pytest.param(
+            "https://git.acme.com/analytics/secret/x.git", "project", id="the longest prefix wins"
+        ),
+        pytest.param(
+            "https://git.acme.com/analytics/secrets.git", "team", id="whole segments only"
+        ),
         pytest.param("https://git.acme.com//analytics//x.git", "team", id="empty segments"),
-        pytest.param("https://git.acme.com:8443/other/x.git", "port", id="another port has its own"),
+        pytest.param(
+            "https://git.acme.com:8443/other/x.git", "port", id="another port has its own"
+        ),
         pytest.param("git@git.acme.com:analytics/x.git", "key", id="the scp form is ssh"),
-        pytest.param("ssh://someone@git.acme.com:22/analytics/x.git", "key", id="ssh with its port"),
+        pytest.param(
+            "ssh://someone@git.acme.com:22/analytics/x.git", "key", id="ssh with its port"
+        ),
         pytest.param("https://git.acme.com/Analytics/x.git", None, id="paths know case"),
         pytest.param("https://git.acme.com/analyticsevil/x.git", None, id="a longer first segment"),
         pytest.param("https://git.acme.com/other/x.git", None, id="another folder"),
         pytest.param("http://git.acme.com/analytics/x.git", None, id="never over plain http"),
-        pytest.param("https://git.acme.com.evil.com/analytics/x.git", None, id="a host that begins alike"),
+        pytest.param(
+            "https://git.acme.com.evil.com/analytics/x.git", None, id="a host that begins alike"
+        ),
         pytest.param("https://evilgit.acme.com/analytics/x.git", None, id="a host that ends alike"),
-        pytest.param("https://git.acme.com@evil.com/analytics/x.git", None, id="the host as user name"),
-        pytest.param("https://git.acme.com:x@evil.com/analytics/x.git", None, id="the host as user and password"),
-        pytest.param("https://evil.com/https://git.acme.com/analytics/x", None, id="the prefix in a path"),
-        pytest.param("https://evil.com#https://git.acme.com/analytics/", None, id="the prefix in a fragment"),
-        pytest.param("https://evil.com?https://git.acme.com/analytics/", None, id="the prefix in a query"),
+        pytest.param(
+            "https://git.acme.com@evil.com/analytics/x.git", None, id="the host as user name"
+        ),
+        pytest.param(
+            "https://git.acme.com:x@evil.com/analytics/x.git",
+            None,
+            id="the host as user and password",
+        ),
+        pytest.param(
+            "https://evil.com/https://git.acme.com/analytics/x", None, id="the prefix in a path"
+        ),
+        pytest.param(
+            "https://evil.com#https://git.acme.com/analytics/", None, id="the prefix in a fragment"
+        ),
+        pytest.param(
+            "https://evil.com?https://git.acme.com/analytics/", None, id="the prefix in a query"
+        ),
         pytest.param("https://evil.com\\@git.acme.com/analytics/x.git", None, id="a backslash"),
-        pytest.param("https://git.acme.com\\.evil.com/analytics/x.git", None, id="a backslash in the host"),
+        pytest.param(
+            "https://git.acme.com\\.evil.com/analytics/x.git", None, id="a backslash in the host"
+        ),
         pytest.param("https://git.acme.com/analytics/../other/x.git", None, id="climbing out"),
         pytest.param("https://git.acme.com/other/../analytics/x.git", None, id="climbing in"),
         pytest.param("https://git.acme.com/analytics/%2e%2e/other", None, id="climbing in escapes"),
-        pytest.param("https://git.acme.com/analytics%2f..%2fother", None, id="climbing in escaped slashes"),
+        pytest.param(
+            "https://git.acme.com/analytics%2f..%2fother", None, id="climbing in escaped slashes"
+        ),
         pytest.param("https://git.acme.com/analytics/./x.git", None, id="a dot is no name"),
-        pytest.param("https://git.acme.com/b/x.git", None, id="a prefix that climbs covers nothing"),
+        pytest.param(
+            "https://git.acme.com/b/x.git", None, id="a prefix that climbs covers nothing"
+        ),
         pytest.param("https://git.acme.com:9/analytics/x.git", None, id="another port"),
         pytest.param("https://git.acme.com:abc/analytics", None, id="no port at all"),
         pytest.param("https://[git.acme.com/analytics", None, id="half an address"),
@@ -135,10 +174,14 @@ PREFIXES = {
         pytest.param("https://git.acme.com\n.evil.com/analytics/", None, id="a line end"),
         pytest.param("https://ｇit.acme.com/analytics/x.git", None, id="a look-alike"),
         pytest.param("file:///srv/git/x.git", None, id="a file"),
-        pytest.param("git@evil.com:https://git.acme.com/analytics/", None, id="the prefix in an scp path"),
+        pytest.param(
+            "git@evil.com:https://git.acme.com/analytics/", None, id="the prefix in an scp path"
+        ),
         pytest.param("", None, id="nothing"),
     ],
 )
 def test_git_credentials_go_only_where_the_prefix_says(url: str, secret: str | None) -> None:
-    credentials = [{"urlPrefix": prefix, "secretRef": {"name": name}} for prefix, name in PREFIXES.items()]
+    credentials = [
+        {"urlPrefix": prefix, "secretRef": {"name": name}} for prefix, name in PREFIXES.items()
+    ]
     assert values.git_secret(facts(gitCredentials=credentials), url) == secret

@@ -37,7 +37,12 @@ def test_a_token_is_for_one_change_from_one_state_under_one_rule(other: str) -> 
 
 @pytest.mark.parametrize(
     "spec",
-    [{"suspend": True}, {"retry": {"limit": 1}}, {"approvals": [{"plan": DIGEST, "by": "a"}]}, {"ttl": "1h"}],
+    [
+        {"suspend": True},
+        {"retry": {"limit": 1}},
+        {"approvals": [{"plan": DIGEST, "by": "a"}]},
+        {"ttl": "1h"},
+    ],
     ids=lambda spec: next(iter(spec)),
 )
 def test_a_token_does_not_change_with_what_is_no_gate(spec: dict[str, Any]) -> None:
@@ -57,18 +62,48 @@ def words(*said: tuple[str, str]) -> list[dict[str, str]]:
     [
         pytest.param({"mode": "Never"}, [], Say.GO, (), id="Never asks nobody"),
         pytest.param({"mode": "Always"}, [], Say.WAIT, (), id="Always waits"),
-        pytest.param({"mode": "Always"}, [("a", "Approve")], Say.GO, ("a",), id="one approval is enough"),
-        pytest.param({"mode": "Always", "count": 2}, [("a", "Approve")], Say.WAIT, ("a",), id="one of two is not"),
         pytest.param(
-            {"mode": "Always", "count": 2}, [("b", "Approve"), ("a", "Approve")], Say.GO, ("a", "b"), id="two"
+            {"mode": "Always"}, [("a", "Approve")], Say.GO, ("a",), id="one approval is enough"
         ),
-        pytest.param({"mode": "Always"}, [("a", "Approve"), ("b", "Reject")], Say.NO, ("b",), id="one no is a no"),
-        pytest.param({"mode": "Never"}, [("b", "Reject")], Say.NO, ("b",), id="a no counts although nobody was asked"),
-        pytest.param({"mode": "Never"}, [("a", "Approve")], Say.GO, (), id="an approval that was not needed"),
+        pytest.param(
+            {"mode": "Always", "count": 2},
+            [("a", "Approve")],
+            Say.WAIT,
+            ("a",),
+            id="one of two is not",
+        ),
+        pytest.param(
+            {"mode": "Always", "count": 2},
+            [("b", "Approve"), ("a", "Approve")],
+            Say.GO,
+            ("a", "b"),
+            id="two",
+        ),
+        pytest.param(
+            {"mode": "Always"},
+            [("a", "Approve"), ("b", "Reject")],
+            Say.NO,
+            ("b",),
+            id="one no is a no",
+        ),
+        pytest.param(
+            {"mode": "Never"},
+            [("b", "Reject")],
+            Say.NO,
+            ("b",),
+            id="a no counts although nobody was asked",
+        ),
+        pytest.param(
+            {"mode": "Never"}, [("a", "Approve")], Say.GO, (), id="an approval that was not needed"
+        ),
     ],
 )
-def test_decisions(spec: dict[str, Any], approvals: list[tuple[str, str]], say: Say, by: tuple[str, ...]) -> None:
-    decision = approval.decide(plan(DIGEST), env(plan={"approval": spec}, approvals=words(*approvals)).spec, None)
+def test_decisions(
+    spec: dict[str, Any], approvals: list[tuple[str, str]], say: Say, by: tuple[str, ...]
+) -> None:
+    decision = approval.decide(
+        plan(DIGEST), env(plan={"approval": spec}, approvals=words(*approvals)).spec, None
+    )
     assert (decision.say, decision.by) == (say, by)
 
 
@@ -95,7 +130,9 @@ BY_OTHERS = {"mode": "Always", "excludeAuthor": True}
 def test_who_created_it_is_not_who_approves_it(
     spec: dict[str, Any], author: str | None, approvals: list[tuple[str, str]], say: Say, why: str
 ) -> None:
-    decision = approval.decide(plan(DIGEST), env(plan={"approval": spec}, approvals=words(*approvals)).spec, author)
+    decision = approval.decide(
+        plan(DIGEST), env(plan={"approval": spec}, approvals=words(*approvals)).spec, author
+    )
     assert decision.say is say and why in decision.why
     unknown = say is Say.WAIT and author is None
     assert decision.reason == (Why.AUTHOR_UNKNOWN if unknown else Why.AWAITING)
@@ -103,20 +140,31 @@ def test_who_created_it_is_not_who_approves_it(
 
 @pytest.mark.parametrize(("annotation", "author"), [({}, None), ({"vulcan.dev/created-by": ""}, None),
                                                      ({"vulcan.dev/created-by": "a"}, "a")])  # fmt: skip
-def test_the_author_is_who_the_annotation_names(annotation: dict[str, str], author: str | None) -> None:
+def test_the_author_is_who_the_annotation_names(
+    annotation: dict[str, str], author: str | None
+) -> None:
     metadata = env().metadata.but(annotations=annotation)
     assert approval.author(metadata) == author
 
 
 @pytest.mark.parametrize("comment", ["", "wrong week"])
 def test_a_rejection_says_who_and_why(comment: str) -> None:
-    said = [{"plan": DIGEST, "by": "b", "decision": "Reject", **({"comment": comment} if comment else {})}]
+    said = [
+        {
+            "plan": DIGEST,
+            "by": "b",
+            "decision": "Reject",
+            **({"comment": comment} if comment else {}),
+        }
+    ]
     decision = approval.decide(plan(DIGEST), env(approvals=said).spec, None)
     assert decision.why == "b rejected it" + (f": {comment}" if comment else "")
 
 
 def test_a_digest_may_be_written_without_its_prefix() -> None:
-    spec = env(plan={"approval": {"mode": "Always"}}, approvals=[{"plan": DIGEST[7:], "by": "a"}]).spec
+    spec = env(
+        plan={"approval": {"mode": "Always"}}, approvals=[{"plan": DIGEST[7:], "by": "a"}]
+    ).spec
     assert approval.decide(plan(DIGEST), spec, None).say is Say.GO
 
 
@@ -129,7 +177,9 @@ def test_a_digest_may_be_written_without_its_prefix() -> None:
         pytest.param(None, {"backfill_intervals": 9}, False, id="a backfill is none by default"),
         pytest.param(["Backfill"], {"backfill_intervals": 9}, True, id="but where it is listed"),
         pytest.param(["Backfill"], {"breaking": 1}, False, id="only what is listed"),
-        pytest.param(None, {"directly_modified": 3}, False, id="a change without risk goes through"),
+        pytest.param(
+            None, {"directly_modified": 3}, False, id="a change without risk goes through"
+        ),
     ],
 )
 def test_on_risk(risks: list[str] | None, summary: dict[str, Any], asks: bool) -> None:
@@ -142,10 +192,15 @@ def test_on_risk(risks: list[str] | None, summary: dict[str, Any], asks: bool) -
     ("limits", "summary", "why"),
     [
         pytest.param({}, {"backfill_intervals": 5000}, "", id="as many intervals as allowed"),
-        pytest.param({}, {"backfill_intervals": 5001}, "maxBackfillIntervals: 5001 above 5000", id="one more"),
+        pytest.param(
+            {}, {"backfill_intervals": 5001}, "maxBackfillIntervals: 5001 above 5000", id="one more"
+        ),
         pytest.param({}, {"removed": 1, "total_models": 4}, "", id="a fifth of the models"),
         pytest.param(
-            {}, {"removed": 205, "total_models": 795}, "maxRemovedPercent: 20.5 above 20", id="half a percent more"
+            {},
+            {"removed": 205, "total_models": 795},
+            "maxRemovedPercent: 20.5 above 20",
+            id="half a percent more",
         ),
         pytest.param(
             {},
@@ -160,13 +215,25 @@ def test_on_risk(risks: list[str] | None, summary: dict[str, Any], asks: bool) -
             id="none may go",
         ),
         pytest.param(
-            {"maxRebuiltModels": 2}, {"rebuilt_models": 3}, "maxRebuiltModels: 3 above 2", id="rebuilt models"
+            {"maxRebuiltModels": 2},
+            {"rebuilt_models": 3},
+            "maxRebuiltModels: 3 above 2",
+            id="rebuilt models",
         ),
-        pytest.param({"maxHistory": "400d"}, {"history_days": 401}, "maxHistory in days: 401 above 400", id="history"),
-        pytest.param({}, {"rebuilt_models": 10**6, "history_days": 10**6}, "", id="what has no limit"),
+        pytest.param(
+            {"maxHistory": "400d"},
+            {"history_days": 401},
+            "maxHistory in days: 401 above 400",
+            id="history",
+        ),
+        pytest.param(
+            {}, {"rebuilt_models": 10**6, "history_days": 10**6}, "", id="what has no limit"
+        ),
     ],
 )
-def test_limits_ask_whatever_the_mode(limits: dict[str, Any], summary: dict[str, Any], why: str) -> None:
+def test_limits_ask_whatever_the_mode(
+    limits: dict[str, Any], summary: dict[str, Any], why: str
+) -> None:
     spec = env(plan={"approval": {"mode": "Never"}, "limits": limits}).spec
     decision = approval.decide(plan(**summary), spec, None)
     assert (decision.say is Say.WAIT) == bool(why) and why in decision.why

@@ -11,7 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vulcan_contract.codec import encode
-from vulcan_contract.diff_report import MAX_UNPACKED, ColumnStatistics, DiffReport, ModelDiff, ModelStatistics
+from vulcan_contract.diff_report import (
+    MAX_UNPACKED,
+    ColumnStatistics,
+    DiffReport,
+    ModelDiff,
+    ModelStatistics,
+)
 from vulcan_operator.api.promotion import DataDiffGate
 from vulcan_operator.plan.core.moves import Done
 from vulcan_operator.plan.promotions.data_diff import compare, ends_to_ask, judge, read
@@ -83,7 +89,9 @@ def test_a_model_by_the_limits(model: ModelDiff, verdict: str) -> None:
         assert state(model, expectedChanges=["s.a"]) == "Succeeded"
 
 
-@pytest.mark.parametrize(("say", "verdict"), [("RowCounts", "Succeeded"), ("Skip", "Succeeded"), ("Fail", "Failed")])
+@pytest.mark.parametrize(
+    ("say", "verdict"), [("RowCounts", "Succeeded"), ("Skip", "Succeeded"), ("Fail", "Failed")]
+)
 def test_a_model_without_a_grain(say: str, verdict: str) -> None:
     assert state(counts(100, 100), onMissingGrain=say) == verdict
 
@@ -98,9 +106,14 @@ def test_nothing_to_compare_passes_and_nothing_that_could_be_compared_does_not()
 
 
 def test_the_message_names_the_worst_and_by_how_much() -> None:
-    models = [dataclasses.replace(rows(1000, 1000, 1000, 1000 - 11 * i), name=f"s.m{i}") for i in range(40)]
+    models = [
+        dataclasses.replace(rows(1000, 1000, 1000, 1000 - 11 * i), name=f"s.m{i}")
+        for i in range(40)
+    ]
     judged = judge(gate(), same_system(*models))
-    assert judged.message.startswith("39 of 40 compared models differ by more than allowed: s.m39 (42.9 % of the rows")
+    assert judged.message.startswith(
+        "39 of 40 compared models differ by more than allowed: s.m39 (42.9 % of the rows"
+    )
     assert "and 36 more" in judged.message
     assert judged.evidence["aboveLimits"] == "39" and judged.evidence["equal"] == "1"
     assert judged.evidence["model s.m39"] == "above a limit: 42.9 % of the rows differ"
@@ -109,7 +122,9 @@ def test_the_message_names_the_worst_and_by_how_much() -> None:
 
 @given(st.lists(st.builds(ModelDiff, st.text(max_size=300), st.sampled_from(["Rows", "RowCounts", "", "x"]),
        st.text(max_size=300), st.booleans(), COUNTS, COUNTS, COUNTS, COUNTS), max_size=60))  # fmt: skip
-def test_whatever_is_counted_the_verdict_fits_and_an_unknown_never_passes(models: list[ModelDiff]) -> None:
+def test_whatever_is_counted_the_verdict_fits_and_an_unknown_never_passes(
+    models: list[ModelDiff],
+) -> None:
     judged = judge(gate(), same_system(*models))
     fits(judged)
     if any(m.method not in ("Rows", "RowCounts") for m in models):
@@ -124,7 +139,9 @@ def fits(judged: Done) -> None:
 
 
 @given(st.integers(1, 10**12), st.integers(0, 10**12), st.integers(0, 10**12))
-def test_before_and_after_may_be_swapped_for_rows_that_differ(joined: int, differ: int, exchanged: int) -> None:
+def test_before_and_after_may_be_swapped_for_rows_that_differ(
+    joined: int, differ: int, exchanged: int
+) -> None:
     """Only the number of rows has a direction."""
     equal = max(joined - differ, 0)
     model = rows(joined + exchanged, joined + exchanged, joined, equal)
@@ -133,7 +150,12 @@ def test_before_and_after_may_be_swapped_for_rows_that_differ(joined: int, diffe
 
 
 def test_a_report_comes_back_as_it_was() -> None:
-    report = same_system(rows(1, 2, 1, 1, columns={"c": 0.5}, end=DAY), identical=2, omitted=1, omitted_models=("s.z",))
+    report = same_system(
+        rows(1, 2, 1, 1, columns={"c": 0.5}, end=DAY),
+        identical=2,
+        omitted=1,
+        omitted_models=("s.z",),
+    )
     assert read(gzip.compress(json.dumps(encode(report)).encode())) == report
 
 
@@ -172,7 +194,9 @@ def counted(models: dict[str, ModelStatistics], **fields: Any) -> DiffReport:
     return dataclasses.replace(DiffReport(True, "prod", "p1", counted=named), **fields)
 
 
-def model(number: int = 100, code: str = "c", end: str = "", **columns: ColumnStatistics) -> ModelStatistics:
+def model(
+    number: int = 100, code: str = "c", end: str = "", **columns: ColumnStatistics
+) -> ModelStatistics:
     """One model's statistics."""
     return ModelStatistics("", code, rows=number, end=end, restricted=bool(end), columns=columns)
 
@@ -182,7 +206,9 @@ def across(before: ModelStatistics, after: ModelStatistics, **spec: Any) -> str:
     return compare(gate(**spec), counted({"s.a": after}), counted({"s.a": before})).state
 
 
-def column(nulls: int = 0, distinct: int | None = None, total: str | None = None) -> ColumnStatistics:
+def column(
+    nulls: int = 0, distinct: int | None = None, total: str | None = None
+) -> ColumnStatistics:
     """One column's statistics."""
     return ColumnStatistics(nulls, distinct, total)
 
@@ -226,28 +252,47 @@ def column(nulls: int = 0, distinct: int | None = None, total: str | None = None
         (dataclasses.replace(model(), columns_omitted=1), model(), "Inconclusive"),
     ],
 )  # fmt: skip
-def test_two_systems_by_the_limits(before: ModelStatistics, after: ModelStatistics, verdict: str) -> None:
+def test_two_systems_by_the_limits(
+    before: ModelStatistics, after: ModelStatistics, verdict: str
+) -> None:
     assert across(before, after) == verdict
-    assert across(before, after, mode="Optional") == ("Succeeded" if verdict == "Succeeded" else "Skipped")
+    assert across(before, after, mode="Optional") == (
+        "Succeeded" if verdict == "Succeeded" else "Skipped"
+    )
 
 
 def test_of_two_systems_other_code_is_looked_at_when_all_models_are() -> None:
     assert across(model(code="c"), model(50, code="d"), models="All") == "Failed"
-    assert across(model(code="c"), model(50, code="d"), models="All", expectedChanges=["s.a"]) == "Succeeded"
+    assert (
+        across(model(code="c"), model(50, code="d"), models="All", expectedChanges=["s.a"])
+        == "Succeeded"
+    )
 
 
 def test_models_of_one_side_only_are_counted_and_not_judged() -> None:
-    judged = compare(gate(), counted({"s.a": model(), "s.new": model()}), counted({"s.a": model(), "s.old": model()}))
+    judged = compare(
+        gate(),
+        counted({"s.a": model(), "s.new": model()}),
+        counted({"s.a": model(), "s.old": model()}),
+    )
     assert judged.state == "Succeeded"
-    assert (judged.evidence["added"], judged.evidence["removed"], judged.evidence["compared"]) == ("1", "1", "1")
+    assert (judged.evidence["added"], judged.evidence["removed"], judged.evidence["compared"]) == (
+        "1",
+        "1",
+        "1",
+    )
 
 
 def test_a_side_that_is_missing() -> None:
     there = counted({"s.a": model()})
-    assert compare(gate(), None, there).state == compare(gate(), there, None).state == "Inconclusive"
+    assert (
+        compare(gate(), None, there).state == compare(gate(), there, None).state == "Inconclusive"
+    )
     assert compare(gate(), there, same_system(EQUAL)).state == "Inconclusive"
     assert compare(gate(), counted({}, plan_id=""), there).state == "Inconclusive"
-    assert compare(gate(), there, counted({}, plan_id="")).state == "Succeeded"  # the first promotion
+    assert (
+        compare(gate(), there, counted({}, plan_id="")).state == "Succeeded"
+    )  # the first promotion
     assert compare(gate(), there, dataclasses.replace(there, omitted=1)).state == "Inconclusive"
 
 
@@ -258,7 +303,12 @@ def test_no_sum_is_in_words() -> None:
     assert not any(value in str(judged) for value in ("123456", "654321", "77"))
 
 
-NUMBERS = st.none() | st.decimals(allow_nan=True, allow_infinity=True).map(str) | st.floats().map(str) | st.text()
+NUMBERS = (
+    st.none()
+    | st.decimals(allow_nan=True, allow_infinity=True).map(str)
+    | st.floats().map(str)
+    | st.text()
+)
 COLUMNS = st.builds(ColumnStatistics, COUNTS, st.none() | COUNTS, NUMBERS)
 MODELS = st.builds(
     ModelStatistics, st.just("s.a"), st.sampled_from(["", "c", "d"]), st.sampled_from(["", "no right"]), COUNTS,
@@ -267,23 +317,33 @@ MODELS = st.builds(
 
 
 @given(MODELS, MODELS)
-def test_whatever_two_sides_say_there_is_a_verdict(before: ModelStatistics, after: ModelStatistics) -> None:
+def test_whatever_two_sides_say_there_is_a_verdict(
+    before: ModelStatistics, after: ModelStatistics
+) -> None:
     fits(compare(gate(models="All"), counted({"s.a": after}), counted({"s.a": before})))
     judged = compare(gate(), counted({"s.a": before}), counted({"s.a": before}))
     assert judged.state in ("Succeeded", "Inconclusive")  # nothing differs from itself
 
 
 @given(st.floats(-1e12, 1e12), st.floats(0, 1), st.integers(1, 10**9))
-def test_the_order_in_which_an_engine_adds_up_is_no_difference(total: float, noise: float, number: int) -> None:
+def test_the_order_in_which_an_engine_adds_up_is_no_difference(
+    total: float, noise: float, number: int
+) -> None:
     before = model(number, x=column(total=str(total)))
-    after = model(number, x=column(total=str(math.nextafter(total, math.inf) if noise > 0.5 else total)))
+    after = model(
+        number, x=column(total=str(math.nextafter(total, math.inf) if noise > 0.5 else total))
+    )
     if abs(total) > 1e-3:
         assert across(before, after, maxChangedRowsPercent=0) == "Succeeded"
 
 
 def test_the_earlier_end_is_asked_for() -> None:
-    source = counted({"s.a": model(end=NEXT), "s.b": model(end=DAY), "s.c": model(), "s.d": model(end=DAY)})
-    target = counted({"s.a": model(end=DAY), "s.b": model(end=DAY), "s.c": model(), "s.e": model(end=DAY)})
+    source = counted(
+        {"s.a": model(end=NEXT), "s.b": model(end=DAY), "s.c": model(), "s.d": model(end=DAY)}
+    )
+    target = counted(
+        {"s.a": model(end=DAY), "s.b": model(end=DAY), "s.c": model(), "s.e": model(end=DAY)}
+    )
     assert ends_to_ask(source, target) == ends_to_ask(target, source) == {"s.a": DAY}
     assert ends_to_ask(source, source) == ends_to_ask(None, source) == {}
     whole = counted({"s.a": model(end=DAY)})
@@ -292,5 +352,8 @@ def test_the_earlier_end_is_asked_for() -> None:
 
 
 def test_sides_without_a_model_in_common_are_not_the_same() -> None:
-    sides = [DiffReport(True, "e", "p", counted=(ModelStatistics(name, rows=1),)) for name in ("s.a", "s.b")]
+    sides = [
+        DiffReport(True, "e", "p", counted=(ModelStatistics(name, rows=1),))
+        for name in ("s.a", "s.b")
+    ]
     assert compare(DataDiffGate(), *sides).state == "Inconclusive"

@@ -15,13 +15,19 @@ from vulcan_operator.plan.core.world import PromotionSeen
 from vulcan_operator.plan.promotions import evidence
 from vulcan_operator.plan.promotions.route import Case
 
-ENDED = {"outcome": "Succeeded", "startedAt": builders.stamp(NOW), "finishedAt": builders.stamp(NOW)}
+ENDED = {
+    "outcome": "Succeeded",
+    "startedAt": builders.stamp(NOW),
+    "finishedAt": builders.stamp(NOW),
+}
 
 
 def seen(status: dict[str, Any], later: int = 0, **spec: Any) -> Case:
     """A promotion with this status, so many hours after NOW."""
     raw = builders.promotion(**spec)
-    found = VulcanPromotion.model_validate({**raw, "metadata": {**raw["metadata"], "uid": "u"}, "status": status})
+    found = VulcanPromotion.model_validate(
+        {**raw, "metadata": {**raw["metadata"], "uid": "u"}, "status": status}
+    )
     return Case(PromotionSeen(found, SETTINGS), NOW + dt.timedelta(hours=later))
 
 
@@ -50,14 +56,40 @@ def test_the_end_is_written_first() -> None:
 def test_the_fullest_status_fits_and_keeps_its_verdicts() -> None:
     wide = "语" * 1024
     steps = [
-        {"name": name, "state": "Succeeded", "message": wide, "evidence": {f"k{i}": wide for i in range(32)}}
-        for name in ("Resolve", "Plan", "Tests", "Diff", "Checks", "Soak", "Approval", "CatchUp", "Apply", "Verify")
+        {
+            "name": name,
+            "state": "Succeeded",
+            "message": wide,
+            "evidence": {f"k{i}": wide for i in range(32)},
+        }
+        for name in (
+            "Resolve",
+            "Plan",
+            "Tests",
+            "Diff",
+            "Checks",
+            "Soak",
+            "Approval",
+            "CatchUp",
+            "Apply",
+            "Verify",
+        )
     ]
-    votes = [{"plan": "a" * 64, "by": "b", "decision": "Approve", "comment": wide, "time": builders.stamp(NOW)}] * 64
+    votes = [
+        {
+            "plan": "a" * 64,
+            "by": "b",
+            "decision": "Approve",
+            "comment": wide,
+            "time": builders.stamp(NOW),
+        }
+    ] * 64
     _, text = left({**ENDED, "steps": steps, "approvals": votes})
     assert len(text.encode()) < 1_000_000
     said = json.loads(text)
-    assert [s["state"] for s in said["steps"]] == ["Succeeded"] * 10 and said["outcome"] == "Succeeded"
+    assert [s["state"] for s in said["steps"]] == ["Succeeded"] * 10 and said[
+        "outcome"
+    ] == "Succeeded"
     assert len(said["approvals"]) == 64
 
 

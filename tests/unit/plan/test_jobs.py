@@ -24,7 +24,13 @@ KINDS = st.sampled_from(list(TaskKind))
 GOOD = builders.planned().to_message()
 
 
-@given(NAMES, st.text("abcdef0123456789", min_size=1), KINDS, st.text("abcdef0123456789"), st.integers(1, 10**6))
+@given(
+    NAMES,
+    st.text("abcdef0123456789", min_size=1),
+    KINDS,
+    st.text("abcdef0123456789"),
+    st.integers(1, 10**6),
+)
 def test_a_name_is_one_that_a_job_and_a_label_can_have(
     name: str, uid: str, kind: str, inputs: str, attempt: int
 ) -> None:
@@ -33,7 +39,17 @@ def test_a_name_is_one_that_a_job_and_a_label_can_have(
     assert all(part and part[0].isalnum() and part[-1].isalnum() for part in made.split("."))
 
 
-@given(st.sets(st.tuples(NAMES, st.sampled_from(["u1", "u2"]), KINDS, st.sampled_from(["i", "j"]), st.integers(1, 3))))
+@given(
+    st.sets(
+        st.tuples(
+            NAMES,
+            st.sampled_from(["u1", "u2"]),
+            KINDS,
+            st.sampled_from(["i", "j"]),
+            st.integers(1, 3),
+        )
+    )
+)
 def test_names_of_different_work_differ(work: set[tuple[str, str, str, str, int]]) -> None:
     assert len({jobs.job_name(*w) for w in work}) == len(
         {w[1:] for w in work} if not work else {(w[0][:40].rstrip("-."), *w[1:]) for w in work}
@@ -85,19 +101,31 @@ def test_stages(found: JobSeen | None, pods: list[PodSeen], minutes: int, stage:
     [
         pytest.param([], Reason.POD_NOT_STARTED, id="no pod"),
         pytest.param([pod("Pending", waiting="ErrImagePull")], Reason.IMAGE_PULL_FAILED, id="pull"),
-        pytest.param([pod("Pending", waiting="ImagePullBackOff")], Reason.IMAGE_PULL_FAILED, id="pull, later"),
-        pytest.param([pod("Pending", waiting="InvalidImageName")], Reason.IMAGE_PULL_FAILED, id="no image name"),
-        pytest.param([pod("Pending", waiting="Unschedulable")], Reason.POD_NOT_STARTED, id="no node"),
+        pytest.param(
+            [pod("Pending", waiting="ImagePullBackOff")], Reason.IMAGE_PULL_FAILED, id="pull, later"
+        ),
+        pytest.param(
+            [pod("Pending", waiting="InvalidImageName")],
+            Reason.IMAGE_PULL_FAILED,
+            id="no image name",
+        ),
+        pytest.param(
+            [pod("Pending", waiting="Unschedulable")], Reason.POD_NOT_STARTED, id="no node"
+        ),
     ],
 )
 def test_why_it_never_started(pods: list[PodSeen], reason: Reason) -> None:
-    progress = jobs.classify(task(), (job(),), tuple(pods), JobPolicy(), NOW + dt.timedelta(hours=1))
+    progress = jobs.classify(
+        task(), (job(),), tuple(pods), JobPolicy(), NOW + dt.timedelta(hours=1)
+    )
     assert progress.result is not None and progress.result.reason is reason
 
 
 def test_the_kubelets_alternating_words_are_one_detail() -> None:
     details = {
-        jobs.classify(task(), (job(),), (pod("Pending", waiting=w, waiting_message=w),), JobPolicy(), NOW).detail
+        jobs.classify(
+            task(), (job(),), (pod("Pending", waiting=w, waiting_message=w),), JobPolicy(), NOW
+        ).detail
         for w in ("ErrImagePull", "ImagePullBackOff")
     }
     assert len(details) == 1 and "cannot be pulled" in details.pop()
@@ -105,7 +133,10 @@ def test_the_kubelets_alternating_words_are_one_detail() -> None:
 
 @pytest.mark.parametrize("waiting", ["", "ContainerCreating", "PodInitializing"])
 def test_what_is_only_starting_is_no_detail(waiting: str) -> None:
-    assert jobs.classify(task(), (job(),), (pod("Pending", waiting=waiting),), JobPolicy(), NOW).detail == ""
+    assert (
+        jobs.classify(task(), (job(),), (pod("Pending", waiting=waiting),), JobPolicy(), NOW).detail
+        == ""
+    )
 
 
 def said(reason: Reason, kind: str = "plan") -> str:
@@ -146,14 +177,18 @@ def test_what_an_ended_job_says(fields: dict[str, Any] | None, reason: Reason) -
 @given(st.text(max_size=300), st.one_of(st.none(), st.integers(0, 255)))
 def test_no_termination_message_breaks_the_operator(text: str, code: int | None) -> None:
     pods = (pod("Failed", started=True, termination=text, exit_code=code),)
-    assert jobs.classify(task(), (ended(JobState.FAILED),), pods, JobPolicy(), NOW).result is not None
+    assert (
+        jobs.classify(task(), (ended(JobState.FAILED),), pods, JobPolicy(), NOW).result is not None
+    )
 
 
 def test_recorded_jobs_get_an_end_and_three_of_each_task_are_kept() -> None:
     old = [ended(name=f"p{i}", ttl=9, created=NOW - dt.timedelta(hours=i)) for i in range(5)]
     others = [ended(name="run", task="run"), ended(name="now"), job(name="young"), job(name="runs")]
     stuck = job(name="stuck", created=NOW - dt.timedelta(hours=9))
-    found = retention.expired_jobs((*old, *others, stuck), (pod(job="runs", started=True),), "now", JobPolicy(), NOW)
+    found = retention.expired_jobs(
+        (*old, *others, stuck), (pod(job="runs", started=True),), "now", JobPolicy(), NOW
+    )
     assert found == [
         KeepJob("data", "run", retention.KEEP_RECORDED),
         *(DeleteJob("data", name) for name in ("p3", "p4", "stuck")),

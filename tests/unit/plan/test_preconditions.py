@@ -16,7 +16,10 @@ def shut(what: EnvironmentSeen) -> str | None:
     return verdict.reason if verdict else None
 
 
-OLDER, YOUNGER = sibling("other", environment="prod", minutes=-1), sibling("other", environment="prod", minutes=1)
+OLDER, YOUNGER = (
+    sibling("other", environment="prod", minutes=-1),
+    sibling("other", environment="prod", minutes=1),
+)
 DEV = env("dev")
 
 
@@ -71,12 +74,22 @@ def test_a_gateway_whose_spec_was_not_looked_at_yet_is_not_ready() -> None:
     [
         pytest.param([], None, id="none yet"),
         pytest.param([("dev_1", -2, {})], None, id="one place left"),
-        pytest.param([("dev_1", -2, {}), ("dev_2", -1, {})], "EnvironmentQuotaExceeded", id="two older ones"),
-        pytest.param([("dev_1", -2, {}), ("dev_2", 1, {})], None, id="the oldest have the places"),
-        pytest.param([("dev_1", -2, {}), ("prod", -1, {"applied": True})], None, id="other names do not count"),
-        pytest.param([("dev_1", -2, {}), ("dev_2", -1, {"refused": True})], None, id="refused ones neither"),
         pytest.param(
-            [("dev_1", -2, {}), ("dev_2", -1, {"namespace": "b"})], "EnvironmentQuotaExceeded", id="any namespace"
+            [("dev_1", -2, {}), ("dev_2", -1, {})], "EnvironmentQuotaExceeded", id="two older ones"
+        ),
+        pytest.param([("dev_1", -2, {}), ("dev_2", 1, {})], None, id="the oldest have the places"),
+        pytest.param(
+            [("dev_1", -2, {}), ("prod", -1, {"applied": True})],
+            None,
+            id="other names do not count",
+        ),
+        pytest.param(
+            [("dev_1", -2, {}), ("dev_2", -1, {"refused": True})], None, id="refused ones neither"
+        ),
+        pytest.param(
+            [("dev_1", -2, {}), ("dev_2", -1, {"namespace": "b"})],
+            "EnvironmentQuotaExceeded",
+            id="any namespace",
         ),
     ],
 )
@@ -87,12 +100,27 @@ def test_quota(siblings: list[tuple[str, int, dict[str, Any]]], reason: str | No
 
 
 def test_a_suspension_says_since_when_until_when_and_why_and_keeps_saying_so() -> None:
-    environment = env(suspend=True, suspendReason="12:30Z is close", suspendUntil="2026-12-01T00:00:00Z")
+    environment = env(
+        suspend=True, suspendReason="12:30Z is close", suspendUntil="2026-12-01T00:00:00Z"
+    )
     verdict = preconditions.suspended(Context(seen(environment), NOW))
     assert verdict is not None
-    assert verdict.message == "suspended since 2026-11-22T12:00Z until 2026-12-01T00:00Z: 12:30Z is close"
-    ready = {"type": "Ready", "status": "True", "reason": "Suspended", "lastTransitionTime": "2026-11-01T00:00:00Z"}
+    assert (
+        verdict.message
+        == "suspended since 2026-11-22T12:00Z until 2026-12-01T00:00Z: 12:30Z is close"
+    )
+    ready = {
+        "type": "Ready",
+        "status": "True",
+        "reason": "Suspended",
+        "lastTransitionTime": "2026-11-01T00:00:00Z",
+    }
     status = {"conditions": [ready], "suspendedSince": "2026-11-22T12:00:00Z"}
-    later = env(suspend=True, suspendReason="12:30Z is close", suspendUntil="2026-12-01T00:00:00Z", status=status)
+    later = env(
+        suspend=True,
+        suspendReason="12:30Z is close",
+        suspendUntil="2026-12-01T00:00:00Z",
+        status=status,
+    )
     again = preconditions.suspended(Context(seen(later), NOW.replace(hour=20)))
     assert again is not None and (again.message, again.ready) == (verdict.message, "True")

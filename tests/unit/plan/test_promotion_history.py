@@ -19,13 +19,21 @@ def promotion(hours: int = 0, **status: Any) -> VulcanPromotion:
     finished = builders.stamp(NOW - dt.timedelta(hours=hours))
     ended = {"outcome": "Succeeded", "finishedAt": finished, "evidenceRef": REFERENCE, **status}
     raw = builders.promotion()
-    return VulcanPromotion.model_validate({**raw, "metadata": {**raw["metadata"], "uid": "u"}, "status": ended})
+    return VulcanPromotion.model_validate(
+        {**raw, "metadata": {**raw["metadata"], "uid": "u"}, "status": ended}
+    )
 
 
 def item(uid: str, hours: int) -> dict[str, Any]:
     """A promotion in status."""
     finished = builders.stamp(NOW - dt.timedelta(hours=hours))
-    known = {"namespace": "data", "name": uid, "uid": uid, "outcome": "Succeeded", "evidence": REFERENCE}
+    known = {
+        "namespace": "data",
+        "name": uid,
+        "uid": uid,
+        "outcome": "Succeeded",
+        "evidence": REFERENCE,
+    }
     return {**known, "finishedAt": finished}
 
 
@@ -35,10 +43,14 @@ def item(uid: str, hours: int) -> dict[str, Any]:
         pytest.param([item("u", 0)], promotion(), True, id="it is there"),
         pytest.param([], promotion(), False, id="it was not looked at yet"),
         pytest.param([item("v", 1)], promotion(2), False, id="there is place for an older one"),
-        pytest.param([item("v", 1), item("w", 1)], promotion(2), True, id="two newer ones fill the history"),
+        pytest.param(
+            [item("v", 1), item("w", 1)], promotion(2), True, id="two newer ones fill the history"
+        ),
         pytest.param([], promotion(25), True, id="it is too old"),
         pytest.param([], promotion(outcome=None), False, id="it has not ended"),
-        pytest.param([], promotion(25, evidenceRef=None), False, id="its evidence is still to come"),
+        pytest.param(
+            [], promotion(25, evidenceRef=None), False, id="its evidence is still to come"
+        ),
     ],
 )
 def test_noted_is_what_is_known_or_has_no_place(

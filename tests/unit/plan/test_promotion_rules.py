@@ -36,7 +36,9 @@ def test_the_stricter_mode_counts(theirs: str, own: str | None) -> None:
 @pytest.mark.parametrize("theirs", [False, True])
 @pytest.mark.parametrize("own", [False, True])
 def test_the_author_is_excluded_by_either_rule(theirs: bool, own: bool) -> None:
-    assert policy({"excludeAuthor": theirs}, {"excludeAuthor": own}).exclude_author is (theirs or own)
+    assert policy({"excludeAuthor": theirs}, {"excludeAuthor": own}).exclude_author is (
+        theirs or own
+    )
 
 
 @pytest.mark.parametrize(
@@ -90,7 +92,9 @@ BACK = {"state": "Succeeded", "planId": "back", "time": builders.stamp(NOW), "me
         ),
     ],
 )  # fmt: skip
-def test_what_an_environment_was_given(ended: dict[str, Any], revision: str | None, held: str | None) -> None:
+def test_what_an_environment_was_given(
+    ended: dict[str, Any], revision: str | None, held: str | None
+) -> None:
     environment = env(revisionFrom="Promotion", project=None)
     facts = [promotion_facts(promotion(status=ended))]
     found = promoted_revision.adopt(Draft(environment.status), environment, facts, NOW).status

@@ -58,14 +58,17 @@ def test_a_tick_is_always_later_and_at_most_a_day_and_an_hour_away(seconds: int)
 
 
 @pytest.mark.parametrize(
-    ("attempts", "seconds"), [(1, 30), (2, 60), (3, 120), (6, 960), (7, 1800), (99, 1800), (10**6, 1800)]
+    ("attempts", "seconds"),
+    [(1, 30), (2, 60), (3, 120), (6, 960), (7, 1800), (99, 1800), (10**6, 1800)],
 )
 def test_backoff_doubles_up_to_the_longest(attempts: int, seconds: int) -> None:
     assert schedule.backoff(attempts, RetrySpec()).total_seconds() == seconds
 
 
 def test_a_longest_pause_that_is_shorter_than_the_first_is_ignored() -> None:
-    assert schedule.backoff(5, RetrySpec(backoff="10m", max_backoff="1m")) == dt.timedelta(minutes=10)
+    assert schedule.backoff(5, RetrySpec(backoff="10m", max_backoff="1m")) == dt.timedelta(
+        minutes=10
+    )
 
 
 @pytest.mark.parametrize(
@@ -75,14 +78,23 @@ def test_a_longest_pause_that_is_shorter_than_the_first_is_ignored() -> None:
         pytest.param(Retry.NOW, {"attempts": 1}, 0, id="now"),
         pytest.param(Retry.NOW, {"attempts": 4}, 30, id="now, but not in a circle"),
         pytest.param(Retry.BACKOFF, {"attempts": 2, "counted": 2}, 60, id="backoff"),
-        pytest.param(Retry.BACKOFF, {"attempts": 5, "counted": 5}, 480, id="the last attempt of the limit"),
+        pytest.param(
+            Retry.BACKOFF, {"attempts": 5, "counted": 5}, 480, id="the last attempt of the limit"
+        ),
         pytest.param(Retry.BACKOFF, {"attempts": 6, "counted": 6}, None, id="given up"),
-        pytest.param(Retry.BACKOFF, {"attempts": 9, "counted": 1}, 1800, id="what is not counted does not give up"),
+        pytest.param(
+            Retry.BACKOFF,
+            {"attempts": 9, "counted": 1},
+            1800,
+            id="what is not counted does not give up",
+        ),
         pytest.param(Retry.WAIT, {"attempts": 99, "counted": 9}, 1800, id="an outage has no limit"),
         pytest.param(Retry.REPLAN, {"attempts": 1}, 30, id="plan again"),
     ],
 )
-def test_when_a_failure_is_tried_again(retry: Retry, fields: dict[str, Any], seconds: int | None) -> None:
+def test_when_a_failure_is_tried_again(
+    retry: Retry, fields: dict[str, Any], seconds: int | None
+) -> None:
     at = schedule.retry_time(failure(retry=retry, **fields), RetrySpec())
     assert (at - NOW).total_seconds() == seconds if at is not None else seconds is None
 
@@ -93,16 +105,40 @@ LATER = NOW + dt.timedelta(minutes=5)
 @pytest.mark.parametrize(
     ("reason", "attempts", "probed", "at"),
     [
-        pytest.param(Reason.WAREHOUSE_UNREACHABLE, 1, 10, LATER, id="the gateway answered since: now"),
-        pytest.param(Reason.WAREHOUSE_UNREACHABLE, 3, -10, NOW + dt.timedelta(minutes=2), id="a probe from before"),
-        pytest.param(Reason.WAREHOUSE_UNREACHABLE, 4, 10, NOW + dt.timedelta(minutes=4), id="not for ever at once"),
+        pytest.param(
+            Reason.WAREHOUSE_UNREACHABLE, 1, 10, LATER, id="the gateway answered since: now"
+        ),
+        pytest.param(
+            Reason.WAREHOUSE_UNREACHABLE,
+            3,
+            -10,
+            NOW + dt.timedelta(minutes=2),
+            id="a probe from before",
+        ),
+        pytest.param(
+            Reason.WAREHOUSE_UNREACHABLE,
+            4,
+            10,
+            NOW + dt.timedelta(minutes=4),
+            id="not for ever at once",
+        ),
         pytest.param(Reason.STATE_IDENTITY, 1, -10, None, id="another state: not by itself"),
-        pytest.param(Reason.STATE_IDENTITY, 1, 10, NOW + dt.timedelta(seconds=30), id="but when the probe is content"),
-        pytest.param(Reason.STATE_IDENTITY, 9, 10, NOW + dt.timedelta(minutes=30), id="with growing pauses"),
+        pytest.param(
+            Reason.STATE_IDENTITY,
+            1,
+            10,
+            NOW + dt.timedelta(seconds=30),
+            id="but when the probe is content",
+        ),
+        pytest.param(
+            Reason.STATE_IDENTITY, 9, 10, NOW + dt.timedelta(minutes=30), id="with growing pauses"
+        ),
         pytest.param(Reason.PROJECT_EMPTY, 1, 10, None, id="a probe heals no project"),
     ],
 )
-def test_what_a_probe_heals(reason: Reason, attempts: int, probed: int, at: dt.datetime | None) -> None:
+def test_what_a_probe_heals(
+    reason: Reason, attempts: int, probed: int, at: dt.datetime | None
+) -> None:
     retry = Retry.WAIT if reason is Reason.WAREHOUSE_UNREACHABLE else Retry.NEVER
     gateway = gw()
     probe = ProbeStatus(inputs="i", time=NOW + dt.timedelta(seconds=probed))
@@ -111,13 +147,21 @@ def test_what_a_probe_heals(reason: Reason, attempts: int, probed: int, at: dt.d
     assert context.retry_at(failure(reason, retry, attempts=attempts)) == at
 
 
-@pytest.mark.parametrize(("applied", "at"), [(True, LATER), (False, NOW + dt.timedelta(seconds=30))])
+@pytest.mark.parametrize(
+    ("applied", "at"), [(True, LATER), (False, NOW + dt.timedelta(seconds=30))]
+)
 def test_a_missing_prod_that_is_there_is_no_reason_to_wait(applied: bool, at: dt.datetime) -> None:
     context = Context(seen(env("dev"), claims=(sibling("prod", applied=applied),)), LATER)
     assert context.retry_at(failure(Reason.REFERENCE_MISSING, Retry.WAIT)) == at
 
 
-@given(st.lists(st.tuples(st.integers(0, 99999), st.sampled_from(["ms", "s", "m", "h", "d"])), min_size=1, max_size=5))
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 99999), st.sampled_from(["ms", "s", "m", "h", "d"])),
+        min_size=1,
+        max_size=5,
+    )
+)
 def test_a_duration_is_the_sum_of_its_parts(parts: list[tuple[int, str]]) -> None:
     units = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
     found = parse_duration("".join(f"{n}{unit}" for n, unit in parts))

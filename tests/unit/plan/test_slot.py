@@ -18,7 +18,9 @@ FREE = SlotSeen()
 
 def waiter(name: str, priority: Priority = Priority.OTHER, minutes: float = 0) -> Waiter:
     """Somebody who has waited so long."""
-    return Waiter(Key(Kind.ENVIRONMENT, "data", name), priority, NOW - dt.timedelta(minutes=minutes))
+    return Waiter(
+        Key(Kind.ENVIRONMENT, "data", name), priority, NOW - dt.timedelta(minutes=minutes)
+    )
 
 
 ME = waiter("me")
@@ -58,7 +60,9 @@ def test_exactly_one_of_many_has_the_turn() -> None:
 def test_when_a_waiter_rises_above_a_holder() -> None:
     assert slot.rises_above(waiter("a", Priority.PROTECTED_RUN), Priority.OTHER) == NOW
     assert slot.rises_above(waiter("a"), Priority.OTHER) == NOW + dt.timedelta(minutes=10)
-    assert slot.rises_above(waiter("a", Priority.PREVIEW), Priority.PROTECTED_APPLY) == NOW + dt.timedelta(minutes=40)
+    assert slot.rises_above(
+        waiter("a", Priority.PREVIEW), Priority.PROTECTED_APPLY
+    ) == NOW + dt.timedelta(minutes=40)
     assert slot.rises_above(waiter("a"), Priority.PROTECTED_RUN) is None
 
 

@@ -32,10 +32,19 @@ def cron(text: str, duration: str, kind: str = "Allow", zone: str = "UTC") -> Pr
     )
 
 
-def rule(text: str, duration: str, start: str, kind: str = "Allow", zone: str = "UTC") -> PromotionWindow:
+def rule(
+    text: str, duration: str, start: str, kind: str = "Allow", zone: str = "UTC"
+) -> PromotionWindow:
     """A window by RRULE, named after it."""
     return PromotionWindow.model_validate(
-        {"name": text[:63], "kind": kind, "rrule": text, "start": start, "duration": duration, "timeZone": zone}
+        {
+            "name": text[:63],
+            "kind": kind,
+            "rrule": text,
+            "start": start,
+            "duration": duration,
+            "timeZone": zone,
+        }
     )
 
 
@@ -83,7 +92,9 @@ WEEKEND = cron("0 0 * * SAT", "48h", "Deny", BERLIN)
                      "2026-12-24T12:00", False, "2027-01-02T00:00", id="days between the years"),
     ],
 )  # fmt: skip
-def test_open_or_shut(given_: list[PromotionWindow], at: str, is_open: bool, changes: str | None) -> None:
+def test_open_or_shut(
+    given_: list[PromotionWindow], at: str, is_open: bool, changes: str | None
+) -> None:
     found = windows.look(given_, utc(at))
     assert (found.is_open, found.changes) == (is_open, utc(changes) if changes else None)
     assert windows.problem(given_, utc(at)) is None
@@ -99,15 +110,24 @@ def test_open_or_shut(given_: list[PromotionWindow], at: str, is_open: bool, cha
         (rule("FREQ=WEEKLY;BYDAY=XX", "1h", "2026-01-01T00:00"), "BYDAY"),
         (rule("FREQ=MONTHLY;BYHOUR=77", "1h", "2026-01-01T00:00"), "hour"),
         (rule("FREQ=MONTHLY;BYMONTHDAY=1,", "1h", "2026-01-01T00:00"), "BYMONTHDAY"),
-        (rule("FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30", "1h", "2026-01-01T00:00"), "does not open within two years"),
-        (rule("FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30;COUNT=1", "1h", "2026-01-01T00:00"), "does not open"),
+        (
+            rule("FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30", "1h", "2026-01-01T00:00"),
+            "does not open within two years",
+        ),
+        (
+            rule("FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30;COUNT=1", "1h", "2026-01-01T00:00"),
+            "does not open",
+        ),
         (rule("FREQ=YEARLY", "1h", "2035-01-01T00:00"), "does not open within two years"),
         (rule("FREQ=DAILY;INTERVAL=0", "1h", "2026-01-01T00:00"), "INTERVAL"),
         (rule("FREQ=DAILY;INTERVAL=-2", "1h", "2026-01-01T00:00"), "INTERVAL"),
         (rule("FREQ=DAILY;UNTIL=2026", "1h", "2026-01-01T00:00"), "isoformat"),
         (rule("FREQ=DAILY;COUNT=2;COUNT=3", "1h", "2026-01-01T00:00"), "twice"),
         (rule("FREQ=DAILY", "1h", "2026-02-30T00:00"), "day is out of range"),
-        (rule(f"FREQ=DAILY;BYHOUR={','.join(map(str, range(24)))}", "1h", "2001-01-01T00:00"), "a later start"),
+        (
+            rule(f"FREQ=DAILY;BYHOUR={','.join(map(str, range(24)))}", "1h", "2001-01-01T00:00"),
+            "a later start",
+        ),
     ],
     ids=lambda value: value.name if isinstance(value, PromotionWindow) else "",
 )
@@ -118,7 +138,15 @@ def test_what_cannot_be_kept_is_said_so(window: PromotionWindow, says: str) -> N
 
 
 ZONES = ["UTC", BERLIN, "America/New_York", "Australia/Lord_Howe"]
-SWITCHES = ["2026-03-08", "2026-03-29", "2026-04-05", "2026-10-04", "2026-10-25", "2026-11-01", "2026-06-15"]
+SWITCHES = [
+    "2026-03-08",
+    "2026-03-29",
+    "2026-04-05",
+    "2026-10-04",
+    "2026-10-25",
+    "2026-11-01",
+    "2026-06-15",
+]
 
 
 @functools.lru_cache(maxsize=100_000)
@@ -135,9 +163,13 @@ def enumerated(given_: list[PromotionWindow], at: dt.datetime) -> bool:
     """By trying every day of the last ones; for the windows of `some_windows` only."""
     inside = {"Allow": False, "Deny": False}
     for window in given_:
-        minute, hour, weekday = (int(part) if part != "*" else None for part in window.name.split("/")[1:])
+        minute, hour, weekday = (
+            int(part) if part != "*" else None for part in window.name.split("/")[1:]
+        )
         for back in range(-1, 11):
-            day = (at - back * DAY).replace(hour=hour or 0, minute=minute or 0, second=0, tzinfo=None)
+            day = (at - back * DAY).replace(
+                hour=hour or 0, minute=minute or 0, second=0, tzinfo=None
+            )
             if weekday is not None and day.isoweekday() % 7 != weekday:
                 continue
             ends = reached(day + parse_duration(window.duration), window.time_zone)
@@ -159,14 +191,27 @@ def some_window(draw: st.DrawFn) -> PromotionWindow:
     if draw(st.booleans()):
         raw["cron"] = f"{minute} {hour} * * {'*' if weekday is None else weekday}"
     else:
-        day = "" if weekday is None else f";BYDAY={('SU', 'MO', 'TU', 'WE', 'TH', 'FR', 'SA')[weekday]}"
-        raw |= {"rrule": f"FREQ=WEEKLY{day}" if day else "FREQ=DAILY", "start": f"2026-01-04T{hour:02d}:{minute:02d}"}
+        day = (
+            ""
+            if weekday is None
+            else f";BYDAY={('SU', 'MO', 'TU', 'WE', 'TH', 'FR', 'SA')[weekday]}"
+        )
+        raw |= {
+            "rrule": f"FREQ=WEEKLY{day}" if day else "FREQ=DAILY",
+            "start": f"2026-01-04T{hour:02d}:{minute:02d}",
+        }
     return PromotionWindow.model_validate(raw)
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(some_window(), min_size=1, max_size=4), st.sampled_from(SWITCHES), st.integers(-3 * 1440, 3 * 1440))
-def test_it_agrees_with_trying_every_minute(given_: list[PromotionWindow], near: str, minutes: int) -> None:
+@given(
+    st.lists(some_window(), min_size=1, max_size=4),
+    st.sampled_from(SWITCHES),
+    st.integers(-3 * 1440, 3 * 1440),
+)
+def test_it_agrees_with_trying_every_minute(
+    given_: list[PromotionWindow], near: str, minutes: int
+) -> None:
     at = utc(near) + minutes * MINUTE
     found = windows.look(given_, at)
     assert found.is_open is enumerated(given_, at)
@@ -175,7 +220,9 @@ def test_it_agrees_with_trying_every_minute(given_: list[PromotionWindow], near:
     assert found.changes > at
     assert enumerated(given_, found.changes) is not found.is_open
     step = max(MINUTE, (found.changes - at) // 97 // MINUTE * MINUTE)
-    before = [at + step * i for i in range(98) if at + step * i < found.changes] + [found.changes - MINUTE]
+    before = [at + step * i for i in range(98) if at + step * i < found.changes] + [
+        found.changes - MINUTE
+    ]
     assert all(enumerated(given_, moment) is found.is_open for moment in before if moment >= at)
 
 
@@ -198,14 +245,22 @@ FREEZE = {"reason": "the warehouse is being moved"}
     ],
 )  # fmt: skip
 def test_a_freeze_and_windows_together(
-    freeze: dict[str, str] | None, given_: list[PromotionWindow], why: Why, opens: dt.datetime | None
+    freeze: dict[str, str] | None,
+    given_: list[PromotionWindow],
+    why: Why,
+    opens: dt.datetime | None,
 ) -> None:
     environment = env(promotionWindows=[w.to_json() for w in given_])
-    window = change_windows.of_promotions(environment.spec, facts(**({"freeze": freeze} if freeze else {})), NOW)
+    window = change_windows.of_promotions(
+        environment.spec, facts(**({"freeze": freeze} if freeze else {})), NOW
+    )
     assert (window.why, window.opens) == (why, opens)
     assert ("is being moved" in window.message) is (why == Why.FROZEN)
     assert (opens is None) or f"{opens:%Y-%m-%dT%H:%MZ}" in window.message
-    assert (window.verdict.reconciling, window.verdict.stalled) == (opens is not None, why == Why.INVALID)
+    assert (window.verdict.reconciling, window.verdict.stalled) == (
+        opens is not None,
+        why == Why.INVALID,
+    )
 
 
 @pytest.mark.parametrize(
@@ -216,6 +271,8 @@ def test_a_freeze_and_windows_together(
         pytest.param(Reason.LOST, "audit", True, id="another task"),
     ],
 )
-def test_an_attempt_that_may_be_half_done_is_finished(reason: Reason, task: str, held: bool) -> None:
+def test_an_attempt_that_may_be_half_done_is_finished(
+    reason: Reason, task: str, held: bool
+) -> None:
     window = change_windows.of_gateway(facts(freeze=FREEZE), NOW)
     assert change_windows.blocks(window, failure(reason, task=task), "promote") is held

@@ -35,7 +35,13 @@ def is_true(conditions: list[Condition], kind: str) -> bool:
 
 
 def put(
-    conditions: list[Condition], kind: str, status: str, reason: str, message: str, generation: int, now: dt.datetime
+    conditions: list[Condition],
+    kind: str,
+    status: str,
+    reason: str,
+    message: str,
+    generation: int,
+    now: dt.datetime,
 ) -> list[Condition]:
     """The list with one condition set; the order of the others is kept."""
     old = condition(conditions, kind)
@@ -48,12 +54,20 @@ def put(
         observed_generation=generation,
         last_transition_time=since,
     )
-    return [new if c.type == kind else c for c in conditions] if old is not None else [*conditions, new]
+    return (
+        [new if c.type == kind else c for c in conditions]
+        if old is not None
+        else [*conditions, new]
+    )
 
 
-def summarize(conditions: list[Condition], verdict: Verdict, generation: int, now: dt.datetime) -> list[Condition]:
+def summarize(
+    conditions: list[Condition], verdict: Verdict, generation: int, now: dt.datetime
+) -> list[Condition]:
     """Ready, Reconciling and Stalled from one verdict: the only place that sets them."""
-    out = put(conditions, Type.READY, verdict.ready, verdict.reason, verdict.message, generation, now)
+    out = put(
+        conditions, Type.READY, verdict.ready, verdict.reason, verdict.message, generation, now
+    )
     for kind, on in ((Type.RECONCILING, verdict.reconciling), (Type.STALLED, verdict.stalled)):
         message = verdict.message if on else ""
         out = put(out, kind, "True" if on else "False", verdict.reason, message, generation, now)

@@ -45,7 +45,14 @@ class Identity:
     def of(cls, meta: ObjectMeta) -> "Identity":
         """The identity of an object."""
         ours = {k: v for k, v in meta.annotations.items() if k.startswith(_OURS)}
-        return cls(meta.name, meta.namespace, meta.uid, meta.creation_timestamp, meta.deletion_timestamp, ours)
+        return cls(
+            meta.name,
+            meta.namespace,
+            meta.uid,
+            meta.creation_timestamp,
+            meta.deletion_timestamp,
+            ours,
+        )
 
     @property
     def full_name(self) -> str:
@@ -159,7 +166,9 @@ class Claim:
     def of(cls, environment: VulcanEnvironment) -> "Claim":
         """The claim of an environment."""
         meta, status = environment.metadata, environment.status
-        refused = any(c.type == Type.READY and c.reason == Why.NOT_GRANTED for c in status.conditions)
+        refused = any(
+            c.type == Type.READY and c.reason == Why.NOT_GRANTED for c in status.conditions
+        )
         return cls(
             Key(Kind.ENVIRONMENT, meta.namespace, meta.name), environment.sqlmesh_environment,
             meta.creation_timestamp, status.protected, status.applied is not None,

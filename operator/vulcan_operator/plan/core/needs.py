@@ -51,7 +51,9 @@ class Live:
         missing = needs.values() - self.answers.keys()
         if missing:
             raise Unread(missing)
-        return {name: found for name, need in needs.items() if (found := self.answers[need]) is not None}
+        return {
+            name: found for name, need in needs.items() if (found := self.answers[need]) is not None
+        }
 
     def slot(self, namespace: str, gateway: str) -> SlotSeen:
         """Holder of a gateway's writer Lease, and whether that may still write."""

@@ -22,18 +22,32 @@ from vulcan_operator.plan.tasks.jobs import Progress
 _SOMETIMES = (Type.VERIFIED, Type.PLAN_READ_ONLY)
 _LONG = dt.timedelta(minutes=2)  # what waits shorter for the slot is not worth a message
 _APPROVAL = (Why.AWAITING, Why.AUTHOR_UNKNOWN)  # why a plan waits for people
-_STANDS = (*_APPROVAL, Why.REJECTED, Why.CONFIG_MAP_MISSING, Why.UNPROTECTED, Why.NOT_DETERMINISTIC, Why.FROZEN)
+_STANDS = (
+    *_APPROVAL,
+    Why.REJECTED,
+    Why.CONFIG_MAP_MISSING,
+    Why.UNPROTECTED,
+    Why.NOT_DETERMINISTIC,
+    Why.FROZEN,
+)
 ANSWERS = (*_APPROVAL, Why.REJECTED)  # what people have to say, or have said
 _APPLIED = (PlanState.APPLIED, PlanState.NO_CHANGES)
 
 
 def denied(context: Context) -> Verdict:
     """The API server refused an action of ours."""
-    return refusal(context.live.denied or "", context.seen.settings.operator_account, [context.gateway_namespace])
+    return refusal(
+        context.live.denied or "",
+        context.seen.settings.operator_account,
+        [context.gateway_namespace],
+    )
 
 
 def finish(
-    draft: Draft[EnvironmentStatus], context: Context, verdict: Verdict | None, progress: Progress | None
+    draft: Draft[EnvironmentStatus],
+    context: Context,
+    verdict: Verdict | None,
+    progress: Progress | None,
 ) -> Draft[EnvironmentStatus]:
     """The draft with every condition, next attempt and next look set."""
     meta, spec, now = context.meta, context.spec, context.now
@@ -120,7 +134,9 @@ def _slot(context: Context) -> str:
     gateway = context.spec.gateway_ref.name
     slot = context.live.slot_if_read(context.gateway_namespace, gateway)
     why = f", {slot.detail}" if slot is not None and slot.detail else ""
-    holder = f" ({slot.holder} holds it{why})" if slot is not None and slot.holder and slot.live else ""
+    holder = (
+        f" ({slot.holder} holds it{why})" if slot is not None and slot.holder and slot.live else ""
+    )
     return f"the writer slot of gateway {gateway}{holder}"
 
 
@@ -130,7 +146,9 @@ def _standing(status: EnvironmentStatus) -> Verdict:
     if said is not None:
         return Verdict(said.status, said.reason, said.message, said.reconciling, said.stalled)
     if status.run_failure is not None:
-        return Verdict("False", status.run_failure.reason, status.run_failure.message, reconciling=True)
+        return Verdict(
+            "False", status.run_failure.reason, status.run_failure.message, reconciling=True
+        )
     return _settled(status)
 
 
@@ -138,7 +156,9 @@ def _settled(status: EnvironmentStatus) -> Verdict:
     if status.applied is None:
         return Verdict("Unknown", Why.PENDING, "not looked at yet", reconciling=True)
     if status.applied.verification == "Failed":
-        return Verdict("False", Why.VERIFY_FAILED, status.applied.verification_message, stalled=True)
+        return Verdict(
+            "False", Why.VERIFY_FAILED, status.applied.verification_message, stalled=True
+        )
     return Verdict("True", Why.READY, f"revision {short(status.applied.revision)} is applied")
 
 
@@ -157,7 +177,11 @@ def _facts(status: EnvironmentStatus, context: Context) -> dict[str, tuple[str, 
         facts[Type.PLAN_READ_ONLY] = (
             ("True", Why.PLAN_READS, "")
             if planning
-            else ("False", Why.PLAN_WRITES, "give the gateway spec.planning with read-only credentials")
+            else (
+                "False",
+                Why.PLAN_WRITES,
+                "give the gateway spec.planning with read-only credentials",
+            )
         )
     return {str(k): v for k, v in facts.items()}
 
@@ -194,7 +218,11 @@ def _fresh(status: EnvironmentStatus, context: Context) -> tuple[str, str, str]:
         return "Unknown", Why.NOT_APPLIED, ""
     late = _late(status, context)
     if late is not None and late <= context.now:
-        return "False", Why.OVERDUE, f"a run has been due since {late - _lag(context):%Y-%m-%dT%H:%M:%SZ}"
+        return (
+            "False",
+            Why.OVERDUE,
+            f"a run has been due since {late - _lag(context):%Y-%m-%dT%H:%M:%SZ}",
+        )
     until = status.applied.complete_until
     if until is not None:
         age = _age(status.applied.time - until)
@@ -203,7 +231,11 @@ def _fresh(status: EnvironmentStatus, context: Context) -> tuple[str, str, str]:
     if status.last_run is None:
         return "Unknown", Why.NEVER_RAN, ""
     if status.last_run.succeeded and status.intervals_behind:
-        return "False", Why.BEHIND, f"{status.intervals_behind} intervals missing after the last run"
+        return (
+            "False",
+            Why.BEHIND,
+            f"{status.intervals_behind} intervals missing after the last run",
+        )
     old = condition(context.environment.status.conditions, Type.FRESH)
     if not status.last_run.succeeded and old is not None and old.reason != Why.STALE_AFTER_ROLLBACK:
         return old.status, old.reason, old.message
@@ -234,7 +266,11 @@ def _lag(context: Context) -> dt.timedelta:
 def _late(status: EnvironmentStatus, context: Context) -> dt.datetime | None:
     """When the oldest run that is owed becomes too late."""
     run = status.last_run
-    owed = [status.next_run_time] if status.next_run_time is not None and status.applied is not None else []
+    owed = (
+        [status.next_run_time]
+        if status.next_run_time is not None and status.applied is not None
+        else []
+    )
     if run is not None and not run.succeeded and run.due is not None:
         owed.append(run.due)
     return min(owed) + _lag(context) if owed else None
@@ -244,14 +280,27 @@ def _drifted(status: EnvironmentStatus, context: Context) -> tuple[str, str, str
     """A promotion that has changed the views and is still verified is no stranger."""
     applied, seen = status.applied, status.observed_plan_id
     ours = {p.applied_plan_id for p in context.seen.promotions}
-    if applied is None or seen is None or not applied.plan_id or seen == applied.plan_id or seen in ours:
+    if (
+        applied is None
+        or seen is None
+        or not applied.plan_id
+        or seen == applied.plan_id
+        or seen in ours
+    ):
         return "False", Why.IN_SYNC, ""
-    return "True", Why.APPLIED_ELSEWHERE, f"SQLMesh has plan {seen or 'none'}, the operator applied {applied.plan_id}"
+    return (
+        "True",
+        Why.APPLIED_ELSEWHERE,
+        f"SQLMesh has plan {seen or 'none'}, the operator applied {applied.plan_id}",
+    )
 
 
 def _next_attempt(status: EnvironmentStatus, context: Context) -> dt.datetime | None:
     task = status.task
-    running, changing = task is not None and task.kind == TaskKind.RUN, task is not None and task.kind != TaskKind.RUN
+    running, changing = (
+        task is not None and task.kind == TaskKind.RUN,
+        task is not None and task.kind != TaskKind.RUN,
+    )
     waiting = (None if changing else status.failure, None if running else status.run_failure)
     failures = [f for f in waiting if f is not None]
     times = [schedule.retry_time(f, context.spec.retry) for f in failures]

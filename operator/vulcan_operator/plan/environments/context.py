@@ -20,7 +20,9 @@ from vulcan_operator.plan.rules import access, approval, schedule
 from vulcan_operator.plan.tasks import life
 
 _OUTAGE = tuple(r for r in Reason if ABOUT[r].side in (Side.DATABASE, Side.SECRET))
-_GATEWAYS_OWN = tuple(r for r in Reason if ABOUT[r].side in (Side.SETTINGS, Side.STATE, Side.VERSION))
+_GATEWAYS_OWN = tuple(
+    r for r in Reason if ABOUT[r].side in (Side.SETTINGS, Side.STATE, Side.VERSION)
+)
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,9 @@ class Context:
     def mine(self) -> life.Pass:
         """What this pass knows of its tasks."""
         seen = self.seen
-        return life.Pass(self.key, self.meta, seen.settings, seen.jobs, seen.pods, seen.live, self.now)
+        return life.Pass(
+            self.key, self.meta, seen.settings, seen.jobs, seen.pods, seen.live, self.now
+        )
 
     @functools.cached_property
     def labels(self) -> Mapping[str, str]:
@@ -119,7 +123,11 @@ class Context:
         """A request annotation (`plan` or `run`) that was not answered yet."""
         name = names.RUN_REQUESTED if kind == "run" else names.PLAN_REQUESTED
         asked = self.meta.annotations.get(name, "")[:64]
-        return asked if asked and asked != getattr(status, f"last_handled_{kind}_requested_at") else None
+        return (
+            asked
+            if asked and asked != getattr(status, f"last_handled_{kind}_requested_at")
+            else None
+        )
 
     def expired_at(self, status: EnvironmentStatus) -> dt.datetime | None:
         """When spec.ttl is over, counted from the last apply or else from creation."""
@@ -134,7 +142,9 @@ class Context:
         pause, for its probe may be content with what this environment is not. A missing prod: it is there.
         """
         policy, gateway = self.spec.retry, self.seen.gateway
-        probed = gateway is not None and gateway.probed is not None and gateway.probed > failure.time
+        probed = (
+            gateway is not None and gateway.probed is not None and gateway.probed > failure.time
+        )
         if probed and failure.reason in _OUTAGE and failure.attempts <= 3:
             return self.now
         if probed and failure.reason in _GATEWAYS_OWN:

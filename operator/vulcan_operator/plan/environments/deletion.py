@@ -29,7 +29,10 @@ from vulcan_operator.plan.tasks.jobs import Progress
 def fit_finalizer(context: Context) -> SetFinalizer | None:
     """Our finalizer on exactly those that are to be invalidated; never on prod."""
     meta = context.meta
-    wanted = context.deletion_policy == "Invalidate" and context.environment.sqlmesh_environment != REFERENCE
+    wanted = (
+        context.deletion_policy == "Invalidate"
+        and context.environment.sqlmesh_environment != REFERENCE
+    )
     if wanted == (names.FINALIZER in meta.finalizers):
         return None
     return SetFinalizer.ours(context.key, meta, there=wanted)
@@ -46,7 +49,9 @@ def plan_deletion(
     deleted = context.meta.deletion_timestamp
     assert deleted is not None
     if context.deletion_policy != "Invalidate":
-        return _let_go(draft, context)  # the spec was changed and nobody had looked at it before the deletion
+        return _let_go(
+            draft, context
+        )  # the spec was changed and nobody had looked at it before the deletion
     gone = _gone(draft, context, deleted)
     if gone is not None:
         return _forced(draft, context, gone)
@@ -74,11 +79,22 @@ def give_up(draft: Draft[EnvironmentStatus], context: Context) -> Draft[Environm
     if meta.deletion_timestamp is None or names.FINALIZER not in meta.finalizers:
         return draft
     gone = _gone(draft, context, meta.deletion_timestamp)
-    return _forced(draft, context, gone) if gone is not None else draft.again(meta.deletion_timestamp + GIVE_UP)
+    return (
+        _forced(draft, context, gone)
+        if gone is not None
+        else draft.again(meta.deletion_timestamp + GIVE_UP)
+    )
 
 
-def _forced(draft: Draft[EnvironmentStatus], context: Context, gone: str) -> Draft[EnvironmentStatus]:
-    note = Note(Why.DELETION_FORCED, f"let go without invalidating: {gone}", warning=True, audit=_audit(context, gone))
+def _forced(
+    draft: Draft[EnvironmentStatus], context: Context, gone: str
+) -> Draft[EnvironmentStatus]:
+    note = Note(
+        Why.DELETION_FORCED,
+        f"let go without invalidating: {gone}",
+        warning=True,
+        audit=_audit(context, gone),
+    )
     return _let_go(draft.noting(note), context)
 
 
@@ -87,10 +103,18 @@ def _let_go(draft: Draft[EnvironmentStatus], context: Context) -> Draft[Environm
     return draft.after_status(SetFinalizer.ours(context.key, context.meta, there=False))
 
 
-def _await(draft: Draft[EnvironmentStatus], context: Context, progress: Progress) -> Draft[EnvironmentStatus]:
+def _await(
+    draft: Draft[EnvironmentStatus], context: Context, progress: Progress
+) -> Draft[EnvironmentStatus]:
     """Its Job still runs: what it computes is of no use any more, so it is told to stop (what invalidates is not)."""
     task, pod = draft.status.task, progress.pod
-    if task is not None and task.kind != TaskKind.INVALIDATE and pod is not None and pod.started and not pod.deleting:
+    if (
+        task is not None
+        and task.kind != TaskKind.INVALIDATE
+        and pod is not None
+        and pod.started
+        and not pod.deleting
+    ):
         draft = draft.after_status(StopPods(context.gateway_namespace, task.job))
     return _say(draft, context, "waiting for its Job to end")
 
@@ -101,12 +125,18 @@ def _gone(draft: Draft[EnvironmentStatus], context: Context, deleted: dt.datetim
         return "its gateway does not exist any more"
     if must_go(context.meta, context.now):
         failure = draft.status.failure
-        return f"not done within {GIVE_UP}" + (f" ({failure.reason})" if failure is not None else "")
+        return f"not done within {GIVE_UP}" + (
+            f" ({failure.reason})" if failure is not None else ""
+        )
     return None
 
 
-def _say(draft: Draft[EnvironmentStatus], context: Context, message: str) -> Draft[EnvironmentStatus]:
-    return conditions.finish(draft, context, Verdict("False", Why.INVALIDATING, message, reconciling=True), None)
+def _say(
+    draft: Draft[EnvironmentStatus], context: Context, message: str
+) -> Draft[EnvironmentStatus]:
+    return conditions.finish(
+        draft, context, Verdict("False", Why.INVALIDATING, message, reconciling=True), None
+    )
 
 
 def _audit(context: Context, why: str) -> AuditEntry:

@@ -19,7 +19,13 @@ from vulcan_operator.plan.core.decision import Draft
 from vulcan_operator.plan.core.moves import Again, Done, Hold, Move, Order
 from vulcan_operator.plan.core.needs import answering
 from vulcan_operator.plan.core.world import EnvironmentSeen
-from vulcan_operator.plan.environments import conditions, deletion, preconditions, rollback_targets, starting
+from vulcan_operator.plan.environments import (
+    conditions,
+    deletion,
+    preconditions,
+    rollback_targets,
+    starting,
+)
 from vulcan_operator.plan.environments.context import Context
 from vulcan_operator.plan.environments.step import CHANGE
 from vulcan_operator.plan.environments.steps import CHANGE_STEPS, RUN, STEPS
@@ -44,7 +50,12 @@ def _plan(context: Context) -> Draft[EnvironmentStatus]:
         return deletion.give_up(refused, context)
     namespace = context.gateway_namespace
     draft, progress = life.settle(
-        draft, CHANGE, context.site, namespace, context.mine, lambda d, ended: _record(d, ended, context)
+        draft,
+        CHANGE,
+        context.site,
+        namespace,
+        context.mine,
+        lambda d, ended: _record(d, ended, context),
     )
     if context.meta.deletion_timestamp is not None:
         return deletion.plan_deletion(draft, context, progress)
@@ -57,7 +68,9 @@ def _plan(context: Context) -> Draft[EnvironmentStatus]:
     return conditions.finish(draft, context, verdict, progress)
 
 
-def _record(draft: Draft[EnvironmentStatus], ended: life.Ended, context: Context) -> Draft[EnvironmentStatus]:
+def _record(
+    draft: Draft[EnvironmentStatus], ended: life.Ended, context: Context
+) -> Draft[EnvironmentStatus]:
     """The end of a task, in the same pass that decides what comes next; only when that is written may
     the Job go."""
     step, before = STEPS[TaskKind(ended.task.kind)], draft.status
@@ -155,7 +168,9 @@ def _answer(
                 return draft, move, None
             return draft.again(again), None, messages.failing(failed, again)
         case Again():
-            raise AssertionError("a step of an environment has no plan of others to begin again with")
+            raise AssertionError(
+                "a step of an environment has no plan of others to begin again with"
+            )
 
 
 def _while_in_flight(draft: Draft[EnvironmentStatus], context: Context) -> Draft[EnvironmentStatus]:

@@ -39,7 +39,9 @@ def gateway_missing(context: Context) -> Verdict | None:
     if context.seen.gateway is not None:
         return None
     name = f"{context.gateway_namespace}/{context.environment.spec.gateway_ref.name}"
-    return Verdict("False", Why.GATEWAY_NOT_FOUND, f"waiting for VulcanGateway {name}", reconciling=True)
+    return Verdict(
+        "False", Why.GATEWAY_NOT_FOUND, f"waiting for VulcanGateway {name}", reconciling=True
+    )
 
 
 def not_granted(context: Context) -> Verdict | None:
@@ -85,7 +87,9 @@ def quota(context: Context) -> Verdict | None:
     if earlier < most:
         return None
     names = ", ".join(grant.environments)
-    return Verdict("False", Why.QUOTA, f"the grant for {names} allows {most} environments", stalled=True)
+    return Verdict(
+        "False", Why.QUOTA, f"the grant for {names} allows {most} environments", stalled=True
+    )
 
 
 def _is_older(claim: Claim, context: Context) -> bool:

@@ -68,29 +68,51 @@ def watch(draft: Draft[EnvironmentStatus], context: Context) -> Draft[Environmen
         draft = draft.with_status(rollback_targets=targets)
     if not targets:
         others = [c for c in draft.status.conditions if c.type != Type.ROLLBACK_EXPIRING]
-        return draft.with_status(conditions=others) if len(others) < len(draft.status.conditions) else draft
+        return (
+            draft.with_status(conditions=others)
+            if len(others) < len(draft.status.conditions)
+            else draft
+        )
     spec, now = context.environment.spec, context.now
     status, reason, message = _expiring(targets, spec, now)
     generation = context.environment.metadata.generation
-    conditions = put(list(draft.status.conditions), Type.ROLLBACK_EXPIRING, status, reason, message, generation, now)
-    return draft.with_status(conditions=conditions).again(*(t for t in _moments(targets, spec) if t > now))
+    conditions = put(
+        list(draft.status.conditions),
+        Type.ROLLBACK_EXPIRING,
+        status,
+        reason,
+        message,
+        generation,
+        now,
+    )
+    return draft.with_status(conditions=conditions).again(
+        *(t for t in _moments(targets, spec) if t > now)
+    )
 
 
 def _marked(status: EnvironmentStatus) -> list[RollbackTargetStatus]:
     held = {h.source_digest for h in status.held if h.source_digest}
     return [
-        t.but(state="Held" if t.source_digest in held else "Available") if t.state != "Unavailable" else t
+        t.but(state="Held" if t.source_digest in held else "Available")
+        if t.state != "Unavailable"
+        else t
         for t in status.rollback_targets
     ]
 
 
-def _expiring(targets: Iterable[RollbackTargetStatus], spec: EnvironmentSpec, now: dt.datetime) -> tuple[str, str, str]:
+def _expiring(
+    targets: Iterable[RollbackTargetStatus], spec: EnvironmentSpec, now: dt.datetime
+) -> tuple[str, str, str]:
     for target, expires, ends in _in_danger(targets, spec):
         if now >= ends:
             continue
         what = f"revision {short_revision(target.revision or target.source_digest)} (plan {target.plan_id})"
         when = f"{expires:%Y-%m-%dT%H:%M:%SZ}"
-        how = f"can be rolled back to only until {when}" if expires > now else f"may have been lost since {when}"
+        how = (
+            f"can be rolled back to only until {when}"
+            if expires > now
+            else f"may have been lost since {when}"
+        )
         message = (
             f"{what} {how}: then SQLMesh's janitor may take its snapshots, before rollback.window"
             f" ({spec.rollback.window}) is over at {ends:%Y-%m-%dT%H:%M:%SZ}. Do not run `sqlmesh janitor` until then; for"
@@ -100,7 +122,9 @@ def _expiring(targets: Iterable[RollbackTargetStatus], spec: EnvironmentSpec, no
     return "False", Why.KEPT, ""
 
 
-def _moments(targets: Iterable[RollbackTargetStatus], spec: EnvironmentSpec) -> Iterator[dt.datetime]:
+def _moments(
+    targets: Iterable[RollbackTargetStatus], spec: EnvironmentSpec
+) -> Iterator[dt.datetime]:
     for _, expires, ends in _in_danger(targets, spec):
         yield expires
         yield ends
@@ -114,6 +138,10 @@ def _in_danger(
     found = [
         (target, target.expires, target.replaced_time + window)
         for target in targets
-        if target.state == "Available" and target.expires is not None and target.replaced_time is not None
+        if target.state == "Available"
+        and target.expires is not None
+        and target.replaced_time is not None
     ]
-    return iter(sorted((f for f in found if f[1] < f[2] - _GRACE), key=lambda f: (f[1], f[0].plan_id)))
+    return iter(
+        sorted((f for f in found if f[1] < f[2] - _GRACE), key=lambda f: (f[1], f[0].plan_id))
+    )

@@ -12,7 +12,10 @@ from vulcan_operator.plan.tasks import life, slot
 
 
 def start(
-    draft: Draft[EnvironmentStatus], order: Order, context: Context, rank: slot.Priority | None = None
+    draft: Draft[EnvironmentStatus],
+    order: Order,
+    context: Context,
+    rank: slot.Priority | None = None,
 ) -> Draft[EnvironmentStatus]:
     """The draft with the task, waiting for the writer slot where that is taken; without, if what it was
     ordered for is not wanted any more."""

@@ -55,7 +55,9 @@ class Step:
         """What a success means. The task and its failure are gone from the status already."""
         raise NotImplementedError
 
-    def failed(self, status: EnvironmentStatus, ended: Ended, context: Context) -> EnvironmentStatus:
+    def failed(
+        self, status: EnvironmentStatus, ended: Ended, context: Context
+    ) -> EnvironmentStatus:
         """What a failure means."""
         failure = ends.failure(status.failure, ended.task, ended.result, context.now)
         if ended.result.reason is Reason.SOURCE_CHANGED:
@@ -71,7 +73,9 @@ class Step:
         request = ended.task.request
         return {"last_handled_plan_requested_at": request} if request is not None else {}
 
-    def leftovers(self, before: EnvironmentStatus, after: EnvironmentStatus, context: Context) -> tuple[Action, ...]:
+    def leftovers(
+        self, before: EnvironmentStatus, after: EnvironmentStatus, context: Context
+    ) -> tuple[Action, ...]:
         """Deletes ConfigMaps that the status named before and does not name now."""
         return ()
 
@@ -80,7 +84,9 @@ def filled(base: contract.Task, status: EnvironmentStatus, context: Context) -> 
     """What the Task of every step of an environment says."""
     environment, gateway = context.environment, context.gateway
     protected = context.protected
-    others = {c.environment for c in context.seen.claims.all() if c.protected and c.key != context.key}
+    others = {
+        c.environment for c in context.seen.claims.all() if c.protected and c.key != context.key
+    }
     return replace(
         base,
         environment=environment.sqlmesh_environment,
@@ -102,7 +108,9 @@ def replanned(status: EnvironmentStatus) -> EnvironmentStatus:
     plan = status.plan
     if plan is None:
         return status
-    return status.but(failure=None, plan=plan.but(state=PlanState.OUTDATED, changed=plan.changed + 1, reason=None))
+    return status.but(
+        failure=None, plan=plan.but(state=PlanState.OUTDATED, changed=plan.changed + 1, reason=None)
+    )
 
 
 def absent(context: Context, name: str, what: str) -> Verdict:

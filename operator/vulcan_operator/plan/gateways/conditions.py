@@ -23,7 +23,11 @@ _ANSWERED = tuple(r for r in Reason if ABOUT[r].side in (Side.STATE, Side.VERSIO
 
 
 def finish(
-    draft: Draft[GatewayStatus], seen: GatewaySeen, site: Site, now: dt.datetime, progress: Progress | None
+    draft: Draft[GatewayStatus],
+    seen: GatewaySeen,
+    site: Site,
+    now: dt.datetime,
+    progress: Progress | None,
 ) -> Draft[GatewayStatus]:
     """The draft with every condition, the writers and the next attempt set."""
     spec, generation = seen.gateway.spec, seen.gateway.metadata.generation
@@ -56,22 +60,30 @@ def finish(
 
 def _refused(draft: Draft[GatewayStatus], seen: GatewaySeen) -> Verdict | None:
     if seen.live.denied is not None:
-        return messages.refusal(seen.live.denied, seen.settings.operator_account, [seen.gateway.metadata.namespace])
+        return messages.refusal(
+            seen.live.denied, seen.settings.operator_account, [seen.gateway.metadata.namespace]
+        )
     return messages.still_refused(draft, seen.gateway.status.conditions, None)
 
 
-def _verdict(state: GatewayStatus, seen: GatewaySeen, site: Site, progress: Progress | None) -> Verdict:
+def _verdict(
+    state: GatewayStatus, seen: GatewaySeen, site: Site, progress: Progress | None
+) -> Verdict:
     failure, task = state.failure, state.task
     if state.suspended_since is not None:
         message = messages.suspension(seen.gateway.spec, state.suspended_since)
         usable = state.probe is not None and failure is None
         return Verdict("True" if usable else "Unknown", Why.SUSPENDED, message)
     if progress is not None and progress.detail and task is not None:
-        return Verdict("False", progress.why, f"Job {task.job}: {progress.detail}", reconciling=True)
+        return Verdict(
+            "False", progress.why, f"Job {task.job}: {progress.detail}", reconciling=True
+        )
     if failure is not None:
         # Stays the answer while the next probe runs: a status that flickers helps nobody.
         waits = probe.retry_at(failure) is not None
-        return Verdict("False", failure.reason, failure.message, reconciling=waits, stalled=not waits)
+        return Verdict(
+            "False", failure.reason, failure.message, reconciling=waits, stalled=not waits
+        )
     is_current = state.probe is not None and state.probe.inputs == probe.inputs_of(seen, site)
     if (task is None and state.probe is not None) or is_current:
         return Verdict("True", Why.READY, "both connections answer")

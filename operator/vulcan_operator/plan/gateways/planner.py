@@ -53,7 +53,9 @@ def _site(seen: GatewaySeen) -> Site:
     return Site(GatewayFacts.of(seen.gateway), image, waiters, seen.tasks)
 
 
-def _advance(draft: Draft[GatewayStatus], seen: GatewaySeen, site: Site, mine: life.Pass) -> Draft[GatewayStatus]:
+def _advance(
+    draft: Draft[GatewayStatus], seen: GatewaySeen, site: Site, mine: life.Pass
+) -> Draft[GatewayStatus]:
     """Starts a probe if one is due."""
     if is_suspended(seen.gateway.spec, mine.now):
         return draft.with_status(task=None).again(seen.gateway.spec.suspend_until)

@@ -19,7 +19,9 @@ from vulcan_operator.plan.tasks import slot
 _LOOK = dt.timedelta(seconds=20)
 
 
-def preempt(draft: Draft[GatewayStatus], seen: GatewaySeen, now: dt.datetime) -> Draft[GatewayStatus]:
+def preempt(
+    draft: Draft[GatewayStatus], seen: GatewaySeen, now: dt.datetime
+) -> Draft[GatewayStatus]:
     """Stops the pod of a run, apply or promotion while somebody of a higher class waits."""
     holder = _holder(seen)
     if holder is None:
@@ -33,9 +35,18 @@ def preempt(draft: Draft[GatewayStatus], seen: GatewaySeen, now: dt.datetime) ->
         return draft
     if not any(p.started for p in pods):
         return draft.again(now + _LOOK)
-    note = Note(Reason.PREEMPTED, f"{holder.kind} of {holder.key} is stopped: more urgent work waits")
+    note = Note(
+        Reason.PREEMPTED, f"{holder.kind} of {holder.key} is stopped: more urgent work waits"
+    )
     return draft.noting(note).after_status(StopPods(seen.gateway.metadata.namespace, holder.job))
 
 
 def _holder(seen: GatewaySeen) -> TaskFacts | None:
-    return next((t for t in seen.tasks if t.state == TaskState.RUNNING and TaskKind(t.kind).traits.stoppable), None)
+    return next(
+        (
+            t
+            for t in seen.tasks
+            if t.state == TaskState.RUNNING and TaskKind(t.kind).traits.stoppable
+        ),
+        None,
+    )

@@ -28,7 +28,9 @@ def next(state: GatewayStatus, site: Site, seen: GatewaySeen, now: dt.datetime) 
     """Whether a probe is due: asked for, never done, of other connections, after trouble, by interval."""
     inputs = inputs_of(seen, site)
     failure, settles = state.failure, dict[str, Any]()
-    if failure is not None and failure.inputs != inputs:  # of connections that the spec no longer has
+    if (
+        failure is not None and failure.inputs != inputs
+    ):  # of connections that the spec no longer has
         failure, settles = None, {"failure": None}
 
     def order(why: str, request: str | None = None) -> Order:
@@ -69,7 +71,9 @@ def task(base: contract.Task, current: TaskStatus) -> life.Extras:
     return life.Extras(base)
 
 
-def judge(draft: Draft[GatewayStatus], found: life.Ended, seen: GatewaySeen, now: dt.datetime) -> Draft[GatewayStatus]:
+def judge(
+    draft: Draft[GatewayStatus], found: life.Ended, seen: GatewaySeen, now: dt.datetime
+) -> Draft[GatewayStatus]:
     """The draft with the end of a probe in it."""
     result, ended_task, meta = found.result, found.task, seen.gateway.metadata
     good = result.outcome is Outcome.SUCCEEDED
@@ -95,7 +99,9 @@ def judge(draft: Draft[GatewayStatus], found: life.Ended, seen: GatewaySeen, now
         why=ended_task.why,
     )
     said = "both connections answer" if good else ended.message_of(result)
-    return draft.with_status(**update).noting(Note(result.reason, f"probe: {said}", warning=not good, audit=audit))
+    return draft.with_status(**update).noting(
+        Note(result.reason, f"probe: {said}", warning=not good, audit=audit)
+    )
 
 
 def retry_at(failure: FailureStatus) -> dt.datetime | None:

@@ -23,11 +23,14 @@ class Access:
 def needs_labels(gateway: GatewayFacts, environment: AnEnvironment) -> bool:
     """Whether a grant can only be judged by the namespace's labels."""
     return any(
-        g.namespaces.from_ == "Selector" and covers(g, environment.sqlmesh_environment) for g in gateway.spec.grants
+        g.namespaces.from_ == "Selector" and covers(g, environment.sqlmesh_environment)
+        for g in gateway.spec.grants
     )
 
 
-def access(gateway: GatewayFacts, environment: AnEnvironment, labels: Mapping[str, str] | None) -> Access:
+def access(
+    gateway: GatewayFacts, environment: AnEnvironment, labels: Mapping[str, str] | None
+) -> Access:
     """No grants: the gateway's own namespace, every name. Else any that matches; protected if one of them says so."""
     same = gateway.metadata.namespace == environment.metadata.namespace
     if not gateway.spec.grants:
@@ -46,14 +49,20 @@ def access(gateway: GatewayFacts, environment: AnEnvironment, labels: Mapping[st
 
 def _most_generous(grants: list[Grant]) -> Grant | None:
     limited = [g for g in grants if g.max_environments is not None]
-    return None if len(limited) < len(grants) else max(limited, key=lambda g: g.max_environments or 0, default=None)
+    return (
+        None
+        if len(limited) < len(grants)
+        else max(limited, key=lambda g: g.max_environments or 0, default=None)
+    )
 
 
 def deletion_policy(environment: AnEnvironment, protected: bool) -> str:
     """Retain | Expire | Invalidate. A protected environment is kept, whatever its spec says; prod is by default."""
     if protected:
         return "Retain"
-    return environment.spec.deletion_policy or ("Retain" if environment.sqlmesh_environment == "prod" else "Expire")
+    return environment.spec.deletion_policy or (
+        "Retain" if environment.sqlmesh_environment == "prod" else "Expire"
+    )
 
 
 def runner_image(environment: AnEnvironment, gateway: GatewayFacts, default: str) -> str:
@@ -72,11 +81,18 @@ def image_allowed(environment: AnEnvironment, gateway: GatewayFacts) -> bool:
 
 
 def promotion_allowed(
-    gateway: GatewayFacts, environment: AnEnvironment, namespace: str, labels: Mapping[str, str] | None
+    gateway: GatewayFacts,
+    environment: AnEnvironment,
+    namespace: str,
+    labels: Mapping[str, str] | None,
 ) -> bool:
     """Whether a promotion in another namespace may touch an environment: a grant for its name says so."""
     same = gateway.metadata.namespace == namespace
-    matching = (g for g in gateway.spec.grants if g.promotions and covers(g, environment.sqlmesh_environment))
+    matching = (
+        g
+        for g in gateway.spec.grants
+        if g.promotions and covers(g, environment.sqlmesh_environment)
+    )
     return any(_reaches(g, same, dict(labels or {})) for g in matching)
 
 
@@ -90,7 +106,9 @@ def _reaches(grant: Grant, same: bool, labels: dict[str, str]) -> bool:
         case "All":
             return True
         case "Selector":
-            return grant.namespaces.selector is not None and grant.namespaces.selector.matches(labels)
+            return grant.namespaces.selector is not None and grant.namespaces.selector.matches(
+                labels
+            )
         case _:
             return same
 

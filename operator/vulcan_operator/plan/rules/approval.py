@@ -70,17 +70,23 @@ def expires_at(plan: PlanStatus, policy: ApprovalPolicy) -> dt.datetime:
 
 def decide(plan: PlanStatus, spec: EnvironmentSpec, author: str | None) -> Decision:
     """GO, WAIT or NO. One word of Reject for this very plan is a no, also the author's."""
-    words = [a for a in spec.approvals if a.plan.removeprefix(_SHA) == plan.digest.removeprefix(_SHA)]
+    words = [
+        a for a in spec.approvals if a.plan.removeprefix(_SHA) == plan.digest.removeprefix(_SHA)
+    ]
     rejected = [a for a in words if a.decision == "Reject"]
     if rejected:
         return Decision(Say.NO, _rejection(rejected[0]), tuple(a.by for a in rejected))
     causes = needs_people(plan.summary, spec, adopted=plan.adopted)
     if not causes:
-        return Decision(Say.GO, f"approval is not needed (mode {spec.plan.approval.mode}, within the limits)")
+        return Decision(
+            Say.GO, f"approval is not needed (mode {spec.plan.approval.mode}, within the limits)"
+        )
     without = spec.plan.approval.exclude_author
     if without and author is None:
         return Decision(Say.WAIT, f"{'; '.join(causes)}: {_UNKNOWN}", reason=Why.AUTHOR_UNKNOWN)
-    approved = tuple(sorted({a.by for a in words if a.decision == "Approve"} - ({author} if without else set())))
+    approved = tuple(
+        sorted({a.by for a in words if a.decision == "Approve"} - ({author} if without else set()))
+    )
     missing = spec.plan.approval.count - len(approved)
     if missing <= 0:
         return Decision(Say.GO, f"approved by {', '.join(approved)}", approved)
@@ -105,7 +111,9 @@ def needs_people(summary: PlanSummaryStatus, spec: EnvironmentSpec, *, adopted: 
 def _has_risk(summary: PlanSummaryStatus, risk: str) -> bool:
     return {
         "Breaking": summary.breaking > 0,
-        "Destructive": bool(summary.destructive) or summary.destructive_count > 0 or summary.removed > 0,
+        "Destructive": bool(summary.destructive)
+        or summary.destructive_count > 0
+        or summary.removed > 0,
         "Backfill": summary.backfill_intervals > 0,
     }[risk]
 

@@ -50,11 +50,19 @@ def of_gateway(gateway: GatewayFacts | None, now: dt.datetime) -> ChangeWindow:
     if gateway is None or freeze is None or (freeze.until is not None and freeze.until <= now):
         return ChangeWindow(Why.OPEN, "no freeze")
     name = f"VulcanGateway {gateway.metadata.full_name}"
-    ends = f"until {_text(freeze.until)}" if freeze.until is not None else "until spec.freeze is removed"
-    return ChangeWindow(Why.FROZEN, f"{name} is frozen {ends}: {freeze.reason}"[:900], freeze.until, freeze.until)
+    ends = (
+        f"until {_text(freeze.until)}"
+        if freeze.until is not None
+        else "until spec.freeze is removed"
+    )
+    return ChangeWindow(
+        Why.FROZEN, f"{name} is frozen {ends}: {freeze.reason}"[:900], freeze.until, freeze.until
+    )
 
 
-def of_promotions(spec: EnvironmentSpec, gateway: GatewayFacts | None, now: dt.datetime) -> ChangeWindow:
+def of_promotions(
+    spec: EnvironmentSpec, gateway: GatewayFacts | None, now: dt.datetime
+) -> ChangeWindow:
     """What holds promotions to an environment: the freeze, then its windows."""
     frozen = of_gateway(gateway, now)
     if frozen.is_open:
@@ -64,15 +72,24 @@ def of_promotions(spec: EnvironmentSpec, gateway: GatewayFacts | None, now: dt.d
     after = _windows(spec, frozen.opens)
     if after.is_open:
         return frozen
-    return ChangeWindow(Why.FROZEN, f"{frozen.message}; then {after.message}", frozen.opens, after.opens)
+    return ChangeWindow(
+        Why.FROZEN, f"{frozen.message}; then {after.message}", frozen.opens, after.opens
+    )
 
 
 def closed_for(
-    spec: EnvironmentSpec, gateway: GatewayFacts | None, failure: FailureStatus | None, now: dt.datetime
+    spec: EnvironmentSpec,
+    gateway: GatewayFacts | None,
+    failure: FailureStatus | None,
+    now: dt.datetime,
 ) -> ChangeWindow | None:
     """What a promotion's Job that changes views waits for."""
     window = of_promotions(spec, gateway, now)
-    kind = TaskKind.APPLY if failure is not None and failure.task == TaskKind.APPLY else TaskKind.PROMOTE
+    kind = (
+        TaskKind.APPLY
+        if failure is not None and failure.task == TaskKind.APPLY
+        else TaskKind.PROMOTE
+    )
     return window if blocks(window, failure, kind) else None
 
 
@@ -88,7 +105,12 @@ def is_frozen(gateway: GatewayFacts | None) -> bool:
 
 
 def with_condition(
-    conditions: list[Condition], window: ChangeWindow, generation: int, now: dt.datetime, *, is_set: bool
+    conditions: list[Condition],
+    window: ChangeWindow,
+    generation: int,
+    now: dt.datetime,
+    *,
+    is_set: bool,
 ) -> list[Condition]:
     """With the condition ChangesAllowed, where there is anything to say, or was."""
     if not is_set and condition(conditions, Type.CHANGES) is None:
@@ -107,11 +129,21 @@ def _windows(spec: EnvironmentSpec, now: dt.datetime) -> ChangeWindow:
     look = windows.look(all_, now)
     again = look.changes or now + _A_DAY
     if look.is_open:
-        ends = f"until {_text(look.changes)}" if look.changes is not None else "for two years at least"
+        ends = (
+            f"until {_text(look.changes)}" if look.changes is not None else "for two years at least"
+        )
         return ChangeWindow(Why.OPEN, f"open {ends}", again)
     allow = ", ".join(w.name for w in all_ if w.kind == "Allow")
-    where = f"inside Deny window {', '.join(look.denied_by)}" if look.denied_by else f"outside Allow window {allow}"
-    opening = f"next opening at {_text(look.changes)}" if look.changes is not None else "no opening within two years"
+    where = (
+        f"inside Deny window {', '.join(look.denied_by)}"
+        if look.denied_by
+        else f"outside Allow window {allow}"
+    )
+    opening = (
+        f"next opening at {_text(look.changes)}"
+        if look.changes is not None
+        else "no opening within two years"
+    )
     return ChangeWindow(Why.OUTSIDE_WINDOW, f"{where[:800]}; {opening}", again, look.changes)
 
 

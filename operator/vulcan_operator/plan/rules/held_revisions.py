@@ -15,7 +15,9 @@ from vulcan_operator.plan.core.facts import PromotionFacts
 
 
 def of(
-    annotations: Mapping[str, str], remembered: Sequence[HeldStatus], promotions: Iterable[PromotionFacts]
+    annotations: Mapping[str, str],
+    remembered: Sequence[HeldStatus],
+    promotions: Iterable[PromotionFacts],
 ) -> list[HeldStatus]:
     """Revisions of an environment that are held, newest first; without those whose hold was lifted."""
     lifted = set(annotations.get(names.HOLD_LIFTED, "").split(","))

@@ -35,7 +35,9 @@ def refusal(answer: str, operator_account: str, hosts: Sequence[str]) -> Verdict
     return Verdict("False", Why.NOT_AUTHORIZED, message, stalled=rights, reconciling=not rights)
 
 
-def still_refused(draft: Draft[Any], conditions: list[Condition], denied: str | None) -> Verdict | None:
+def still_refused(
+    draft: Draft[Any], conditions: list[Condition], denied: str | None
+) -> Verdict | None:
     """What was refused is tried again in this pass; Ready changes when that worked, and not to and fro."""
     old = condition(conditions, Type.READY)
     if denied is not None or old is None or old.reason != Why.NOT_AUTHORIZED or not draft.actions:
@@ -70,10 +72,13 @@ def suspension(spec: Suspendable, since: dt.datetime | None) -> str:
 def unguarded(missing: tuple[str, ...] | None) -> Verdict | None:
     """For what is protected: words, and the rules that ask for them, count only while the API server guards them."""
     if missing is None:
-        return Verdict("False", Why.UNPROTECTED, "checking that the API server guards approvals", reconciling=True)
-    message = (
-        f"the API server does not guard approvals and their rules ({', '.join(missing)}): apply deploy/policies.yaml"
-    )
+        return Verdict(
+            "False",
+            Why.UNPROTECTED,
+            "checking that the API server guards approvals",
+            reconciling=True,
+        )
+    message = f"the API server does not guard approvals and their rules ({', '.join(missing)}): apply deploy/policies.yaml"
     return Verdict("False", Why.UNPROTECTED, message, reconciling=True) if missing else None
 
 

@@ -8,7 +8,12 @@ from typing import Any
 from vulcan_contract import words
 from vulcan_contract.result import ModelChange, PlanSummary, Result
 from vulcan_operator.api.environment import EnvironmentSpec, VulcanEnvironment
-from vulcan_operator.api.environment_status import PlanModelStatus, PlanStatus, PlanSummaryStatus, ReportRef
+from vulcan_operator.api.environment_status import (
+    PlanModelStatus,
+    PlanStatus,
+    PlanSummaryStatus,
+    ReportRef,
+)
 from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.plan.core.needs import Live
@@ -98,8 +103,12 @@ def is_report_kept(plan: PlanStatus, namespace: str, live: Live) -> bool:
     return hashlib.sha256(packed).hexdigest() == plan.report_ref.sha256
 
 
-def report_manifest(of: VulcanEnvironment | VulcanPromotion, name: str, packed: bytes) -> dict[str, Any]:
+def report_manifest(
+    of: VulcanEnvironment | VulcanPromotion, name: str, packed: bytes
+) -> dict[str, Any]:
     """A report (gzipped JSON) as an immutable ConfigMap that belongs to the object it tells of."""
     kind = "VulcanPromotion" if isinstance(of, VulcanPromotion) else "VulcanEnvironment"
     binary = {REPORT_KEY: base64.b64encode(packed).decode()}
-    return config_maps.immutable(of.metadata, of.metadata.namespace, name, owner=kind, binaryData=binary)
+    return config_maps.immutable(
+        of.metadata, of.metadata.namespace, name, owner=kind, binaryData=binary
+    )

@@ -74,7 +74,9 @@ def is_adopted(applied: AppliedStatus | None, left: AppliedStatus) -> bool:
     if applied is None:
         return False
     same = (applied.plan_id, applied.source_digest) == (left.plan_id, left.source_digest)
-    news = left.verification in _JUDGED and left.verification_message != applied.verification_message
+    news = (
+        left.verification in _JUDGED and left.verification_message != applied.verification_message
+    )
     return (same and not news) or (applied.as_of or applied.time) > left.time
 
 
@@ -91,7 +93,9 @@ def left_by(promotion: VulcanPromotion) -> AppliedStatus | None:
     verification, message = _verification(promotion)
     # One that found it there knows no more than its plan did: while it asked audits, a rollback may
     # have come.
-    known_at = status.plan.time if status.plan is not None and status.is_there else status.finished_at
+    known_at = (
+        status.plan.time if status.plan is not None and status.is_there else status.finished_at
+    )
     return AppliedStatus(
         revision=(back.revision if back is not None else status.revision) or "",
         source_digest=(back.source_digest if back is not None else status.source_digest) or "",
@@ -115,7 +119,9 @@ def _verification(promotion: VulcanPromotion) -> tuple[str, str]:
     if status.went_back:
         return "Unknown", f"{name} rolled it back; no audits have run since"
     if step is not None and step.state == StepState.FAILED:  # without: it audited another plan
-        return "Failed" if "reason" in step.evidence else "Unknown", f"{name}: {step.message}"[:1024]
+        return "Failed" if "reason" in step.evidence else "Unknown", f"{name}: {step.message}"[
+            :1024
+        ]
     if step is not None and step.state == StepState.SUCCEEDED:
         return "Passed", name
     if step is not None and step.state == StepState.SKIPPED and status.outcome == Outcome.SUCCEEDED:
@@ -134,7 +140,12 @@ def _left_by_all(promotions: Sequence[PromotionFacts]) -> AppliedStatus:
 
 def _renamed(before: AppliedStatus, left: AppliedStatus) -> AppliedStatus:
     """Nothing was changed: what is there has another name, or it is verified now."""
-    new = before.but(revision=left.revision, source_digest=left.source_digest, origin=left.origin, as_of=left.time)
+    new = before.but(
+        revision=left.revision,
+        source_digest=left.source_digest,
+        origin=left.origin,
+        as_of=left.time,
+    )
     if left.tests_run >= 0:
         new = new.but(tests_run=left.tests_run)
     if left.verification not in _JUDGED:

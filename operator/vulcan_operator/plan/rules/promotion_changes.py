@@ -18,7 +18,9 @@ CHANGES = (StepName.CATCH_UP, StepName.APPLY, StepName.ROLLBACK)  # whose Job ma
 
 def is_changing(status: PromotionStatus) -> bool:
     """Whether its Job may have begun to change the target, or has: it must come to an end then."""
-    return has_changed(status) or any((step := status.find(name)) is not None and step.job for name in CHANGES)
+    return has_changed(status) or any(
+        (step := status.find(name)) is not None and step.job for name in CHANGES
+    )
 
 
 def half_done(status: PromotionStatus) -> StepStatus | None:

@@ -28,7 +28,9 @@ def promotion_facts(promotion: VulcanPromotion) -> PromotionFacts:
         is_deleted=deleted,
         is_inert=deleted and not (changing and names.FINALIZER in meta.finalizers),
         is_queued=reason == Why.QUEUED,
-        goes_nowhere=never_began or reason == Why.CONFIG_MAP_MISSING or is_true(status.conditions, Type.STALLED),
+        goes_nowhere=never_began
+        or reason == Why.CONFIG_MAP_MISSING
+        or is_true(status.conditions, Type.STALLED),
         is_changing=changing,
         is_there=status.is_there,
         superseded_by=status.superseded_by,

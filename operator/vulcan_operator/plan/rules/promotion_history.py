@@ -34,12 +34,21 @@ def keep(
     if items == before:
         return draft
     stays = {(item.namespace, item.evidence.name) for item in items}
-    gone = [(i.namespace, i.evidence.name) for i in before if (i.namespace, i.evidence.name) not in stays]
-    return draft.with_status(promotions=items).before_status(*(DeleteConfigMap(*place) for place in gone))
+    gone = [
+        (i.namespace, i.evidence.name)
+        for i in before
+        if (i.namespace, i.evidence.name) not in stays
+    ]
+    return draft.with_status(promotions=items).before_status(
+        *(DeleteConfigMap(*place) for place in gone)
+    )
 
 
 def is_noted(
-    spec: PromotionHistory, before: Sequence[PromotionItem], item: PromotionItem | None, now: dt.datetime
+    spec: PromotionHistory,
+    before: Sequence[PromotionItem],
+    item: PromotionItem | None,
+    now: dt.datetime,
 ) -> bool:
     """Whether an environment knows of a promotion that has ended, or has no place for it any more."""
     return item is not None and _kept(spec, before, [item], now) == _kept(spec, before, [], now)
@@ -62,7 +71,10 @@ def item_of(promotion: VulcanPromotion) -> PromotionItem | None:
 
 
 def _kept(
-    spec: PromotionHistory, before: Iterable[PromotionItem], ended: Iterable[PromotionItem], now: dt.datetime
+    spec: PromotionHistory,
+    before: Iterable[PromotionItem],
+    ended: Iterable[PromotionItem],
+    now: dt.datetime,
 ) -> list[PromotionItem]:
     """Newest first."""
     known, since = {item.uid: item for item in before}, now - parse_duration(spec.max_age)

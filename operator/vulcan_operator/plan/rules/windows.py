@@ -75,7 +75,9 @@ def _judge(windows: Sequence[PromotionWindow], inside: set[int]) -> Look:
     return Look(allowed and not denied, denied)
 
 
-def _edges(number: int, window: PromotionWindow, now: dt.datetime) -> Iterator[tuple[dt.datetime, int, bool]]:
+def _edges(
+    number: int, window: PromotionWindow, now: dt.datetime
+) -> Iterator[tuple[dt.datetime, int, bool]]:
     """When a window opens and shuts, from now on; spans that touch are one."""
     begun: Span | None = None
     for start, end in _spans(window, now):
@@ -109,7 +111,9 @@ def _starts(window: PromotionWindow, now: dt.datetime) -> Iterator[dt.datetime]:
 
 def _cron(cron: str, local: dt.datetime) -> Iterator[dt.datetime]:
     try:
-        yield from itertools.islice(cronsim.CronSim(cron, local + dt.timedelta(seconds=1), reverse=True), 1)
+        yield from itertools.islice(
+            cronsim.CronSim(cron, local + dt.timedelta(seconds=1), reverse=True), 1
+        )
         yield from cronsim.CronSim(cron, local)
     except (cronsim.CronSimError, ValueError, OverflowError) as error:
         raise WindowError(f"cron {cron!r}: {error}") from error
@@ -120,7 +124,9 @@ def _rrule(window: PromotionWindow, local: dt.datetime) -> Iterator[dt.datetime]
     for number, start in enumerate(_rule(window)):
         if start <= local:
             if number > _MOST:
-                raise WindowError(f"it has opened more than {_MOST} times since {window.start}: choose a later start")
+                raise WindowError(
+                    f"it has opened more than {_MOST} times since {window.start}: choose a later start"
+                )
             last = start
             continue
         if last is not None:
@@ -165,7 +171,9 @@ def _until(text: str, zone: zoneinfo.ZoneInfo) -> dt.datetime:
 
 def _moment(local: dt.datetime, zone: zoneinfo.ZoneInfo) -> dt.datetime:
     """The first moment at which the clock has reached a local time."""
-    before, after = (local.replace(tzinfo=zone, fold=fold).astimezone(dt.timezone.utc) for fold in (0, 1))
+    before, after = (
+        local.replace(tzinfo=zone, fold=fold).astimezone(dt.timezone.utc) for fold in (0, 1)
+    )
     if before <= after:
         return before
     moment = after.replace(second=0, microsecond=0)  # the clock jumps over it: between these two

@@ -35,9 +35,16 @@ def copy_name(meta: ObjectMeta, task_inputs: str) -> str:
 
 
 def order(
-    owner: Key, meta: ObjectMeta, install: str, namespace: str, task_inputs: str, files: Mapping[str, bytes]
+    owner: Key,
+    meta: ObjectMeta,
+    install: str,
+    namespace: str,
+    task_inputs: str,
+    files: Mapping[str, bytes],
 ) -> Order:
     """For a task of the object `owner`, whose Job runs in `namespace` (the gateway's)."""
     name = copy_name(meta, task_inputs)
-    copy = copies.write(owner, meta, install, namespace, name, {escape(n): text for n, text in files.items()})
+    copy = copies.write(
+        owner, meta, install, namespace, name, {escape(n): text for n, text in files.items()}
+    )
     return Order(contract.Checks(digest.of_files(files)), name, copy)

@@ -21,11 +21,18 @@ def name_of(meta: ObjectMeta | Identity, what: str, digest: str) -> str:
 
 
 def write(
-    owner: Key, meta: ObjectMeta, install: str, namespace: str, name: str, files: Mapping[str, bytes]
+    owner: Key,
+    meta: ObjectMeta,
+    install: str,
+    namespace: str,
+    name: str,
+    files: Mapping[str, bytes],
 ) -> WriteConfigMap:
     """`files` by key of the ConfigMap. Owned by the object where that is possible: an owner in another namespace is none
     for the garbage collector."""
     binary = {key: base64.b64encode(content).decode() for key, content in sorted(files.items())}
     kind = owner.kind.value if meta.namespace == namespace else None
     labels = {names.INSTALL: install}
-    return WriteConfigMap(config_maps.immutable(meta, namespace, name, owner=kind, labels=labels, binaryData=binary))
+    return WriteConfigMap(
+        config_maps.immutable(meta, namespace, name, owner=kind, labels=labels, binaryData=binary)
+    )

@@ -10,7 +10,9 @@ from vulcan_operator.api.fields import FailureStatus, TaskStatus
 from vulcan_operator.plan.core.actions import AuditEntry, Note
 
 
-def failure(previous: FailureStatus | None, task: TaskStatus, result: Result, now: dt.datetime) -> FailureStatus:
+def failure(
+    previous: FailureStatus | None, task: TaskStatus, result: Result, now: dt.datetime
+) -> FailureStatus:
     """The failure of one attempt, counted on from earlier attempts at the same inputs."""
     same = previous is not None and (previous.task, previous.inputs) == (task.kind, task.inputs)
     counted = previous.counted if same and previous is not None else 0

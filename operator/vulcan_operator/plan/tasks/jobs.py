@@ -18,7 +18,13 @@ from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.plan.core.seen import JobSeen, JobState, PodSeen
 
-_PULL = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError")
+_PULL = (
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "ErrImageNeverPull",
+    "ImageInspectError",
+)
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,9 @@ class Stage(enum.Enum):
 
     ABSENT = enum.auto()  # no Job of this name
     PENDING = enum.auto()  # its container has not run yet
-    STUCK = enum.auto()  # not started within startDeadline, or made with settings that were corrected since
+    STUCK = (
+        enum.auto()
+    )  # not started within startDeadline, or made with settings that were corrected since
     RUNNING = enum.auto()
     ENDED = enum.auto()  # `result` says how
 
@@ -59,7 +67,9 @@ class Progress:
 
 def job_name(owner_name: str, owner_uid: str, kind: str, inputs: str, attempt: int) -> str:
     """At most 63 characters: readable prefix, task, 10 hex digits of what it stands for."""
-    return f"{owner_name[:40].rstrip('-.')}-{kind}-{of_json([owner_uid, kind, inputs, attempt])[:10]}"
+    return (
+        f"{owner_name[:40].rstrip('-.')}-{kind}-{of_json([owner_uid, kind, inputs, attempt])[:10]}"
+    )
 
 
 def next_attempt(jobs: tuple[JobSeen, ...], kind: str, inputs: str, known: int) -> int:
@@ -68,7 +78,11 @@ def next_attempt(jobs: tuple[JobSeen, ...], kind: str, inputs: str, known: int) 
 
 
 def classify(
-    task: TaskStatus, jobs: tuple[JobSeen, ...], pods: tuple[PodSeen, ...], policy: JobPolicy, now: dt.datetime
+    task: TaskStatus,
+    jobs: tuple[JobSeen, ...],
+    pods: tuple[PodSeen, ...],
+    policy: JobPolicy,
+    now: dt.datetime,
 ) -> Progress:
     """What became of the task in hand. It has ended when its pod has, with a word or without; or is given up with its
     node."""
@@ -93,10 +107,16 @@ def classify(
         return Progress(Stage.RUNNING, job=job, pod=pod)
     detail = _why_waiting(pod)
     if policy.is_outdated(job):
-        result = Result(task.kind, Reason.CANCELLED, "its pod had not started when the runner's settings were changed")
+        result = Result(
+            task.kind,
+            Reason.CANCELLED,
+            "its pod had not started when the runner's settings were changed",
+        )
         return Progress(Stage.STUCK, detail, result=result, job=job, pod=pod)
     if job.created is not None and now >= job.created + policy.start_deadline:
-        return Progress(Stage.STUCK, detail, result=_stuck(task, pod, detail, policy), job=job, pod=pod)
+        return Progress(
+            Stage.STUCK, detail, result=_stuck(task, pod, detail, policy), job=job, pod=pod
+        )
     return Progress(Stage.PENDING, detail, job=job, pod=pod)
 
 
@@ -104,16 +124,24 @@ def next_look(progress: Progress, policy: JobPolicy, now: dt.datetime) -> dt.dat
     """When time alone will change what a Job that goes on is."""
     job, pod = progress.job, progress.pod
     waits = progress.stage is Stage.PENDING and job is not None and job.created is not None
-    times = [job.created + policy.start_deadline] if waits and job is not None and job.created is not None else []
+    times = (
+        [job.created + policy.start_deadline]
+        if waits and job is not None and job.created is not None
+        else []
+    )
     if pod is not None and pod.given_up_at is not None:
         times.append(pod.given_up_at)
     return min((at for at in times if at > now), default=None)
 
 
-def _on_dead_node(task: TaskStatus, job: JobSeen | None, pod: PodSeen, policy: JobPolicy) -> Progress:
+def _on_dead_node(
+    task: TaskStatus, job: JobSeen | None, pod: PodSeen, policy: JobPolicy
+) -> Progress:
     if policy.fenced:
         result = Result(
-            task.kind, Reason.LOST, f"pod {pod.name} was told to stop and its node does not say that it has"
+            task.kind,
+            Reason.LOST,
+            f"pod {pod.name} was told to stop and its node does not say that it has",
         )
         return Progress(Stage.ENDED, result=result, job=job, pod=pod)
     detail = (
@@ -158,7 +186,12 @@ def _believable(result: Result, task: TaskStatus, pod: PodSeen) -> bool:
     timed_out = pod.exit_reason == "DeadlineExceeded" and result.outcome is Outcome.ABORTED
     # A runner that cannot read its task does not know which it is.
     fits = result.task == task.kind or (not good and not result.task)
-    return fits and good == (pod.exit_code == 0) and not timed_out and (not good or _is_complete(result, task))
+    return (
+        fits
+        and good == (pod.exit_code == 0)
+        and not timed_out
+        and (not good or _is_complete(result, task))
+    )
 
 
 def _is_complete(result: Result, task: TaskStatus) -> bool:
@@ -178,8 +211,14 @@ def _result(task: TaskStatus, job: JobSeen | None, pod: PodSeen | None) -> Resul
     if (job is not None and job.reason == "DeadlineExceeded") or (
         pod is not None and pod.exit_reason == "DeadlineExceeded"
     ):
-        return Result(task.kind, Reason.DEADLINE_EXCEEDED, "the task took longer than runner.deadline")
+        return Result(
+            task.kind, Reason.DEADLINE_EXCEEDED, "the task took longer than runner.deadline"
+        )
     if pod is None:
         return Result(task.kind, Reason.LOST, "the Job ended, its pod and result are gone")
     what = pod.exit_reason or "Error"
-    return Result(task.kind, Reason.RUNNER_CRASHED, f"the runner ended without a result: {what}, exit {pod.exit_code}")
+    return Result(
+        task.kind,
+        Reason.RUNNER_CRASHED,
+        f"the runner ended without a result: {what}, exit {pod.exit_code}",
+    )

@@ -140,7 +140,11 @@ def _with_report(task: TaskStatus, result: Result, namespace: str, live: Live) -
     """With its report, where one is kept."""
     kept = TaskKind(task.kind).traits.reports
     changes = result.summary is not None and result.summary.has_changes
-    if result.report_sha256 is None or kept is Reports.NEVER or (kept is Reports.CHANGES and not changes):
+    if (
+        result.report_sha256 is None
+        or kept is Reports.NEVER
+        or (kept is Reports.CHANGES and not changes)
+    ):
         return Ended(task, result)
     packed = live.report(namespace, task.job)
     if packed is None:
@@ -175,7 +179,11 @@ def settle(
             return draft, progress
         case Ended() as ended:
             draft = record(draft, ended)
-            if site is not None and ended.frees_slot and slot.needs_slot(TaskKind(task.kind), site.gateway):
+            if (
+                site is not None
+                and ended.frees_slot
+                and slot.needs_slot(TaskKind(task.kind), site.gateway)
+            ):
                 meta = site.gateway.metadata
                 draft = draft.after_status(ReleaseSlot(meta.namespace, meta.name, task.job))
             return draft, None
@@ -268,7 +276,9 @@ def start(
     return Started(dataclasses.replace(draft, confirm=confirm).again(deadline))
 
 
-def _seen(lane: Lane[Status], task: TaskStatus, others: Callable[[Status], Status] | None, status: Status) -> Status:
+def _seen(
+    lane: Lane[Status], task: TaskStatus, others: Callable[[Status], Status] | None, status: Status
+) -> Status:
     """The status once the Job is there: from now on a missing one is a lost one."""
     status = others(status) if others is not None else status
     current = lane.task(status)
@@ -276,7 +286,9 @@ def _seen(lane: Lane[Status], task: TaskStatus, others: Callable[[Status], Statu
     return lane.with_task(status, task.but(state=TaskState.RUNNING)) if is_this else status
 
 
-def announce(draft: Draft[Status], lane: Lane[Status], order: Order, rank: slot.Priority, seen: Pass) -> TaskStatus:
+def announce(
+    draft: Draft[Status], lane: Lane[Status], order: Order, rank: slot.Priority, seen: Pass
+) -> TaskStatus:
     """The task to start: with the number of its attempt, and waiting since its predecessor waited."""
     failed, waiting = lane.failure(draft.status), lane.task(draft.status)
     same = failed is not None and (failed.task, failed.inputs) == (order.kind, order.inputs)
@@ -306,7 +318,9 @@ def _take(
         return ()
     place = (site.gateway.metadata.namespace, site.gateway.metadata.name)
     me = Waiter(seen.key, task.priority, task.since)
-    is_started = observed is not None and observed.job == task.job and observed.state != TaskState.WAITING
+    is_started = (
+        observed is not None and observed.job == task.job and observed.state != TaskState.WAITING
+    )
     # Only the first in the queue has to know who holds the slot.
     if not is_started and not slot.first_in_line(me, site.waiters, seen.now):
         return None

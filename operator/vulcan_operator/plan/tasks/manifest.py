@@ -65,7 +65,10 @@ def build_job(task: Task, parts: JobParts) -> CreateJob:
                 "name": task.job,
                 "namespace": parts.gateway.metadata.namespace,
                 "labels": labels,
-                "annotations": {names.WHY: parts.why, names.RUNNER: runner_digest(parts.image, runner)},
+                "annotations": {
+                    names.WHY: parts.why,
+                    names.RUNNER: runner_digest(parts.image, runner),
+                },
             },
             "spec": {
                 "backoffLimit": 0,
@@ -76,7 +79,10 @@ def build_job(task: Task, parts: JobParts) -> CreateJob:
                 "template": {
                     "metadata": {
                         "labels": {**_foreign(runner.pod_labels), **labels},
-                        "annotations": {**_foreign(runner.pod_annotations), names.NONCE: task.nonce},
+                        "annotations": {
+                            **_foreign(runner.pod_annotations),
+                            names.NONCE: task.nonce,
+                        },
                     },
                     "spec": _pod(task, parts, runner, deadline),
                 },
@@ -129,7 +135,9 @@ def _pod(task: Task, parts: JobParts, runner: RunnerSpec, deadline: int) -> dict
         "volumes": _volumes(task, parts),
     }
     if git:
-        pod["initContainers"] = [_container("fetch", ["python", "-m", "vulcan_runner", "fetch"], task, parts)]
+        pod["initContainers"] = [
+            _container("fetch", ["python", "-m", "vulcan_runner", "fetch"], task, parts)
+        ]
     optional = {
         "serviceAccountName": runner.service_account_name,
         "imagePullSecrets": [{"name": s.name} for s in runner.image_pull_secrets],
@@ -147,7 +155,10 @@ def _container(name: str, command: list[str], task: Task, parts: JobParts) -> di
         "name": name,
         "image": parts.image,
         "command": command,
-        "env": [*_environment(task, parts, fetch=fetch), *(_proxies(runner) if fetch else runner.env)],
+        "env": [
+            *_environment(task, parts, fetch=fetch),
+            *(_proxies(runner) if fetch else runner.env),
+        ],
         "volumeMounts": _mounts(task, parts, fetch=fetch),
         "terminationMessagePath": _RESULT,
         "terminationMessagePolicy": "File",
@@ -198,7 +209,9 @@ def _environment(task: Task, parts: JobParts, *, fetch: bool) -> list[dict[str, 
 
 def _proxies(runner: RunnerSpec) -> list[dict[str, Any]]:
     """What runner.env says of proxies in plain values: git needs that, too."""
-    return [e for e in runner.env if e["name"].lower().endswith("_proxy") and e.get("value") is not None]
+    return [
+        e for e in runner.env if e["name"].lower().endswith("_proxy") and e.get("value") is not None
+    ]
 
 
 def _in_image(task: Task) -> bool:
@@ -218,7 +231,11 @@ def _mounts(task: Task, parts: JobParts, *, fetch: bool) -> list[dict[str, Any]]
     if fetch:
         return [
             *mounts,
-            *([{"name": "git", "mountPath": f"{_ROOT}/git", "readOnly": True}] if parts.git_secret else []),
+            *(
+                [{"name": "git", "mountPath": f"{_ROOT}/git", "readOnly": True}]
+                if parts.git_secret
+                else []
+            ),
         ]
     if parts.checks_config_map is not None:
         mounts.append({"name": "checks", "mountPath": f"{_ROOT}/checks", "readOnly": True})
@@ -226,13 +243,19 @@ def _mounts(task: Task, parts: JobParts, *, fetch: bool) -> list[dict[str, Any]]
         {"name": f"secret-{i}", "mountPath": f"{_ROOT}/secrets/{name}", "readOnly": True}
         for i, name in enumerate(_secret_names(task))
     ]
-    own = [{"name": f"extra-{i}", "mountPath": str(v["mountPath"])} for i, v in enumerate(_extra(runner))]
+    own = [
+        {"name": f"extra-{i}", "mountPath": str(v["mountPath"])}
+        for i, v in enumerate(_extra(runner))
+    ]
     return [*mounts, *secrets, *own]
 
 
 def _volumes(task: Task, parts: JobParts) -> list[dict[str, Any]]:
     runner = parts.gateway.spec.runner
-    volumes: list[dict[str, Any]] = [{"name": "work", "emptyDir": {}}, {"name": "tmp", "emptyDir": {}}]
+    volumes: list[dict[str, Any]] = [
+        {"name": "work", "emptyDir": {}},
+        {"name": "tmp", "emptyDir": {}},
+    ]
     if parts.source_config_map is not None:
         volumes.append({"name": "project", "configMap": {"name": parts.source_config_map}})
     elif task.source is not None and not _in_image(task):
@@ -243,14 +266,23 @@ def _volumes(task: Task, parts: JobParts) -> list[dict[str, Any]]:
         volumes.append({"name": "ca", "configMap": {"name": runner.ca_bundle.name}})
     if parts.git_secret is not None:
         volumes.append(
-            {"name": "git", "secret": {"secretName": parts.git_secret, "optional": True, "defaultMode": 0o440}}
+            {
+                "name": "git",
+                "secret": {"secretName": parts.git_secret, "optional": True, "defaultMode": 0o440},
+            }
         )
     # optional: a kubelet says nothing readable about a missing Secret behind a volume, the runner does.
     volumes += [
-        {"name": f"secret-{i}", "secret": {"secretName": name, "optional": True, "defaultMode": 0o440}}
+        {
+            "name": f"secret-{i}",
+            "secret": {"secretName": name, "optional": True, "defaultMode": 0o440},
+        }
         for i, name in enumerate(_secret_names(task))
     ]
-    return [*volumes, *({**v["volume"], "name": f"extra-{i}"} for i, v in enumerate(_extra(runner)))]
+    return [
+        *volumes,
+        *({**v["volume"], "name": f"extra-{i}"} for i, v in enumerate(_extra(runner))),
+    ]
 
 
 def _secret_names(task: Task) -> list[str]:
@@ -265,6 +297,10 @@ def _extra(runner: RunnerSpec) -> list[dict[str, Any]]:
     good = []
     for entry in runner.volumes:
         volume = entry.get("volume")
-        if isinstance(volume, dict) and entry.get("mountPath") and set(volume) - {"name"} <= set(_VOLUME_KINDS):
+        if (
+            isinstance(volume, dict)
+            and entry.get("mountPath")
+            and set(volume) - {"name"} <= set(_VOLUME_KINDS)
+        ):
             good.append(entry)
     return good

@@ -23,7 +23,11 @@ _NO_COPY = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}|.*@sha256:.*")  # revisions of
 
 
 def expired_jobs(
-    jobs: tuple[JobSeen, ...], pods: tuple[PodSeen, ...], current: set[str], policy: JobPolicy, now: dt.datetime
+    jobs: tuple[JobSeen, ...],
+    pods: tuple[PodSeen, ...],
+    current: set[str],
+    policy: JobPolicy,
+    now: dt.datetime,
 ) -> list[Action]:
     """All Jobs but those in hand: ended ones get an end, those that never start are deleted, few are kept."""
     others = [j for j in jobs if j.name not in current]
@@ -34,24 +38,38 @@ def expired_jobs(
     old = {j.name for group in by_task.values() for j in group[_KEPT_JOBS:]}
     stuck = {j.name for j in others if (at := stuck_at(j, pods, policy)) is not None and at <= now}
     return [
-        *(KeepJob(j.namespace, j.name, KEEP_RECORDED) for j in ended if j.ttl is None and j.name not in old),
+        *(
+            KeepJob(j.namespace, j.name, KEEP_RECORDED)
+            for j in ended
+            if j.ttl is None and j.name not in old
+        ),
         *(DeleteJob(j.namespace, j.name) for j in others if j.name in old | stuck),
     ]
 
 
 def stuck_at(job: JobSeen, pods: tuple[PodSeen, ...], policy: JobPolicy) -> dt.datetime | None:
     """When an unfinished Job whose container has not run counts as one that never will, or is not to any more."""
-    if job.state is not JobState.UNFINISHED or job.created is None or any(p.started for p in pods if p.job == job.name):
+    if (
+        job.state is not JobState.UNFINISHED
+        or job.created is None
+        or any(p.started for p in pods if p.job == job.name)
+    ):
         return None
     return job.created if policy.is_outdated(job) else job.created + policy.start_deadline
 
 
 def source_copies(environment: VulcanEnvironment, status: EnvironmentStatus) -> Iterator[str]:
     """Copies of a project that a status refers to: of the pending and of the applied source."""
-    sources = [(status.revision.resolved, status.revision.digest)] if status.revision is not None else []
-    sources += [(p.revision, p.source_digest) for p in (status.plan, status.applied) if p is not None]
+    sources = (
+        [(status.revision.resolved, status.revision.digest)] if status.revision is not None else []
+    )
+    sources += [
+        (p.revision, p.source_digest) for p in (status.plan, status.applied) if p is not None
+    ]
     yield from (
-        values.source_copy(environment, digest) for revision, digest in sources if not _NO_COPY.fullmatch(revision)
+        values.source_copy(environment, digest)
+        for revision, digest in sources
+        if not _NO_COPY.fullmatch(revision)
     )
 
 

@@ -61,7 +61,9 @@ def job_policy(gateway: GatewayFacts, image: str, kind: str = "", job: str = "")
     return jobs.JobPolicy(deadline, runner_digest(image, runner), harmless, gateway.metadata.name)
 
 
-def my_turn(me: Waiter, others: tuple[Waiter, ...], slot: SlotSeen, job: str, now: dt.datetime) -> bool:
+def my_turn(
+    me: Waiter, others: tuple[Waiter, ...], slot: SlotSeen, job: str, now: dt.datetime
+) -> bool:
     """Whether this object may take the slot now."""
     if slot.holder == job:
         return True
@@ -83,7 +85,11 @@ def rank(waiter: Waiter, now: dt.datetime) -> tuple[int, dt.datetime, str]:
 def aged(priority: int, since: dt.datetime, now: dt.datetime) -> int:
     """Ten minutes of waiting raise one class, but none to that of a rollback."""
     raised = max(int((now - since) / _RAISED_EVERY), 0)
-    return priority if priority == Priority.ROLLBACK else max(priority - raised, Priority.PROTECTED_RUN)
+    return (
+        priority
+        if priority == Priority.ROLLBACK
+        else max(priority - raised, Priority.PROTECTED_RUN)
+    )
 
 
 def rises_above(waiter: Waiter, priority: int) -> dt.datetime | None:

@@ -29,7 +29,10 @@ def gateway_of(gateway: GatewayFacts, settings: Settings, *, planning: bool) -> 
         connection=_connection(warehouse),
         state_connection=_connection(state),
         state_schema=spec.state_connection.schema_,
-        additional=tuple(contract.NamedConnection(a.sqlmesh_name, _connection(a)) for a in spec.additional_connections),
+        additional=tuple(
+            contract.NamedConnection(a.sqlmesh_name, _connection(a))
+            for a in spec.additional_connections
+        ),
         variables=spec.variables,
         owner=contract.Owner(settings.cluster, gateway.metadata.namespace, gateway.metadata.name),
         state_identity=gateway.state_identity,
@@ -40,13 +43,17 @@ def gateway_of(gateway: GatewayFacts, settings: Settings, *, planning: bool) -> 
 def secret_env(gateway: GatewayFacts) -> tuple[str, ...]:
     """Names of the variables of runner.env that come from Secrets."""
     env = gateway.spec.runner.env
-    return tuple(sorted(str(e["name"]) for e in env if (e.get("valueFrom") or {}).get("secretKeyRef")))
+    return tuple(
+        sorted(str(e["name"]) for e in env if (e.get("valueFrom") or {}).get("secretKeyRef"))
+    )
 
 
 def secret_paths(gateway: GatewayFacts) -> tuple[str, ...]:
     """Where the Secrets among runner.volumes are mounted."""
     volumes = gateway.spec.runner.volumes
-    return tuple(sorted(str(v["mountPath"]) for v in volumes if (v.get("volume") or {}).get("secret")))
+    return tuple(
+        sorted(str(v["mountPath"]) for v in volumes if (v.get("volume") or {}).get("secret"))
+    )
 
 
 def _connection(connection: Connection | StateConnection) -> contract.Connection:
@@ -75,7 +82,9 @@ def options_of(plan: PlanSpec) -> contract.PlanOptions:
     )
 
 
-def operations_of(environment: VulcanEnvironment, status: EnvironmentStatus) -> tuple[contract.Operation, ...]:
+def operations_of(
+    environment: VulcanEnvironment, status: EnvironmentStatus
+) -> tuple[contract.Operation, ...]:
     """One-shots that were not done yet, as the status of this pass says (an apply that ended in it counts)."""
     done = set(status.operations_done)
     return tuple(

@@ -30,7 +30,12 @@ APPLIED = {
     "time": builders.stamp(NOW),
 }  # fmt: skip
 HAD = {**APPLIED, "revision": "old", "sourceDigest": "d-old", "planId": "p-old"}
-SOURCE = {"environment": "staging", "gateway": "data/warehouse", "planId": "p-new", "revision": "new"}
+SOURCE = {
+    "environment": "staging",
+    "gateway": "data/warehouse",
+    "planId": "p-new",
+    "revision": "new",
+}
 TARGET = {"environment": "prod", "gateway": "data/warehouse", "planId": "p-old", "revision": "old"}
 PREVIOUS = {"revision": "old", "sourceDigest": "d-old", "planId": "p-old"}
 PLAN = {
@@ -42,7 +47,12 @@ RESOLVED = {
     "previous": PREVIOUS, "startedAt": builders.stamp(NOW),
 }  # fmt: skip
 GIT = {"kind": "Git", "url": "https://git.acme.com/a.git", "commit": "c" * 40, "path": "."}
-ACROSS = {**RESOLVED, "relation": "AcrossSystems", "source": {**SOURCE, "gateway": "data/lab"}, "origin": GIT}
+ACROSS = {
+    **RESOLVED,
+    "relation": "AcrossSystems",
+    "source": {**SOURCE, "gateway": "data/lab"},
+    "origin": GIT,
+}
 
 
 def promotion(
@@ -51,8 +61,15 @@ def promotion(
     """A VulcanPromotion, created so many minutes after NOW."""
     raw = builders.promotion(name, **spec)
     created = builders.stamp(NOW + dt.timedelta(minutes=minutes))
-    meta = {"uid": f"uid-{name}", "resourceVersion": "1", "generation": 1, "creationTimestamp": created}
-    return VulcanPromotion.model_validate({**raw, "metadata": {**meta, **raw["metadata"]}, "status": status or {}})
+    meta = {
+        "uid": f"uid-{name}",
+        "resourceVersion": "1",
+        "generation": 1,
+        "creationTimestamp": created,
+    }
+    return VulcanPromotion.model_validate(
+        {**raw, "metadata": {**meta, **raw["metadata"]}, "status": status or {}}
+    )
 
 
 def back(**rollback_to: str) -> dict[str, Any]:
@@ -69,7 +86,9 @@ def side(name: str, applied: dict[str, Any] | None, **fields: Any) -> Environmen
     """An environment on either side."""
     known = {"applied": applied} if applied else {}
     found = EnvironmentFacts.of(env(name, status={**known, **fields.pop("status", {})}, **fields))
-    return dataclasses.replace(found, metadata=dataclasses.replace(found.metadata, uid=f"uid-{name}"))
+    return dataclasses.replace(
+        found, metadata=dataclasses.replace(found.metadata, uid=f"uid-{name}")
+    )
 
 
 def seen(
@@ -112,39 +131,60 @@ def told(move: Move) -> tuple[str, str]:
 
 
 def ask(
-    step: Step, found: PromotionStatus | None = None, spec: dict[str, Any] | None = None, **fields: Any
+    step: Step,
+    found: PromotionStatus | None = None,
+    spec: dict[str, Any] | None = None,
+    **fields: Any,
 ) -> tuple[str, str]:
     """What a step answers."""
     found = found or status()
     return told(step.next(found, route(found, spec, **fields)))
 
 
-def extras(step: Step, found: PromotionStatus, spec: dict[str, Any] | None = None, **fields: Any) -> Extras:
+def extras(
+    step: Step, found: PromotionStatus, spec: dict[str, Any] | None = None, **fields: Any
+) -> Extras:
     """What the Job of a step gets, as ordered."""
     way = route(found, spec, **fields)
     order = step.next(found, way)
     assert isinstance(order, Order)
     owner = contract.Owner("c", "data", "warehouse")
-    base = contract.Task(order.kind, "j", "n", contract.Gateway("w", contract.Connection("postgres"), owner))
-    current = TaskStatus(kind=order.kind, job="j", inputs=order.inputs, since=NOW, gateway=order.site.name)
+    base = contract.Task(
+        order.kind, "j", "n", contract.Gateway("w", contract.Connection("postgres"), owner)
+    )
+    current = TaskStatus(
+        kind=order.kind, job="j", inputs=order.inputs, since=NOW, gateway=order.site.name
+    )
     return step.task(base, current, found, way)
 
 
 def ended(
-    kind: str, reason: Reason = Reason.SUCCEEDED, message: str = "", packed: bytes | None = None, **fields: Any
+    kind: str,
+    reason: Reason = Reason.SUCCEEDED,
+    message: str = "",
+    packed: bytes | None = None,
+    **fields: Any,
 ) -> Ended:
     """The end of a task of this kind."""
-    task = TaskStatus(kind=kind, job="j", inputs="i", since=NOW, gateway=fields.pop("gateway", "data/warehouse"))
+    task = TaskStatus(
+        kind=kind, job="j", inputs="i", since=NOW, gateway=fields.pop("gateway", "data/warehouse")
+    )
     return Ended(task, Result(kind, reason, message, **fields), packed)
 
 
 def judged(
-    step: Step, end: Ended, found: PromotionStatus | None = None, spec: dict[str, Any] | None = None, **fields: Any
+    step: Step,
+    end: Ended,
+    found: PromotionStatus | None = None,
+    spec: dict[str, Any] | None = None,
+    **fields: Any,
 ) -> PromotionStatus:
     """The status with the end of the step's task in it."""
     running = {"name": step.name, "state": "Running", "job": "j", "task": end.task.to_json()}
     before = found or status()
-    before = before.but(steps=[*before.steps, *PromotionStatus.model_validate({"steps": [running]}).steps])
+    before = before.but(
+        steps=[*before.steps, *PromotionStatus.model_validate({"steps": [running]}).steps]
+    )
     return step.judge(before, route(before, spec, **fields), end).status
 
 

@@ -56,7 +56,10 @@ def test_nobody_is_asked_for_a_plan_of_a_target_that_has_moved() -> None:
 
 def test_of_a_protected_target_nothing_counts_that_the_api_server_does_not_guard() -> None:
     target = {"status": {"protected": True}}
-    assert ask(Approval(), PLANNED, target=target, unguarded=("policy",))[0] == "Hold ApprovalsUnprotected"
+    assert (
+        ask(Approval(), PLANNED, target=target, unguarded=("policy",))[0]
+        == "Hold ApprovalsUnprotected"
+    )
     assert ask(Approval(), PLANNED, target=target, unguarded=None)[0] == "Hold ApprovalsUnprotected"
     assert ask(Approval(), PLANNED, target=target)[0] == "Done Succeeded"
 
@@ -72,14 +75,26 @@ def test_an_approval_of_a_report_that_is_gone_does_not_count() -> None:
     ("step", "is_asked_again"),
     [
         pytest.param({"name": "Approval", "state": "Waiting"}, True, id="while people are asked"),
-        pytest.param({"name": "Apply", "state": "Running", "task": "Waiting"}, True, id="while it is queued"),
-        pytest.param({"name": "Apply", "state": "Running", "task": "Running"}, False, id="not once it has begun"),
+        pytest.param(
+            {"name": "Apply", "state": "Running", "task": "Waiting"}, True, id="while it is queued"
+        ),
+        pytest.param(
+            {"name": "Apply", "state": "Running", "task": "Running"},
+            False,
+            id="not once it has begun",
+        ),
     ],
 )
-def test_under_other_rules_people_are_asked_again(step: dict[str, Any], is_asked_again: bool) -> None:
+def test_under_other_rules_people_are_asked_again(
+    step: dict[str, Any], is_asked_again: bool
+) -> None:
     state = step.pop("task", None)
     since = (NOW - dt.timedelta(hours=1)).isoformat()
-    task = {"task": {"kind": "promote", "job": "j", "inputs": "i", "since": since, "state": state}} if state else {}
+    task = (
+        {"task": {"kind": "promote", "job": "j", "inputs": "i", "since": since, "state": state}}
+        if state
+        else {}
+    )
     found = status({**step, **task}, plan=PLAN, approvedBy=["bea"])
     now = under_rules_of_today(found, route(found))
     assert (now.plan is not None and now.plan.digest != PLAN["digest"]) is is_asked_again

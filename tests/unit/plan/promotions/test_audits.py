@@ -2,7 +2,18 @@
 
 import pytest
 
-from tests.unit.plan.promotions.cases import ACROSS, APPLIED, HAD, PLAN, ask, ended, extras, judged, results, status
+from tests.unit.plan.promotions.cases import (
+    ACROSS,
+    APPLIED,
+    HAD,
+    PLAN,
+    ask,
+    ended,
+    extras,
+    judged,
+    results,
+    status,
+)
 from vulcan_contract.reasons import Reason
 from vulcan_contract.result import Work
 from vulcan_operator.plan.promotions.steps.audits import Audits
@@ -11,7 +22,8 @@ FAILED, GONE = Reason.AUDIT_FAILED, Reason.PROJECT_LOAD_FAILED
 
 
 @pytest.mark.parametrize(
-    ("gate", "says"), [("Required", "Order audit"), ("Optional", "Order audit"), ("Skip", "Done Skipped")]
+    ("gate", "says"),
+    [("Required", "Order audit"), ("Optional", "Order audit"), ("Skip", "Done Skipped")],
 )
 def test_a_gate_is_asked_unless_it_is_skipped(gate: str, says: str) -> None:
     assert ask(Audits(), spec={"gates": {"audits": gate}})[0].startswith(says)
@@ -46,14 +58,22 @@ def test_nothing_is_asked_before_the_plan_where_it_may_find_nothing_to_do() -> N
         pytest.param(Reason.SUCCEEDED, "Required", "Succeeded", None, id="passed"),
         pytest.param(FAILED, "Required", "Failed", "Failed", id="rejected at the first word"),
         pytest.param(FAILED, "Optional", "Skipped", None, id="rejected, and only shown"),
-        pytest.param(GONE, "Required", "Inconclusive", "Inconclusive", id="could not be judged: a human must look"),
+        pytest.param(
+            GONE,
+            "Required",
+            "Inconclusive",
+            "Inconclusive",
+            id="could not be judged: a human must look",
+        ),
         pytest.param(GONE, "Optional", "Skipped", None, id="could not be judged, and nobody asks"),
         pytest.param(Reason.LOST, "Required", "Running", None, id="lost: another attempt"),
     ],
 )
 def test_what_its_result_means(reason: Reason, gate: str, step: str, outcome: str | None) -> None:
     work = Work(plan_id="p-new", audits_run=4) if reason is Reason.SUCCEEDED else None
-    found = judged(Audits(), ended("audit", reason, "m", work=work), spec={"gates": {"audits": gate}})
+    found = judged(
+        Audits(), ended("audit", reason, "m", work=work), spec={"gates": {"audits": gate}}
+    )
     assert results(found, Audits()) == (step, outcome)
 
 

@@ -10,7 +10,9 @@ from vulcan_operator.plan.core.needs import Unread
 from vulcan_operator.plan.promotions.steps.checks import Checks
 
 SODA = {"configMapRef": {"name": "soda"}}
-REQUIRED, OPTIONAL = ({"gates": {"checks": {"mode": m, "soda": SODA}}} for m in ("Required", "Optional"))
+REQUIRED, OPTIONAL = (
+    {"gates": {"checks": {"mode": m, "soda": SODA}}} for m in ("Required", "Optional")
+)
 NEED = ReadConfigMap("data", "soda")
 FILES = {NEED: {"a.yaml": b"checks"}}
 
@@ -20,7 +22,9 @@ FILES = {NEED: {"a.yaml": b"checks"}}
     [
         pytest.param({}, "gates.checks is not set", id="none"),
         pytest.param({"checks": {"mode": "Required"}}, "gates.checks is not set", id="no files"),
-        pytest.param({"checks": {"mode": "Skip", "soda": SODA}}, "gates.checks: Skip", id="skipped"),
+        pytest.param(
+            {"checks": {"mode": "Skip", "soda": SODA}}, "gates.checks: Skip", id="skipped"
+        ),
     ],
 )
 def test_without_checks_it_is_skipped(gates: dict[str, object], says: str) -> None:
@@ -39,7 +43,9 @@ def test_missing_files_are_waited_for_where_the_gate_is_required() -> None:
 
 
 def test_other_files_are_other_checks() -> None:
-    first, second = (ask(Checks(), spec=REQUIRED, live={NEED: {"a.yaml": text}}) for text in (b"a", b"b"))
+    first, second = (
+        ask(Checks(), spec=REQUIRED, live={NEED: {"a.yaml": text}}) for text in (b"a", b"b")
+    )
     assert first[0] == second[0] == "Order checks on data/warehouse" and first[1] != second[1]
 
 
@@ -48,7 +54,13 @@ def test_its_job_gets_a_copy_of_them_which_is_known_while_the_task_is() -> None:
     (copy,) = found.copies
     assert copy.manifest["metadata"]["name"] == found.checks_config_map
     assert found.task.checks is not None and found.task.environment == "staging"
-    task = {"kind": "checks", "job": "j", "inputs": "i", "since": "2026-11-22T12:00:00Z", "gateway": "live/w"}
+    task = {
+        "kind": "checks",
+        "job": "j",
+        "inputs": "i",
+        "since": "2026-11-22T12:00:00Z",
+        "gateway": "live/w",
+    }
     meta, running = promotion().metadata, status({"name": "Checks", "task": task})
     assert [d.namespace for d in Checks().leftovers(running, meta)] == ["live"]
     assert Checks().leftovers(status({"name": "Checks"}), meta) == set[DeleteConfigMap]()

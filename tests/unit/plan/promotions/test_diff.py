@@ -7,7 +7,18 @@ from typing import Any
 import pytest
 
 from tests.builders import NOW
-from tests.unit.plan.promotions.cases import ACROSS, ask, ended, extras, judged, promotion, results, route, status, told
+from tests.unit.plan.promotions.cases import (
+    ACROSS,
+    ask,
+    ended,
+    extras,
+    judged,
+    promotion,
+    results,
+    route,
+    status,
+    told,
+)
 from vulcan_contract.codec import encode
 from vulcan_contract.diff_report import DiffReport, ModelDiff, ModelStatistics
 from vulcan_operator.api.fields import TaskStatus
@@ -48,7 +59,11 @@ T, S = counted("prod", "p-old"), counted("staging", "p-new")
     ("gates", "says"),
     [
         pytest.param({}, ("Done Skipped", "gates.dataDiff is not set"), id="none"),
-        pytest.param({"dataDiff": {"mode": "Skip"}}, ("Done Skipped", "gates.dataDiff.mode: Skip"), id="skipped"),
+        pytest.param(
+            {"dataDiff": {"mode": "Skip"}},
+            ("Done Skipped", "gates.dataDiff.mode: Skip"),
+            id="skipped",
+        ),
     ],
 )
 def test_without_a_gate_it_is_skipped(gates: dict[str, Any], says: tuple[str, str]) -> None:
@@ -58,7 +73,9 @@ def test_without_a_gate_it_is_skipped(gates: dict[str, Any], says: tuple[str, st
 def test_within_one_system_one_job_compares_on_the_target() -> None:
     assert ask(Diff(), spec=GATE)[0] == "Order diff on data/warehouse"
     task = extras(Diff(), status(), GATE).task
-    assert task.environment == "prod" and task.diff is not None and task.diff.environment == "staging"
+    assert (
+        task.environment == "prod" and task.diff is not None and task.diff.environment == "staging"
+    )
 
 
 @pytest.mark.parametrize(
@@ -91,7 +108,11 @@ def test_across_systems_one_side_follows_the_other(evidence: Any, reports: Any, 
 def test_the_source_is_counted_as_far_as_the_target_was() -> None:
     found = left(**OURS)
     task = extras(Diff(), found, {**GATE}, across=True, live={ReadConfigMap("data", "t"): T}).task
-    assert task.environment == "staging" and task.diff is not None and dict(task.diff.ends) == {"s.a": LATE}
+    assert (
+        task.environment == "staging"
+        and task.diff is not None
+        and dict(task.diff.ends) == {"s.a": LATE}
+    )
 
 
 def test_a_report_is_kept_and_read_in_the_next_pass() -> None:
@@ -104,16 +125,26 @@ def test_a_report_is_kept_and_read_in_the_next_pass() -> None:
     assert after.status.reports == ["to-prod-diff-" + "5" * 12]
     assert [c.manifest["metadata"]["name"] for c in after.kept] == after.status.reports
     assert type(Diff().next(after.status, way)).__name__ == "Hold"
-    assert Diff().leftovers(after.status, promotion().metadata) == {DeleteConfigMap("data", after.status.reports[0])}
+    assert Diff().leftovers(after.status, promotion().metadata) == {
+        DeleteConfigMap("data", after.status.reports[0])
+    }
 
 
 @pytest.mark.parametrize(
     ("equal", "mode", "says"),
-    [(10, "Required", ("Succeeded", None)), (5, "Required", ("Failed", "Failed")), (5, "Optional", ("Skipped", None))],
+    [
+        (10, "Required", ("Succeeded", None)),
+        (5, "Required", ("Failed", "Failed")),
+        (5, "Optional", ("Skipped", None)),
+    ],
 )
-def test_within_one_system_the_report_is_judged_at_once(equal: int, mode: str, says: tuple[str, str | None]) -> None:
+def test_within_one_system_the_report_is_judged_at_once(
+    equal: int, mode: str, says: tuple[str, str | None]
+) -> None:
     model = ModelDiff("s.a", before=10, after=10, joined=10, equal=equal)
     report = DiffReport(False, "prod", "p-old", "staging", "p-new", models=(model,))
-    end = ended("diff", packed=gzip.compress(json.dumps(encode(report)).encode()), report_sha256="5" * 64)
+    end = ended(
+        "diff", packed=gzip.compress(json.dumps(encode(report)).encode()), report_sha256="5" * 64
+    )
     found = judged(Diff(), end, spec={"gates": {"dataDiff": {"mode": mode}}})
     assert results(found, Diff()) == says

@@ -4,7 +4,18 @@ from typing import Any
 
 import pytest
 
-from tests.unit.plan.promotions.cases import ACROSS, HAD, ask, ended, extras, judged, promotion, results, route, status
+from tests.unit.plan.promotions.cases import (
+    ACROSS,
+    HAD,
+    ask,
+    ended,
+    extras,
+    judged,
+    promotion,
+    results,
+    route,
+    status,
+)
 from vulcan_contract.result import PlanSummary
 from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.plan.core.actions import DeleteConfigMap, ReadConfigMap
@@ -18,7 +29,9 @@ NEED = ReadConfigMap("data", "staging-source-1")
 
 def planned(*, changes: bool, base_plan_id: str = "p-old", packed: bytes | None = None) -> Ended:
     """The end of a plan."""
-    summary = PlanSummary(target="t", base="b", has_changes=changes, added=1, base_plan_id=base_plan_id)
+    summary = PlanSummary(
+        target="t", base="b", has_changes=changes, added=1, base_plan_id=base_plan_id
+    )
     sha = "5" * 64 if packed is not None else None
     return ended("plan", packed=packed, summary=summary, report_sha256=sha)
 
@@ -39,7 +52,11 @@ def test_within_one_system_it_reads_the_state_and_across_systems_the_files() -> 
     here, there = extras(Plan(), status()), extras(Plan(), status(**ACROSS), across=True)
     assert here.task.promotion is not None and here.task.promotion.environment == "staging"
     assert here.task.source is None
-    assert there.task.source is not None and there.task.source.commit == "c" * 40 and there.task.promotion is None
+    assert (
+        there.task.source is not None
+        and there.task.source.commit == "c" * 40
+        and there.task.promotion is None
+    )
 
 
 def test_a_config_map_s_copy_is_copied_beside_the_job_until_the_promotion_is_over() -> None:
@@ -60,8 +77,14 @@ def test_files_that_are_gone_end_it() -> None:
 def test_a_plan_with_changes_waits_for_people_with_its_report() -> None:
     found = judged(Plan(), planned(changes=True))
     assert results(found, Plan()) == ("Succeeded", None)
-    assert found.plan is not None and (found.plan.state, found.plan.operations) == ("Pending", ["uid-to-prod"])
-    running = {"name": "Plan", "task": TaskStatus(kind="plan", job="j", inputs="i", since=HAD["time"]).to_json()}
+    assert found.plan is not None and (found.plan.state, found.plan.operations) == (
+        "Pending",
+        ["uid-to-prod"],
+    )
+    running = {
+        "name": "Plan",
+        "task": TaskStatus(kind="plan", job="j", inputs="i", since=HAD["time"]).to_json(),
+    }
     before = status(running)
     (report,) = Plan().judge(before, route(before), planned(changes=True, packed=b"gz")).kept
     assert report.manifest["metadata"]["namespace"] == "data"

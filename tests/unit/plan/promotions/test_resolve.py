@@ -25,7 +25,9 @@ DONE = {
     "outcome": "Succeeded", "appliedPlanId": "p-old", "revision": "old", "sourceDigest": "d-old",
     "finishedAt": HAD["time"], "previous": {"revision": "older", "planId": "p-older"}, "plan": None,
 }  # fmt: skip
-HISTORY = {"status": {"history": [{"revision": "older", "planId": "p-older", "time": builders.stamp(NOW)}]}}
+HISTORY = {
+    "status": {"history": [{"revision": "older", "planId": "p-older", "time": builders.stamp(NOW)}]}
+}
 
 
 def resolved(spec: dict[str, Any] | None = None, *rivals: Any, **fields: Any) -> tuple[str, str]:
@@ -41,7 +43,9 @@ def resolved(spec: dict[str, Any] | None = None, *rivals: Any, **fields: Any) ->
         pytest.param({"revision": "d-new"}, APPLIED, "Done Succeeded", id="by its digest"),
         pytest.param({"revision": "other"}, APPLIED, "Done Failed", id="which is another one"),
         pytest.param({}, None, "Hold SourceNotReady", id="nothing yet"),
-        pytest.param({}, {**APPLIED, "planId": ""}, "Hold SourceNotReady", id="nothing that SQLMesh knows"),
+        pytest.param(
+            {}, {**APPLIED, "planId": ""}, "Hold SourceNotReady", id="nothing that SQLMesh knows"
+        ),
     ],
 )
 def test_the_revision_is_what_the_source_has(spec: dict[str, Any], has: Any, says: str) -> None:
@@ -53,19 +57,29 @@ def test_what_it_settles_is_what_everything_else_stands_on() -> None:
     assert isinstance(move, Done)
     found = NEW.but(**move.settles)
     assert (found.revision, found.relation) == ("new", "SameSystem")
-    assert found.source is not None and (found.source.environment, found.source.plan_id) == ("staging", "p-new")
-    assert found.target is not None and (found.target.environment, found.target.plan_id) == ("prod", "p-old")
+    assert found.source is not None and (found.source.environment, found.source.plan_id) == (
+        "staging",
+        "p-new",
+    )
+    assert found.target is not None and (found.target.environment, found.target.plan_id) == (
+        "prod",
+        "p-old",
+    )
     assert found.previous is not None and found.previous.plan_id == "p-old"
 
 
 def test_a_target_that_has_not_taken_up_what_it_was_given_is_waited_for() -> None:
-    given = promotion("first", status={**DONE, "appliedPlanId": "p-1", "finishedAt": "2026-11-22T13:00:00Z"})
+    given = promotion(
+        "first", status={**DONE, "appliedPlanId": "p-1", "finishedAt": "2026-11-22T13:00:00Z"}
+    )
     assert resolved({}, given)[0] == "Hold Queued"
     assert resolved({}, promotion("first", status=DONE))[0] == "Done Succeeded"
 
 
 @pytest.mark.parametrize(("lifted", "says"), [("", "Done Failed"), ("x,h1", "Done Succeeded")])
-def test_a_held_revision_is_not_tried_again_before_the_hold_is_lifted(lifted: str, says: str) -> None:
+def test_a_held_revision_is_not_tried_again_before_the_hold_is_lifted(
+    lifted: str, says: str
+) -> None:
     held = {
         "id": "h1",
         "revision": "new",
@@ -105,7 +119,9 @@ def test_another_system_needs_the_files(has: Any, project: Any, says: str) -> No
                      "has moved on", id="the target has moved on"),
     ],
 )  # fmt: skip
-def test_a_promotion_can_be_undone_while_the_target_has_its_result(before: Any, says: str, why: str) -> None:
+def test_a_promotion_can_be_undone_while_the_target_has_its_result(
+    before: Any, says: str, why: str
+) -> None:
     state, message = resolved(back(promotion="first"), promotion("first", status=before))
     assert (state, why in message) == (says, True), message
 

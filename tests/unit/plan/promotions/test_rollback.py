@@ -14,7 +14,10 @@ SWAPPED = status(appliedPlanId="p-1", rollback={"reason": "AuditFailed"})
 
 
 def test_by_itself_it_goes_back_to_what_was_there_and_by_hand_to_what_was_resolved() -> None:
-    forward, by_hand = extras(Rollback(), SWAPPED).task, extras(Rollback(), status(), back(planId="p-new")).task
+    forward, by_hand = (
+        extras(Rollback(), SWAPPED).task,
+        extras(Rollback(), status(), back(planId="p-new")).task,
+    )
     assert forward.promotion is not None and by_hand.promotion is not None
     assert (forward.promotion.plan_id, forward.promotion.expected) == ("p-old", "p-1")
     assert (by_hand.promotion.plan_id, by_hand.promotion.expected) == ("p-new", "p-old")
@@ -28,14 +31,19 @@ def test_where_nothing_was_there_before_nothing_can_be_put_back() -> None:
     assert ask(Rollback(), SWAPPED.but(previous=None))[0] == "Done Failed"
 
 
-@pytest.mark.parametrize(("spec", "outcome"), [({}, "RolledBack"), (back(planId="p-new"), "Succeeded")])
+@pytest.mark.parametrize(
+    ("spec", "outcome"), [({}, "RolledBack"), (back(planId="p-new"), "Succeeded")]
+)
 def test_its_success_is_the_end(spec: dict[str, object], outcome: str) -> None:
     work = Work(plan_id="p-old", intervals_behind=2, complete_until="2026-11-21T06:00:00Z")
     found = judged(Rollback(), ended("rollback", message="swapped.", work=work), SWAPPED, spec)
     assert (results(found, Rollback()), found.applied_plan_id) == (("Succeeded", outcome), "p-old")
     assert found.rollback is not None and found.rollback.time == NOW
     assert found.rollback.complete_until == dt.datetime(2026, 11, 21, 6, tzinfo=dt.timezone.utc)
-    assert "2 intervals are missing" in found.rollback.message and found.rollback.reason == "AuditFailed"
+    assert (
+        "2 intervals are missing" in found.rollback.message
+        and found.rollback.reason == "AuditFailed"
+    )
 
 
 @pytest.mark.parametrize(

@@ -24,21 +24,29 @@ def test_a_step_that_changes_views_is_one_of_those_that_must_come_to_an_end(name
 
 
 @every_step
-def test_nothing_runs_for_a_revision_that_is_there_but_what_judges_or_undoes_it(name: StepName) -> None:
+def test_nothing_runs_for_a_revision_that_is_there_but_what_judges_or_undoes_it(
+    name: StepName,
+) -> None:
     assert STEPS[name].runs_even_there is (name in (StepName.VERIFY, StepName.ROLLBACK))
 
 
 @every_step
 def test_a_step_with_a_job_says_what_it_is_doing(name: StepName) -> None:
-    has_job = type(STEPS[name]).judge is not Step.judge or type(STEPS[name]).passed is not Step.passed
+    has_job = (
+        type(STEPS[name]).judge is not Step.judge or type(STEPS[name]).passed is not Step.passed
+    )
     assert (type(STEPS[name]).doing != Step.doing) is has_job
 
 
 @every_step
 @pytest.mark.parametrize("across", [False, True])
-def test_a_promotion_is_kept_for_what_changes_views_or_leaves_a_copy(name: StepName, across: bool) -> None:
+def test_a_promotion_is_kept_for_what_changes_views_or_leaves_a_copy(
+    name: StepName, across: bool
+) -> None:
     way = route(status(**ACROSS) if across else status(), across=across)
-    assert STEPS[name].needs_finalizer(way) is (name in CHANGES or (across and name is StepName.PLAN))
+    assert STEPS[name].needs_finalizer(way) is (
+        name in CHANGES or (across and name is StepName.PLAN)
+    )
 
 
 @every_step

@@ -4,7 +4,16 @@ from typing import Any
 
 import pytest
 
-from tests.unit.plan.promotions.cases import ACROSS, PLAN, ask, ended, extras, judged, results, status
+from tests.unit.plan.promotions.cases import (
+    ACROSS,
+    PLAN,
+    ask,
+    ended,
+    extras,
+    judged,
+    results,
+    status,
+)
 from vulcan_contract.reasons import Reason
 from vulcan_contract.result import Work
 from vulcan_operator.plan.promotions.steps.swap import Apply, CatchUp
@@ -69,7 +78,9 @@ def test_the_end_of_its_job_is_the_end_of_apply(step: Apply) -> None:
         pytest.param(Reason.PREEMPTED, False, id="it was told to stop, and stops between batches"),
     ],
 )
-def test_an_attempt_that_may_have_changed_views_is_remembered(reason: Reason, touched: bool) -> None:
+def test_an_attempt_that_may_have_changed_views_is_remembered(
+    reason: Reason, touched: bool
+) -> None:
     step = judged(Apply(), ended("promote", reason), PLANNED).find("Apply")
     assert step is not None and step.touched is touched and step.failure is not None
 

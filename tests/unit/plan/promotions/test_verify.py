@@ -44,11 +44,15 @@ def test_what_could_not_be_judged_is_not_rolled_back() -> None:
 def test_audits_of_another_plan_have_not_verified_this_one_and_undo_nothing() -> None:
     found = judged(Verify(), ended("audit", work=Work(plan_id="p-2")), SWAPPED)
     assert (results(found, Verify()), found.rollback) == (("Failed", "Failed"), None)
-    assert results(judged(Verify(), ended("audit", work=Work(plan_id="p-1")), SWAPPED), Verify()) == ("Succeeded", None)
+    assert results(
+        judged(Verify(), ended("audit", work=Work(plan_id="p-1")), SWAPPED), Verify()
+    ) == ("Succeeded", None)
 
 
 @pytest.mark.parametrize(
-    ("before", "hint"), [(SWAPPED, "{promotion: to-prod}"), (THERE, "{planId: p-9}")], ids=["changed", "there already"]
+    ("before", "hint"),
+    [(SWAPPED, "{promotion: to-prod}"), (THERE, "{planId: p-9}")],
+    ids=["changed", "there already"],
 )
 def test_views_that_stay_come_with_the_way_to_take_them_back(before: Any, hint: str) -> None:
     end = ended("audit", Reason.AUDIT_FAILED, "a.b: 3 rows")

@@ -19,8 +19,12 @@ GONE = Case(dataclasses.replace(seen(), target=None, gateway=None), NOW)
     ("name", "reason", "step", "outcome"),
     [
         pytest.param("Apply", Reason.SUCCEEDED, "Succeeded", None, id="views were changed"),
-        pytest.param("Rollback", Reason.SUCCEEDED, "Succeeded", "RolledBack", id="views were put back"),
-        pytest.param("Apply", Reason.LOST, "Errored", "Errored", id="nobody knows how often to try"),
+        pytest.param(
+            "Rollback", Reason.SUCCEEDED, "Succeeded", "RolledBack", id="views were put back"
+        ),
+        pytest.param(
+            "Apply", Reason.LOST, "Errored", "Errored", id="nobody knows how often to try"
+        ),
         pytest.param("Audits", Reason.SUCCEEDED, "Running", None, id="a gate that passed"),
         pytest.param("Audits", Reason.AUDIT_FAILED, "Running", None, id="a gate that rejected it"),
         pytest.param("Plan", Reason.SUCCEEDED, "Running", None, id="a plan under unknown rules"),
@@ -28,7 +32,9 @@ GONE = Case(dataclasses.replace(seen(), target=None, gateway=None), NOW)
 )
 def test_what_an_end_means(name: str, reason: Reason, step: str, outcome: str | None) -> None:
     judge, end = STEPS[StepName(name)], ended("promote", reason, work=Work(plan_id="p-1"))
-    running = status({"name": name, "state": "Running", "job": "j", "task": end.task.to_json()}, plan=PLAN)
+    running = status(
+        {"name": name, "state": "Running", "job": "j", "task": end.task.to_json()}, plan=PLAN
+    )
     assert GONE.route(running) is None
     found = judge.judge_blind(running, GONE, end)
     known = found.find(name)

@@ -120,7 +120,9 @@ class Apply(Step):
             )
         )
 
-    def failed(self, status: EnvironmentStatus, ended: Ended, context: Context) -> EnvironmentStatus:
+    def failed(
+        self, status: EnvironmentStatus, ended: Ended, context: Context
+    ) -> EnvironmentStatus:
         after = super().failed(status, ended, context)
         return replanned(after) if ended.result.retries is Retry.REPLAN else after
 

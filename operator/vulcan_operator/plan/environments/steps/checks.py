@@ -67,11 +67,14 @@ class Checks(Step):
         )
         return Judged(status.but(checks=done))
 
-    def leftovers(self, before: EnvironmentStatus, after: EnvironmentStatus, context: Context) -> tuple[Action, ...]:
+    def leftovers(
+        self, before: EnvironmentStatus, after: EnvironmentStatus, context: Context
+    ) -> tuple[Action, ...]:
         """The copy of the SodaCL files. Before the status that forgets the task is written: nothing
         else knows its name."""
         was, is_ = (
-            {s.task.inputs} if s.task is not None and s.task.kind == self.kind else set() for s in (before, after)
+            {s.task.inputs} if s.task is not None and s.task.kind == self.kind else set()
+            for s in (before, after)
         )
         names = sorted(checks.copy_name(context.meta, inputs) for inputs in was - is_)
         return tuple(DeleteConfigMap(context.gateway_namespace, name) for name in names)

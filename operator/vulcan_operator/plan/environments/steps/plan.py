@@ -9,7 +9,12 @@ from vulcan_contract.paths import escape
 from vulcan_contract.result import PlanSummary
 from vulcan_contract.tasks import TaskKind
 from vulcan_operator.api.conditions import Why
-from vulcan_operator.api.environment_status import AppliedStatus, EnvironmentStatus, PlanState, PlanStatus
+from vulcan_operator.api.environment_status import (
+    AppliedStatus,
+    EnvironmentStatus,
+    PlanState,
+    PlanStatus,
+)
 from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.plan.core.actions import Action, DeleteConfigMap, WriteConfigMap
 from vulcan_operator.plan.core.conditions import Verdict
@@ -37,14 +42,27 @@ class Plan(Step):
         inputs, request = inputs_of(status, context), context.request("plan", status)
         applied, plan = status.applied, status.plan
         if applied is not None and applied.inputs == inputs and request is None:
-            other = plan is not None and plan.inputs != inputs and plan.digest != applied.plan_digest
+            other = (
+                plan is not None and plan.inputs != inputs and plan.digest != applied.plan_digest
+            )
             return Done(settles={"plan": None}) if other else Done()
         if plan is not None and plan.inputs == inputs and request is None and plan.state in _OPEN:
             return Done()
         outdated = plan is not None and plan.state == PlanState.OUTDATED and plan.inputs == inputs
-        if outdated and plan is not None and request is None and plan.changed >= _NOT_DETERMINISTIC_AFTER:
+        if (
+            outdated
+            and plan is not None
+            and request is None
+            and plan.changed >= _NOT_DETERMINISTIC_AFTER
+        ):
             return Hold(_not_deterministic(plan))
-        why = "requested" if request else "the plan changed" if outdated else "the revision or planning fields changed"
+        why = (
+            "requested"
+            if request
+            else "the plan changed"
+            if outdated
+            else "the revision or planning fields changed"
+        )
         return order(context, inputs, why, request)
 
     def task(
@@ -63,7 +81,11 @@ class Plan(Step):
             revision=revision.resolved, source_digest=revision.digest,
         )  # fmt: skip
         old = status.plan
-        same = old is not None and old.source_digest == revision.digest and old.state == PlanState.OUTDATED
+        same = (
+            old is not None
+            and old.source_digest == revision.digest
+            and old.state == PlanState.OUTDATED
+        )
         plan = plan.but(changed=old.changed if old is not None and same else 0)
         status = status.but(plan=plan, observed_plan_id=summary.base_plan_id)
         if not summary.has_changes:
@@ -73,7 +95,9 @@ class Plan(Step):
         report = plan_text.report_manifest(environment, plan.report_ref.name, ended.packed)
         return Judged(status, (WriteConfigMap(report),))
 
-    def leftovers(self, before: EnvironmentStatus, after: EnvironmentStatus, context: Context) -> tuple[Action, ...]:
+    def leftovers(
+        self, before: EnvironmentStatus, after: EnvironmentStatus, context: Context
+    ) -> tuple[Action, ...]:
         """Reports and copies of the project. Before the status that forgets them is written: nothing
         else knows their names."""
         kept = set(_reports(after))
@@ -97,7 +121,9 @@ def inputs_of(status: EnvironmentStatus, context: Context) -> str:
     return values.plan_inputs(*args, operations)
 
 
-def order(context: Context, inputs: str, why: str, request: str | None = None, **settles: Any) -> Order:
+def order(
+    context: Context, inputs: str, why: str, request: str | None = None, **settles: Any
+) -> Order:
     """A plan task."""
     assert context.site is not None
     return Order(TaskKind.PLAN, inputs, why, context.site, request, settles=settles)
@@ -116,7 +142,9 @@ def from_project(task: contract.Task, status: EnvironmentStatus, context: Contex
     files, _ = resolve.project_files(project.config_map, context)
     content = {escape(path): data for path, data in (files or {}).items()}
     install, namespace = context.seen.settings.install, context.gateway_namespace
-    copy = copies.write(context.key, context.meta, install, namespace, extras.source_config_map, content)
+    copy = copies.write(
+        context.key, context.meta, install, namespace, extras.source_config_map, content
+    )
     return replace(extras, copies=(copy,) if files is not None else ())
 
 

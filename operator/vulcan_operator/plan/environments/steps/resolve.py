@@ -36,7 +36,10 @@ class Resolve(Step):
         project = context.spec.project
         if project is None:
             # Its changes are promotions; a plan of the project that it had before is void.
-            over = status.plan is None or status.plan.state in (PlanState.APPLIED, PlanState.NO_CHANGES)
+            over = status.plan is None or status.plan.state in (
+                PlanState.APPLIED,
+                PlanState.NO_CHANGES,
+            )
             return Done() if over else Done(settles={"plan": None})
         inputs = values.project_inputs(project)
         if project.config_map is not None:
@@ -56,7 +59,9 @@ class Resolve(Step):
             return _known(status, project.git.ref, known, inputs)
         return self._ref(status, project.git, inputs, context)
 
-    def _ref(self, status: EnvironmentStatus, git: GitSource, inputs: str, context: Context) -> Move:
+    def _ref(
+        self, status: EnvironmentStatus, git: GitSource, inputs: str, context: Context
+    ) -> Move:
         old, request = status.revision, context.request("plan", status)
         site = context.site
         assert site is not None
@@ -67,7 +72,11 @@ class Resolve(Step):
         if git.poll_interval is None or old.time is None:
             return Done()
         due = old.time + max(parse_duration(git.poll_interval), dt.timedelta(seconds=10))
-        return Order(self.kind, inputs, "pollInterval", site) if due <= context.now else Done(until=due)
+        return (
+            Order(self.kind, inputs, "pollInterval", site)
+            if due <= context.now
+            else Done(until=due)
+        )
 
     def task(
         self, base: contract.Task, current: TaskStatus, status: EnvironmentStatus, context: Context
@@ -119,7 +128,9 @@ def project_files(source: ConfigMapSource, context: Context) -> tuple[dict[str, 
     return {i.path: content[i.key] for i in source.items if paths.counts(i.path)}, ""
 
 
-def with_source(task: contract.Task, source: contract.Source, status: EnvironmentStatus, context: Context) -> Extras:
+def with_source(
+    task: contract.Task, source: contract.Source, status: EnvironmentStatus, context: Context
+) -> Extras:
     """The Job of a task that reads the project: its copy of the ConfigMap, or credentials for git."""
     project = context.spec.project
     assert project is not None

@@ -34,7 +34,9 @@ class Run(Step):
         applied = status.applied
         if applied is None or not applied.inputs:  # gone or half swapped: apply it again
             managed = context.spec.project is None
-            return Hold(Verdict("False", Why.NO_REVISION, _GONE, stalled=True)) if managed else Done()
+            return (
+                Hold(Verdict("False", Why.NO_REVISION, _GONE, stalled=True)) if managed else Done()
+            )
         settles = _due(status, context)
         status = status.but(**settles)
         failed, request = status.run_failure, context.request("run", status)
@@ -53,7 +55,9 @@ class Run(Step):
         made_of = [applied.plan_id or applied.inputs, due.isoformat() if due else "", request]
         late = " by its own schedule" if context.spec.schedule.mode == "Cron" else ""
         why = "requested" if request else f"due at {due:%Y-%m-%dT%H:%M:%SZ}{late}"
-        return Order(self.kind, digest.of_json(made_of)[:16], why, context.site, request, due, settles)
+        return Order(
+            self.kind, digest.of_json(made_of)[:16], why, context.site, request, due, settles
+        )
 
     def judge(self, status: EnvironmentStatus, ended: Ended, context: Context) -> Judged:
         work, spec = ended.result.work, context.spec.schedule
@@ -87,7 +91,9 @@ class Run(Step):
             )
         )
 
-    def failed(self, status: EnvironmentStatus, ended: Ended, context: Context) -> EnvironmentStatus:
+    def failed(
+        self, status: EnvironmentStatus, ended: Ended, context: Context
+    ) -> EnvironmentStatus:
         result, now = ended.result, context.now
         failure = ends.failure(status.run_failure, ended.task, result, now)
         last = RunStatus(
