@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic
 
+from vulcan_operator.api.environment_status import EnvironmentStatus
+from vulcan_operator.api.gateway import GatewayStatus
 from vulcan_operator.plan.core.actions import Action, Note, Plan, Status
 
 
@@ -51,3 +53,7 @@ class Draft(Generic[Status]):
         """The finished Plan."""
         confirmed = self.confirm(self.status) if self.confirm is not None else None
         return Plan(self.status, self.prepare, self.actions, self.notes, self.look_again, confirmed)
+
+
+EnvironmentDraft = Draft[EnvironmentStatus]
+GatewayDraft = Draft[GatewayStatus]

@@ -12,8 +12,9 @@ from vulcan_operator.api.environment_status import (
 )
 from vulcan_operator.api.fields import TaskState, parse_duration
 from vulcan_operator.plan.core.conditions import Verdict, condition, is_true, put, summarize
-from vulcan_operator.plan.core.decision import Draft
+from vulcan_operator.plan.core.decision import EnvironmentDraft
 from vulcan_operator.plan.environments.context import Context
+from vulcan_operator.plan.environments.step import CHANGE, RUNS
 from vulcan_operator.plan.environments.steps import STEPS
 from vulcan_operator.plan.rules import change_windows, schedule
 from vulcan_operator.plan.rules.messages import is_suspended, refusal, short, still_refused
@@ -33,22 +34,21 @@ _STANDS = (
 ANSWERS = (*_APPROVAL, Why.REJECTED)  # what people have to say, or have said
 _APPLIED = (PlanState.APPLIED, PlanState.NO_CHANGES)
 
+Said = tuple[str, str, str]  # status, reason and message of a condition
+
 
 def denied(context: Context) -> Verdict:
     """The API server refused an action of ours."""
-    return refusal(
-        context.live.denied or "",
-        context.seen.settings.operator_account,
-        [context.gateway_namespace],
-    )
+    account, hosts = context.seen.settings.operator_account, [context.gateway_namespace]
+    return refusal(context.live.denied or "", account, hosts)
 
 
 def finish(
-    draft: Draft[EnvironmentStatus],
+    draft: EnvironmentDraft,
     context: Context,
     verdict: Verdict | None,
     progress: Progress | None,
-) -> Draft[EnvironmentStatus]:
+) -> EnvironmentDraft:
     """The draft with every condition, next attempt and next look set."""
     meta, spec, now = context.meta, context.spec, context.now
     since = draft.status.suspended_since or now
@@ -79,8 +79,8 @@ def finish(
 
 
 def standing_before(context: Context) -> StandingStatus | None:
-    """Why the change waits, as the status has it. One of a release without `standing`, seen while a run
-    is in flight, has it in condition Ready."""
+    """Why the change waits, as the status has it. One of a release without `standing`, seen while a
+    run is in flight, has it in condition Ready."""
     status = context.environment.status
     said = condition(status.conditions, Type.READY)
     if status.standing is not None or said is None or said.status == "True":
@@ -88,8 +88,7 @@ def standing_before(context: Context) -> StandingStatus | None:
     failed = status.failure is not None and status.failure.reason == said.reason
     if not failed and said.reason not in _STANDS:
         return None
-    flags = (is_true(status.conditions, kind) for kind in (Type.RECONCILING, Type.STALLED))
-    reconciling, stalled = flags
+    reconciling, stalled = (is_true(status.conditions, t) for t in (Type.RECONCILING, Type.STALLED))
     return standing_of(Verdict(said.status, said.reason, said.message, reconciling, stalled))
 
 
@@ -133,11 +132,11 @@ def _verdict(status: EnvironmentStatus, context: Context, progress: Progress | N
 def _slot(context: Context) -> str:
     gateway = context.spec.gateway_ref.name
     slot = context.live.slot_if_read(context.gateway_namespace, gateway)
-    why = f", {slot.detail}" if slot is not None and slot.detail else ""
-    holder = (
-        f" ({slot.holder} holds it{why})" if slot is not None and slot.holder and slot.live else ""
-    )
-    return f"the writer slot of gateway {gateway}{holder}"
+    said = f"the writer slot of gateway {gateway}"
+    if slot is None or not slot.holder or not slot.live:
+        return said
+    why = f", {slot.detail}" if slot.detail else ""
+    return f"{said} ({slot.holder} holds it{why})"
 
 
 def _standing(status: EnvironmentStatus) -> Verdict:
@@ -145,24 +144,22 @@ def _standing(status: EnvironmentStatus) -> Verdict:
     said = status.standing
     if said is not None:
         return Verdict(said.status, said.reason, said.message, said.reconciling, said.stalled)
-    if status.run_failure is not None:
-        return Verdict(
-            "False", status.run_failure.reason, status.run_failure.message, reconciling=True
-        )
+    failed = status.run_failure
+    if failed is not None:
+        return Verdict("False", failed.reason, failed.message, reconciling=True)
     return _settled(status)
 
 
 def _settled(status: EnvironmentStatus) -> Verdict:
-    if status.applied is None:
+    applied = status.applied
+    if applied is None:
         return Verdict("Unknown", Why.PENDING, "not looked at yet", reconciling=True)
-    if status.applied.verification == "Failed":
-        return Verdict(
-            "False", Why.VERIFY_FAILED, status.applied.verification_message, stalled=True
-        )
-    return Verdict("True", Why.READY, f"revision {short(status.applied.revision)} is applied")
+    if applied.verification == "Failed":
+        return Verdict("False", Why.VERIFY_FAILED, applied.verification_message, stalled=True)
+    return Verdict("True", Why.READY, f"revision {short(applied.revision)} is applied")
 
 
-def _facts(status: EnvironmentStatus, context: Context) -> dict[str, tuple[str, str, str]]:
+def _facts(status: EnvironmentStatus, context: Context) -> dict[str, Said]:
     facts = {
         Type.APPLIED: _applied(status),
         Type.AWAITING: _awaiting(status),
@@ -173,20 +170,17 @@ def _facts(status: EnvironmentStatus, context: Context) -> dict[str, tuple[str, 
     if status.applied is not None and status.applied.verification:
         facts[Type.VERIFIED] = _verified(status.applied)
     if context.protected:
-        planning = context.gateway.spec.planning is not None
-        facts[Type.PLAN_READ_ONLY] = (
-            ("True", Why.PLAN_READS, "")
-            if planning
-            else (
-                "False",
-                Why.PLAN_WRITES,
-                "give the gateway spec.planning with read-only credentials",
-            )
-        )
+        facts[Type.PLAN_READ_ONLY] = _plan_reads(context)
     return {str(k): v for k, v in facts.items()}
 
 
-def _applied(status: EnvironmentStatus) -> tuple[str, str, str]:
+def _plan_reads(context: Context) -> Said:
+    if context.gateway.spec.planning is not None:
+        return "True", Why.PLAN_READS, ""
+    return "False", Why.PLAN_WRITES, "give the gateway spec.planning with read-only credentials"
+
+
+def _applied(status: EnvironmentStatus) -> Said:
     applied, plan, task = status.applied, status.plan, status.task
     if applied is None:
         return "False", Why.NOT_APPLIED, "nothing was applied yet"
@@ -197,7 +191,7 @@ def _applied(status: EnvironmentStatus) -> tuple[str, str, str]:
     return "True", Why.UP_TO_DATE, f"revision {short(applied.revision)}"
 
 
-def _awaiting(status: EnvironmentStatus) -> tuple[str, str, str]:
+def _awaiting(status: EnvironmentStatus) -> Said:
     plan, task = status.plan, status.task
     changing = task is not None and task.kind != TaskKind.RUN
     waits = plan is not None and plan.state == PlanState.PENDING and plan.reason is not None
@@ -206,38 +200,35 @@ def _awaiting(status: EnvironmentStatus) -> tuple[str, str, str]:
     return "True", Why.AWAITING, f"{plan.summary.text} — {plan.why}; plan {plan.digest}"
 
 
-def _run(status: EnvironmentStatus) -> tuple[str, str, str]:
+def _run(status: EnvironmentStatus) -> Said:
     run = status.last_run
     if run is None:
         return "Unknown", Why.NEVER_RAN, ""
     return "True" if run.succeeded else "False", run.reason, run.message
 
 
-def _fresh(status: EnvironmentStatus, context: Context) -> tuple[str, str, str]:
+def _fresh(status: EnvironmentStatus, context: Context) -> Said:
     if status.applied is None:
         return "Unknown", Why.NOT_APPLIED, ""
     late = _late(status, context)
     if late is not None and late <= context.now:
-        return (
-            "False",
-            Why.OVERDUE,
-            f"a run has been due since {late - _lag(context):%Y-%m-%dT%H:%M:%SZ}",
-        )
-    until = status.applied.complete_until
+        due = late - _lag(context)
+        return "False", Why.OVERDUE, f"a run has been due since {due:%Y-%m-%dT%H:%M:%SZ}"
+    until, run, behind = status.applied.complete_until, status.last_run, status.intervals_behind
     if until is not None:
+        data = f"data complete up to {until:%Y-%m-%dT%H:%M:%SZ}"
         age = _age(status.applied.time - until)
-        message = f"put back with data complete up to {until:%Y-%m-%dT%H:%M:%SZ}, {age} old then; a run follows"
-        return "False", Why.STALE_AFTER_ROLLBACK, message
-    if status.last_run is None:
-        return "Unknown", Why.NEVER_RAN, ""
-    if status.last_run.succeeded and status.intervals_behind:
         return (
             "False",
-            Why.BEHIND,
-            f"{status.intervals_behind} intervals missing after the last run",
+            Why.STALE_AFTER_ROLLBACK,
+            f"put back with {data}, {age} old then; a run follows",
         )
+    if run is None:
+        return "Unknown", Why.NEVER_RAN, ""
+    if run.succeeded and behind:
+        return "False", Why.BEHIND, f"{behind} intervals missing after the last run"
     old = condition(context.environment.status.conditions, Type.FRESH)
-    if not status.last_run.succeeded and old is not None and old.reason != Why.STALE_AFTER_ROLLBACK:
+    if not run.succeeded and old is not None and old.reason != Why.STALE_AFTER_ROLLBACK:
         return old.status, old.reason, old.message
     return "True", Why.UP_TO_DATE, ""
 
@@ -249,7 +240,7 @@ _VERIFIED = {
 }
 
 
-def _verified(applied: AppliedStatus) -> tuple[str, str, str]:
+def _verified(applied: AppliedStatus) -> Said:
     status, reason = _VERIFIED[applied.verification]
     return status, reason, applied.verification_message
 
@@ -266,42 +257,24 @@ def _lag(context: Context) -> dt.timedelta:
 def _late(status: EnvironmentStatus, context: Context) -> dt.datetime | None:
     """When the oldest run that is owed becomes too late."""
     run = status.last_run
-    owed = (
-        [status.next_run_time]
-        if status.next_run_time is not None and status.applied is not None
-        else []
-    )
-    if run is not None and not run.succeeded and run.due is not None:
-        owed.append(run.due)
-    return min(owed) + _lag(context) if owed else None
+    scheduled = status.next_run_time if status.applied is not None else None
+    failed = run.due if run is not None and not run.succeeded else None
+    owed = min((due for due in (scheduled, failed) if due is not None), default=None)
+    return owed + _lag(context) if owed is not None else None
 
 
-def _drifted(status: EnvironmentStatus, context: Context) -> tuple[str, str, str]:
+def _drifted(status: EnvironmentStatus, context: Context) -> Said:
     """A promotion that has changed the views and is still verified is no stranger."""
     applied, seen = status.applied, status.observed_plan_id
     ours = {p.applied_plan_id for p in context.seen.promotions}
-    if (
-        applied is None
-        or seen is None
-        or not applied.plan_id
-        or seen == applied.plan_id
-        or seen in ours
-    ):
+    if applied is None or seen is None or not applied.plan_id or seen in {applied.plan_id, *ours}:
         return "False", Why.IN_SYNC, ""
-    return (
-        "True",
-        Why.APPLIED_ELSEWHERE,
-        f"SQLMesh has plan {seen or 'none'}, the operator applied {applied.plan_id}",
-    )
+    message = f"SQLMesh has plan {seen or 'none'}, the operator applied {applied.plan_id}"
+    return "True", Why.APPLIED_ELSEWHERE, message
 
 
 def _next_attempt(status: EnvironmentStatus, context: Context) -> dt.datetime | None:
-    task = status.task
-    running, changing = (
-        task is not None and task.kind == TaskKind.RUN,
-        task is not None and task.kind != TaskKind.RUN,
-    )
-    waiting = (None if changing else status.failure, None if running else status.run_failure)
-    failures = [f for f in waiting if f is not None]
-    times = [schedule.retry_time(f, context.spec.retry) for f in failures]
+    in_flight = STEPS[TaskKind(status.task.kind)].lane if status.task is not None else None
+    failures = (lane.failure(status) for lane in (CHANGE, RUNS) if lane is not in_flight)
+    times = (schedule.retry_time(f, context.spec.retry) for f in failures if f is not None)
     return min((t for t in times if t is not None), default=None)

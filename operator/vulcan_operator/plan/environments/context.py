@@ -1,4 +1,5 @@
-"""What a pass over one environment knows, gathered once: the seen objects and what follows from them. Pure."""
+"""What a pass over one environment knows, gathered once: the seen objects and what follows from
+them. Pure."""
 
 import datetime as dt
 import functools
@@ -123,11 +124,8 @@ class Context:
         """A request annotation (`plan` or `run`) that was not answered yet."""
         name = names.RUN_REQUESTED if kind == "run" else names.PLAN_REQUESTED
         asked = self.meta.annotations.get(name, "")[:64]
-        return (
-            asked
-            if asked and asked != getattr(status, f"last_handled_{kind}_requested_at")
-            else None
-        )
+        handled = getattr(status, f"last_handled_{kind}_requested_at")
+        return asked if asked and asked != handled else None
 
     def expired_at(self, status: EnvironmentStatus) -> dt.datetime | None:
         """When spec.ttl is over, counted from the last apply or else from creation."""
@@ -138,13 +136,13 @@ class Context:
     def retry_at(self, failure: FailureStatus) -> dt.datetime | None:
         """When a failure may be tried again; sooner when what it waited for has come.
 
-        An outage: the gateway has answered a probe since. A fault of the gateway's: the same, but with a
-        pause, for its probe may be content with what this environment is not. A missing prod: it is there.
+        An outage: the gateway has answered a probe since. A fault of the gateway's: the same, but
+        with a pause, for its probe may be content with what this environment is not. A missing
+        prod: it is there.
         """
         policy, gateway = self.spec.retry, self.seen.gateway
-        probed = (
-            gateway is not None and gateway.probed is not None and gateway.probed > failure.time
-        )
+        last = gateway.probed if gateway is not None else None
+        probed = last is not None and last > failure.time
         if probed and failure.reason in _OUTAGE and failure.attempts <= 3:
             return self.now
         if probed and failure.reason in _GATEWAYS_OWN:

@@ -1,10 +1,12 @@
-"""plan_environment: everything seen of a VulcanEnvironment -> its complete new status and what to do. Pure.
+"""plan_environment: everything seen of a VulcanEnvironment -> its complete new status and what to
+do. Pure.
 
-Called by `reconcile` only. One pass: the current task is inspected and, when it has ended, recorded,
-whatever else is wrong; then the preconditions say whether anything may start; then the steps say what.
-Two lanes with failures of their own: the change (resolve, plan, apply, checks) comes first, scheduled
-runs go on while a change waits for people or fails. Intent comes first: status names the task and its
-Job before the Job is created, so a crash between any two writes loses nothing and does nothing twice.
+Called by `reconcile` only. One pass: the current task is inspected and, when it has ended,
+recorded, whatever else is wrong; then the preconditions say whether anything may start; then the
+steps say what. Two lanes with failures of their own: the change (resolve, plan, apply, checks)
+comes first, scheduled runs go on while a change waits for people or fails. Intent comes first:
+status names the task and its Job before the Job is created, so a crash between any two writes loses
+nothing and does nothing twice.
 """
 
 import datetime as dt
@@ -15,7 +17,7 @@ from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import EnvironmentStatus
 from vulcan_operator.plan.core.actions import DeleteObject, Plan, WriteConfigMap
 from vulcan_operator.plan.core.conditions import Verdict
-from vulcan_operator.plan.core.decision import Draft
+from vulcan_operator.plan.core.decision import Draft, EnvironmentDraft
 from vulcan_operator.plan.core.moves import Again, Done, Hold, Move, Order
 from vulcan_operator.plan.core.needs import answering
 from vulcan_operator.plan.core.world import EnvironmentSeen
@@ -34,7 +36,7 @@ from vulcan_operator.plan.rules import messages, promoted_revision, promotion_hi
 from vulcan_operator.plan.tasks import ended as ends
 from vulcan_operator.plan.tasks import life, retention
 
-Walk = tuple[Draft[EnvironmentStatus], Verdict | None]
+Walk = tuple[EnvironmentDraft, Verdict | None]
 
 
 def plan_environment(seen: EnvironmentSeen, now: dt.datetime) -> Plan[EnvironmentStatus]:
@@ -43,20 +45,15 @@ def plan_environment(seen: EnvironmentSeen, now: dt.datetime) -> Plan[Environmen
     return answering(seen.environment.status, lambda: _plan(context).finish())
 
 
-def _plan(context: Context) -> Draft[EnvironmentStatus]:
+def _plan(context: Context) -> EnvironmentDraft:
     draft, verdict = Draft(context.environment.status), None
     if context.live.denied is not None:
         refused = conditions.finish(draft, context, conditions.denied(context), None)
         return deletion.give_up(refused, context)
-    namespace = context.gateway_namespace
     draft, progress = life.settle(
-        draft,
-        CHANGE,
-        context.site,
-        namespace,
-        context.mine,
-        lambda d, ended: _record(d, ended, context),
-    )
+        draft, CHANGE, context.site, context.gateway_namespace, context.mine,
+        lambda before, ended: _record(before, ended, context),
+    )  # fmt: skip
     if context.meta.deletion_timestamp is not None:
         return deletion.plan_deletion(draft, context, progress)
     draft = draft.with_new(answered(draft.status, context))
@@ -68,11 +65,9 @@ def _plan(context: Context) -> Draft[EnvironmentStatus]:
     return conditions.finish(draft, context, verdict, progress)
 
 
-def _record(
-    draft: Draft[EnvironmentStatus], ended: life.Ended, context: Context
-) -> Draft[EnvironmentStatus]:
-    """The end of a task, in the same pass that decides what comes next; only when that is written may
-    the Job go."""
+def _record(draft: EnvironmentDraft, ended: life.Ended, context: Context) -> EnvironmentDraft:
+    """The end of a task, in the same pass that decides what comes next; only when that is written
+    may the Job go."""
     step, before = STEPS[TaskKind(ended.task.kind)], draft.status
     status = before.but(task=None, **step.answered(ended))
     kept: tuple[WriteConfigMap, ...] = ()
@@ -86,7 +81,7 @@ def _record(
     return draft.with_new(status).before_status(*kept).noting(note)
 
 
-def _advance(draft: Draft[EnvironmentStatus], context: Context) -> Walk:
+def _advance(draft: EnvironmentDraft, context: Context) -> Walk:
     """Starts what is wanted next, unless a precondition does not hold."""
     spec, promotions = context.spec, context.seen.promotions
     # Whatever is closed: what has happened is known.
@@ -119,14 +114,14 @@ def _advance(draft: Draft[EnvironmentStatus], context: Context) -> Walk:
 
 
 def _is_at_rest(context: Context, expires: dt.datetime) -> bool:
-    """Whether its ttl is over: a changed spec starts a change, and what was started goes through."""
+    """Whether its ttl is over: a changed spec starts a change, and a task in flight goes on."""
     environment, task = context.environment, context.environment.status.task
     if expires > context.now or (task is not None and task.kind != TaskKind.RUN):
         return False
     return environment.status.observed_generation == environment.metadata.generation
 
 
-def _walk(draft: Draft[EnvironmentStatus], context: Context) -> Walk:
+def _walk(draft: EnvironmentDraft, context: Context) -> Walk:
     """The change first; when nothing of it can start now, a run that is due."""
     draft, order, waits = _change(draft, context)
     draft = draft.with_status(standing=conditions.standing_of(waits))
@@ -139,8 +134,8 @@ def _walk(draft: Draft[EnvironmentStatus], context: Context) -> Walk:
 
 
 def _change(
-    draft: Draft[EnvironmentStatus], context: Context
-) -> tuple[Draft[EnvironmentStatus], Order | None, Verdict | None]:
+    draft: EnvironmentDraft, context: Context
+) -> tuple[EnvironmentDraft, Order | None, Verdict | None]:
     for step in CHANGE_STEPS:
         draft, order, verdict = _answer(draft, step.next(draft.status, context), context)
         if order is not None or verdict is not None:
@@ -149,8 +144,8 @@ def _change(
 
 
 def _answer(
-    draft: Draft[EnvironmentStatus], move: Move, context: Context
-) -> tuple[Draft[EnvironmentStatus], Order | None, Verdict | None]:
+    draft: EnvironmentDraft, move: Move, context: Context
+) -> tuple[EnvironmentDraft, Order | None, Verdict | None]:
     """What a step's answer makes of the draft: a task to start, or why it waits, or neither."""
     match move:
         case Done(settles=settles, until=until):
@@ -168,13 +163,11 @@ def _answer(
                 return draft, move, None
             return draft.again(again), None, messages.failing(failed, again)
         case Again():
-            raise AssertionError(
-                "a step of an environment has no plan of others to begin again with"
-            )
+            raise AssertionError("no step of an environment begins its change again")
 
 
-def _while_in_flight(draft: Draft[EnvironmentStatus], context: Context) -> Draft[EnvironmentStatus]:
-    """While a run goes on, people may answer a plan that waits; what follows from it starts later."""
+def _while_in_flight(draft: EnvironmentDraft, context: Context) -> EnvironmentDraft:
+    """While a run goes on, people may answer a plan that waits; what follows starts later."""
     task, said = draft.status.task, conditions.standing_before(context)
     if task is None or task.kind != TaskKind.RUN or context.seen.gateway is None:
         return draft
@@ -185,12 +178,12 @@ def _while_in_flight(draft: Draft[EnvironmentStatus], context: Context) -> Draft
     return draft.with_status(standing=conditions.standing_of(waits))
 
 
-def _idle(draft: Draft[EnvironmentStatus]) -> Draft[EnvironmentStatus]:
+def _idle(draft: EnvironmentDraft) -> EnvironmentDraft:
     return draft.with_status(task=None) if draft.status.task is not None else draft
 
 
-def _tidy(draft: Draft[EnvironmentStatus], context: Context) -> Draft[EnvironmentStatus]:
-    """Notes what promotions left and what can be rolled back to; lets go of what nothing refers to."""
+def _tidy(draft: EnvironmentDraft, context: Context) -> EnvironmentDraft:
+    """Notes what promotions left and what can be rolled back to; deletes what nothing names."""
     seen, before, now = context.seen, context.environment.status, context.now
     draft = promotion_history.keep(draft, context.environment, seen.promotions, now)
     draft = rollback_targets.watch(draft, context)

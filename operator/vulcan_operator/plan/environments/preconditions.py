@@ -1,4 +1,5 @@
-"""Why an environment must wait or stop: an ordered chain of small checks, each a Verdict or nothing. Pure."""
+"""Why an environment must wait or stop: an ordered chain of small checks, each a Verdict or
+nothing. Pure."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -38,10 +39,9 @@ def gateway_missing(context: Context) -> Verdict | None:
     """The gateway does not exist (yet)."""
     if context.seen.gateway is not None:
         return None
-    name = f"{context.gateway_namespace}/{context.environment.spec.gateway_ref.name}"
-    return Verdict(
-        "False", Why.GATEWAY_NOT_FOUND, f"waiting for VulcanGateway {name}", reconciling=True
-    )
+    name = f"{context.gateway_namespace}/{context.spec.gateway_ref.name}"
+    message = f"waiting for VulcanGateway {name}"
+    return Verdict("False", Why.GATEWAY_NOT_FOUND, message, reconciling=True)
 
 
 def not_granted(context: Context) -> Verdict | None:
@@ -50,8 +50,8 @@ def not_granted(context: Context) -> Verdict | None:
         return None
     meta, name = context.environment.metadata, context.environment.sqlmesh_environment
     message = (
-        f"no grant of VulcanGateway {context.gateway_namespace}/{context.gateway.metadata.name} allows environment"
-        f" {name} from namespace {meta.namespace}; add one to its spec.grants"
+        f"no grant of VulcanGateway {context.gateway.metadata.full_name} allows environment {name}"
+        f" from namespace {meta.namespace}; add one to its spec.grants"
     )
     return Verdict("False", Why.NOT_GRANTED, message, stalled=True)
 
@@ -66,7 +66,8 @@ def name_taken(context: Context) -> Verdict | None:
     )
     if not older:
         return None
-    message = f"SQLMesh environment {name} belongs to VulcanEnvironment {older[0].key}; delete one of the two"
+    owner = f"VulcanEnvironment {older[0].key}"
+    message = f"SQLMesh environment {name} belongs to {owner}; delete one of the two"
     return Verdict("False", Why.NAME_TAKEN, message, stalled=True)
 
 
@@ -86,10 +87,8 @@ def quota(context: Context) -> Verdict | None:
     )
     if earlier < most:
         return None
-    names = ", ".join(grant.environments)
-    return Verdict(
-        "False", Why.QUOTA, f"the grant for {names} allows {most} environments", stalled=True
-    )
+    message = f"the grant for {', '.join(grant.environments)} allows {most} environments"
+    return Verdict("False", Why.QUOTA, message, stalled=True)
 
 
 def _is_older(claim: Claim, context: Context) -> bool:
@@ -119,8 +118,8 @@ def gateway_not_ready(context: Context) -> Verdict | None:
 
 
 def reference_missing(context: Context) -> Verdict | None:
-    """SQLMesh branches every environment from prod: a new one waits until prod is there, if somebody
-    declares it."""
+    """SQLMesh branches every environment from prod: a new one waits until prod is there, if
+    somebody declares it."""
     environment = context.environment
     if environment.sqlmesh_environment == REFERENCE or environment.status.applied is not None:
         return None
@@ -134,7 +133,7 @@ def reference_missing(context: Context) -> Verdict | None:
 
 PRECONDITIONS: tuple[Precondition, ...] = (
     gateway_missing,
-    not_granted,  # before suspended: who may not use the gateway must be known as such to the others
+    not_granted,  # before suspended: the others must know who may not use the gateway
     suspended,
     name_taken,
     quota,

@@ -1,7 +1,8 @@
-"""Earlier revisions that an environment could have again: what a Job has found of them, and the warning before one is lost.
+"""Earlier revisions that an environment could have again: what a Job has found of them, and the
+warning before one is lost.
 
-Pure. Only a Job can look into the state: `record` folds in what each has told, `planner` says what follows as time
-passes. Nothing here decides whether a rollback goes ahead: its own Job looks again.
+Pure. Only a Job can look into the state: `record` folds in what each has told, `planner` says what
+follows as time passes. Nothing here decides whether a rollback goes ahead: its own Job looks again.
 """
 
 import datetime as dt
@@ -14,11 +15,11 @@ from vulcan_operator.api.environment_history import MOST_TARGETS, RollbackTarget
 from vulcan_operator.api.environment_status import AppliedStatus, EnvironmentStatus, HistoryItem
 from vulcan_operator.api.fields import parse_duration, short_revision
 from vulcan_operator.plan.core.conditions import put
-from vulcan_operator.plan.core.decision import Draft
+from vulcan_operator.plan.core.decision import EnvironmentDraft
 from vulcan_operator.plan.environments.context import Context
 
-# A project's snapshot_ttl counts from the moment the views changed, the window from the end of the apply's Job: the default
-# of both is a week, and that is no reason to warn.
+# A project's snapshot_ttl counts from the moment the views changed, the window from the end of the
+# apply's Job: the default of both is a week, and that is no reason to warn.
 _GRACE = dt.timedelta(hours=1)
 
 
@@ -61,43 +62,31 @@ def _revisions(status: EnvironmentStatus) -> Iterator[tuple[str, str]]:
             yield known.plan_id, known.revision
 
 
-def watch(draft: Draft[EnvironmentStatus], context: Context) -> Draft[EnvironmentStatus]:
-    """The draft with holds marked, with condition RollbackExpiring, and with the next look at the time it changes."""
+def watch(draft: EnvironmentDraft, context: Context) -> EnvironmentDraft:
+    """The draft with holds marked, with condition RollbackExpiring, and with the next look at the
+    time it changes."""
     targets = _marked(draft.status)
     if targets != draft.status.rollback_targets:
         draft = draft.with_status(rollback_targets=targets)
     if not targets:
         others = [c for c in draft.status.conditions if c.type != Type.ROLLBACK_EXPIRING]
-        return (
-            draft.with_status(conditions=others)
-            if len(others) < len(draft.status.conditions)
-            else draft
-        )
-    spec, now = context.environment.spec, context.now
-    status, reason, message = _expiring(targets, spec, now)
-    generation = context.environment.metadata.generation
-    conditions = put(
-        list(draft.status.conditions),
-        Type.ROLLBACK_EXPIRING,
-        status,
-        reason,
-        message,
-        generation,
-        now,
-    )
-    return draft.with_status(conditions=conditions).again(
-        *(t for t in _moments(targets, spec) if t > now)
-    )
+        return draft.with_status(conditions=others)
+    spec, now, generation = context.spec, context.now, context.meta.generation
+    said = _expiring(targets, spec, now)
+    conditions = put(draft.status.conditions, Type.ROLLBACK_EXPIRING, *said, generation, now)
+    moments = (t for _, *times in _in_danger(targets, spec) for t in times if t > now)
+    return draft.with_status(conditions=conditions).again(*moments)
 
 
 def _marked(status: EnvironmentStatus) -> list[RollbackTargetStatus]:
     held = {h.source_digest for h in status.held if h.source_digest}
-    return [
-        t.but(state="Held" if t.source_digest in held else "Available")
-        if t.state != "Unavailable"
-        else t
-        for t in status.rollback_targets
-    ]
+
+    def marked(target: RollbackTargetStatus) -> RollbackTargetStatus:
+        if target.state == "Unavailable":
+            return target
+        return target.but(state="Held" if target.source_digest in held else "Available")
+
+    return [marked(target) for target in status.rollback_targets]
 
 
 def _expiring(
@@ -106,42 +95,30 @@ def _expiring(
     for target, expires, ends in _in_danger(targets, spec):
         if now >= ends:
             continue
-        what = f"revision {short_revision(target.revision or target.source_digest)} (plan {target.plan_id})"
-        when = f"{expires:%Y-%m-%dT%H:%M:%SZ}"
-        how = (
-            f"can be rolled back to only until {when}"
-            if expires > now
-            else f"may have been lost since {when}"
-        )
+        name = short_revision(target.revision or target.source_digest)
+        is_kept = expires > now
+        how = "can be rolled back to only until" if is_kept else "may have been lost since"
         message = (
-            f"{what} {how}: then SQLMesh's janitor may take its snapshots, before rollback.window"
-            f" ({spec.rollback.window}) is over at {ends:%Y-%m-%dT%H:%M:%SZ}. Do not run `sqlmesh janitor` until then; for"
-            " later revisions raise snapshot_ttl in the project, or lower rollback.window"
+            f"revision {name} (plan {target.plan_id}) {how} {expires:%Y-%m-%dT%H:%M:%SZ}:"
+            " then SQLMesh's janitor may take its snapshots, before rollback.window"
+            f" ({spec.rollback.window}) is over at {ends:%Y-%m-%dT%H:%M:%SZ}. Do not run"
+            " `sqlmesh janitor` until then; for later revisions raise snapshot_ttl in the project,"
+            " or lower rollback.window"
         )
         return "True", Why.EXPIRING, message
     return "False", Why.KEPT, ""
 
 
-def _moments(
-    targets: Iterable[RollbackTargetStatus], spec: EnvironmentSpec
-) -> Iterator[dt.datetime]:
-    for _, expires, ends in _in_danger(targets, spec):
-        yield expires
-        yield ends
-
-
 def _in_danger(
     targets: Iterable[RollbackTargetStatus], spec: EnvironmentSpec
-) -> Iterator[tuple[RollbackTargetStatus, dt.datetime, dt.datetime]]:
-    """Those that can be lost inside the window, the first to go first: with when that may be, and when the window ends."""
+) -> list[tuple[RollbackTargetStatus, dt.datetime, dt.datetime]]:
+    """Those that can be lost inside the window, the first to go first: with when that may be, and
+    when the window ends."""
     window = parse_duration(spec.rollback.window)
     found = [
-        (target, target.expires, target.replaced_time + window)
-        for target in targets
-        if target.state == "Available"
-        and target.expires is not None
-        and target.replaced_time is not None
+        (t, t.expires, t.replaced_time + window)
+        for t in targets
+        if t.state == "Available" and t.expires is not None and t.replaced_time is not None
     ]
-    return iter(
-        sorted((f for f in found if f[1] < f[2] - _GRACE), key=lambda f: (f[1], f[0].plan_id))
-    )
+    lost = (f for f in found if f[1] < f[2] - _GRACE)
+    return sorted(lost, key=lambda f: (f[1], f[0].plan_id))

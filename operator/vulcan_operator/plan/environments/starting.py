@@ -3,8 +3,7 @@
 Used by `planner` for what the steps want, and by `deletion` for the last task.
 """
 
-from vulcan_operator.api.environment_status import EnvironmentStatus
-from vulcan_operator.plan.core.decision import Draft
+from vulcan_operator.plan.core.decision import EnvironmentDraft
 from vulcan_operator.plan.core.moves import Order
 from vulcan_operator.plan.environments.context import Context
 from vulcan_operator.plan.environments.steps import STEPS
@@ -12,13 +11,13 @@ from vulcan_operator.plan.tasks import life, slot
 
 
 def start(
-    draft: Draft[EnvironmentStatus],
+    draft: EnvironmentDraft,
     order: Order,
     context: Context,
     rank: slot.Priority | None = None,
-) -> Draft[EnvironmentStatus]:
-    """The draft with the task, waiting for the writer slot where that is taken; without, if what it was
-    ordered for is not wanted any more."""
+) -> EnvironmentDraft:
+    """The draft with the task, waiting for the writer slot where that is taken; without, if what it
+    was ordered for is not wanted any more."""
     step, preview = STEPS[order.kind], context.spec.ttl is not None
     if rank is None:
         rank = slot.priority(order.kind, protected=context.protected, preview=preview)

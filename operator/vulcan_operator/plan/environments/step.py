@@ -1,4 +1,5 @@
-"""What a step of an environment answers. Pure; the base of the modules in `steps`, called by `planner`.
+"""What a step of an environment answers. Pure; the base of the modules in `steps`, called by
+`planner`.
 
 A step is one kind of task with everything about it: when it is wanted, what its Job gets, what its
 result means, which ConfigMaps it leaves behind.
@@ -108,9 +109,8 @@ def replanned(status: EnvironmentStatus) -> EnvironmentStatus:
     plan = status.plan
     if plan is None:
         return status
-    return status.but(
-        failure=None, plan=plan.but(state=PlanState.OUTDATED, changed=plan.changed + 1, reason=None)
-    )
+    plan = plan.but(state=PlanState.OUTDATED, changed=plan.changed + 1, reason=None)
+    return status.but(failure=None, plan=plan)
 
 
 def absent(context: Context, name: str, what: str) -> Verdict:

@@ -1,1 +1,2 @@
-"""What is decided about gateways. `planner` decides about probes; `preempt` about who must leave the writer slot."""
+"""What is decided about gateways. `planner` decides about probes; `preempt` about who must leave
+the writer slot."""

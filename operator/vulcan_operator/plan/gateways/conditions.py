@@ -1,4 +1,5 @@
-"""Conditions and the writers of a gateway from its status and its environments. Pure; used by `planner`."""
+"""Conditions and the writers of a gateway from its status and its environments. Pure; used by
+`planner`."""
 
 import datetime as dt
 
@@ -9,7 +10,7 @@ from vulcan_operator.api.fields import TaskState
 from vulcan_operator.api.gateway import ActiveWriter, GatewayStatus, WaitingWriter
 from vulcan_operator.plan.core.actions import Key
 from vulcan_operator.plan.core.conditions import Verdict, put, summarize
-from vulcan_operator.plan.core.decision import Draft
+from vulcan_operator.plan.core.decision import GatewayDraft
 from vulcan_operator.plan.core.moves import Site
 from vulcan_operator.plan.core.seen import Waiter
 from vulcan_operator.plan.core.world import GatewaySeen
@@ -23,12 +24,12 @@ _ANSWERED = tuple(r for r in Reason if ABOUT[r].side in (Side.STATE, Side.VERSIO
 
 
 def finish(
-    draft: Draft[GatewayStatus],
+    draft: GatewayDraft,
     seen: GatewaySeen,
     site: Site,
     now: dt.datetime,
     progress: Progress | None,
-) -> Draft[GatewayStatus]:
+) -> GatewayDraft:
     """The draft with every condition, the writers and the next attempt set."""
     spec, generation = seen.gateway.spec, seen.gateway.metadata.generation
     since = draft.status.suspended_since or now
@@ -58,11 +59,10 @@ def finish(
     ).again(window.look_again, now + dt.timedelta(seconds=30) if refused else None)
 
 
-def _refused(draft: Draft[GatewayStatus], seen: GatewaySeen) -> Verdict | None:
+def _refused(draft: GatewayDraft, seen: GatewaySeen) -> Verdict | None:
     if seen.live.denied is not None:
-        return messages.refusal(
-            seen.live.denied, seen.settings.operator_account, [seen.gateway.metadata.namespace]
-        )
+        account, hosts = seen.settings.operator_account, [seen.gateway.metadata.namespace]
+        return messages.refusal(seen.live.denied, account, hosts)
     return messages.still_refused(draft, seen.gateway.status.conditions, None)
 
 
@@ -75,15 +75,12 @@ def _verdict(
         usable = state.probe is not None and failure is None
         return Verdict("True" if usable else "Unknown", Why.SUSPENDED, message)
     if progress is not None and progress.detail and task is not None:
-        return Verdict(
-            "False", progress.why, f"Job {task.job}: {progress.detail}", reconciling=True
-        )
+        message = f"Job {task.job}: {progress.detail}"
+        return Verdict("False", progress.why, message, reconciling=True)
     if failure is not None:
         # Stays the answer while the next probe runs: a status that flickers helps nobody.
-        waits = probe.retry_at(failure) is not None
-        return Verdict(
-            "False", failure.reason, failure.message, reconciling=waits, stalled=not waits
-        )
+        waits, said = probe.retry_at(failure) is not None, failure.message
+        return Verdict("False", failure.reason, said, reconciling=waits, stalled=not waits)
     is_current = state.probe is not None and state.probe.inputs == probe.inputs_of(seen, site)
     if (task is None and state.probe is not None) or is_current:
         return Verdict("True", Why.READY, "both connections answer")

@@ -1,14 +1,15 @@
 """plan_gateway: everything seen of a VulcanGateway -> its complete new status and what to do. Pure.
 
-A gateway is probed when its connections change, when asked, after failures and every probe.interval; any
-Job of its environments that reached both databases counts as a probe. Called by `reconcile` only.
+A gateway is probed when its connections change, when asked, after failures and every
+probe.interval; any Job of its environments that reached both databases counts as a probe. Called by
+`reconcile` only.
 """
 
 import datetime as dt
 
 from vulcan_operator.api.gateway import GatewayStatus
 from vulcan_operator.plan.core.actions import Key, Kind, Plan
-from vulcan_operator.plan.core.decision import Draft
+from vulcan_operator.plan.core.decision import Draft, GatewayDraft
 from vulcan_operator.plan.core.facts import GatewayFacts
 from vulcan_operator.plan.core.moves import Order, Site
 from vulcan_operator.plan.core.needs import answering
@@ -53,9 +54,7 @@ def _site(seen: GatewaySeen) -> Site:
     return Site(GatewayFacts.of(seen.gateway), image, waiters, seen.tasks)
 
 
-def _advance(
-    draft: Draft[GatewayStatus], seen: GatewaySeen, site: Site, mine: life.Pass
-) -> Draft[GatewayStatus]:
+def _advance(draft: GatewayDraft, seen: GatewaySeen, site: Site, mine: life.Pass) -> GatewayDraft:
     """Starts a probe if one is due."""
     if is_suspended(seen.gateway.spec, mine.now):
         return draft.with_status(task=None).again(seen.gateway.spec.suspend_until)

@@ -1,7 +1,9 @@
-"""More urgent work needs the gateway: whether the writer is to stop at its next batch boundary. Pure.
+"""More urgent work needs the gateway: whether the writer is to stop at its next batch boundary.
+Pure.
 
-The stopped task ends as Cancelled, resumes and counts no retry; it cannot win the slot back before who waits for it,
-because its class is the lower one. Nothing is remembered: a pod that is being deleted was told already.
+The stopped task ends as Cancelled, resumes and counts no retry; it cannot win the slot back before
+who waits for it, because its class is the lower one. Nothing is remembered: a pod that is being
+deleted was told already.
 """
 
 import datetime as dt
@@ -9,9 +11,8 @@ import datetime as dt
 from vulcan_contract.reasons import Reason
 from vulcan_contract.tasks import TaskKind
 from vulcan_operator.api.fields import TaskState
-from vulcan_operator.api.gateway import GatewayStatus
 from vulcan_operator.plan.core.actions import Kind, Note, StopPods
-from vulcan_operator.plan.core.decision import Draft
+from vulcan_operator.plan.core.decision import GatewayDraft
 from vulcan_operator.plan.core.facts import TaskFacts
 from vulcan_operator.plan.core.world import GatewaySeen
 from vulcan_operator.plan.tasks import slot
@@ -19,9 +20,7 @@ from vulcan_operator.plan.tasks import slot
 _LOOK = dt.timedelta(seconds=20)
 
 
-def preempt(
-    draft: Draft[GatewayStatus], seen: GatewaySeen, now: dt.datetime
-) -> Draft[GatewayStatus]:
+def preempt(draft: GatewayDraft, seen: GatewaySeen, now: dt.datetime) -> GatewayDraft:
     """Stops the pod of a run, apply or promotion while somebody of a higher class waits."""
     holder = _holder(seen)
     if holder is None:
@@ -35,18 +34,11 @@ def preempt(
         return draft
     if not any(p.started for p in pods):
         return draft.again(now + _LOOK)
-    note = Note(
-        Reason.PREEMPTED, f"{holder.kind} of {holder.key} is stopped: more urgent work waits"
-    )
-    return draft.noting(note).after_status(StopPods(seen.gateway.metadata.namespace, holder.job))
+    message = f"{holder.kind} of {holder.key} is stopped: more urgent work waits"
+    stop = StopPods(seen.gateway.metadata.namespace, holder.job)
+    return draft.noting(Note(Reason.PREEMPTED, message)).after_status(stop)
 
 
 def _holder(seen: GatewaySeen) -> TaskFacts | None:
-    return next(
-        (
-            t
-            for t in seen.tasks
-            if t.state == TaskState.RUNNING and TaskKind(t.kind).traits.stoppable
-        ),
-        None,
-    )
+    running = (t for t in seen.tasks if t.state == TaskState.RUNNING)
+    return next((t for t in running if TaskKind(t.kind).traits.stoppable), None)

@@ -1,4 +1,5 @@
-"""The probe of a gateway: when one is due, what its Job gets, what its result says. Pure; used by `planner`."""
+"""The probe of a gateway: when one is due, what its Job gets, what its result says. Pure; used by
+`planner`."""
 
 import datetime as dt
 from typing import Any
@@ -12,7 +13,7 @@ from vulcan_operator.api.environment import RetrySpec
 from vulcan_operator.api.fields import FailureStatus, TaskStatus, parse_duration
 from vulcan_operator.api.gateway import GatewayStatus, ProbeStatus
 from vulcan_operator.plan.core.actions import AuditEntry, Note
-from vulcan_operator.plan.core.decision import Draft
+from vulcan_operator.plan.core.decision import GatewayDraft
 from vulcan_operator.plan.core.moves import Done, Move, Order, Site
 from vulcan_operator.plan.core.world import GatewaySeen
 from vulcan_operator.plan.rules import schedule
@@ -25,12 +26,12 @@ _DOUBTFUL = tuple(r for r in Reason if ABOUT[r].side in (Side.DATABASE, Side.STA
 
 
 def next(state: GatewayStatus, site: Site, seen: GatewaySeen, now: dt.datetime) -> Move:
-    """Whether a probe is due: asked for, never done, of other connections, after trouble, by interval."""
+    """Whether a probe is due: asked for, never done, of other connections, after trouble, by
+    interval."""
     inputs = inputs_of(seen, site)
     failure, settles = state.failure, dict[str, Any]()
-    if (
-        failure is not None and failure.inputs != inputs
-    ):  # of connections that the spec no longer has
+    if failure is not None and failure.inputs != inputs:
+        # It is of connections that the spec no longer has.
         failure, settles = None, {"failure": None}
 
     def order(why: str, request: str | None = None) -> Order:
@@ -72,8 +73,8 @@ def task(base: contract.Task, current: TaskStatus) -> life.Extras:
 
 
 def judge(
-    draft: Draft[GatewayStatus], found: life.Ended, seen: GatewaySeen, now: dt.datetime
-) -> Draft[GatewayStatus]:
+    draft: GatewayDraft, found: life.Ended, seen: GatewaySeen, now: dt.datetime
+) -> GatewayDraft:
     """The draft with the end of a probe in it."""
     result, ended_task, meta = found.result, found.task, seen.gateway.metadata
     good = result.outcome is Outcome.SUCCEEDED
@@ -91,17 +92,12 @@ def judge(
     else:
         update["failure"] = ended.failure(draft.status.failure, ended_task, result, now)
     audit = AuditEntry(
-        operation="probe",
-        gateway=meta.name,
-        outcome=result.outcome,
-        reason=result.reason,
-        job=ended_task.job,
-        why=ended_task.why,
-    )
+        operation="probe", gateway=meta.name, outcome=result.outcome, reason=result.reason,
+        job=ended_task.job, why=ended_task.why,
+    )  # fmt: skip
     said = "both connections answer" if good else ended.message_of(result)
-    return draft.with_status(**update).noting(
-        Note(result.reason, f"probe: {said}", warning=not good, audit=audit)
-    )
+    note = Note(result.reason, f"probe: {said}", warning=not good, audit=audit)
+    return draft.with_status(**update).noting(note)
 
 
 def retry_at(failure: FailureStatus) -> dt.datetime | None:

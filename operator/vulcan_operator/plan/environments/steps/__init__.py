@@ -1,7 +1,7 @@
 """The steps of an environment: one file each, with everything about one kind of task. Pure.
 
-`CHANGE_STEPS` are asked in their order: the change of the environment is at the first that wants a task
-or waits. Runs have a lane of their own; invalidation is asked for by `deletion` only.
+`CHANGE_STEPS` are asked in their order: the change of the environment is at the first that wants a
+task or waits. Runs have a lane of their own; invalidation is asked for by `deletion` only.
 """
 
 from vulcan_contract.tasks import TaskKind

@@ -1,4 +1,4 @@
-"""Step apply: whether a pending plan may be applied, and what the environment has afterwards. Pure."""
+"""Step apply: whether a pending plan may be applied, and what the environment has then. Pure."""
 
 import datetime as dt
 from dataclasses import replace
@@ -128,7 +128,7 @@ class Apply(Step):
 
 
 def answered(status: EnvironmentStatus, context: Context) -> EnvironmentStatus:
-    """With what people and the rules of today say of an open plan: known whatever else is closed."""
+    """With what people and the rules of today say of an open plan, whatever else is closed."""
     plan = status.plan
     if plan is None or plan.state not in _OPEN:
         return status
@@ -160,8 +160,8 @@ def _awaiting(plan: PlanStatus, context: Context) -> Verdict:
 
 
 def _is_too_late(status: EnvironmentStatus, plan: PlanStatus, context: Context) -> bool:
-    """Whether people approved a plan that had waited too long by then; one whose apply was begun goes
-    on."""
+    """Whether people approved a plan that had waited too long by then; one whose apply was begun
+    goes on."""
     failed = status.failure is not None and status.failure.task == TaskKind.APPLY
     expires = approval.expires_at(plan, context.spec.plan.approval)
     begun = failed or _is_in_flight(context)
@@ -174,7 +174,8 @@ def _is_in_flight(context: Context) -> bool:
 
 
 def _settled_inputs(status: EnvironmentStatus, plan: PlanStatus, context: Context) -> str | None:
-    """What the plan's inputs are once its one-shots are done; None when the spec has moved on anyhow."""
+    """What the plan's inputs are once its one-shots are done; None when the spec has moved on
+    anyhow."""
     if context.seen.gateway is None:
         return None
     operations = values.operations_of(context.environment, status)

@@ -28,6 +28,7 @@ from vulcan_operator.plan.tasks.life import Ended, Extras
 
 _NOT_DETERMINISTIC_AFTER = 3
 _OPEN = (PlanState.PENDING, PlanState.REJECTED)
+_CHANGED = "the revision or planning fields changed"
 
 
 class Plan(Step):
@@ -42,28 +43,20 @@ class Plan(Step):
         inputs, request = inputs_of(status, context), context.request("plan", status)
         applied, plan = status.applied, status.plan
         if applied is not None and applied.inputs == inputs and request is None:
-            other = (
-                plan is not None and plan.inputs != inputs and plan.digest != applied.plan_digest
-            )
-            return Done(settles={"plan": None}) if other else Done()
-        if plan is not None and plan.inputs == inputs and request is None and plan.state in _OPEN:
+            if plan is None or plan.inputs == inputs or plan.digest == applied.plan_digest:
+                return Done()
+            return Done(settles={"plan": None})
+        if request is not None:
+            return order(context, inputs, "requested", request)
+        if plan is None or plan.inputs != inputs:
+            return order(context, inputs, _CHANGED)
+        if plan.state in _OPEN:
             return Done()
-        outdated = plan is not None and plan.state == PlanState.OUTDATED and plan.inputs == inputs
-        if (
-            outdated
-            and plan is not None
-            and request is None
-            and plan.changed >= _NOT_DETERMINISTIC_AFTER
-        ):
+        if plan.state != PlanState.OUTDATED:
+            return order(context, inputs, _CHANGED)
+        if plan.changed >= _NOT_DETERMINISTIC_AFTER:
             return Hold(_not_deterministic(plan))
-        why = (
-            "requested"
-            if request
-            else "the plan changed"
-            if outdated
-            else "the revision or planning fields changed"
-        )
-        return order(context, inputs, why, request)
+        return order(context, inputs, "the plan changed")
 
     def task(
         self, base: contract.Task, current: TaskStatus, status: EnvironmentStatus, context: Context
@@ -81,12 +74,11 @@ class Plan(Step):
             revision=revision.resolved, source_digest=revision.digest,
         )  # fmt: skip
         old = status.plan
-        same = (
-            old is not None
-            and old.source_digest == revision.digest
-            and old.state == PlanState.OUTDATED
-        )
-        plan = plan.but(changed=old.changed if old is not None and same else 0)
+        if old is not None and (old.source_digest, old.state) == (
+            revision.digest,
+            PlanState.OUTDATED,
+        ):
+            plan = plan.but(changed=old.changed)
         status = status.but(plan=plan, observed_plan_id=summary.base_plan_id)
         if not summary.has_changes:
             status = status.but(**_nothing_to_apply(status, plan, summary, context))
@@ -98,8 +90,8 @@ class Plan(Step):
     def leftovers(
         self, before: EnvironmentStatus, after: EnvironmentStatus, context: Context
     ) -> tuple[Action, ...]:
-        """Reports and copies of the project. Before the status that forgets them is written: nothing
-        else knows their names."""
+        """Reports and copies of the project. Before the status that forgets them is written:
+        nothing else knows their names."""
         kept = set(_reports(after))
         plan, applied = before.plan, after.applied
         if plan is not None and plan.report_ref is not None and applied is not None:
@@ -113,8 +105,8 @@ class Plan(Step):
 
 
 def inputs_of(status: EnvironmentStatus, context: Context) -> str:
-    """Digest of everything that a plan of today is made from; approvals, limits, schedule, retry and
-    suspension are not among it."""
+    """Digest of everything that a plan of today is made from; approvals, limits, schedule, retry
+    and suspension are not among it."""
     assert status.revision is not None
     operations = values.operations_of(context.environment, status)
     args = (context.environment, context.gateway, status.revision.digest, context.image)
@@ -130,7 +122,8 @@ def order(
 
 
 def from_project(task: contract.Task, status: EnvironmentStatus, context: Context) -> Extras | None:
-    """The Job of a plan or apply, from the files of the resolved revision; None: they are others now."""
+    """The Job of a plan or apply, from the files of the resolved revision; None: they are others
+    now."""
     project, revision = context.spec.project, status.revision
     if project is None or revision is None or revision.inputs != values.project_inputs(project):
         return None
@@ -150,8 +143,9 @@ def from_project(task: contract.Task, status: EnvironmentStatus, context: Contex
 
 def _not_deterministic(plan: PlanStatus) -> Verdict:
     message = (
-        f"the plan changed {plan.changed} times between decision and apply at {plan.revision}: look for random values,"
-        " dates or sets in macros and Python models, then annotate vulcan.dev/plan-requested-at"
+        f"the plan changed {plan.changed} times between decision and apply at {plan.revision}: look"
+        " for random values, dates or sets in macros and Python models, then annotate"
+        " vulcan.dev/plan-requested-at"
     )
     return Verdict("False", Why.NOT_DETERMINISTIC, message, stalled=True)
 
@@ -159,13 +153,13 @@ def _not_deterministic(plan: PlanStatus) -> Verdict:
 def _nothing_to_apply(
     status: EnvironmentStatus, plan: PlanStatus, summary: PlanSummary, context: Context
 ) -> dict[str, Any]:
-    """A plan with nothing to do needs no approval and no apply: the environment has the revision."""
+    """A plan with nothing to do needs no apply and nobody's approval."""
     old = status.applied
     return {
         "applied": AppliedStatus(
             revision=plan.revision,
             source_digest=plan.source_digest,
-            inputs=plan.inputs,  # with operations in it, another plan will find out that they are done
+            inputs=plan.inputs,  # with operations in it, another plan finds out that they are done
             plan_id=summary.base_plan_id,
             plan_digest=(old.plan_digest if old is not None else "") or plan.digest,
             report=old.report if old is not None else "",

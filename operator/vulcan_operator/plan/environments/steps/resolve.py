@@ -24,6 +24,7 @@ from vulcan_operator.plan.tasks.life import Ended, Extras
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _MISSING = dt.timedelta(seconds=30)
+_ENDED = (PlanState.APPLIED, PlanState.NO_CHANGES)
 
 
 class Resolve(Step):
@@ -36,11 +37,8 @@ class Resolve(Step):
         project = context.spec.project
         if project is None:
             # Its changes are promotions; a plan of the project that it had before is void.
-            over = status.plan is None or status.plan.state in (
-                PlanState.APPLIED,
-                PlanState.NO_CHANGES,
-            )
-            return Done() if over else Done(settles={"plan": None})
+            is_void = status.plan is not None and status.plan.state not in _ENDED
+            return Done(settles={"plan": None}) if is_void else Done()
         inputs = values.project_inputs(project)
         if project.config_map is not None:
             files, lacks = project_files(project.config_map, context)
@@ -53,8 +51,8 @@ class Resolve(Step):
             return _known(status, f"{name}@{sha}"[:256], sha, inputs)
         assert project.git is not None
         if _COMMIT.fullmatch(project.git.ref):
-            # Not the files' digest, which nobody has computed yet; but another path at this commit is
-            # another source.
+            # Not the files' digest, which nobody has computed yet; but another path at this commit
+            # is another source.
             known = f"git:{project.git.ref[:40]}:{inputs}"
             return _known(status, project.git.ref, known, inputs)
         return self._ref(status, project.git, inputs, context)
@@ -72,11 +70,8 @@ class Resolve(Step):
         if git.poll_interval is None or old.time is None:
             return Done()
         due = old.time + max(parse_duration(git.poll_interval), dt.timedelta(seconds=10))
-        return (
-            Order(self.kind, inputs, "pollInterval", site)
-            if due <= context.now
-            else Done(until=due)
-        )
+        is_due = due <= context.now
+        return Order(self.kind, inputs, "pollInterval", site) if is_due else Done(until=due)
 
     def task(
         self, base: contract.Task, current: TaskStatus, status: EnvironmentStatus, context: Context
@@ -90,17 +85,11 @@ class Resolve(Step):
     def judge(self, status: EnvironmentStatus, ended: Ended, context: Context) -> Judged:
         result = ended.result
         assert result.digest is not None
-        return Judged(
-            status.but(
-                revision=RevisionStatus(
-                    resolved=result.commit or result.digest,
-                    digest=result.digest,
-                    inputs=ended.task.inputs,
-                    time=context.now,
-                    request=ended.task.request,
-                )
-            )
-        )
+        revision = RevisionStatus(
+            resolved=result.commit or result.digest, digest=result.digest,
+            inputs=ended.task.inputs, time=context.now, request=ended.task.request,
+        )  # fmt: skip
+        return Judged(status.but(revision=revision))
 
     def recovered(self, status: EnvironmentStatus) -> EnvironmentStatus:
         """A source that resolves does not make a plan good."""
@@ -131,7 +120,7 @@ def project_files(source: ConfigMapSource, context: Context) -> tuple[dict[str, 
 def with_source(
     task: contract.Task, source: contract.Source, status: EnvironmentStatus, context: Context
 ) -> Extras:
-    """The Job of a task that reads the project: its copy of the ConfigMap, or credentials for git."""
+    """The Job of a task that reads the project: its copy of the ConfigMap, or git credentials."""
     project = context.spec.project
     assert project is not None
     git, revision = project.git, status.revision

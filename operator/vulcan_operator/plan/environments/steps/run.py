@@ -33,10 +33,9 @@ class Run(Step):
     def next(self, status: EnvironmentStatus, context: Context) -> Move:
         applied = status.applied
         if applied is None or not applied.inputs:  # gone or half swapped: apply it again
-            managed = context.spec.project is None
-            return (
-                Hold(Verdict("False", Why.NO_REVISION, _GONE, stalled=True)) if managed else Done()
-            )
+            if context.spec.project is not None:
+                return Done()
+            return Hold(Verdict("False", Why.NO_REVISION, _GONE, stalled=True))
         settles = _due(status, context)
         status = status.but(**settles)
         failed, request = status.run_failure, context.request("run", status)
@@ -53,11 +52,10 @@ class Run(Step):
             why = "the last run failed"
             return Order(self.kind, failed.inputs, why, context.site, settles=settles, until=due)
         made_of = [applied.plan_id or applied.inputs, due.isoformat() if due else "", request]
+        inputs = digest.of_json(made_of)[:16]
         late = " by its own schedule" if context.spec.schedule.mode == "Cron" else ""
         why = "requested" if request else f"due at {due:%Y-%m-%dT%H:%M:%SZ}{late}"
-        return Order(
-            self.kind, digest.of_json(made_of)[:16], why, context.site, request, due, settles
-        )
+        return Order(self.kind, inputs, why, context.site, request, due, settles)
 
     def judge(self, status: EnvironmentStatus, ended: Ended, context: Context) -> Judged:
         work, spec = ended.result.work, context.spec.schedule
@@ -65,20 +63,15 @@ class Run(Step):
         if spec.mode == "Cron":
             following = _cron_tick(context)
         elif spec.mode == "Auto" and work is not None and work.next_run is not None:
-            # Never at once again: a run that leaves something due (a signal, a model out of its cron)
-            # has its own pace.
+            # Never at once again: a run that leaves something due (a signal, a model out of its
+            # cron) has its own pace.
             soonest = context.now + dt.timedelta(seconds=1)
             following = max(dt.datetime.fromisoformat(work.next_run), soonest)
         last = RunStatus(
-            time=context.now,
-            due=ended.task.due,
-            succeeded=True,
-            reason=ended.result.reason,
-            message=ended.result.message[:1024],
-            models=work.models if work else 0,
-            rows=work.rows if work else 0,
-            job=ended.task.job,
-        )
+            time=context.now, due=ended.task.due, succeeded=True,
+            reason=ended.result.reason, message=ended.result.message[:1024], job=ended.task.job,
+            models=work.models if work else 0, rows=work.rows if work else 0,
+        )  # fmt: skip
         return Judged(
             status.but(
                 last_run=last,
@@ -97,13 +90,13 @@ class Run(Step):
         result, now = ended.result, context.now
         failure = ends.failure(status.run_failure, ended.task, result, now)
         last = RunStatus(
-            time=now, due=ended.task.due, succeeded=False, reason=result.reason, message=failure.message,
-            job=ended.task.job,
+            time=now, due=ended.task.due, succeeded=False,
+            reason=result.reason, message=failure.message, job=ended.task.job,
         )  # fmt: skip
         status = status.but(last_run=last, run_failure=failure)
         if result.retries is Retry.REPLAN or result.reason is Reason.UNFINALIZED:
-            # The environment is not what was applied (gone, or half swapped): it is planned again, and
-            # the plan shows the difference.
+            # The environment is not what was applied (gone, or half swapped): it is planned again,
+            # and the plan shows the difference.
             applied = status.applied.but(inputs="") if status.applied else None
             return status.but(applied=applied, run_failure=None)
         if schedule.retry_time(failure, context.spec.retry) is None:
@@ -137,8 +130,8 @@ def _due(status: EnvironmentStatus, context: Context) -> dict[str, Any]:
 
 
 def _next_due(work: Work | None, context: Context) -> dt.datetime:
-    """After a run is given up: the cron's, the one the runner told, or a maxBackoff from now when it
-    could not tell."""
+    """After a run is given up: the cron's, the one the runner told, or a maxBackoff from now when
+    it could not tell."""
     now = context.now
     tick = _cron_tick(context)
     if tick is not None:
