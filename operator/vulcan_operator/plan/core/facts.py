@@ -198,10 +198,10 @@ class Claims:
         """All of them."""
         return itertools.chain.from_iterable(self.by_name.values())
 
-    @functools.cached_property
-    def protected(self) -> tuple[str, ...]:
-        """Names of those that are protected, sorted."""
-        return tuple(sorted({claim.environment for claim in self.all() if claim.protected}))
+    def protected(self, *, besides: Key) -> tuple[str, ...]:
+        """Names of those of others that are protected, sorted."""
+        found = (c.environment for c in self.all() if c.protected and c.key != besides)
+        return tuple(sorted(set(found)))
 
 
 @dataclass(frozen=True, slots=True)

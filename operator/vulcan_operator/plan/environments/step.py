@@ -84,10 +84,7 @@ class Step:
 def filled(base: contract.Task, status: EnvironmentStatus, context: Context) -> contract.Task:
     """What the Task of every step of an environment says."""
     environment, gateway = context.environment, context.gateway
-    protected = context.protected
-    others = {
-        c.environment for c in context.seen.claims.all() if c.protected and c.key != context.key
-    }
+    protected, claims = context.protected, context.seen.claims
     return replace(
         base,
         environment=environment.sqlmesh_environment,
@@ -100,7 +97,7 @@ def filled(base: contract.Task, status: EnvironmentStatus, context: Context) -> 
         secret_env=values.secret_env(gateway),
         secret_paths=values.secret_paths(gateway),
         checked=context.meta.annotations.get(names.CHECKED, "")[:64],
-        protected_environments=() if protected else tuple(sorted(others)),
+        protected_environments=() if protected else claims.protected(besides=context.key),
     )
 
 

@@ -89,8 +89,11 @@ def test_claims_are_found_by_name() -> None:
     )
     claims = Claims.of([a, b, c])
     assert (claims.named("a"), claims.named("c"), claims.named("b")) == ((a, b), (c,), ())
-    assert set(claims.all()) == {a, b, c} and claims.protected == ("a", "c")
-    assert Claims.of([c, a, b]) == Claims.of([a, b, c]) and Claims().protected == ()
+    assert set(claims.all()) == {a, b, c} and claims.protected(besides=CLAIM.key) == ("a", "c")
+    assert (
+        Claims.of([c, a, b]) == Claims.of([a, b, c]) and Claims().protected(besides=CLAIM.key) == ()
+    )
+    assert claims.protected(besides=c.key) == ("a",)
 
 
 RUN = RunStatus(time=LATER, reason="x")
