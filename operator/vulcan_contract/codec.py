@@ -156,8 +156,7 @@ def decode(kind: type, data: Any, where: str = "") -> Any:
 
 
 def load(text: str) -> Any:
-    """Any JSON; raises ContractError for everything else, including what only Python accepts (NaN,
-    endless nesting)."""
+    """Any JSON; raises ContractError for all else, including NaN and nesting that is too deep."""
     try:
         return json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:

@@ -54,8 +54,7 @@ class ModelDiff:
 
 @dataclass(frozen=True)
 class ColumnStatistics:
-    """One column. `distinct` and `sum` are known for types that have them; a sum is a decimal
-    number, NaN or infinite."""
+    """One column. Types without `distinct` or `sum` have None; a sum may be NaN or infinite."""
 
     nulls: int = 0
     distinct: int | None = None
@@ -64,8 +63,7 @@ class ColumnStatistics:
 
 @dataclass(frozen=True)
 class ModelStatistics:
-    """One model of one environment. `code`: digest of its own definition, the same in every system.
-    `why`: why it was not counted."""
+    """One model. `code`: digest of its definition, in any system. `why`: why it was not counted."""
 
     name: str
     code: str = ""
@@ -79,8 +77,7 @@ class ModelStatistics:
 
 @dataclass(frozen=True)
 class DiffReport:
-    """The whole report. `plan_id`: the plan that the environment was at; empty: it is not in the
-    state."""
+    """The whole report. `plan_id`: the environment's plan; empty: it is not in the state."""
 
     statistics: bool
     environment: str

@@ -29,8 +29,7 @@ def frames(report: Any, nonce: str) -> tuple[list[str], str, int]:
 
 
 def packed(lines: Iterable[str], nonce: str, sha256: str) -> bytes | None:
-    """The gzipped report found in a log; None when it is missing, incomplete or not the one that
-    the Result names."""
+    """The gzipped report in a log; None: it is missing, incomplete or not the Result's."""
     encoded = ""
     for chunk in _chunks(lines, f"{MARK}{nonce}:"):
         encoded += chunk

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 
 class TaskKind(enum.StrEnum):
-    """What a Job does. Fetching is no kind: it is the init container of a task with a git
-    source."""
+    """What a Job does. Fetching is no kind: it is the init container of tasks with a git source."""
 
     PROBE = "probe"
     RESOLVE = "resolve"

@@ -118,8 +118,7 @@ def rollback_decision(source: RevisionSource) -> Approved:
 
 
 def _can_resume(ours: ApplyRow, approved: Approved, environment: Any, identity: str) -> bool:
-    """Whether a killed attempt at this apply can be continued: nobody else has changed the
-    environment since."""
+    """Whether a killed attempt can be continued: nobody has changed the environment since."""
     if ours.phase == "done":
         return False
     if environment is not None and environment.plan_id == ours.plan_id:
@@ -164,8 +163,7 @@ def _execute(attempt: Attempt, plan: Plan) -> None:
 
 
 def _require_decided(one: _Apply) -> None:
-    """Raises PlanChanged when this is not the plan that was decided on, or needs a stricter
-    decision."""
+    """Raises PlanChanged when this is not the plan decided on, or needs a stricter decision."""
     approved, found, resumed = one.approved, one.found, one.ours is not None
     if found.target != approved.target:
         message = "The rebuilt plan leads to something else than the plan that was decided on."
@@ -233,8 +231,7 @@ def _allowed(one: _Apply) -> Plan:
 
 
 def _record(one: _Apply, plan: Plan) -> ApplyRow:
-    """Written before anything is applied: new versions are in the state before the backfill, so the
-    base moves."""
+    """Written first: new versions are in the state before the backfill, so the base moves."""
     diff, before, ours = plan.context_diff, one.record, one.ours
     changed = {*diff.modified_snapshots, *(s.name for s in diff.added)}
     changed |= set(json.loads(ours.models) if ours else ())
@@ -259,8 +256,7 @@ def _require_applied(attempt: Attempt, plan: Plan) -> None:
 
 
 def _finish(source: RevisionSource, row: ApplyRow, reason: Reason, *, resumed: bool) -> Result:
-    """Audits what was changed and not audited just now, then closes the record. Done once for each
-    apply."""
+    """Audits, once for each apply, what was changed but not audited, and closes the record."""
     attempt, kept = source.attempt, source.kept
     task, engine, state = attempt.task, attempt.engine, attempt.state
     environment = attempt.environment()

@@ -65,8 +65,7 @@ class Attempt:
         return dataclasses.replace(done, **more)
 
     def models_failed(self, work: Work) -> Problem:
-        """Why the task ends after models have failed. SQLMesh only says that they did; its console
-        has the causes."""
+        """Why the task ends after models have failed; only the console has the causes."""
         errors = self.engine.errors
         problem = failures.ended(failures.of_models(errors, self.engine.catalog), errors)
         problem.work = work

@@ -64,8 +64,7 @@ class Place:
 
 
 def check(task: Task, pod: Pod, place: Place, lines: Lines) -> Result:
-    """Runs all checks of the task's files; raises ChecksFailed, or why they could not be
-    evaluated."""
+    """Runs the task's checks; raises ChecksFailed, or why they could not be evaluated."""
     files = _files(task, pod)
     source, options = _source(task, Secrets(pod.secrets))
     lines.enter("checks")
@@ -92,8 +91,7 @@ def _files(task: Task, pod: Pod) -> dict[str, str]:
 
 
 def _source(task: Task, secrets: Secrets) -> tuple[dict[str, Any], dict[str, str]]:
-    """Soda's settings for the warehouse, and variables for its driver. Nothing secret is in the
-    latter."""
+    """Soda's settings for the warehouse, and variables (nothing secret) for its driver."""
     connection = task.gateway.connection
     if connection.type not in _ENGINES:
         known = " and ".join(_ENGINES)

@@ -61,8 +61,7 @@ class Connections:
 
 
 def application_name(task: Task) -> str:
-    """How PostgreSQL shows our sessions; it keeps 63 bytes. Writers of one gateway share a prefix:
-    `writer_prefix`."""
+    """How PostgreSQL shows our sessions (63 bytes). Writers of a gateway share `writer_prefix`."""
     prefix = writer_prefix(task.gateway) if task.kind.writes else "vulcan-r:"
     name = f"{prefix}{digest.of_json(task.job)[:6]}:{task.job}"
     return name.encode("ascii", "replace").decode()[:63]

@@ -68,8 +68,7 @@ def _model(snapshot: Any) -> list[str]:
 
 
 def _definition(snapshot: Any) -> Any:
-    """The node as JSON, without the path of its seed on this pod's disk; the seed's content is in
-    it."""
+    """The node as JSON, without the path of its seed in this pod; the seed's content is in it."""
     node = json.loads(snapshot.node.json())
     if isinstance(node.get("kind"), dict):
         node["kind"].pop("path", None)

@@ -23,11 +23,7 @@ from sqlmesh.core.plan.stages import (
     build_plan_stages,
 )
 from sqlmesh.core.snapshot.definition import Snapshot as Snapshot
-from sqlmesh.core.snapshot.definition import (
-    SnapshotId,
-    missing_intervals,
-    parent_snapshots_by_name,
-)
+from sqlmesh.core.snapshot.definition import SnapshotId, missing_intervals, parent_snapshots_by_name
 from sqlmesh.utils import CompletionStatus
 from sqlmesh.utils.date import now, to_datetime
 from sqlmesh.utils.errors import CircuitBreakerError
@@ -114,8 +110,7 @@ class Engine:
         return list(self._recorder.warnings)
 
     def connect(self) -> None:
-        """Learns the default catalog; most engines have it in their configuration and need no
-        connection for it."""
+        """Learns the default catalog; most engines need no connection for it."""
         self.catalog = self._recorder.catalog = self._context.default_catalog
 
     def load(self) -> int:
@@ -153,8 +148,7 @@ class Engine:
         return [statements.json() for statements in found]
 
     def snapshots_by_id(self, wanted: dict[str, str]) -> dict[str, Snapshot]:
-        """The snapshots that the state still has, of name -> identifier; with their intervals, by
-        name."""
+        """The snapshots of name -> identifier that the state still has; with intervals, by name."""
         ids = [SnapshotId(name=name, identifier=identifier) for name, identifier in wanted.items()]
         found = self._context.state_reader.get_snapshots(ids).values()
         self._context.state_sync.refresh_snapshot_intervals(found)
@@ -201,14 +195,12 @@ class Engine:
         ).build()  # fmt: skip
 
     def destructive(self, plan: Plan) -> frozenset[str]:
-        """Fully qualified names of the models whose tables lose columns under the plan that was
-        built last."""
+        """Fully qualified names of models whose tables lose columns under the plan built last."""
         changed = {s.name for s in plan.directly_modified if loses_columns(plan, s)}
         return frozenset(changed | self._recorder.destructive)
 
     def worked_on(self, plan: Plan) -> set[str]:
-        """Models for which a plan does more than compute intervals: new versions, altered tables,
-        audits alone."""
+        """Models for which a plan does more than compute intervals: versions, tables, audits."""
         found: set[str] = set()
         # A copy: a plan keeps what it derives from its id, and a resumed apply changes that.
         evaluatable = plan.copy().to_evaluatable()
@@ -237,8 +229,7 @@ class Engine:
             raise
 
     def run(self, environment: str, names: set[str] | None, end: Any) -> CompletionStatus:
-        """`names`: fully qualified names of the only models to run. The project's models come from
-        the state."""
+        """`names`: fully qualified, of the only models to run. Models come from the state."""
         select = None if names is None else sorted(names)
         return self._context.run(
             environment, end=end, skip_janitor=True, select_models=select, no_auto_upstream=True

@@ -139,8 +139,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def of_one(error: Exception) -> str:
-    """Why one of several models could not be compared; raises the error again when it concerns them
-    all."""
+    """Why one of several models could not be compared; re-raises what concerns them all."""
     if is_transient(error) or isinstance(error, Problem):
         raise error
     return cut(without_data(_first_words(error)), 300)
@@ -184,8 +183,7 @@ def _interval(interval: Any) -> str:
 
 
 def _driver_error(error: BaseException | None) -> BaseException | None:
-    """The driver's exception among an exception and its causes; PEP 249's class names identify
-    drivers."""
+    """The driver's exception among an exception and its causes, by PEP 249's class names."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))

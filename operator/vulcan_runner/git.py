@@ -110,8 +110,7 @@ class Git:
         return shlex.join(command)
 
     def _write_config(self) -> None:
-        """The whole configuration that git sees. `safe.directory` is for file:// URLs of other
-        owners."""
+        """The whole configuration that git sees. `safe.directory`: for file:// of other owners."""
         settings = [
             ("core.hooksPath", "/dev/null"), ("core.autocrlf", "false"), ("safe.directory", "*"),
             ("http.lowSpeedLimit", "100"), ("http.lowSpeedTime", str(_ANSWER)),
@@ -160,8 +159,7 @@ class Git:
     def _process(
         self, args: tuple[str, ...], limit: int, inside: bool
     ) -> subprocess.CompletedProcess[str]:
-        """Runs in a session of its own, so that a time limit or a signal ends git's helpers (ssh,
-        curl) too."""
+        """Runs in its own session, so that a time limit or a signal ends git's helpers, too."""
         command = ["git", *(["-C", str(self.tree)] if inside else []), *args]
         with subprocess.Popen(
             command, env=self._env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

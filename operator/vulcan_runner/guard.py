@@ -26,8 +26,7 @@ _WITHOUT_SCHEMATA = ("bigquery", "clickhouse", "spark", "athena", "db2")
 
 
 def verify(task: Task, state: State) -> str:
-    """Returns the state's identity; raises when it is empty, another one, somebody else's, or of
-    another version."""
+    """Returns the state's identity; raises if it is empty, another, foreign or incompatible."""
     _ping(
         state.adapter,
         "state database",
@@ -83,8 +82,7 @@ def probe(task: Task, connections: Connections, state: State, stop: Stop, lines:
 
 
 def require_versions(versions: Any) -> None:
-    """SQLMesh refuses any difference of schema version or of a minor version; patch differences
-    pass."""
+    """SQLMesh refuses another schema or minor version; patch differences pass."""
     pairs = (
         (versions.sqlmesh_version, SQLMESH_VERSION, "SQLMesh"),
         (versions.sqlglot_version, SQLGLOT_VERSION, "SQLGlot"),
@@ -104,8 +102,7 @@ def require_versions(versions: Any) -> None:
 
 
 def _claim(gateway: Gateway, connections: Connections, state: State, lines: Lines) -> bool:
-    """Checks again, now with the lock: another process may have been faster. Returns whether the
-    state was initialised."""
+    """Checks again under the lock, as others may be faster; whether the state was initialised."""
     initialised = False
     if state.versions().schema_version == 0:
         _require_may_initialise(gateway, connections)
@@ -133,8 +130,7 @@ def _require_may_initialise(gateway: Gateway, connections: Connections) -> None:
 
 
 def _require_may_own(gateway: Gateway, state: State) -> None:
-    """`takeover` names the owner shown, or the identity of the state that replaces the former
-    one."""
+    """`takeover` names the owner shown, or the identity of the state that replaces another."""
     row, identity = state.owner(), state.identity()
     owner = str(row.owner) if row else ""
     if gateway.takeover and gateway.takeover in (owner, identity):
@@ -205,8 +201,7 @@ def _ping_both(gateway: Gateway, connections: Connections, state: State) -> None
 
 
 def _ping(adapter: Any, what: str, told: Connection, away: Reason) -> None:
-    """Driver errors have no common type, so whatever `ping` raises is classified, and raised again
-    when it is unknown."""
+    """Classifies whatever `ping` raises (drivers have no common type); re-raises the unknown."""
     try:
         adapter.ping()
     except Exception as error:

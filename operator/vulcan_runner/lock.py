@@ -62,8 +62,7 @@ def held(connection: ConnectionConfig, schema: str, stop: Stop, lines: Lines) ->
 
 
 def end_zombies(connections: list[ConnectionConfig], prefix: str, own: str, lines: Lines) -> None:
-    """Ends sessions of former holders of our lock, on every PostgreSQL of the gateway. Needs the
-    lock."""
+    """Ends sessions of former holders of our lock on every PostgreSQL. Needs the lock."""
     for connection in connections:
         if engines.is_fenced(connection.type_):
             with _closing(_session(connection)) as cursor:

@@ -6,8 +6,7 @@ from sqlglot import exp
 
 
 def display(fqn: str, catalog: str | None) -> str:
-    """`"db"."shop"."orders"` as shop.orders: without quotes and without the gateway's own
-    catalog."""
+    """`"db"."shop"."orders"` as shop.orders: without quotes and the gateway's own catalog."""
     table = exp.to_table(fqn)
     parts = [part.name for part in table.parts]
     if len(parts) > 2 and catalog is not None and parts[0] == catalog:

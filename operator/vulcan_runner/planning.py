@@ -157,8 +157,7 @@ def _categorised(task: Task, engine: Engine, builder: PlanBuilder) -> Plan:
 
 
 def _choosable(plan: Plan) -> list[Any]:
-    """New versions of directly modified models only; those of a resumed plan are already in the
-    state with their category."""
+    """New versions of directly modified models; a resumed plan's already have their category."""
     new = plan.context_diff.new_snapshots
     known = [s for s in sorted(plan.directly_modified) if s in new]
     return [new[s] for s in known if plan.context_diff.directly_modified(s.name)]

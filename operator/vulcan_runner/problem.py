@@ -32,8 +32,7 @@ class Problem(Exception):
 
 
 class Stopped(BaseException):
-    """The task was told to stop. Not an Exception, so that neither SQLMesh nor project code can
-    swallow it."""
+    """The task was told to stop. No Exception, so that neither SQLMesh nor projects swallow it."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.message)

@@ -22,8 +22,7 @@ _SHOWN = 10
 def build(
     attempt: Attempt, promotion: Promotion, row: HistoryRow, record: ApplyRow | None
 ) -> BuiltPlan:
-    """Raises RollbackUnavailable for snapshots that are gone, NotVirtualOnly for more work than the
-    promotion allows."""
+    """Raises RollbackUnavailable for lost snapshots, NotVirtualOnly for more work than allowed."""
     engine = attempt.engine
     engine.connect()
     attempt.lines.enter("plan")
@@ -65,8 +64,7 @@ def _snapshots(attempt: Attempt, row: HistoryRow) -> dict[str, Snapshot]:
 
 
 def _effort(engine: Engine, plan: Plan) -> tuple[int, tuple[str, ...]]:
-    """What the plan would compute: recent intervals, up to what the target has, and the models that
-    need more than that."""
+    """Recent intervals that the plan would compute, and the models that need more than that."""
     others, catch_up = {engine.display(name) for name in engine.worked_on(plan)}, 0
     for missing in plan.missing_intervals if plan.requires_backfill else ():
         snapshot = plan.snapshots[missing.snapshot_id]

@@ -41,8 +41,7 @@ SnapshotKey = tuple[str, str]
 
 @dataclass(frozen=True)
 class KeptSnapshot:
-    """A snapshot in the state. `expires` (ms): when the janitor may delete it, if nothing uses
-    it."""
+    """A snapshot in the state. `expires` (ms): when the janitor may delete it if it is unused."""
 
     expires: int
     unrestorable: bool
@@ -74,8 +73,7 @@ class State:
         self._sync.migrate(skip_backup=True)
 
     def identity(self) -> str:
-        """The same for the same state, by whatever name it is reached; empty when it has none
-        yet."""
+        """The same for a state by whatever name it is reached; empty when it has none yet."""
         if (
             self.is_postgres
             and self.adapter.fetchone(

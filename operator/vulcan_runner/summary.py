@@ -114,8 +114,7 @@ def full_report(
 
 
 def fitted(whole: dict[str, Any], most: int) -> tuple[dict[str, Any], int]:
-    """The report in at most so many bytes (gzipped): diffs are dropped first, then whole models
-    from the end."""
+    """The report in `most` bytes (gzipped): diffs are dropped first, then models from the end."""
     if _size(whole) <= most:
         return whole, 0
     models = [
@@ -166,8 +165,7 @@ def _change(plan: Any, snapshot_id: Any) -> str:
 
 
 def _is_rebuilt(change: ModelChange) -> bool:
-    """Whether the environment already has the model and its table is recomputed; a view has
-    none."""
+    """Whether the environment has the model and its table is recomputed; a view has none."""
     known = change.change not in ("Added", "Backfilled")
     return known and change.intervals > 0 and change.kind != "VIEW"
 
@@ -185,8 +183,7 @@ def _history_days(built: BuiltPlan) -> int:
 
 
 def _effective(task: Task, engine: Engine) -> dict[str, str]:
-    """Each planning field's value and where it is set: in the spec or in the project's
-    configuration."""
+    """Each planning field's value and where it is set: in the spec or in the project."""
     options, config = task.plan, engine.config
     mode = options.categorization
     if mode == "Project":
@@ -210,8 +207,7 @@ def _effective(task: Task, engine: Engine) -> dict[str, str]:
 
 
 def _missing(built: BuiltPlan) -> dict[Any, Any]:
-    """By snapshot id. Read once for all models: SQLMesh computes it for the whole plan each
-    time."""
+    """By snapshot id. Read once, because SQLMesh computes it for the whole plan each time."""
     if not built.plan.requires_backfill:
         return {}
     return {i.snapshot_id: i for i in built.plan.missing_intervals}
