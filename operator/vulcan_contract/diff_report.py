@@ -13,14 +13,10 @@ from typing import Annotated
 
 from vulcan_contract.codec import Bound, check, decode, load
 
-MAX_UNPACKED = 8 * 1024 * 1024
-"""Most bytes of a report's JSON."""
-MAX_MODELS = 300
-"""Most models of a report; more are counted as omitted."""
-MAX_COLUMNS = 256
-"""Most columns of a model that are counted."""
-MAX_NAMED = 50
-"""Most omitted models that are named."""
+MAX_UNPACKED = 8 * 1024 * 1024  # bytes of a report's JSON
+MAX_MODELS = 300  # of a report; more are counted as omitted
+MAX_COLUMNS = 256  # of a model that are counted
+MAX_NAMED = 50  # of the omitted models
 _DEFAULT = Bound(1024, most=max(MAX_MODELS, MAX_COLUMNS))
 Time = Annotated[str, Bound(time=True)]  # RFC 3339; empty: never
 
@@ -96,7 +92,6 @@ class DiffReport:
     @classmethod
     def from_json(cls, text: str) -> "DiffReport":
         """Raises ContractError for what is not a report, or has values outside their bounds."""
-        report = decode(cls, load(text))
-        assert isinstance(report, cls)
+        report: DiffReport = decode(cls, load(text))
         check(report, _DEFAULT)
         return report

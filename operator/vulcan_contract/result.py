@@ -172,8 +172,7 @@ class Result:
     @classmethod
     def from_message(cls, text: str) -> "Result":
         """Raises ContractError for anything else: after a crash, or if project code wrote it."""
-        result = decode(cls, load(text))
-        assert isinstance(result, cls)
+        result: Result = decode(cls, load(text))
         result.check()
         return result
 

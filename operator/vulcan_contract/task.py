@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vulcan_contract import CONTRACT_VERSION
-from vulcan_contract.codec import ContractError, decode, encode
+from vulcan_contract.codec import ContractError, decode, encode, load
 from vulcan_contract.tasks import TaskKind as TaskKind  # what a kind is: the table beside it
 
 
@@ -234,25 +234,16 @@ class Task:
 
     def to_json(self) -> str:
         """One line of JSON; deterministic."""
-        return json.dumps(
-            {**encode(self), "contract": self.contract},
-            sort_keys=True,
-            separators=(",", ":"),
-            ensure_ascii=False,
-        )
+        data = {**encode(self), "contract": self.contract}
+        return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> "Task":
         """Raises ContractError when the text is not a task of this contract version."""
-        try:
-            data = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ContractError(f"not JSON: {error}") from error
+        data = load(text)
         version = data.get("contract") if isinstance(data, dict) else None
         if version != CONTRACT_VERSION:
-            raise ContractError(
-                f"contract version {version}, this runner speaks {CONTRACT_VERSION}"
-            )
-        task = decode(cls, data)
-        assert isinstance(task, cls)
+            message = f"contract version {version}, this runner speaks {CONTRACT_VERSION}"
+            raise ContractError(message)
+        task: Task = decode(cls, data)
         return task

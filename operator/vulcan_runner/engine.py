@@ -75,7 +75,7 @@ class Engine:
         cache.mkdir(parents=True, exist_ok=True)
         set_console(context.recorder)
         self._recorder, self._stop = context.recorder, context.stop
-        settings = kept_project.settings_of(kept) if kept else None
+        settings = kept_project.settings_of(kept) if kept else {}
         self.config, self.ignored = config.build(task, folder, connections, cache, settings)
         root = (folder or work / "empty").absolute()
         root.mkdir(parents=True, exist_ok=True)
@@ -122,10 +122,8 @@ class Engine:
     def lint(self) -> tuple[Failure, ...]:
         """Violations of the rules that the project treats as errors."""
         self._context.lint_models(raise_on_error=False)
-        return tuple(
-            Failure(model, Reason.LINT_FAILED, cut(text, 300))
-            for model, text in self._recorder.violations
-        )
+        found = self._recorder.violations
+        return tuple(Failure(model, Reason.LINT_FAILED, cut(text, 300)) for model, text in found)
 
     def test(self) -> tuple[int, tuple[Failure, ...]]:
         """Runs the project's unit tests on its test connection, by default DuckDB in memory."""
@@ -182,9 +180,8 @@ class Engine:
             times = {s.name: s.intervals[-1][1] for s in diff.snapshots.values() if s.intervals}
         ends = {name: to_datetime(time) for name, time in times.items()}
         changed = {*diff.modified_snapshots, *(s.name for s in diff.added)}
-        start, end = context._get_plan_default_start_end(
-            diff.snapshots_by_name, ends, None, changed
-        )
+        models = diff.snapshots_by_name
+        start, end = context._get_plan_default_start_end(models, ends, None, changed)
         return PlanBuilder(
             context_diff=diff, apply=context.apply, is_dev=environment != REFERENCE,
             include_unmodified=True, allow_destructive_models=["*"],
@@ -208,8 +205,6 @@ class Engine:
             match stage:
                 case CreateSnapshotRecordsStage() | AuditOnlyRunStage() | MigrateSchemasStage():
                     found |= {s.name for s in stage.snapshots}
-                case _:
-                    pass
         return found
 
     def adapter(self, gateway: str | None) -> Any:
@@ -241,9 +236,7 @@ class Engine:
 
     def snapshots(self, environment: Any) -> dict[str, Snapshot]:
         """An environment's snapshots with their intervals, by name."""
-        found = self._context.state_reader.get_snapshots(environment.snapshots).values()
-        self._context.state_sync.refresh_snapshot_intervals(found)
-        return {s.name: s for s in found}
+        return self.snapshots_by_id({s.name: s.identifier for s in environment.snapshots})
 
     def missing(
         self, environment: Any, snapshots: dict[str, Snapshot]
@@ -263,8 +256,7 @@ class Engine:
             done = snapshot.intervals if deployable else snapshot.dev_intervals
             if not (snapshot.is_model and snapshot.node.audits_with_args and done):
                 continue
-            # With its parents, as SQLMesh's scheduler does: each audit looks for the tables of all
-            # that it is given.
+            # With its parents, as in SQLMesh's scheduler: an audit looks for all their tables.
             upstream = parent_snapshots_by_name(snapshot, by_id)
             for result in self._context.snapshot_evaluator.audit(
                 snapshot=snapshot, snapshots=upstream, start=done[0][0], end=done[-1][1],

@@ -67,7 +67,8 @@ class Git:
         return True
 
     def exists(self, commit: str) -> bool:
-        return self._returncode("cat-file", "-e", f"{commit}^{{commit}}") == 0
+        done = self._process(("cat-file", "-e", f"{commit}^{{commit}}"), _ANSWER, inside=True)
+        return done.returncode == 0
 
     def has(self, name: str, commit: str) -> bool:
         return self._run("rev-parse", f"{name}^{{commit}}", limit=_ANSWER).strip() == commit
@@ -152,9 +153,6 @@ class Git:
         if done.returncode == 0:
             return done.stdout
         raise _problem(done.stderr)
-
-    def _returncode(self, *args: str) -> int:
-        return self._process(args, _ANSWER, inside=True).returncode
 
     def _process(
         self, args: tuple[str, ...], limit: int, inside: bool

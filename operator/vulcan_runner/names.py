@@ -16,8 +16,5 @@ def display(fqn: str, catalog: str | None) -> str:
 
 def title(category: Any) -> str:
     """`INDIRECT_NON_BREAKING` as IndirectNonBreaking."""
-    return (
-        "".join(word.capitalize() for word in category.name.split("_"))
-        if category is not None
-        else ""
-    )
+    words = category.name.split("_") if category is not None else ()
+    return "".join(word.capitalize() for word in words)

@@ -70,9 +70,7 @@ def build(attempt: Attempt, source: str, record: ApplyRow | None, tests_run: int
 
 def is_unaudited(before: Any, record: ApplyRow | None) -> bool:
     """Whether the last apply is in place, but its audits have not passed."""
-    if record is None or record.phase == "done" or before is None:
-        return False
-    return bool(before.plan_id == record.plan_id)
+    return bool(record and before and record.phase != "done" and before.plan_id == record.plan_id)
 
 
 def _lint(attempt: Attempt) -> None:

@@ -23,12 +23,8 @@ class Problem(Exception):
         work: Work | None = None,
     ) -> None:
         super().__init__(message)
-        self.reason = reason
-        self.message = message
-        self.retry = retry
-        self.failures = failures
-        self.probe = probe
-        self.work = work
+        self.reason, self.message, self.retry = reason, message, retry
+        self.failures, self.probe, self.work = failures, probe, work
 
 
 class Stopped(BaseException):

@@ -18,8 +18,7 @@ CONFIG_FILES = ("config.py", "config.yml", "config.yaml", "sqlmesh.yml", "sqlmes
 
 
 def locate(folder: Path, source: Source, work: Path) -> Path:
-    """The project's folder. `fetch` has already applied a git source's path; a ConfigMap is laid
-    out below `work`."""
+    """The project's folder. A git source's path is applied by `fetch`; ConfigMaps are laid out."""
     if source.kind is SourceKind.CONFIG_MAP:
         folder = lay_out(folder, work / "project")
     path = folder if source.kind is SourceKind.GIT else within(folder, source.path)

@@ -37,17 +37,9 @@ def build(
     )
     catch_up, computed = _effort(engine, plan)
     _require_virtual(promotion, catch_up, computed)
-    return BuiltPlan(
-        plan,
-        before,
-        tests_run=0,
-        warnings=tuple(engine.warnings),
-        unaudited=planning.is_unaudited(before, record),
-        source=row.source_digest,
-        destructive=engine.destructive(plan),
-        catch_up=catch_up,
-        computed=computed,
-    )
+    unaudited, lost = planning.is_unaudited(before, record), engine.destructive(plan)
+    about = (tuple(engine.warnings), unaudited, row.source_digest, lost)
+    return BuiltPlan(plan, before, 0, *about, catch_up, computed)
 
 
 def _snapshots(attempt: Attempt, row: HistoryRow) -> dict[str, Snapshot]:
@@ -82,7 +74,6 @@ def _require_virtual(promotion: Promotion, catch_up: int, computed: tuple[str, .
         message = f"It would have to compute {words.shortened(computed, _SHOWN)}."
         raise Problem(Reason.NOT_VIRTUAL_ONLY, message)
     if catch_up > promotion.max_catch_up:
-        raise Problem(
-            Reason.NOT_VIRTUAL_ONLY,
-            f"{catch_up} recent intervals to catch up with; {promotion.max_catch_up} are the most.",
-        )
+        most = f"{promotion.max_catch_up} are the most"
+        message = f"{catch_up} recent intervals to catch up with; {most}."
+        raise Problem(Reason.NOT_VIRTUAL_ONLY, message)

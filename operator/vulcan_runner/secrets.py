@@ -107,9 +107,7 @@ class Scrubber:
 
     def text(self, text: str) -> str:
         """The text without secrets and without credentials in URLs and connection strings."""
-        if self._known:
-            text = self._known.sub(MASK, text)
-        return _NAMED.sub(rf"\g<key>\g<sep>{MASK}", _URL.sub(rf"\g<scheme>{MASK}@", text))
+        return _NAMED.sub(rf"\g<key>\g<sep>{MASK}", self.known(text))
 
     def whole(self, text: str, end: int) -> int:
         """Where to cut a text instead of at `end`, so that no secret is cut in two."""
@@ -193,11 +191,8 @@ def _words(path: Path) -> Iterator[str]:
 def _strings(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield from ([value] if len(value) >= _SHORTEST_UNNAMED else [])
-    elif isinstance(value, dict):
-        for inner in value.values():
-            yield from _strings(inner)
-    elif isinstance(value, list):
-        for inner in value:
+    elif isinstance(value, (dict, list)):
+        for inner in value.values() if isinstance(value, dict) else value:
             yield from _strings(inner)
 
 

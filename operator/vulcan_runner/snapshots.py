@@ -82,6 +82,5 @@ def intervals_of(snapshot: Any, intervals: Iterable[Any]) -> int:
 
 def is_whole(snapshot: Any) -> bool:
     """Whether it is computed in one piece, whatever the time."""
-    return bool(
-        snapshot.is_full or snapshot.is_view or snapshot.is_seed or not snapshot.is_incremental
-    )
+    has_no_time = snapshot.is_full or snapshot.is_view or snapshot.is_seed
+    return bool(has_no_time or not snapshot.is_incremental)
