@@ -14,8 +14,7 @@ REFERENCE = "prod"
 
 
 class ExitCode:
-    """Exit codes of `python -m vulcan_runner`, for people who read pods; the Result has the
-    detail."""
+    """Exit codes of `python -m vulcan_runner`, for people who read pods; the Result says more."""
 
     SUCCEEDED = 0
     FAILED = 1
@@ -25,8 +24,7 @@ class ExitCode:
 
 
 class PodEnv:
-    """Environment variables of a Job's containers. Paths are variables, so that no path is written
-    in two places."""
+    """Environment variables of a Job's containers, so that no path is written in two places."""
 
     TASK = "VULCAN_TASK"  # JSON of Task; never a secret
     SECRETS = "VULCAN_SECRETS"  # folder: <Secret name>/<key>

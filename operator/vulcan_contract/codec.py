@@ -23,6 +23,7 @@ class ContractError(ValueError):
 
 _MOST = 2**63 - 1  # the schemas' int64
 _LAST_YEAR = 9000  # later times leave no room to compute with
+_hints = functools.cache(typing.get_type_hints)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,11 +118,10 @@ def decode(kind: type, data: Any, where: str = "") -> Any:
     if origin in (types.UnionType, typing.Union):
         inner = [a for a in typing.get_args(kind) if a is not type(None)]
         return None if data is None else decode(inner[0], data, where)
+    got = type(data).__name__
     if dataclasses.is_dataclass(kind):
         if not isinstance(data, Mapping):
-            raise ContractError(
-                f"{where or kind.__name__}: expected an object, got {type(data).__name__}"
-            )
+            raise ContractError(f"{where or kind.__name__}: expected an object, got {got}")
         hints = _hints(kind)
         known = {
             f.name: decode(hints[f.name], data[f.name], f"{where}.{f.name}")
@@ -139,25 +139,26 @@ def decode(kind: type, data: Any, where: str = "") -> Any:
             raise ContractError(f"{where}: {error}") from error
     if origin is tuple:
         if not isinstance(data, (list, tuple)):
-            raise ContractError(f"{where}: expected a list, got {type(data).__name__}")
-        return tuple(
-            decode(typing.get_args(kind)[0], v, f"{where}[{i}]") for i, v in enumerate(data)
-        )
+            raise ContractError(f"{where}: expected a list, got {got}")
+        inside = typing.get_args(kind)[0]
+        return tuple(decode(inside, v, f"{where}[{i}]") for i, v in enumerate(data))
     if origin in (dict, Mapping):
         if not isinstance(data, Mapping):
-            raise ContractError(f"{where}: expected an object, got {type(data).__name__}")
+            raise ContractError(f"{where}: expected an object, got {got}")
         return {k: decode(typing.get_args(kind)[1], v, f"{where}.{k}") for k, v in data.items()}
     wrong = isinstance(data, bool) and kind is not bool
     if kind is float and isinstance(data, int) and not wrong:
-        return _float(data, where)
+        try:
+            return float(data)
+        except OverflowError as error:
+            raise ContractError(f"{where}: {error}") from error
     if kind in (str, int, bool, float) and (wrong or not isinstance(data, kind)):
-        raise ContractError(f"{where}: expected {kind.__name__}, got {type(data).__name__}")
+        raise ContractError(f"{where}: expected {kind.__name__}, got {got}")
     return data
 
 
 def load(text: str) -> Any:
-    """Any JSON; raises ContractError for everything else, including what only Python accepts (NaN,
-    endless nesting)."""
+    """Any JSON; raises ContractError for all else, including NaN and nesting that is too deep."""
     try:
         return json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
@@ -166,18 +167,6 @@ def load(text: str) -> Any:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
-
-
-def _float(number: int, where: str) -> float:
-    try:
-        return float(number)
-    except OverflowError as error:
-        raise ContractError(f"{where}: {error}") from error
-
-
-@functools.cache
-def _hints(kind: type) -> dict[str, Any]:
-    return typing.get_type_hints(kind)
 
 
 def _is_default(field: "dataclasses.Field[Any]", value: Any) -> bool:

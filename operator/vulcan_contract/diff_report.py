@@ -13,14 +13,10 @@ from typing import Annotated
 
 from vulcan_contract.codec import Bound, check, decode, load
 
-MAX_UNPACKED = 8 * 1024 * 1024
-"""Most bytes of a report's JSON."""
-MAX_MODELS = 300
-"""Most models of a report; more are counted as omitted."""
-MAX_COLUMNS = 256
-"""Most columns of a model that are counted."""
-MAX_NAMED = 50
-"""Most omitted models that are named."""
+MAX_UNPACKED = 8 * 1024 * 1024  # bytes of a report's JSON
+MAX_MODELS = 300  # of a report; more are counted as omitted
+MAX_COLUMNS = 256  # of a model that are counted
+MAX_NAMED = 50  # of the omitted models
 _DEFAULT = Bound(1024, most=max(MAX_MODELS, MAX_COLUMNS))
 Time = Annotated[str, Bound(time=True)]  # RFC 3339; empty: never
 
@@ -54,8 +50,7 @@ class ModelDiff:
 
 @dataclass(frozen=True)
 class ColumnStatistics:
-    """One column. `distinct` and `sum` are known for types that have them; a sum is a decimal
-    number, NaN or infinite."""
+    """One column. Types without `distinct` or `sum` have None; a sum may be NaN or infinite."""
 
     nulls: int = 0
     distinct: int | None = None
@@ -64,8 +59,7 @@ class ColumnStatistics:
 
 @dataclass(frozen=True)
 class ModelStatistics:
-    """One model of one environment. `code`: digest of its own definition, the same in every system.
-    `why`: why it was not counted."""
+    """One model. `code`: digest of its definition, in any system. `why`: why it was not counted."""
 
     name: str
     code: str = ""
@@ -79,8 +73,7 @@ class ModelStatistics:
 
 @dataclass(frozen=True)
 class DiffReport:
-    """The whole report. `plan_id`: the plan that the environment was at; empty: it is not in the
-    state."""
+    """The whole report. `plan_id`: the environment's plan; empty: it is not in the state."""
 
     statistics: bool
     environment: str
@@ -99,7 +92,6 @@ class DiffReport:
     @classmethod
     def from_json(cls, text: str) -> "DiffReport":
         """Raises ContractError for what is not a report, or has values outside their bounds."""
-        report = decode(cls, load(text))
-        assert isinstance(report, cls)
+        report: DiffReport = decode(cls, load(text))
         check(report, _DEFAULT)
         return report

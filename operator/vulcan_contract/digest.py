@@ -22,8 +22,7 @@ def of_names(names: Iterable[str]) -> str:
 
 
 def of_files(files: Mapping[str, bytes]) -> str:
-    """Digest of a source tree: relative POSIX paths and contents, without times, modes and empty
-    folders."""
+    """Digest of a source tree: paths and contents, without times, modes and empty folders."""
     return of_blocks({path: (len(content), (content,)) for path, content in files.items()})
 
 

@@ -5,9 +5,8 @@ dead node's Job only where `FENCED` says that the lock keeps the old writer out.
 """
 
 FENCED = frozenset({"postgres"})
-"""State databases in which the runner holds an advisory lock while it writes
-(`vulcan_runner.lock`). The next holder ends the sessions of the one before it, so that a lost pod
-cannot write beside it."""
+"""State databases in which the runner holds an advisory lock while it writes. The next holder ends
+the sessions of the one before it (`vulcan_runner.lock`): a lost pod cannot write beside it."""
 
 ONE_PROCESS = frozenset({"duckdb"})
 """Databases that one process at a time can open: whatever connects takes the writer slot."""

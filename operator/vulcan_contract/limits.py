@@ -7,10 +7,9 @@ from typing import Protocol
 
 from vulcan_contract.task import Limits
 
+# The defaults of `maxBackfillIntervals` and `maxRemovedPercent`, in API and admission policies.
 MAX_BACKFILL_INTERVALS = 5000
-"""Default of `maxBackfillIntervals`, in the API and in the admission policies."""
 MAX_REMOVED_PERCENT = 20
-"""Default of `maxRemovedPercent`, likewise."""
 
 
 class Counts(Protocol):

@@ -29,8 +29,7 @@ def frames(report: Any, nonce: str) -> tuple[list[str], str, int]:
 
 
 def packed(lines: Iterable[str], nonce: str, sha256: str) -> bytes | None:
-    """The gzipped report found in a log; None when it is missing, incomplete or not the one that
-    the Result names."""
+    """The gzipped report in a log; None: it is missing, incomplete or not the Result's."""
     encoded = ""
     for chunk in _chunks(lines, f"{MARK}{nonce}:"):
         encoded += chunk
@@ -40,9 +39,8 @@ def packed(lines: Iterable[str], nonce: str, sha256: str) -> bytes | None:
         data = base64.b64decode(encoded, validate=True)
     except ValueError:
         return None
-    return (
-        data if 0 < len(data) <= MAX_BYTES and hashlib.sha256(data).hexdigest() == sha256 else None
-    )
+    is_it = hashlib.sha256(data).hexdigest() == sha256
+    return data if is_it and 0 < len(data) <= MAX_BYTES else None
 
 
 def _chunks(lines: Iterable[str], prefix: str) -> Iterator[str]:

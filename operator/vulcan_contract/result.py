@@ -27,8 +27,7 @@ Time = Annotated[str, Bound(filled=True, time=True)]  # RFC 3339
 
 @dataclass(frozen=True)
 class ModelChange:
-    """One changed model of a plan. `intervals`: batches of time to compute; FULL, VIEW and SEED
-    models count once."""
+    """A changed model of a plan. `intervals`: to compute; FULL, VIEW and SEED count once."""
 
     name: Annotated[str, Bound(filled=True)]
     # Added | DirectlyModified | IndirectlyModified | MetadataModified | Removed | Restated
@@ -88,8 +87,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class RollbackOption:
-    """What an environment had after an earlier apply, and whether its views can be swapped back to
-    it."""
+    """What an environment had after an earlier apply, and whether it can be swapped back to it."""
 
     plan_id: PlanId
     source_digest: SourceDigest = ""
@@ -103,8 +101,7 @@ class RollbackOption:
 
 @dataclass(frozen=True)
 class Work:
-    """What an apply or a run did. Intervals and `next_run` are those of the environment after
-    it."""
+    """What an apply or a run did; intervals and `next_run` are the environment's after it."""
 
     plan_id: PlanId = ""
     models: int = 0
@@ -123,8 +120,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Probe:
-    """What a probe saw. `state_identity` is the same for the same state, by whatever name it is
-    reached."""
+    """What a probe saw. `state_identity`: the same for a state, by whatever name it is reached."""
 
     warehouse: bool = False
     state: bool = False
@@ -167,8 +163,7 @@ class Result:
         return self.retry or ABOUT[self.reason].retry
 
     def to_message(self) -> str:
-        """JSON of at most MAX_BYTES bytes: models, failures and the message are cut until it
-        fits."""
+        """JSON of at most MAX_BYTES: models, failures and the message are cut until it fits."""
         result = replace(self, message=_cut(self.message, MAX_MESSAGE))
         while len((text := _dump(result)).encode()) > MAX_BYTES:
             result = _smaller(result)
@@ -176,10 +171,8 @@ class Result:
 
     @classmethod
     def from_message(cls, text: str) -> "Result":
-        """Raises ContractError when the text is not a result: after a crash, or because project
-        code wrote the file."""
-        result = decode(cls, load(text))
-        assert isinstance(result, cls)
+        """Raises ContractError for anything else: after a crash, or if project code wrote it."""
+        result: Result = decode(cls, load(text))
         result.check()
         return result
 

@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vulcan_contract import CONTRACT_VERSION
-from vulcan_contract.codec import ContractError, decode, encode
+from vulcan_contract.codec import ContractError, decode, encode, load
 from vulcan_contract.tasks import TaskKind as TaskKind  # what a kind is: the table beside it
 
 
 class SecretForm(enum.StrEnum):
-    """How a Secret's value becomes a connection field: as its text, its file's path or its parsed
-    JSON."""
+    """How a Secret's value becomes a connection field: as text, as a file's path or as JSON."""
 
     VALUE = "Value"
     PATH = "Path"
@@ -34,8 +33,7 @@ class SourceKind(enum.StrEnum):
 
 @dataclass(frozen=True)
 class SecretRef:
-    """One key of one Secret in the gateway's namespace; the file is
-    `$VULCAN_SECRETS/<name>/<key>`."""
+    """One key of a Secret in the gateway's namespace; its file: `$VULCAN_SECRETS/<name>/<key>`."""
 
     name: str
     key: str
@@ -44,8 +42,7 @@ class SecretRef:
 
 @dataclass(frozen=True)
 class Connection:
-    """A SQLMesh connection: `type` and `options` as SQLMesh names them, secret fields by
-    reference."""
+    """A connection: `type` and `options` as SQLMesh names them, secret fields by reference."""
 
     type: str
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -106,8 +103,7 @@ class Source:
 
 @dataclass(frozen=True)
 class PlanOptions:
-    """Planning fields of an environment in SQLMesh's own words. None: the project's configuration
-    decides."""
+    """Planning fields in SQLMesh's own words. None: the project's configuration decides."""
 
     categorization: str = "Project"  # Project | Auto | Breaking
     categories: Mapping[str, str] = field(default_factory=dict)  # model -> Breaking | NonBreaking
@@ -205,16 +201,14 @@ class Diff:
 
 @dataclass(frozen=True)
 class Checks:
-    """SodaCL files, which reach the pod as `$VULCAN_CHECKS`; the runner must find `digest`
-    there."""
+    """SodaCL files, in the pod as `$VULCAN_CHECKS`; the runner must find `digest` there."""
 
     digest: str
 
 
 @dataclass(frozen=True)
 class Task:
-    """What one Job does. `nonce` marks the report on stdout, where project code can print as
-    well."""
+    """What one Job does. `nonce` marks the report on stdout, where project code prints, too."""
 
     kind: TaskKind
     job: str
@@ -240,25 +234,16 @@ class Task:
 
     def to_json(self) -> str:
         """One line of JSON; deterministic."""
-        return json.dumps(
-            {**encode(self), "contract": self.contract},
-            sort_keys=True,
-            separators=(",", ":"),
-            ensure_ascii=False,
-        )
+        data = {**encode(self), "contract": self.contract}
+        return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> "Task":
         """Raises ContractError when the text is not a task of this contract version."""
-        try:
-            data = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ContractError(f"not JSON: {error}") from error
+        data = load(text)
         version = data.get("contract") if isinstance(data, dict) else None
         if version != CONTRACT_VERSION:
-            raise ContractError(
-                f"contract version {version}, this runner speaks {CONTRACT_VERSION}"
-            )
-        task = decode(cls, data)
-        assert isinstance(task, cls)
+            message = f"contract version {version}, this runner speaks {CONTRACT_VERSION}"
+            raise ContractError(message)
+        task: Task = decode(cls, data)
         return task

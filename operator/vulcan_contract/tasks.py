@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 
 class TaskKind(enum.StrEnum):
-    """What a Job does. Fetching is no kind: it is the init container of a task with a git
-    source."""
+    """What a Job does. Fetching is no kind: it is the init container of tasks with a git source."""
 
     PROBE = "probe"
     RESOLVE = "resolve"
@@ -57,18 +56,12 @@ class Traits:
     connects: bool = True
     # Computes rows of models: not before a human has checked the batches that a lost Job left.
     computes: bool = False
-    # Ends at the next batch boundary when told to stop, and resumes: urgent work may preempt it.
-    stoppable: bool = False
-    # Gives an environment a revision that was decided on: the task carries `approved`.
-    needs_decision: bool = False
-    # Reads a project's files. Promotions within one system do without: they read the state.
-    needs_source: bool = False
-    # Uses the gateway's weaker credentials (`spec.planning`) where there are any.
-    weak_credentials: bool = False
-    # Whether its report is kept.
-    reports: Reports = Reports.NEVER
-    # The field of Result without which a success is not believed; "": its reason is enough.
-    brings: str = ""
+    stoppable: bool = False  # ends at the next batch and resumes: urgent work may preempt it
+    needs_decision: bool = False  # gives an environment what was decided on: carries `approved`
+    needs_source: bool = False  # reads a project's files; promotions in one system read the state
+    weak_credentials: bool = False  # uses the gateway's weaker ones (`spec.planning`), if any
+    reports: Reports = Reports.NEVER  # whether its report is kept
+    brings: str = ""  # the field of Result without which a success is not believed; "": none
 
     @property
     def loads_project(self) -> bool:

@@ -4,8 +4,7 @@ import datetime as dt
 
 
 def rfc3339(moment: dt.datetime, timespec: str = "auto") -> str:
-    """`2026-01-01T00:00:00Z`. `timespec` as `datetime.isoformat` knows it; "seconds" cuts the
-    rest."""
+    """`2026-01-01T00:00:00Z`. `timespec` as `datetime.isoformat` has it; "seconds" truncates."""
     return moment.isoformat(timespec=timespec).replace("+00:00", "Z")
 
 

@@ -12,8 +12,7 @@ def shortened(items: Sequence[str], most: int, separator: str = ", ") -> str:
 
 
 def plan(summary: PlanSummary) -> str:
-    """What a plan would change, without a full stop: `1 added, 2 modified, 14 intervals to
-    compute`."""
+    """What a plan would change: `1 added, 2 modified, 14 intervals to compute`, no full stop."""
     counts = (
         (summary.added, "added"),
         (summary.directly_modified, "modified"),

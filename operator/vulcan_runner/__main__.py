@@ -175,8 +175,7 @@ def _scrubber(task: Task, pod: Pod, is_fetch: bool) -> Scrubber:
 
 
 def _write(pod: Pod, result: Result, scrub: Scrubber) -> None:
-    """Writes the termination message. Only what people read is scrubbed: a short secret must not
-    damage a digest."""
+    """Writes the termination message. Scrubs only what people read: digests must stay whole."""
     clean = _clean(result, scrub.text)
     pod.result.parent.mkdir(parents=True, exist_ok=True)
     with pod.result.open("wb", buffering=0) as file:  # at most 4 KiB: one write

@@ -7,6 +7,7 @@ the state and continued. Applies nothing that `task.approved` does not cover.
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,19 +48,9 @@ class _Apply:
 
     def row(self, plan_id: str, phase: str, models: str, project: str, ended: str) -> ApplyRow:
         """A record of this apply."""
-        return ApplyRow(
-            environment=self.attempt.task.environment,
-            token=self.approved.token,
-            target=self.found.target,
-            base=self.found.base,
-            plan_id=plan_id,
-            phase=phase,
-            models=models,
-            job=self.attempt.task.job,
-            at=now(),
-            project=project,
-            ended=ended,
-        )
+        task, found = self.attempt.task, self.found
+        decided = (task.environment, self.approved.token, found.target, found.base)
+        return ApplyRow(*decided, plan_id, phase, models, task.job, now(), project, ended)
 
 
 def apply(source: RevisionSource, approved: Approved) -> Result:
@@ -90,9 +81,8 @@ def apply(source: RevisionSource, approved: Approved) -> Result:
 
 
 def rollback_decision(source: RevisionSource) -> Approved:
-    """A rollback needs no approval: its order is the decision, for the plan it leads to, from
-    exactly the plan that is to be undone. Raises PlanChanged when the environment is at another
-    one."""
+    """A rollback needs no approval: its order is the decision, for the plan it leads to. Raises
+    PlanChanged when the environment is at another plan than the one that is to be undone."""
     attempt, promotion = source.attempt, source.attempt.task.promotion
     assert promotion is not None
     attempt.engine.connect()
@@ -100,16 +90,9 @@ def rollback_decision(source: RevisionSource) -> Approved:
     built = source.build(record, False)
     found = summary.summarise(attempt, built, record)
     undone = ["rollback", attempt.task.environment, promotion.expected, promotion.plan_id]
-    approved = Approved(
-        token=digest.of_json(undone),
-        target=found.target,
-        base=found.base,
-        planned_at=now(),
-        backfill_intervals=found.backfill_intervals,
-        destructive=found.destructive,
-        destructive_sha256=found.destructive_sha256,
-        by_human=True,
-    )
+    token = digest.of_json(undone)
+    work = (found.backfill_intervals, found.destructive, found.destructive_sha256)
+    approved = Approved(token, found.target, found.base, now(), *work, by_human=True)
     resumes = record is not None and record.token == approved.token
     if not resumes and (built.before is None or built.before.plan_id != promotion.expected):
         message = "The environment is no longer at the plan that was to be undone."
@@ -118,8 +101,7 @@ def rollback_decision(source: RevisionSource) -> Approved:
 
 
 def _can_resume(ours: ApplyRow, approved: Approved, environment: Any, identity: str) -> bool:
-    """Whether a killed attempt at this apply can be continued: nobody else has changed the
-    environment since."""
+    """Whether a killed attempt can be continued: nobody has changed the environment since."""
     if ours.phase == "done":
         return False
     if environment is not None and environment.plan_id == ours.plan_id:
@@ -130,17 +112,11 @@ def _can_resume(ours: ApplyRow, approved: Approved, environment: Any, identity: 
 def _change_nothing(one: _Apply, environment: Any) -> Result:
     """Ends an apply that changes no model. What the one before left unaudited is audited now."""
     source, attempt, record, kept = one.source, one.attempt, one.record, one.source.kept
-    unaudited = one.built.unaudited
-    row = one.row(
-        one.found.base_plan_id,
-        "started" if unaudited else "done",
-        record.models if unaudited and record is not None else "[]",
-        project=kept.digest,
-        ended=(record.ended if record is not None else "") if unaudited else one.approved.token,
-    )
-    if unaudited:
+    plan_id = one.found.base_plan_id
+    if one.built.unaudited and record is not None:
+        row = one.row(plan_id, "started", record.models, kept.digest, record.ended)
         return _finish(source, row, Reason.SUCCEEDED, resumed=True)
-    attempt.state.record_apply(row)
+    attempt.state.record_apply(one.row(plan_id, "done", "[]", kept.digest, one.approved.token))
     if environment is not None:
         history.remember(attempt, environment, source.source_digest, kept.digest)
     attempt.state.forget_projects()
@@ -164,46 +140,38 @@ def _execute(attempt: Attempt, plan: Plan) -> None:
 
 
 def _require_decided(one: _Apply) -> None:
-    """Raises PlanChanged when this is not the plan that was decided on, or needs a stricter
-    decision."""
+    """Raises PlanChanged when this is not the plan decided on, or needs a stricter decision."""
+    difference = next(_differences(one), None)
+    if difference is not None:
+        raise Problem(Reason.PLAN_CHANGED, difference)
+
+
+def _differences(one: _Apply) -> Iterator[str]:
     approved, found, resumed = one.approved, one.found, one.ours is not None
     if found.target != approved.target:
-        message = "The rebuilt plan leads to something else than the plan that was decided on."
-        raise Problem(Reason.PLAN_CHANGED, message)
+        yield "The rebuilt plan leads to something else than the plan that was decided on."
     if not resumed and found.base != approved.base:
-        message = "The environment is not what it was when the plan was decided on."
-        raise Problem(Reason.PLAN_CHANGED, message)
+        yield "The environment is not what it was when the plan was decided on."
     if found.destructive_sha256 not in ("", approved.destructive_sha256) and not resumed:
         unseen = sorted(set(found.destructive) - set(approved.destructive)) or found.destructive
-        message = f"Destructive now, but not when it was decided on: {', '.join(unseen[:5])}."
-        raise Problem(Reason.PLAN_CHANGED, message)
+        yield f"Destructive now, but not when it was decided on: {', '.join(unseen[:5])}."
+    count, decided = found.backfill_intervals, approved.backfill_intervals
     elapsed = _elapsed(one.built, approved)
-    if found.backfill_intervals > approved.backfill_intervals + elapsed:
-        raise Problem(
-            Reason.PLAN_CHANGED,
-            f"{found.backfill_intervals} intervals to compute; {approved.backfill_intervals} were"
-            f" decided on, and time explains {elapsed} more.",
-        )
+    if count > decided + elapsed:
+        explained = f"{decided} were decided on, and time explains {elapsed} more"
+        yield f"{count} intervals to compute; {explained}."
     if not approved.by_human and not resumed:
         for excess in limits.exceeded(found, approved.limits):
-            raise Problem(
-                Reason.PLAN_CHANGED,
-                f"{round(excess.value, 2)} {excess.what}, and {excess.most} is the most that needs"
-                " no approval.",
-            )
+            most = f"{excess.most} is the most that needs no approval"
+            yield f"{round(excess.value, 2)} {excess.what}, and {most}."
 
 
 def _elapsed(built: BuiltPlan, approved: Approved) -> int:
     """How many of the intervals had not ended yet when the plan was decided on."""
-    planned_at = milliseconds(approved.planned_at)
-    if not built.plan.requires_backfill:
-        return 0
-    return sum(
-        intervals_of(
-            built.plan.snapshots[i.snapshot_id], [p for p in i.intervals if p[1] > planned_at]
-        )
-        for i in built.plan.missing_intervals
-    )
+    plan, then = built.plan, milliseconds(approved.planned_at)
+    missing = plan.missing_intervals if plan.requires_backfill else ()
+    late = {i.snapshot_id: [p for p in i.intervals if p[1] > then] for i in missing}
+    return sum(intervals_of(plan.snapshots[key], pairs) for key, pairs in late.items())
 
 
 def _allowed(one: _Apply) -> Plan:
@@ -224,27 +192,19 @@ def _allowed(one: _Apply) -> Plan:
     for snapshot in built.plan.snapshots.values():
         refused = snapshot.name in built.destructive - allowed and snapshot.is_model
         if refused and snapshot.model.on_destructive_change.is_error:
-            raise Problem(
-                Reason.PLAN_REJECTED,
-                f"{engine.display(snapshot.name)} loses columns with their data; that needs a"
-                " human's approval or plan.allowDestructiveModels.",
-            )
+            needed = "a human's approval or plan.allowDestructiveModels"
+            lost = f"{engine.display(snapshot.name)} loses columns with their data"
+            raise Problem(Reason.PLAN_REJECTED, f"{lost}; that needs {needed}.")
     return built.plan.copy(update={"allow_destructive_models": allowed})
 
 
 def _record(one: _Apply, plan: Plan) -> ApplyRow:
-    """Written before anything is applied: new versions are in the state before the backfill, so the
-    base moves."""
+    """Written first: new versions are in the state before the backfill, so the base moves."""
     diff, before, ours = plan.context_diff, one.record, one.ours
     changed = {*diff.modified_snapshots, *(s.name for s in diff.added)}
     changed |= set(json.loads(ours.models) if ours else ())
-    row = one.row(
-        plan.plan_id,
-        "started",
-        json.dumps(sorted(changed)),
-        project=before.project if before else "",
-        ended=before.ended if before else "",
-    )
+    project, ended = (before.project, before.ended) if before else ("", "")
+    row = one.row(plan.plan_id, "started", json.dumps(sorted(changed)), project, ended)
     return dataclasses.replace(row, base=ours.base) if ours else row
 
 
@@ -259,8 +219,7 @@ def _require_applied(attempt: Attempt, plan: Plan) -> None:
 
 
 def _finish(source: RevisionSource, row: ApplyRow, reason: Reason, *, resumed: bool) -> Result:
-    """Audits what was changed and not audited just now, then closes the record. Done once for each
-    apply."""
+    """Audits, once for each apply, what was changed but not audited, and closes the record."""
     attempt, kept = source.attempt, source.kept
     task, engine, state = attempt.task, attempt.engine, attempt.state
     environment = attempt.environment()

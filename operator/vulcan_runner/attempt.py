@@ -4,7 +4,6 @@ Built by `session`, which opens and closes what is in it; handed from function t
 whatever plans, computes or compares.
 """
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,21 +51,12 @@ class Attempt:
         return self.state.apply_record(self.task.environment)
 
     def work(self, **more: Any) -> Work:
-        """What was computed so far, and what else is known of it."""
+        """What was computed so far (Counts has Work's names), and what else is known of it."""
         counts = self.engine.counts
-        done = Work(
-            models=len(counts.models),
-            batches=counts.batches,
-            rows=counts.rows,
-            audits_run=counts.audits_run,
-            audits_warned=counts.audits_warned,
-            blocked=counts.blocked,
-        )
-        return dataclasses.replace(done, **more)
+        return Work(**{**vars(counts), "models": len(counts.models), **more})
 
     def models_failed(self, work: Work) -> Problem:
-        """Why the task ends after models have failed. SQLMesh only says that they did; its console
-        has the causes."""
+        """Why the task ends after models have failed; only the console has the causes."""
         errors = self.engine.errors
         problem = failures.ended(failures.of_models(errors, self.engine.catalog), errors)
         problem.work = work

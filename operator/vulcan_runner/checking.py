@@ -29,6 +29,7 @@ _PROGRAM = Path(__file__).with_name("soda_scan.py")
 _FILES = (".yml", ".yaml")
 _PASSED = ("PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY", "SSL_CERT_FILE", "PATH", "LANG", "TZ")
 _ENGINES = ("postgres", "duckdb")
+_Checks = list[dict[str, Any]]  # as `soda_scan` answers
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,8 @@ class Place:
             return cls(name, environment.plan_id, schema_suffix=f"__{name}")
         if target.is_table:
             return cls(name, environment.plan_id, table_suffix=f"__{name}")
-        message = (
-            "Soda checks cannot read views in other catalogs"
-            f" (environment_suffix_target of {name})."
-        )
+        setting = f"environment_suffix_target of {name}"
+        message = f"Soda checks cannot read views in other catalogs ({setting})."
         raise Problem(Reason.CHECKS_NOT_EVALUATED, message)
 
     @property
@@ -64,8 +63,7 @@ class Place:
 
 
 def check(task: Task, pod: Pod, place: Place, lines: Lines) -> Result:
-    """Runs all checks of the task's files; raises ChecksFailed, or why they could not be
-    evaluated."""
+    """Runs the task's checks; raises ChecksFailed, or why they could not be evaluated."""
     files = _files(task, pod)
     source, options = _source(task, Secrets(pod.secrets))
     lines.enter("checks")
@@ -92,8 +90,7 @@ def _files(task: Task, pod: Pod) -> dict[str, str]:
 
 
 def _source(task: Task, secrets: Secrets) -> tuple[dict[str, Any], dict[str, str]]:
-    """Soda's settings for the warehouse, and variables for its driver. Nothing secret is in the
-    latter."""
+    """Soda's settings for the warehouse, and variables (nothing secret) for its driver."""
     connection = task.gateway.connection
     if connection.type not in _ENGINES:
         known = " and ".join(_ENGINES)
@@ -142,7 +139,7 @@ def _ask(pod: Pod, what: Mapping[str, Any], options: Mapping[str, str]) -> dict[
     return answer
 
 
-def _judge(task: Task, place: Place, checks: list[dict[str, Any]], errors: list[str]) -> Result:
+def _judge(task: Task, place: Place, checks: _Checks, errors: list[str]) -> Result:
     """A failed check decides, whatever else went wrong; after that, what could not be evaluated."""
     bad = [c for c in checks if c["outcome"] == "fail"]
     open_ = [c for c in checks if c["outcome"] is None]
@@ -154,34 +151,26 @@ def _judge(task: Task, place: Place, checks: list[dict[str, Any]], errors: list[
         message = f"{len(bad)} of {len(checks)} Soda checks fail; {first}"
         raise Problem(Reason.CHECKS_FAILED, message, failures=found, work=work)
     if errors or open_ or not checks:
-        found = tuple(_failure(c, Reason.CHECKS_NOT_EVALUATED, "was not evaluated") for c in open_)
-        raise _unjudged(checks, open_, errors, found, work)
+        raise _unjudged(checks, open_, errors, work)
     said = f"{len(checks)} Soda checks, {len(warned)} warnings."
     return Result(task.kind, Reason.SUCCEEDED, said, work=work)
 
 
-def _unjudged(
-    checks: list[dict[str, Any]],
-    open_: list[dict[str, Any]],
-    errors: list[str],
-    found: tuple[Failure, ...],
-    work: Work,
-) -> Problem:
+def _unjudged(checks: _Checks, open_: _Checks, errors: list[str], work: Work) -> Problem:
     """An unreachable warehouse is the reason, if it is one; else the check itself is at fault."""
     first = next((without_data(e) for e in errors), "no check was found in the SodaCL files")
     if not checks or len(open_) == len(checks):
-        reasons = (
-            failures.connection_reason(e, None, Reason.WAREHOUSE_UNREACHABLE) for e in errors
-        )
+        lost = Reason.WAREHOUSE_UNREACHABLE
+        reasons = (failures.connection_reason(e, None, lost) for e in errors)
         away = next(filter(None, reasons), None)
         if away is not None:
             return Problem(away, f"Soda cannot reach the warehouse: {cut(first, 400)}")
-    words = (
-        f"{len(open_)} of {len(checks)} Soda checks were not evaluated: "
-        if checks
-        else "No Soda check was evaluated: "
-    )
-    return Problem(Reason.CHECKS_NOT_EVALUATED, words + cut(first, 400), failures=found, work=work)
+    reason, message = Reason.CHECKS_NOT_EVALUATED, f"No Soda check was evaluated: {cut(first, 400)}"
+    if checks:
+        counts = f"{len(open_)} of {len(checks)} Soda checks were not evaluated"
+        message = f"{counts}: {cut(first, 400)}"
+    found = tuple(_failure(c, reason, "was not evaluated") for c in open_)
+    return Problem(reason, message, failures=found, work=work)
 
 
 def _failure(check_: dict[str, Any], reason: Reason, what: str) -> Failure:

@@ -14,13 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sqlmesh.core.config import (
-    CategorizerConfig,
-    Config,
-    GatewayConfig,
-    ModelDefaultsConfig,
-    RunConfig,
-)
+from sqlmesh.core.config import CategorizerConfig, Config, GatewayConfig, RunConfig
 from sqlmesh.core.config.connection import ConnectionConfig, parse_connection_config
 from sqlmesh.core.config.loader import load_config_from_python_module, load_config_from_yaml
 
@@ -61,8 +55,7 @@ class Connections:
 
 
 def application_name(task: Task) -> str:
-    """How PostgreSQL shows our sessions; it keeps 63 bytes. Writers of one gateway share a prefix:
-    `writer_prefix`."""
+    """How PostgreSQL shows our sessions (63 bytes). Writers of a gateway share `writer_prefix`."""
     prefix = writer_prefix(task.gateway) if task.kind.writes else "vulcan-r:"
     name = f"{prefix}{digest.of_json(task.job)[:6]}:{task.job}"
     return name.encode("ascii", "replace").decode()[:63]
@@ -99,7 +92,7 @@ def build(
     if folder is None:
         said_then = dict(settings or {})
         dialect = said_then.pop("dialect", None) or connections.warehouse.DIALECT
-        config = Config(model_defaults=ModelDefaultsConfig(dialect=dialect), **said_then)
+        config = Config.parse_obj({"model_defaults": {"dialect": dialect}, **said_then})
     return _finished(config, task, {k.lower(): g for k, g in gateways.items()}, cache), ignored
 
 
@@ -143,35 +136,25 @@ def _load(
 def _connections_of(config: Config) -> list[str]:
     """Names of the settings in a Python Config that our gateway replaces."""
     has = config.gateways if isinstance(config.gateways, dict) else {"": config.gateways}
-    connections = any(
-        c is not None
-        for g in has.values()
-        for c in (g.connection, g.state_connection, g.scheduler)
-        if g is not None
-    )
-    return [
-        *(["gateways"] if connections else []),
-        *(["default_connection"] if config.default_connection is not None else []),
-    ]
+    own = [(g.connection, g.state_connection, g.scheduler) for g in has.values() if g is not None]
+    known = any(c is not None for parts in own for c in parts)
+    found = {"gateways": known, "default_connection": config.default_connection is not None}
+    return [name for name, is_set in found.items() if is_set]
 
 
 def _gateway(gateway: Gateway, connections: Connections, kept: dict[str, Any]) -> GatewayConfig:
-    return GatewayConfig.parse_obj(
-        {
-            **kept,
-            "connection": connections.warehouse,
-            "state_connection": connections.state,
-            "state_schema": gateway.state_schema,
-            "variables": {**kept.get("variables", {}), **gateway.variables},
-        }
-    )
+    ours = {
+        "connection": connections.warehouse,
+        "state_connection": connections.state,
+        "state_schema": gateway.state_schema,
+        "variables": {**kept.get("variables", {}), **gateway.variables},
+    }
+    return GatewayConfig.parse_obj({**kept, **ours})
 
 
 def _finished(config: Config, task: Task, gateways: dict[str, Any], cache: Path) -> Config:
-    own = gateways[task.gateway.sqlmesh_name.lower()]
-    if config.dialect is None and (
-        own.model_defaults is None or own.model_defaults.dialect is None
-    ):
+    own = gateways[task.gateway.sqlmesh_name.lower()].model_defaults
+    if config.dialect is None and (own is None or own.dialect is None):
         message = "model_defaults.dialect is not set in the project's configuration."
         raise Problem(Reason.CONFIG_INVALID, message)
     update: dict[str, Any] = {
@@ -188,7 +171,9 @@ def _finished(config: Config, task: Task, gateways: dict[str, Any], cache: Path)
         full, off = CategorizerConfig.all_full, CategorizerConfig.all_off
         categorizer = full() if mode == "Auto" else off()
         update["plan"] = config.plan.copy(update={"auto_categorize_changes": categorizer})
-    return _keyed_without_secrets(config.copy(update=update))
+    finished = config.copy(update=update)
+    finished.__class__ = _Keyed  # same fields: only the property differs
+    return finished
 
 
 class _Keyed(Config):
@@ -201,16 +186,10 @@ class _Keyed(Config):
             n: (g.variables, repr(g.model_defaults), g.connection and g.connection.type_)
             for n, g in self.gateways.items()
         }
-        rest = self.dict(
-            exclude={"loader", "notification_targets", "users", "gateways", "default_connection"}
-        )
+        left_out = {"loader", "notification_targets", "users", "gateways", "default_connection"}
+        rest = self.dict(exclude=left_out)
         whole = (sorted(own.items()), sorted(rest.items(), key=lambda i: i[0]))
         return str(zlib.crc32(pickle.dumps(whole)))
-
-
-def _keyed_without_secrets(config: Config) -> Config:
-    config.__class__ = _Keyed  # same fields: only the property differs
-    return config
 
 
 def effective_categorizer(config: Config) -> str:

@@ -10,13 +10,7 @@ from typing import Any
 
 from sqlglot import exp
 
-from vulcan_contract.diff_report import (
-    MAX_COLUMNS,
-    MAX_MODELS,
-    ColumnStatistics,
-    DiffReport,
-    ModelStatistics,
-)
+from vulcan_contract.diff_report import MAX_COLUMNS, ColumnStatistics, DiffReport, ModelStatistics
 from vulcan_contract.task import Diff
 from vulcan_contract.times import milliseconds
 from vulcan_runner import diff_side, diffing, failures
@@ -51,9 +45,7 @@ def count(attempt: Attempt, wanted: Diff) -> DiffReport:
         except Exception as error:  # noqa: BLE001  drivers have no common type
             return replace(found, why=failures.of_one(error))
 
-    attempt.lines.say(f"{len(names)} models to count", of=len(names))
-    counted = tuple(diffing.each(attempt, names, one))
-    omitted = [engine.display(n) for n in names[MAX_MODELS:]]
+    counted, omitted = diffing.each(attempt, names, "count", one)
     return diffing.fitted(replace(report, counted=counted), omitted)
 
 
@@ -82,9 +74,8 @@ def _aggregates(column: str, kind: exp.DataType) -> list[exp.Expr]:
         found.append(exp.Count(this=exp.Distinct(expressions=[value.copy()])))
     if _is_number(kind):
         # A float is summed as a double: single precision would depend on the order of the rows.
-        summed = (
-            exp.cast(value.copy(), "DOUBLE") if kind.is_type(*_Type.FLOAT_TYPES) else value.copy()
-        )
+        is_float = kind.is_type(*_Type.FLOAT_TYPES)
+        summed = exp.cast(value.copy(), "DOUBLE") if is_float else value.copy()
         found.append(exp.func("SUM", summed))
     return found
 

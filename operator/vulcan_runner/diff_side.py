@@ -17,8 +17,7 @@ from vulcan_runner.snapshots import deployability
 
 @dataclass(frozen=True)
 class DiffSide:
-    """Snapshots by name; empty for an environment that is not in the state. `plan_id`: their
-    plan."""
+    """Snapshots by name; empty for an environment that is not in the state. `plan_id`: theirs."""
 
     plan_id: str
     snapshots: dict[str, Snapshot]

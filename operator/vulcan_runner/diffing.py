@@ -43,17 +43,10 @@ def compare(attempt: Attempt, wanted: Diff, row: HistoryRow) -> DiffReport:
     own = {n for n in both - same if pair.is_directly_modified(n)}
     left_alone = own if wanted.models != "All" else set()
     names = sorted((both | known & gone) - same - left_alone)
-    report = DiffReport(
-        False,
-        environment,
-        before.plan_id,
-        wanted.environment,
-        wanted.plan_id,
-        identical=len(same),
-        left_alone=len(left_alone),
-        added=len(after.with_data() - known),
-        removed=len(known - after.with_data() - gone),
-    )
+    plans = (before.plan_id, wanted.environment, wanted.plan_id)
+    added, removed = after.with_data() - known, known - after.with_data() - gone
+    numbers = (len(same), len(left_alone), len(added), len(removed))
+    report = DiffReport(False, environment, *plans, *numbers)
 
     def one(name: str) -> ModelDiff:
         found = ModelDiff(engine.display(name), directly_modified=name in own)
@@ -61,21 +54,22 @@ def compare(attempt: Attempt, wanted: Diff, row: HistoryRow) -> DiffReport:
             return replace(found, method="", why="its snapshot is no longer in the state")
         return pair.compared(found, name)
 
-    attempt.lines.say(f"{len(names)} models to compare", of=len(names))
-    models = tuple(each(attempt, names, one))
-    omitted = [engine.display(n) for n in names[MAX_MODELS:]]
+    models, omitted = each(attempt, names, "compare", one)
     return fitted(replace(report, models=models), omitted)
 
 
-def each(attempt: Attempt, names: list[str], one: Callable[[str], T]) -> list[T]:
-    """Compares as many models as a report may have, one after the other."""
+def each(
+    attempt: Attempt, names: list[str], verb: str, one: Callable[[str], T]
+) -> tuple[tuple[T, ...], list[str]]:
+    """What `one` says of as many models as a report may have, and the names of the others."""
+    attempt.lines.say(f"{len(names)} models to {verb}", of=len(names))
     found = []
     for name in names[:MAX_MODELS]:
         attempt.context.stop.check()
         found.append(one(name))
         shown = attempt.engine.display(name)
         attempt.lines.say(f"{shown}: compared", model=shown, of=len(names))
-    return found
+    return tuple(found), [attempt.engine.display(n) for n in names[MAX_MODELS:]]
 
 
 def fitted(report: DiffReport, omitted: list[str]) -> DiffReport:
@@ -86,11 +80,8 @@ def fitted(report: DiffReport, omitted: list[str]) -> DiffReport:
         if len(text) <= MAX_UNPACKED and len(gzip.compress(text)) <= reports.MAX_BYTES * 9 // 10:
             return whole
         kept = max(len(report.models), len(report.counted)) * 3 // 4
-        omitted = [
-            *(m.name for m in report.models[kept:]),
-            *(m.name for m in report.counted[kept:]),
-            *omitted,
-        ]
+        more = [m.name for m in report.models[kept:]] + [m.name for m in report.counted[kept:]]
+        omitted = more + omitted
         report = replace(report, models=report.models[:kept], counted=report.counted[:kept])
 
 
@@ -136,21 +127,15 @@ class _Pair:
         """Joins the two tables by the model's grain."""
         model = self.after.snapshots[name].model
         tables = (self.before.table(name), self.after.table(name))
-        grain = model.on
-        if not grain or not isinstance(adapter, RowDiffMixin):
-            why = "it has no grain" if not grain else "SQLMesh has no table diff for this engine"
+        on, dialect = model.on, model.dialect
+        if not on or not isinstance(adapter, RowDiffMixin):
+            why = "it has no grain" if not on else "SQLMesh has no table diff for this engine"
             return _counted(replace(found, why=why), adapter, tables, where)
         old, new = (t.sql(dialect=adapter.dialect, identify=True) for t in tables)
         with scratch.place(adapter, self.attempt.context.pod.work) as (own, schema):
+            sides = (own, old, new)
             diff = TableDiff(
-                own,
-                old,
-                new,
-                grain,
-                where=where,
-                limit=0,
-                model_name=model.name,
-                model_dialect=model.dialect,
+                *sides, on, where=where, limit=0, model_name=model.name, model_dialect=dialect
             )
             rows = diff.row_diff(temp_schema=schema)
         stats = {key: int(value) for key, value in rows.stats.items()}
@@ -162,21 +147,15 @@ class _Pair:
         matches = rows.column_stats["pct_match"].items()
         differ = {str(c): round(100 - float(p), 6) for c, p in matches if _differs(p)}
         worst = sorted(differ, key=lambda c: (-differ[c], c))[:_COLUMNS]
-        return replace(
-            found,
-            before=stats["s_count"],
-            after=stats["t_count"],
-            joined=stats["join_count"],
-            equal=stats["full_match_count"],
-            columns={c: differ[c] for c in worst},
-        )
+        found = replace(found, before=stats["s_count"], after=stats["t_count"])
+        found = replace(found, joined=stats["join_count"], equal=stats["full_match_count"])
+        return replace(found, columns={c: differ[c] for c in worst})
 
 
 def _schemas(found: ModelDiff, before: dict[str, Any], after: dict[str, Any]) -> ModelDiff:
     lost = sorted(c for c in before if before[c] != after.get(c))
-    return replace(
-        found, columns_added=_few(sorted(after.keys() - before.keys())), columns_lost=_few(lost)
-    )
+    added = sorted(after.keys() - before.keys())
+    return replace(found, columns_added=_few(added), columns_lost=_few(lost))
 
 
 def _few(names: list[str]) -> tuple[str, ...]:

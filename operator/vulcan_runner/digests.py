@@ -22,44 +22,41 @@ def target(task: Task, built: BuiltPlan, source: str) -> str:
     """Covers every model of the resulting environment (name, identifier, category, definition) and
     what shaped the plan. `source`: digest of the project's files as they were fetched."""
     plan = built.plan
-    return digest.of_json(
-        {
-            "v": _VERSION,
-            "source": source,
-            "image": task.image,
-            "sqlmesh": SQLMESH_VERSION,
-            "sqlglot": SQLGLOT_VERSION,
-            "environment": task.environment,
-            "naming": plan.environment_naming_info.json(),
-            "gateway": [task.gateway.sqlmesh_name, encode(task.gateway.variables)],
-            "expires": task.expires,
-            "options": encode(task.plan),
-            **({"promotion": encode(task.promotion)} if task.promotion else {}),
-            "operations": sorted(
-                ([encode(o) for o in task.operations]), key=lambda o: str(o["id"])
-            ),
-            "restated": sorted(s.name for s in plan.restatements) if task.operations else [],
-            "models": sorted(_model(s) for s in plan.snapshots.values()),
-            "requirements": plan.context_diff.requirements,
-            "statements": sorted(s.json() for s in plan.context_diff.environment_statements),
-        }
-    )
+    operations = sorted((encode(o) for o in task.operations), key=lambda o: str(o["id"]))
+    whole = {
+        "v": _VERSION,
+        "source": source,
+        "image": task.image,
+        "sqlmesh": SQLMESH_VERSION,
+        "sqlglot": SQLGLOT_VERSION,
+        "environment": task.environment,
+        "naming": plan.environment_naming_info.json(),
+        "gateway": [task.gateway.sqlmesh_name, encode(task.gateway.variables)],
+        "expires": task.expires,
+        "options": encode(task.plan),
+        **({"promotion": encode(task.promotion)} if task.promotion else {}),
+        "operations": operations,
+        "restated": sorted(s.name for s in plan.restatements) if task.operations else [],
+        "models": sorted(_model(s) for s in plan.snapshots.values()),
+        "requirements": plan.context_diff.requirements,
+        "statements": sorted(s.json() for s in plan.context_diff.environment_statements),
+    }
+    return digest.of_json(whole)
 
 
 def base(before: Any, state_identity: str, ended: str) -> str:
     """Covers the environment's record before the plan. A run does not change it, another apply
     does: `ended` is the token of the last one, which changes even when no model did, so that no
     approval counts twice."""
-    return digest.of_json(
-        {
-            "v": _VERSION,
-            "state": state_identity,
-            "ended": ended,
-            "plan": before.plan_id if before else None,
-            "finalized": bool(before and before.finalized_ts),
-            "snapshots": sorted([s.name, s.identifier] for s in before.snapshots) if before else [],
-        }
-    )
+    whole = {
+        "v": _VERSION,
+        "state": state_identity,
+        "ended": ended,
+        "plan": before.plan_id if before else None,
+        "finalized": bool(before and before.finalized_ts),
+        "snapshots": sorted([s.name, s.identifier] for s in before.snapshots) if before else [],
+    }
+    return digest.of_json(whole)
 
 
 def _model(snapshot: Any) -> list[str]:
@@ -68,8 +65,7 @@ def _model(snapshot: Any) -> list[str]:
 
 
 def _definition(snapshot: Any) -> Any:
-    """The node as JSON, without the path of its seed on this pod's disk; the seed's content is in
-    it."""
+    """The node as JSON, without the path of its seed in this pod; the seed's content is in it."""
     node = json.loads(snapshot.node.json())
     if isinstance(node.get("kind"), dict):
         node["kind"].pop("path", None)

@@ -23,11 +23,7 @@ from sqlmesh.core.plan.stages import (
     build_plan_stages,
 )
 from sqlmesh.core.snapshot.definition import Snapshot as Snapshot
-from sqlmesh.core.snapshot.definition import (
-    SnapshotId,
-    missing_intervals,
-    parent_snapshots_by_name,
-)
+from sqlmesh.core.snapshot.definition import SnapshotId, missing_intervals, parent_snapshots_by_name
 from sqlmesh.utils import CompletionStatus
 from sqlmesh.utils.date import now, to_datetime
 from sqlmesh.utils.errors import CircuitBreakerError
@@ -79,7 +75,7 @@ class Engine:
         cache.mkdir(parents=True, exist_ok=True)
         set_console(context.recorder)
         self._recorder, self._stop = context.recorder, context.stop
-        settings = kept_project.settings_of(kept) if kept else None
+        settings = kept_project.settings_of(kept) if kept else {}
         self.config, self.ignored = config.build(task, folder, connections, cache, settings)
         root = (folder or work / "empty").absolute()
         root.mkdir(parents=True, exist_ok=True)
@@ -114,8 +110,7 @@ class Engine:
         return list(self._recorder.warnings)
 
     def connect(self) -> None:
-        """Learns the default catalog; most engines have it in their configuration and need no
-        connection for it."""
+        """Learns the default catalog; most engines need no connection for it."""
         self.catalog = self._recorder.catalog = self._context.default_catalog
 
     def load(self) -> int:
@@ -127,10 +122,8 @@ class Engine:
     def lint(self) -> tuple[Failure, ...]:
         """Violations of the rules that the project treats as errors."""
         self._context.lint_models(raise_on_error=False)
-        return tuple(
-            Failure(model, Reason.LINT_FAILED, cut(text, 300))
-            for model, text in self._recorder.violations
-        )
+        found = self._recorder.violations
+        return tuple(Failure(model, Reason.LINT_FAILED, cut(text, 300)) for model, text in found)
 
     def test(self) -> tuple[int, tuple[Failure, ...]]:
         """Runs the project's unit tests on its test connection, by default DuckDB in memory."""
@@ -153,8 +146,7 @@ class Engine:
         return [statements.json() for statements in found]
 
     def snapshots_by_id(self, wanted: dict[str, str]) -> dict[str, Snapshot]:
-        """The snapshots that the state still has, of name -> identifier; with their intervals, by
-        name."""
+        """The snapshots of name -> identifier that the state still has; with intervals, by name."""
         ids = [SnapshotId(name=name, identifier=identifier) for name, identifier in wanted.items()]
         found = self._context.state_reader.get_snapshots(ids).values()
         self._context.state_sync.refresh_snapshot_intervals(found)
@@ -188,9 +180,8 @@ class Engine:
             times = {s.name: s.intervals[-1][1] for s in diff.snapshots.values() if s.intervals}
         ends = {name: to_datetime(time) for name, time in times.items()}
         changed = {*diff.modified_snapshots, *(s.name for s in diff.added)}
-        start, end = context._get_plan_default_start_end(
-            diff.snapshots_by_name, ends, None, changed
-        )
+        models = diff.snapshots_by_name
+        start, end = context._get_plan_default_start_end(models, ends, None, changed)
         return PlanBuilder(
             context_diff=diff, apply=context.apply, is_dev=environment != REFERENCE,
             include_unmodified=True, allow_destructive_models=["*"],
@@ -201,14 +192,12 @@ class Engine:
         ).build()  # fmt: skip
 
     def destructive(self, plan: Plan) -> frozenset[str]:
-        """Fully qualified names of the models whose tables lose columns under the plan that was
-        built last."""
+        """Fully qualified names of models whose tables lose columns under the plan built last."""
         changed = {s.name for s in plan.directly_modified if loses_columns(plan, s)}
         return frozenset(changed | self._recorder.destructive)
 
     def worked_on(self, plan: Plan) -> set[str]:
-        """Models for which a plan does more than compute intervals: new versions, altered tables,
-        audits alone."""
+        """Models for which a plan does more than compute intervals: versions, tables, audits."""
         found: set[str] = set()
         # A copy: a plan keeps what it derives from its id, and a resumed apply changes that.
         evaluatable = plan.copy().to_evaluatable()
@@ -216,8 +205,6 @@ class Engine:
             match stage:
                 case CreateSnapshotRecordsStage() | AuditOnlyRunStage() | MigrateSchemasStage():
                     found |= {s.name for s in stage.snapshots}
-                case _:
-                    pass
         return found
 
     def adapter(self, gateway: str | None) -> Any:
@@ -237,8 +224,7 @@ class Engine:
             raise
 
     def run(self, environment: str, names: set[str] | None, end: Any) -> CompletionStatus:
-        """`names`: fully qualified names of the only models to run. The project's models come from
-        the state."""
+        """`names`: fully qualified, of the only models to run. Models come from the state."""
         select = None if names is None else sorted(names)
         return self._context.run(
             environment, end=end, skip_janitor=True, select_models=select, no_auto_upstream=True
@@ -250,9 +236,7 @@ class Engine:
 
     def snapshots(self, environment: Any) -> dict[str, Snapshot]:
         """An environment's snapshots with their intervals, by name."""
-        found = self._context.state_reader.get_snapshots(environment.snapshots).values()
-        self._context.state_sync.refresh_snapshot_intervals(found)
-        return {s.name: s for s in found}
+        return self.snapshots_by_id({s.name: s.identifier for s in environment.snapshots})
 
     def missing(
         self, environment: Any, snapshots: dict[str, Snapshot]
@@ -272,8 +256,7 @@ class Engine:
             done = snapshot.intervals if deployable else snapshot.dev_intervals
             if not (snapshot.is_model and snapshot.node.audits_with_args and done):
                 continue
-            # With its parents, as SQLMesh's scheduler does: each audit looks for the tables of all
-            # that it is given.
+            # With its parents, as in SQLMesh's scheduler: an audit looks for all their tables.
             upstream = parent_snapshots_by_name(snapshot, by_id)
             for result in self._context.snapshot_evaluator.audit(
                 snapshot=snapshot, snapshots=upstream, start=done[0][0], end=done[-1][1],

@@ -76,12 +76,11 @@ def problem(error: BaseException, stage: str) -> Problem:
         found = connection_reason(str(driver), code, Reason.STATE_UNREACHABLE)
         if found is not None:
             return Problem(found, _cut(without_data(str(driver))))
-    if isinstance(error, sqlmesh_errors.SQLMeshError):
-        lower = text.lower()
-        if stage in ("apply", "run", "invalidate", "plan", "verify"):
-            for sign, reason in _BY_TEXT:
-                if sign in lower:
-                    return Problem(reason, _cut(text))
+    stages = ("apply", "run", "invalidate", "plan", "verify")
+    if isinstance(error, sqlmesh_errors.SQLMeshError) and stage in stages:
+        for sign, reason in _BY_TEXT:
+            if sign in text.lower():
+                return Problem(reason, _cut(text))
     if stage in _BY_STAGE and not isinstance(error, (MemoryError, OSError)):
         return Problem(_BY_STAGE[stage], _cut(_first_words(error)))
     if isinstance(error, sqlmesh_errors.ConfigError):
@@ -139,8 +138,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def of_one(error: Exception) -> str:
-    """Why one of several models could not be compared; raises the error again when it concerns them
-    all."""
+    """Why one of several models could not be compared; re-raises what concerns them all."""
     if is_transient(error) or isinstance(error, Problem):
         raise error
     return cut(without_data(_first_words(error)), 300)
@@ -161,16 +159,8 @@ def _of_model(error: Any, catalog: str | None) -> list[Failure]:
     if isinstance(cause, Problem):
         return [Failure(model, cause.reason, _cut(cause.message), interval)]
     if isinstance(cause, sqlmesh_errors.NodeAuditsErrors):
-        return [
-            Failure(
-                model,
-                Reason.AUDIT_FAILED,
-                f"audit {e.audit_name} found {e.count} rows",
-                interval,
-                e.audit_name,
-            )
-            for e in cause.errors
-        ]
+        found = [(e.audit_name, f"audit {e.audit_name} found {e.count} rows") for e in cause.errors]
+        return [Failure(model, Reason.AUDIT_FAILED, said, interval, audit) for audit, said in found]
     if isinstance(cause, sqlmesh_errors.SQLMeshError) and cause.__cause__ is None:
         return [Failure(model, Reason.MODEL_FAILED, _cut(str(cause)), interval)]
     return [Failure(model, Reason.MODEL_FAILED, _cut(without_data(_first_words(cause))), interval)]
@@ -184,8 +174,7 @@ def _interval(interval: Any) -> str:
 
 
 def _driver_error(error: BaseException | None) -> BaseException | None:
-    """The driver's exception among an exception and its causes; PEP 249's class names identify
-    drivers."""
+    """The driver's exception among an exception and its causes, by PEP 249's class names."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))

@@ -33,7 +33,8 @@ _SCHEMES = ("https", "http", "ssh", "file")
 def fetch(source: Source, pod: Pod, lines: Lines) -> str:
     """Fetches the source and returns the commit."""
     scheme = _scheme(source.url)
-    with tempfile.TemporaryDirectory(prefix="fetch-", dir=_writable(pod)) as folder:
+    writable = os.environ.get("TMPDIR") or str(pod.work)
+    with tempfile.TemporaryDirectory(prefix="fetch-", dir=writable) as folder:
         git = Git(Path(folder), source.url, scheme, pod.git_credentials)
         commit = _get(git, source, lines)
         tree = project.within(git.tree, source.path)
@@ -59,7 +60,8 @@ def _get(git: Git, source: Source, lines: Lines) -> str:
     refs = git.remote_refs()
     if _COMMIT.match(wanted):
         return _get_commit(git, wanted, refs)
-    name = _ref_name(wanted, refs)
+    names = (wanted, f"refs/heads/{wanted}", f"refs/tags/{wanted}")
+    name = next((n for n in names if n in refs), None)
     if name is None:
         raise Problem(Reason.SOURCE_REF_MISSING, f"The repository has no branch or tag {wanted}.")
     git.fetch(name, depth=1)
@@ -77,13 +79,6 @@ def _get_commit(git: Git, commit: str, refs: dict[str, str]) -> str:
     return git.checkout(commit)
 
 
-def _ref_name(wanted: str, refs: dict[str, str]) -> str | None:
-    for name in (wanted, f"refs/heads/{wanted}", f"refs/tags/{wanted}"):
-        if name in refs:
-            return name
-    return None
-
-
 def _scheme(url: str) -> str:
     if _SCP_LIKE.match(url):
         return "ssh"
@@ -92,16 +87,9 @@ def _scheme(url: str) -> str:
         message = f"The URL must start with one of {', '.join(_SCHEMES)}."
         raise Problem(Reason.SOURCE_UNREACHABLE, message)
     if parts.password is not None:
-        raise Problem(
-            Reason.SOURCE_AUTH_FAILED,
-            "The URL holds a password; put it into a Secret and name that in the gateway's"
-            " gitCredentials.",
-        )
+        advice = "put it into a Secret and name that in the gateway's gitCredentials"
+        raise Problem(Reason.SOURCE_AUTH_FAILED, f"The URL holds a password; {advice}.")
     return parts.scheme
-
-
-def _writable(pod: Pod) -> str:
-    return os.environ.get("TMPDIR") or str(pod.work)
 
 
 def _hand_over(tree: Path, target: Path) -> int:

@@ -20,8 +20,7 @@ SIGNAL_RETRY = dt.timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class OwnedModels:
-    """Which snapshots of an environment are its own to compute; `until` (ms): no further than what
-    it reads."""
+    """The snapshots that an environment itself computes; `until` (ms): up to what it reads."""
 
     own: frozenset[str]
     partial: bool
@@ -30,8 +29,7 @@ class OwnedModels:
 
 @dataclass(frozen=True)
 class Freshness:
-    """Times are RFC 3339. `blocked`: how many of the missing intervals nothing here can compute
-    now."""
+    """Times are RFC 3339. `blocked`: how many missing intervals nothing here can compute now."""
 
     next_run: str | None
     intervals_behind: int
@@ -44,8 +42,7 @@ class Freshness:
 
 
 def owned_models(attempt: Attempt, environment: Any, snapshots: dict[str, Any]) -> OwnedModels:
-    """A snapshot is shared when it writes to a table (name and version) that a protected
-    environment has as well."""
+    """A snapshot is shared when a protected environment has its table (name and version), too."""
     task, engine = attempt.task, attempt.engine
     taken: set[tuple[str, str]] = set()
     for other in () if task.protected else task.protected_environments:

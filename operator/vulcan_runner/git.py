@@ -67,7 +67,8 @@ class Git:
         return True
 
     def exists(self, commit: str) -> bool:
-        return self._returncode("cat-file", "-e", f"{commit}^{{commit}}") == 0
+        done = self._process(("cat-file", "-e", f"{commit}^{{commit}}"), _ANSWER, inside=True)
+        return done.returncode == 0
 
     def has(self, name: str, commit: str) -> bool:
         return self._run("rev-parse", f"{name}^{{commit}}", limit=_ANSWER).strip() == commit
@@ -110,8 +111,7 @@ class Git:
         return shlex.join(command)
 
     def _write_config(self) -> None:
-        """The whole configuration that git sees. `safe.directory` is for file:// URLs of other
-        owners."""
+        """The whole configuration that git sees. `safe.directory`: for file:// of other owners."""
         settings = [
             ("core.hooksPath", "/dev/null"), ("core.autocrlf", "false"), ("safe.directory", "*"),
             ("http.lowSpeedLimit", "100"), ("http.lowSpeedTime", str(_ANSWER)),
@@ -154,14 +154,10 @@ class Git:
             return done.stdout
         raise _problem(done.stderr)
 
-    def _returncode(self, *args: str) -> int:
-        return self._process(args, _ANSWER, inside=True).returncode
-
     def _process(
         self, args: tuple[str, ...], limit: int, inside: bool
     ) -> subprocess.CompletedProcess[str]:
-        """Runs in a session of its own, so that a time limit or a signal ends git's helpers (ssh,
-        curl) too."""
+        """Runs in its own session, so that a time limit or a signal ends git's helpers, too."""
         command = ["git", *(["-C", str(self.tree)] if inside else []), *args]
         with subprocess.Popen(
             command, env=self._env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

@@ -26,15 +26,10 @@ _WITHOUT_SCHEMATA = ("bigquery", "clickhouse", "spark", "athena", "db2")
 
 
 def verify(task: Task, state: State) -> str:
-    """Returns the state's identity; raises when it is empty, another one, somebody else's, or of
-    another version."""
-    _ping(
-        state.adapter,
-        "state database",
-        task.gateway.state_connection or task.gateway.connection,
-        Reason.STATE_UNREACHABLE,
-    )
+    """Returns the state's identity; raises if it is empty, another, foreign or incompatible."""
     gateway = task.gateway
+    told = gateway.state_connection or gateway.connection
+    _ping(state.adapter, "state database", told, Reason.STATE_UNREACHABLE)
     versions = state.versions()
     if versions.schema_version == 0:
         message = "The state is empty. Only a probe of the gateway may initialise it."
@@ -68,23 +63,13 @@ def probe(task: Task, connections: Connections, state: State, stop: Stop, lines:
         with lock.held(connections.state, gateway.state_schema, stop, lines):
             initialised = _claim(gateway, connections, state, lines)
     versions = state.versions()
-    return Probe(
-        warehouse=True,
-        state=True,
-        state_identity=state.identity(),
-        initialised=initialised,
-        versions={
-            "sqlmesh": versions.sqlmesh_version,
-            "sqlglot": versions.sqlglot_version,
-            "schema": str(versions.schema_version),
-            "runnerSqlmesh": SQLMESH_VERSION,
-        },
-    )
+    known = {"sqlmesh": versions.sqlmesh_version, "sqlglot": versions.sqlglot_version}
+    known |= {"schema": str(versions.schema_version), "runnerSqlmesh": SQLMESH_VERSION}
+    return Probe(True, True, state.identity(), initialised, known)
 
 
 def require_versions(versions: Any) -> None:
-    """SQLMesh refuses any difference of schema version or of a minor version; patch differences
-    pass."""
+    """SQLMesh refuses another schema or minor version; patch differences pass."""
     pairs = (
         (versions.sqlmesh_version, SQLMESH_VERSION, "SQLMesh"),
         (versions.sqlglot_version, SQLGLOT_VERSION, "SQLGlot"),
@@ -104,18 +89,16 @@ def require_versions(versions: Any) -> None:
 
 
 def _claim(gateway: Gateway, connections: Connections, state: State, lines: Lines) -> bool:
-    """Checks again, now with the lock: another process may have been faster. Returns whether the
-    state was initialised."""
-    initialised = False
-    if state.versions().schema_version == 0:
+    """Checks again under the lock, as others may be faster; whether the state was initialised."""
+    empty = bool(state.versions().schema_version == 0)
+    if empty:
         _require_may_initialise(gateway, connections)
         lines.say("Initialising the empty state")
         state.initialise()
-        initialised = True
     else:
         _require_may_own(gateway, state)
     state.set_owner(gateway.owner)
-    return initialised
+    return empty
 
 
 def _require_may_initialise(gateway: Gateway, connections: Connections) -> None:
@@ -125,16 +108,13 @@ def _require_may_initialise(gateway: Gateway, connections: Connections) -> None:
         raise Problem(Reason.STATE_LOST, f"The state {gateway.state_identity} is empty now.")
     schemas = _physical_schemas(connections)
     if schemas:
-        raise Problem(
-            Reason.STATE_LOST,
-            "The state is empty, but the warehouse has tables of SQLMesh"
-            f" (schema {', '.join(schemas[:3])}).",
-        )
+        named = f"schema {', '.join(schemas[:3])}"
+        message = f"The state is empty, but the warehouse has tables of SQLMesh ({named})."
+        raise Problem(Reason.STATE_LOST, message)
 
 
 def _require_may_own(gateway: Gateway, state: State) -> None:
-    """`takeover` names the owner shown, or the identity of the state that replaces the former
-    one."""
+    """`takeover` names the owner shown, or the identity of the state that replaces another."""
     row, identity = state.owner(), state.identity()
     owner = str(row.owner) if row else ""
     if gateway.takeover and gateway.takeover in (owner, identity):
@@ -142,12 +122,11 @@ def _require_may_own(gateway: Gateway, state: State) -> None:
     if row is not None and row.owner != gateway.owner:
         message = f"The state belongs to {owner}. To take it over, set takeover: {owner}"
         raise Problem(Reason.STATE_OWNERSHIP, message)
-    if gateway.state_identity is not None and gateway.state_identity != identity:
-        raise Problem(
-            Reason.STATE_IDENTITY,
-            f"The state is {identity or 'unmarked'}, it was {gateway.state_identity} before."
-            f" To accept it, set takeover: {identity or owner}",
-        )
+    before = gateway.state_identity
+    if before is not None and before != identity:
+        advice = f"To accept it, set takeover: {identity or owner}"
+        message = f"The state is {identity or 'unmarked'}, it was {before} before. {advice}"
+        raise Problem(Reason.STATE_IDENTITY, message)
 
 
 def _physical_schemas(connections: Connections) -> list[str]:
@@ -155,58 +134,37 @@ def _physical_schemas(connections: Connections) -> list[str]:
     if warehouse.type_ in _WITHOUT_SCHEMATA:
         return []
     adapter = warehouse.create_engine_adapter()
-    # PostgreSQL's information schema hides what belongs to other roles.
-    in_catalog = warehouse.type_ in ("postgres", "gcp_postgres", "redshift")
-    column, table = "schema_name", "information_schema.schemata"
-    if in_catalog:
-        column, table = "nspname", "pg_namespace"
-    query = f"select {column} from {table}"
+    query = "select schema_name from information_schema.schemata"
+    if warehouse.type_ in ("postgres", "gcp_postgres", "redshift"):
+        # PostgreSQL's information schema hides what belongs to other roles.
+        query = "select nspname from pg_namespace"
     rows = adapter.fetchall(query)
     return sorted({str(name) for (name,) in rows if str(name).lower().startswith("sqlmesh__")})
 
 
 def _ping_both(gateway: Gateway, connections: Connections, state: State) -> None:
     """Both are tried, so that one probe reports everything that is wrong."""
-    found: list[Problem] = []
-    up = {"warehouse": True, "state": True}
-    sides = (
-        (
-            "warehouse",
-            "warehouse",
-            connections.warehouse,
-            gateway.connection,
-            Reason.WAREHOUSE_UNREACHABLE,
-        ),
-        (
-            "state",
-            "state database",
-            None,
-            gateway.state_connection or gateway.connection,
-            Reason.STATE_UNREACHABLE,
-        ),
-    )
-    for side, words, connection, told, away in sides:
+    warehouse, of_state = gateway.connection, gateway.state_connection or gateway.connection
+    opened = connections.warehouse.create_engine_adapter()
+    sides = {
+        "warehouse": (opened, warehouse, Reason.WAREHOUSE_UNREACHABLE),
+        "state database": (state.adapter, of_state, Reason.STATE_UNREACHABLE),
+    }
+    found: dict[str, Problem] = {}
+    for side, (adapter, told, away) in sides.items():
         try:
-            _ping(
-                connection.create_engine_adapter() if connection else state.adapter,
-                words,
-                told,
-                away,
-            )
+            _ping(adapter, side, told, away)
         except Problem as problem:
-            found.append(problem)
-            up[side] = False
+            found[side] = problem
     if found:
-        raise Problem(
-            found[0].reason,
-            " ".join(p.message for p in found),
-            probe=Probe(warehouse=up["warehouse"], state=up["state"]),
-        )
+        first, *_ = found.values()
+        message = " ".join(p.message for p in found.values())
+        seen = Probe(warehouse="warehouse" not in found, state="state database" not in found)
+        raise Problem(first.reason, message, probe=seen)
 
 
 def _ping(adapter: Any, what: str, told: Connection, away: Reason) -> None:
-    """Driver errors have no common type, so whatever `ping` raises is classified, and raised again
-    when it is unknown."""
+    """Classifies whatever `ping` raises (drivers have no common type); re-raises the unknown."""
     try:
         adapter.ping()
     except Exception as error:

@@ -19,16 +19,9 @@ _KEPT = 20  # of each environment
 def remember(attempt: Attempt, environment: Any, source_digest: str, project: str) -> None:
     """Doing it twice is the same as once."""
     state, name = attempt.state, environment.name
-    row = HistoryRow(
-        environment=name,
-        plan_id=environment.plan_id,
-        source_digest=source_digest,
-        project=project,
-        snapshots=snapshots_of(environment),
-        requirements=json.dumps(environment.requirements, sort_keys=True),
-        statements=json.dumps(attempt.engine.statements(name)),
-        at=now(),
-    )
+    required = json.dumps(environment.requirements, sort_keys=True)
+    has = (snapshots_of(environment), required, json.dumps(attempt.engine.statements(name)))
+    row = HistoryRow(name, environment.plan_id, source_digest, project, *has, now())
     known = next((r for r in state.history(name) if r.plan_id == row.plan_id), None)
     if known is None or (known.project, known.source_digest) != (row.project, row.source_digest):
         state.remember(row, _KEPT)

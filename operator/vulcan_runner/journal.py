@@ -69,16 +69,10 @@ class Journal:
         if not is_append_only(snapshot):
             yield
             return
-        catalog = adapter.default_catalog
-        row = InFlightRow(
-            job=self._task.job,
-            environment=self._task.environment,
-            model=names.display(snapshot.name, catalog),
-            physical_table=names.display(snapshot.table_name(is_deployable=deployable), catalog),
-            start_at=_text(start),
-            end_at=_text(end),
-        )
-        table = row.physical_table
+        task, catalog = self._task, adapter.default_catalog
+        model = names.display(snapshot.name, catalog)
+        table = names.display(snapshot.table_name(is_deployable=deployable), catalog)
+        row = InFlightRow(task.job, task.environment, model, table, _text(start), _text(end))
         self._require_none([lost for lost in self._lost if lost.physical_table == table])
         self._state.put_in_flight(row)
         try:
@@ -92,8 +86,7 @@ class Journal:
 
 
 def is_append_only(snapshot: Any) -> bool:
-    """Whether batches add rows without replacing any: INCREMENTAL_UNMANAGED that inserts, and
-    CUSTOM, which may do anything."""
+    """Whether batches only add rows: INCREMENTAL_UNMANAGED that inserts; CUSTOM may do so, too."""
     if not snapshot.is_model:
         return False
     kind = snapshot.model.kind

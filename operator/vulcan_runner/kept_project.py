@@ -35,8 +35,7 @@ _MOST_BYTES = 4 * 1024 * 1024
 
 @dataclass(frozen=True)
 class KeptProject:
-    """The settings as JSON under SQLMesh's names, and the project's Python files if it has custom
-    materialisations."""
+    """The settings as JSON under SQLMesh's names; Python files if materialisations are custom."""
 
     settings: Mapping[str, Any]
     files: Mapping[str, bytes]
@@ -69,8 +68,7 @@ def unpack(packed: str) -> KeptProject:
 
 
 def of(config: Config, folder: Path) -> KeptProject:
-    """What the state keeps of a project. A custom materialisation may import any of its modules, so
-    all of them are kept."""
+    """What the state keeps: all modules, since a custom materialisation may import any."""
     settings = {name: _plain(getattr(config, name)) for name in _FIELDS}
     settings["dialect"] = config.dialect
     own = any((folder / c.MATERIALIZATIONS).rglob("*.py"))

@@ -22,8 +22,7 @@ _WITHOUT_END = 64 * 1024  # characters of a line that are kept until they are wr
 
 
 class Clean(io.TextIOBase):
-    """A text stream that scrubs whole lines; a secret split over two writes is still found. Never
-    raises."""
+    """A text stream that scrubs whole lines: secrets split over writes are found. Never raises."""
 
     def __init__(self, under: TextIO, scrub: Scrubber) -> None:
         self._under, self._scrub = under, scrub
@@ -90,8 +89,7 @@ class Lines:
         self.entered: Callable[[str], object] = lambda stage: None  # for crash tests
 
     def enter(self, stage: str) -> None:
-        """Begins the next stage; `failures` reads the current one to tell whose fault an exception
-        is."""
+        """Begins the next stage, by which `failures` tells whose fault an exception is."""
         now = time.monotonic()
         self.seconds[self.stage] = round(self.seconds.get(self.stage, 0.0) + now - self._since, 2)
         self.stage, self._since = stage, now
@@ -122,7 +120,6 @@ def install(scrub: Scrubber) -> tuple[Clean, Clean]:
 
 
 def log_through(lines: Lines) -> None:
-    """Turns warnings of libraries into lines; below that level SQLMesh logs statements with
-    data."""
+    """Turns warnings of libraries into lines; below them SQLMesh logs statements with data."""
     logging.basicConfig(level=logging.WARNING, handlers=[_Handler(lines)], force=True)
     logging.captureWarnings(True)

@@ -9,7 +9,7 @@ of the former one that are still busy, so that a zombie pod cannot write beside 
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 from sqlmesh.core.config.connection import ConnectionConfig
@@ -26,12 +26,7 @@ _HELD = (
     " and pid = pg_backend_pid() and database ="
     " (select oid from pg_database where datname = current_database())"
 )
-_KEEPALIVE = {
-    "keepalives": 1,
-    "keepalives_idle": 5,
-    "keepalives_interval": 3,
-    "keepalives_count": 3,
-}
+_ALIVE = {"keepalives": 1, "keepalives_idle": 5, "keepalives_interval": 3, "keepalives_count": 3}
 _ZOMBIES = (
     "from pg_stat_activity where application_name like %s and application_name <> %s"
     " and usename = current_user and pid <> pg_backend_pid()"
@@ -62,11 +57,10 @@ def held(connection: ConnectionConfig, schema: str, stop: Stop, lines: Lines) ->
 
 
 def end_zombies(connections: list[ConnectionConfig], prefix: str, own: str, lines: Lines) -> None:
-    """Ends sessions of former holders of our lock, on every PostgreSQL of the gateway. Needs the
-    lock."""
+    """Ends sessions of former holders of our lock on every PostgreSQL. Needs the lock."""
     for connection in connections:
         if engines.is_fenced(connection.type_):
-            with _closing(_session(connection)) as cursor:
+            with closing(_session(connection)) as session, session.cursor() as cursor:
                 _end(cursor, prefix.replace("_", r"\_") + "%", own, lines)
 
 
@@ -117,15 +111,6 @@ def _watch(session: Any, stop: Stop, done: threading.Event) -> None:
 def _session(connection: ConnectionConfig) -> Any:
     """Autocommit, with keepalives that notice a dead peer within 15 seconds."""
     known = connection._connection_factory_with_kwargs.keywords  # type: ignore[attr-defined]
-    session = connection._connection_factory(**{**known, **_KEEPALIVE, "tcp_user_timeout": 15000})
+    session = connection._connection_factory(**{**known, **_ALIVE, "tcp_user_timeout": 15000})
     session.autocommit = True
     return session
-
-
-@contextmanager
-def _closing(session: Any) -> Iterator[Any]:
-    try:
-        with session.cursor() as cursor:
-            yield cursor
-    finally:
-        session.close()

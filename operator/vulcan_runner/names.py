@@ -6,8 +6,7 @@ from sqlglot import exp
 
 
 def display(fqn: str, catalog: str | None) -> str:
-    """`"db"."shop"."orders"` as shop.orders: without quotes and without the gateway's own
-    catalog."""
+    """`"db"."shop"."orders"` as shop.orders: without quotes and the gateway's own catalog."""
     table = exp.to_table(fqn)
     parts = [part.name for part in table.parts]
     if len(parts) > 2 and catalog is not None and parts[0] == catalog:
@@ -17,8 +16,5 @@ def display(fqn: str, catalog: str | None) -> str:
 
 def title(category: Any) -> str:
     """`INDIRECT_NON_BREAKING` as IndirectNonBreaking."""
-    return (
-        "".join(word.capitalize() for word in category.name.split("_"))
-        if category is not None
-        else ""
-    )
+    words = category.name.split("_") if category is not None else ()
+    return "".join(word.capitalize() for word in words)

@@ -70,9 +70,7 @@ def build(attempt: Attempt, source: str, record: ApplyRow | None, tests_run: int
 
 def is_unaudited(before: Any, record: ApplyRow | None) -> bool:
     """Whether the last apply is in place, but its audits have not passed."""
-    if record is None or record.phase == "done" or before is None:
-        return False
-    return bool(before.plan_id == record.plan_id)
+    return bool(record and before and record.phase != "done" and before.plan_id == record.plan_id)
 
 
 def _lint(attempt: Attempt) -> None:
@@ -157,8 +155,7 @@ def _categorised(task: Task, engine: Engine, builder: PlanBuilder) -> Plan:
 
 
 def _choosable(plan: Plan) -> list[Any]:
-    """New versions of directly modified models only; those of a resumed plan are already in the
-    state with their category."""
+    """New versions of directly modified models; a resumed plan's already have their category."""
     new = plan.context_diff.new_snapshots
     known = [s for s in sorted(plan.directly_modified) if s in new]
     return [new[s] for s in known if plan.context_diff.directly_modified(s.name)]

@@ -23,17 +23,12 @@ class Problem(Exception):
         work: Work | None = None,
     ) -> None:
         super().__init__(message)
-        self.reason = reason
-        self.message = message
-        self.retry = retry
-        self.failures = failures
-        self.probe = probe
-        self.work = work
+        self.reason, self.message, self.retry = reason, message, retry
+        self.failures, self.probe, self.work = failures, probe, work
 
 
 class Stopped(BaseException):
-    """The task was told to stop. Not an Exception, so that neither SQLMesh nor project code can
-    swallow it."""
+    """The task was told to stop. No Exception, so that neither SQLMesh nor projects swallow it."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.message)

@@ -18,8 +18,7 @@ CONFIG_FILES = ("config.py", "config.yml", "config.yaml", "sqlmesh.yml", "sqlmes
 
 
 def locate(folder: Path, source: Source, work: Path) -> Path:
-    """The project's folder. `fetch` has already applied a git source's path; a ConfigMap is laid
-    out below `work`."""
+    """The project's folder. A git source's path is applied by `fetch`; ConfigMaps are laid out."""
     if source.kind is SourceKind.CONFIG_MAP:
         folder = lay_out(folder, work / "project")
     path = folder if source.kind is SourceKind.GIT else within(folder, source.path)
@@ -40,8 +39,7 @@ def lay_out(mounted: Path, target: Path) -> Path:
 
 
 def within(folder: Path, path: str) -> Path:
-    """A path below a folder; raises SourcePathMissing when it leads out of it, by itself or through
-    a link."""
+    """A path below a folder; raises SourcePathMissing when it, or a link in it, leads out."""
     target = Path(os.path.normpath(folder / path.lstrip("/")))
     if not target.is_relative_to(folder) or not _real(target).is_relative_to(_real(folder)):
         raise Problem(Reason.SOURCE_PATH_MISSING, f"The path {path} leads out of the source.")
@@ -60,8 +58,7 @@ def require_project(folder: Path, path: str) -> None:
 
 
 def source_digest(folder: Path) -> str:
-    """sha256 of relative paths and contents, without .git and caches. Links count as their
-    targets."""
+    """sha256 of relative paths and contents, without caches. Links count as their targets."""
     blocks = {path: (file.stat().st_size, _blocks(file)) for path, file in files(folder)}
     return digest.of_blocks(blocks)
 
@@ -73,8 +70,7 @@ def _blocks(file: Path) -> Iterator[bytes]:
 
 
 def files(folder: Path, *, mount: bool = False) -> Iterator[tuple[str, Path]]:
-    """Relative POSIX paths and files. In a ConfigMap's mount, names that start with `..` belong to
-    the volume."""
+    """Relative POSIX paths and files. In a ConfigMap's mount, names with `..` are the volume's."""
     root = _real(folder)
     yield from _walk(folder, "", root, (root,), mount)
 
@@ -96,6 +92,5 @@ def _walk(
 
 
 def _real(path: Path) -> Path:
-    """Where links lead. Unlike with `Path.resolve`, a link to itself is no error: nothing is
-    there."""
+    """Where links lead. Other than for `Path.resolve`, a link to itself is no error."""
     return Path(os.path.realpath(path))

@@ -22,8 +22,7 @@ _SHOWN = 10
 def build(
     attempt: Attempt, promotion: Promotion, row: HistoryRow, record: ApplyRow | None
 ) -> BuiltPlan:
-    """Raises RollbackUnavailable for snapshots that are gone, NotVirtualOnly for more work than the
-    promotion allows."""
+    """Raises RollbackUnavailable for lost snapshots, NotVirtualOnly for more work than allowed."""
     engine = attempt.engine
     engine.connect()
     attempt.lines.enter("plan")
@@ -38,17 +37,9 @@ def build(
     )
     catch_up, computed = _effort(engine, plan)
     _require_virtual(promotion, catch_up, computed)
-    return BuiltPlan(
-        plan,
-        before,
-        tests_run=0,
-        warnings=tuple(engine.warnings),
-        unaudited=planning.is_unaudited(before, record),
-        source=row.source_digest,
-        destructive=engine.destructive(plan),
-        catch_up=catch_up,
-        computed=computed,
-    )
+    unaudited, lost = planning.is_unaudited(before, record), engine.destructive(plan)
+    about = (tuple(engine.warnings), unaudited, row.source_digest, lost)
+    return BuiltPlan(plan, before, 0, *about, catch_up, computed)
 
 
 def _snapshots(attempt: Attempt, row: HistoryRow) -> dict[str, Snapshot]:
@@ -65,8 +56,7 @@ def _snapshots(attempt: Attempt, row: HistoryRow) -> dict[str, Snapshot]:
 
 
 def _effort(engine: Engine, plan: Plan) -> tuple[int, tuple[str, ...]]:
-    """What the plan would compute: recent intervals, up to what the target has, and the models that
-    need more than that."""
+    """Recent intervals that the plan would compute, and the models that need more than that."""
     others, catch_up = {engine.display(name) for name in engine.worked_on(plan)}, 0
     for missing in plan.missing_intervals if plan.requires_backfill else ():
         snapshot = plan.snapshots[missing.snapshot_id]
@@ -84,7 +74,6 @@ def _require_virtual(promotion: Promotion, catch_up: int, computed: tuple[str, .
         message = f"It would have to compute {words.shortened(computed, _SHOWN)}."
         raise Problem(Reason.NOT_VIRTUAL_ONLY, message)
     if catch_up > promotion.max_catch_up:
-        raise Problem(
-            Reason.NOT_VIRTUAL_ONLY,
-            f"{catch_up} recent intervals to catch up with; {promotion.max_catch_up} are the most.",
-        )
+        most = f"{promotion.max_catch_up} are the most"
+        message = f"{catch_up} recent intervals to catch up with; {most}."
+        raise Problem(Reason.NOT_VIRTUAL_ONLY, message)

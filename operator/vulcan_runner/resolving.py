@@ -37,8 +37,7 @@ class Got:
 
 
 def checked(task: Task, pod: Pod) -> Got:
-    """The project in the pod; raises SourceDigestMismatch when it is not the one that was
-    resolved."""
+    """The project in the pod; raises SourceDigestMismatch when it is not what was resolved."""
     source = _source(task)
     folder = project.locate(pod.project, source, pod.work)
     project.require_project(folder, source.path)

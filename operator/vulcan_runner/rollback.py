@@ -54,14 +54,9 @@ def options(attempt: Attempt, environment: Any) -> tuple[RollbackOption, ...]:
         altered = [key[0] for key in earlier.keys & kept.keys() if kept[key].unrestorable]
         refused = refusal(attempt.engine, gone, altered, _SHOWN)
         times = [t for t in map(ends, earlier.keys) if t is not None] if not refused else []
-        return RollbackOption(
-            plan_id=row.plan_id,
-            source_digest=row.source_digest,
-            applied=row.at,
-            replaced=earlier.replaced,
-            expires=_text(min(times)) if times else None,
-            unavailable=refused,
-        )
+        expires = _text(min(times)) if times else None
+        about = (row.plan_id, row.source_digest, row.at, earlier.replaced)
+        return RollbackOption(*about, expires, unavailable=refused)
 
     return tuple(map(option, found))
 

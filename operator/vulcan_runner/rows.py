@@ -55,8 +55,7 @@ class ProjectRow:
 @dataclass(frozen=True)
 class HistoryRow:
     """Table `_vulcan_history`: what an environment had after one apply, see `history`. JSON: names
-    and identifiers of its snapshots, requirements, statements. `project`: digest of what is kept of
-    it."""
+    and identifiers of its snapshots, requirements, statements. `project`: as in ApplyRow."""
 
     environment: str
     plan_id: str
@@ -88,4 +87,3 @@ TABLES: dict[type[Row], str] = {
     HistoryRow: "_vulcan_history",
     InFlightRow: "_vulcan_inflight",
 }
-LONG = ("models", "packed", "snapshots", "requirements", "statements")

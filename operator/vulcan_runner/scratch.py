@@ -33,8 +33,7 @@ def place(adapter: Any, folder: Path) -> Iterator[tuple[Any, str | None]]:
 
 
 def _without_schemas(adapter: Any) -> Any:
-    """SQLMesh creates the schema if it is missing. These schemas exist, and nobody may create
-    them."""
+    """SQLMesh would create the schema; these exist, and nobody may create them."""
     own = adapter.with_settings()
     own.create_schema = lambda *args, **kwargs: None
     return own

@@ -44,8 +44,7 @@ class Secrets:
         return {"type": connection.type, **connection.options, **values}
 
     def value(self, ref: SecretRef) -> Any:
-        """The value of one key; raises SecretMissing or SecretKeyMissing. One trailing line break
-        is dropped."""
+        """One key's value without a final line break; raises SecretMissing or SecretKeyMissing."""
         folder = self.folder / ref.name
         if not folder.is_dir() or not any(_keys(folder)):
             message = f"Secret {ref.name} does not exist; its key {ref.key} is needed."
@@ -65,8 +64,7 @@ class Secrets:
             raise Problem(Reason.CONFIG_INVALID, message) from None
 
     def scrubber(self, connections: Iterable[Connection], more: Iterable[str] = ()) -> "Scrubber":
-        """A scrubber that knows every mounted key's value (those that connections name even when
-        they are short) and `more`."""
+        """Knows `more` and every mounted key's value; a short one if a connection names it."""
         named = {(ref.name, ref.key) for c in connections for ref in c.secrets.values()}
         words: set[str] = set(more)
         if self.folder.is_dir():
@@ -78,8 +76,7 @@ class Secrets:
 
 
 def other_secrets(variables: Iterable[str], folders: Iterable[str]) -> Iterator[str]:
-    """Secrets that the pod has besides those of its connections: in environment variables, and as
-    volumes."""
+    """Secrets that the pod has besides its connections': in variables, and as volumes."""
     for name in variables:
         value = os.environ.get(name, "").strip("\r\n")
         yield from ([value] if len(value) >= _SHORTEST else [])
@@ -92,8 +89,7 @@ def other_secrets(variables: Iterable[str], folders: Iterable[str]) -> Iterator[
 
 
 def git_scrubber(folder: Path) -> "Scrubber":
-    """The scrubber of the init container, for the folder of a git credential. Its public files stay
-    readable."""
+    """The init container's scrubber, for a git credential's folder; its public files stay."""
     if not folder.is_dir():
         return Scrubber()
     secret = [path for path in _keys(folder) if path.name not in _PUBLIC]
@@ -111,9 +107,7 @@ class Scrubber:
 
     def text(self, text: str) -> str:
         """The text without secrets and without credentials in URLs and connection strings."""
-        if self._known:
-            text = self._known.sub(MASK, text)
-        return _NAMED.sub(rf"\g<key>\g<sep>{MASK}", _URL.sub(rf"\g<scheme>{MASK}@", text))
+        return _NAMED.sub(rf"\g<key>\g<sep>{MASK}", self.known(text))
 
     def whole(self, text: str, end: int) -> int:
         """Where to cut a text instead of at `end`, so that no secret is cut in two."""
@@ -169,8 +163,7 @@ _DATA = (
 
 
 def without_data(text: str) -> str:
-    """A driver's or a model's error text without the data values that it quotes. Identifiers
-    stay."""
+    """A driver's or a model's error text without the data that it quotes. Identifiers stay."""
     text = _Process.scrubber.text(text)
     for pattern, by in _DATA:
         text = pattern.sub(by, text)
@@ -198,11 +191,8 @@ def _words(path: Path) -> Iterator[str]:
 def _strings(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield from ([value] if len(value) >= _SHORTEST_UNNAMED else [])
-    elif isinstance(value, dict):
-        for inner in value.values():
-            yield from _strings(inner)
-    elif isinstance(value, list):
-        for inner in value:
+    elif isinstance(value, (dict, list)):
+        for inner in value.values() if isinstance(value, dict) else value:
             yield from _strings(inner)
 
 

@@ -95,8 +95,7 @@ def writing(context: TaskContext) -> Iterator[Session]:
 
 
 def _of_warehouse(error: Exception, state: State, stage: str) -> Problem | None:
-    """A driver's error does not say which connection was lost: if the state still answers, it was
-    the warehouse's."""
+    """A driver's error names no connection: if the state still answers, it is the warehouse's."""
     problem = failures.problem(error, stage)
     if isinstance(error, Problem) or problem.reason is not Reason.STATE_UNREACHABLE:
         return None

@@ -31,8 +31,7 @@ def is_recent(snapshot: Snapshot, missing: list[tuple[int, int]]) -> bool:
 
 
 def loses_columns(plan: Plan, snapshot_id: Any) -> bool:
-    """Whether a forward-only change drops columns of a table that has data. A new version's table
-    is a new one."""
+    """Whether a forward-only change drops columns of a table with data; new tables have none."""
     pair = plan.context_diff.modified_snapshots.get(snapshot_id.name)
     if pair is None or not (plan.snapshots[snapshot_id].is_forward_only or plan.forward_only):
         return False
@@ -76,14 +75,12 @@ def next_due(snapshots: Iterable[Snapshot], restates: bool) -> Any:
 
 
 def intervals_of(snapshot: Any, intervals: Iterable[Any]) -> int:
-    """How many intervals to compute. FULL, VIEW and SEED models count once, whatever time they
-    cover."""
+    """How many intervals to compute. FULL, VIEW and SEED models count once."""
     count = len(list(intervals))
     return min(count, 1) if is_whole(snapshot) else count
 
 
 def is_whole(snapshot: Any) -> bool:
     """Whether it is computed in one piece, whatever the time."""
-    return bool(
-        snapshot.is_full or snapshot.is_view or snapshot.is_seed or not snapshot.is_incremental
-    )
+    has_no_time = snapshot.is_full or snapshot.is_view or snapshot.is_seed
+    return bool(has_no_time or not snapshot.is_incremental)

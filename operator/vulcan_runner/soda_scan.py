@@ -47,9 +47,8 @@ def _scan(what: dict[str, Any]) -> dict[str, Any]:
     if soda_telemetry.soda_config.send_anonymous_usage_stats:
         raise RuntimeError("Soda's usage statistics are not off")
     _name_only_what_was_given()
-    unknown = []
-    for name, text in what["files"].items():
-        unknown += _unknown(name, text, what["variables"])
+    files, variables = what["files"], what["variables"]
+    unknown = [said for name in files for said in _unknown(name, files[name], variables)]
     if unknown:  # Soda's own message for it is misleading
         return {"checks": [], "errors": unknown}
     scan = Scan()
@@ -58,21 +57,17 @@ def _scan(what: dict[str, Any]) -> dict[str, Any]:
     # Not as YAML: in that, Soda would take `${…}` in a password for a variable.
     scan._configuration.data_source_properties_by_name[_SOURCE] = what["source"]
     scan._configuration.samples_limit = 0
-    scan.add_variables(what["variables"])
-    for name, text in what["files"].items():
+    scan.add_variables(variables)
+    for name, text in files.items():
         scan.add_sodacl_yaml_str(text, name)
     if _connected(scan):
         scan.execute()
-    return {
-        "checks": [
-            {"name": str(c.name), "table": _table(c), "outcome": c.outcome and c.outcome.value}
-            for c in scan._checks
-        ],
-        "errors": [
-            " ".join(filter(None, (e.message, str(e.exception or ""))))
-            for e in scan.get_error_logs()
-        ],
-    }
+    checks = [
+        {"name": str(c.name), "table": _table(c), "outcome": c.outcome and c.outcome.value}
+        for c in scan._checks
+    ]
+    errors = [(e.message, str(e.exception or "")) for e in scan.get_error_logs()]
+    return {"checks": checks, "errors": [" ".join(filter(None, words)) for words in errors]}
 
 
 def _name_only_what_was_given() -> None:

@@ -44,8 +44,7 @@ class RunnerContext(Context):
         return plain
 
     def load_kept(self) -> None:
-        """Loads the project's custom materialisations, once and before any snapshot is read: its
-        kind may be one of their classes."""
+        """Loads custom materialisations, once, before snapshots of their kinds are read."""
         self._load_materializations()
         self._loaded = True
 
@@ -58,8 +57,7 @@ class RunnerContext(Context):
     def _run(
         self, *args: Any, circuit_breaker: Callable[[], bool] | None = None, **kwargs: Any
     ) -> CompletionStatus:
-        """`Context.run` starts over when its own breaker fires (the environment moved); ours must
-        end it."""
+        """`Context.run` restarts when its own breaker fires; ours must end it."""
         try:
             return super()._run(
                 *args,

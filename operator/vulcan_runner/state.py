@@ -23,17 +23,9 @@ from sqlmesh.utils.migration import index_text_type
 
 from vulcan_contract.task import Owner
 from vulcan_contract.times import rfc3339
-from vulcan_runner.rows import (
-    LONG,
-    TABLES,
-    ApplyRow,
-    HistoryRow,
-    InFlightRow,
-    OwnerRow,
-    ProjectRow,
-    Row,
-)
+from vulcan_runner.rows import TABLES, ApplyRow, HistoryRow, InFlightRow, OwnerRow, ProjectRow, Row
 
+_LONG = ("models", "packed", "snapshots", "requirements", "statements")  # columns
 _BATCH = 1000
 SnapshotKey = tuple[str, str]
 """Name and identifier of a snapshot."""
@@ -41,8 +33,7 @@ SnapshotKey = tuple[str, str]
 
 @dataclass(frozen=True)
 class KeptSnapshot:
-    """A snapshot in the state. `expires` (ms): when the janitor may delete it, if nothing uses
-    it."""
+    """A snapshot in the state. `expires` (ms): when the janitor may delete it if it is unused."""
 
     expires: int
     unrestorable: bool
@@ -58,9 +49,6 @@ class State:
         self._sync = EngineAdapterStateSync(self.adapter, schema=schema, cache_dir=cache_dir)
         self._lock = threading.RLock()
 
-    def ping(self) -> None:
-        self.adapter.ping()
-
     def environment(self, name: str) -> Any:
         """SQLMesh's record; None: there is none."""
         return self._sync.get_environment(name)
@@ -74,24 +62,17 @@ class State:
         self._sync.migrate(skip_backup=True)
 
     def identity(self) -> str:
-        """The same for the same state, by whatever name it is reached; empty when it has none
-        yet."""
-        if (
-            self.is_postgres
-            and self.adapter.fetchone(
-                "select has_function_privilege('pg_control_system()', 'execute')"
-            )[0]
-        ):
-            system, database = self.adapter.fetchone(
-                "select system_identifier, current_database() from pg_control_system()"
-            )
+        """The same for a state by whatever name it is reached; empty when it has none yet."""
+        allowed = "select has_function_privilege('pg_control_system()', 'execute')"
+        if self.is_postgres and self.adapter.fetchone(allowed)[0]:
+            query = "select system_identifier, current_database() from pg_control_system()"
+            system, database = self.adapter.fetchone(query)
             return f"postgres:{system}/{database}/{self.schema}"
         row = self.owner()
         return f"uuid:{row.identity}" if row else ""
 
     def owner(self) -> OwnerRow | None:
-        rows = self._rows(OwnerRow)
-        return rows[0] if rows else None
+        return next(iter(self._rows(OwnerRow)), None)
 
     def set_owner(self, owner: Owner) -> OwnerRow:
         """Replaces the former owner; the identity of the state stays."""
@@ -102,8 +83,7 @@ class State:
         return row
 
     def apply_record(self, environment: str) -> ApplyRow | None:
-        rows = self._rows(ApplyRow, {"environment": environment})
-        return rows[0] if rows else None
+        return next(iter(self._rows(ApplyRow, {"environment": environment})), None)
 
     def record_apply(self, row: ApplyRow) -> None:
         self._replace(row, {"environment": row.environment})
@@ -124,11 +104,8 @@ class State:
 
     def history(self, environment: str) -> list[HistoryRow]:
         """What an environment had, newest first."""
-        return sorted(
-            self._rows(HistoryRow, {"environment": environment}),
-            key=lambda row: row.at,
-            reverse=True,
-        )
+        rows = self._rows(HistoryRow, {"environment": environment})
+        return sorted(rows, key=lambda row: row.at, reverse=True)
 
     def remember(self, row: HistoryRow, most: int) -> None:
         """Keeps the newest rows of each environment."""
@@ -151,10 +128,9 @@ class State:
             self._insert(row)
 
     def take_in_flight(self, row: InFlightRow) -> None:
+        where = {"job": row.job, "model": row.model, "start_at": row.start_at}
         with self._lock:
-            self._delete(
-                InFlightRow, {"job": row.job, "model": row.model, "start_at": row.start_at}
-            )
+            self._delete(InFlightRow, where)
 
     def snapshots(self, wanted: Collection[SnapshotKey]) -> dict[SnapshotKey, KeptSnapshot]:
         """Those of SQLMesh's snapshots that are still there."""
@@ -212,7 +188,7 @@ class State:
 
     def _insert(self, row: Row) -> None:
         self._create(type(row))
-        values = _values(row)
+        values = {f.name: getattr(row, f.name) for f in fields(row)}
         literals = exp.values([tuple(exp.Literal.string(v) for v in values.values())])
         columns = [exp.to_identifier(name, quoted=True) for name in values]
         into = exp.Schema(this=self._table(type(row)), expressions=columns)
@@ -224,7 +200,7 @@ class State:
     def _create(self, kind: type[Row]) -> None:
         text = exp.DataType.build(index_text_type(self.adapter.dialect))
         long = exp.DataType.build("text")
-        columns = {f.name: long if f.name in LONG else text for f in fields(kind)}
+        columns = {f.name: long if f.name in _LONG else text for f in fields(kind)}
         self.adapter.create_state_table(self._table(kind), columns)
 
 
@@ -233,14 +209,6 @@ def now() -> str:
     return rfc3339(datetime.now(UTC), "seconds")
 
 
-def _values(row: Row) -> dict[str, str]:
-    return {f.name: getattr(row, f.name) for f in fields(row)}
-
-
 def _equals(where: dict[str, str]) -> Any:
-    return exp.and_(
-        *(
-            exp.column(name, quoted=True).eq(exp.Literal.string(value))
-            for name, value in where.items()
-        )
-    )
+    pairs = [(exp.column(k, quoted=True), exp.Literal.string(v)) for k, v in where.items()]
+    return exp.and_(*(column.eq(value) for column, value in pairs))

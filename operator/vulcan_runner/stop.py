@@ -42,11 +42,7 @@ class Stop:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         again = self._problem is not None
-        self.because(
-            Problem(
-                Reason.CANCELLED,
-                "Told to stop; finished batches are kept, and the next attempt continues there.",
-            )
-        )
+        message = "Told to stop; finished batches are kept, and the next attempt continues there."
+        self.because(Problem(Reason.CANCELLED, message))
         if not self.writing and not again:
             self.check()

@@ -37,18 +37,18 @@ def summarise(
     counted = Counter(c.change for c in changes.values())
     removed = [engine.display(s.name) for s in diff.removed_snapshots]
     lost = destructive(built, engine)
+    direct = [c for c in changes.values() if c.change == "DirectlyModified"]
+    percent = limits.removed_percent(len(plan.snapshots), len(diff.added), len(removed))
     return PlanSummary(
         target=digests.target(task, built, built.source),
-        base=digests.base(
-            built.before, attempt.identity, record.ended if record is not None else ""
-        ),
+        base=digests.base(built.before, attempt.identity, record.ended if record else ""),
         base_plan_id=built.before.plan_id if built.before else "",
         has_changes=built.has_work or built.unaudited,
         catch_up_intervals=built.catch_up,
         computed=built.computed,
         unaudited=built.unaudited,
         added=len(diff.added),
-        directly_modified=counted["DirectlyModified"],
+        directly_modified=len(direct),
         indirectly_modified=counted["IndirectlyModified"],
         metadata_modified=counted["MetadataModified"],
         removed=len(removed),
@@ -56,12 +56,8 @@ def summarise(
         backfill_intervals=sum(c.intervals for c in changes.values()),
         rebuilt_models=sum(_is_rebuilt(c) for c in changes.values()),
         history_days=_history_days(built),
-        removed_percent=round(
-            limits.removed_percent(len(plan.snapshots), len(diff.added), len(removed)), 2
-        ),
-        breaking=sum(
-            c.category == "Breaking" and c.change == "DirectlyModified" for c in changes.values()
-        ),
+        removed_percent=round(percent, 2),
+        breaking=sum(c.category == "Breaking" for c in direct),
         destructive=lost,
         destructive_count=len(lost),
         destructive_sha256=digest.of_names(lost),
@@ -87,18 +83,15 @@ def full_report(
     attempt: Attempt, built: BuiltPlan, summary: PlanSummary
 ) -> tuple[dict[str, Any], int]:
     """The report and how many models were left out of it."""
-    task, engine = attempt.task, attempt.engine
-    plan = built.plan
+    task, engine, plan = attempt.task, attempt.engine, built.plan
     by_name = {engine.display(s.name): s for s in plan.snapshots.values()}
     missing = _missing(built)
     models = [
         _detail(plan, engine, change, by_name.get(change.name), missing)
         for change in summary.models
     ]
-    source: dict[str, Any] = {}
-    if task.source is not None:
-        given = task.source
-        source = {"url": given.url, "commit": given.commit, "digest": built.source}
+    given = task.source
+    source = {"url": given.url, "commit": given.commit, "digest": built.source} if given else {}
     whole: dict[str, Any] = {
         "environment": task.environment,
         "source": source,
@@ -114,13 +107,10 @@ def full_report(
 
 
 def fitted(whole: dict[str, Any], most: int) -> tuple[dict[str, Any], int]:
-    """The report in at most so many bytes (gzipped): diffs are dropped first, then whole models
-    from the end."""
+    """The report in `most` bytes (gzipped): diffs are dropped first, then models from the end."""
     if _size(whole) <= most:
         return whole, 0
-    models = [
-        {key: value for key, value in model.items() if key != "diff"} for model in whole["models"]
-    ]
+    models = [{k: v for k, v in model.items() if k != "diff"} for model in whole["models"]]
     kept = models
     while kept and _size({**whole, "models": kept}) > most:
         kept = kept[: len(kept) * 3 // 4]
@@ -138,12 +128,11 @@ def _changes(built: BuiltPlan, engine: Engine) -> dict[str, ModelChange]:
         intervals = intervals_of(snapshot, known.intervals if known else ())
         if not change and not intervals:
             continue
+        category = names.title(snapshot.change_category) if change not in ("", "Restated") else ""
         found[snapshot.name] = ModelChange(
             name=engine.display(snapshot.name),
             change=change or "Backfilled",
-            category=names.title(snapshot.change_category)
-            if change and change != "Restated"
-            else "",
+            category=category,
             kind=snapshot.model_kind_name.value if snapshot.model_kind_name else "",
             intervals=intervals,
             destructive=snapshot.name in built.destructive,
@@ -166,8 +155,7 @@ def _change(plan: Any, snapshot_id: Any) -> str:
 
 
 def _is_rebuilt(change: ModelChange) -> bool:
-    """Whether the environment already has the model and its table is recomputed; a view has
-    none."""
+    """Whether the environment has the model and its table is recomputed; a view has none."""
     known = change.change not in ("Added", "Backfilled")
     return known and change.intervals > 0 and change.kind != "VIEW"
 
@@ -185,18 +173,16 @@ def _history_days(built: BuiltPlan) -> int:
 
 
 def _effective(task: Task, engine: Engine) -> dict[str, str]:
-    """Each planning field's value and where it is set: in the spec or in the project's
-    configuration."""
+    """Each planning field's value and where it is set: in the spec or in the project."""
     options, config = task.plan, engine.config
-    mode = options.categorization
+    forward_only, mode = options.forward_only, options.categorization
+    if forward_only is None:
+        forward_only = config.plan.forward_only
     if mode == "Project":
         mode = effective_categorizer(config)
     said = {
         "categorization": (mode, options.categorization != "Project"),
-        "forwardOnly": (
-            config.plan.forward_only if options.forward_only is None else options.forward_only,
-            options.forward_only is not None,
-        ),
+        "forwardOnly": (forward_only, options.forward_only is not None),
         "noGaps": (bool(options.no_gaps), options.no_gaps is not None),
         "selectModels": (", ".join(options.select_models) or "all", bool(options.select_models)),
         "start": (options.start or "model's own", options.start is not None),
@@ -210,8 +196,7 @@ def _effective(task: Task, engine: Engine) -> dict[str, str]:
 
 
 def _missing(built: BuiltPlan) -> dict[Any, Any]:
-    """By snapshot id. Read once for all models: SQLMesh computes it for the whole plan each
-    time."""
+    """By snapshot id. Read once, because SQLMesh computes it for the whole plan each time."""
     if not built.plan.requires_backfill:
         return {}
     return {i.snapshot_id: i for i in built.plan.missing_intervals}

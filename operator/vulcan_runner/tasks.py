@@ -75,16 +75,12 @@ def _plan(context: TaskContext) -> Result:
     with session.reading(context) as held, revision.opened(held) as source:
         built, found = _planned(source)
         full, omitted = summary.full_report(source.attempt, built, found)
-    said = f"{words.plan(found)}." if found.has_changes else "The environment has this revision."
-    return Result(
-        context.task.kind,
-        Reason.SUCCEEDED if found.has_changes else Reason.NO_CHANGES,
-        said,
-        summary=found,
-        report_sha256=context.send(full),
-        report_omitted=omitted,
-        digest=built.source,
-    )
+    reason, said = Reason.NO_CHANGES, "The environment has this revision."
+    if found.has_changes:
+        reason, said = Reason.SUCCEEDED, f"{words.plan(found)}."
+    result = Result(context.task.kind, reason, said, summary=found, digest=built.source)
+    sha256 = context.send(full)
+    return dataclasses.replace(result, report_sha256=sha256, report_omitted=omitted)
 
 
 def _planned(source: RevisionSource) -> tuple[BuiltPlan, PlanSummary]:
@@ -119,9 +115,8 @@ def _audit(context: TaskContext) -> Result:
             work = audits.on(attempt.work(plan_id=environment.plan_id))
     if audits.failed:
         first = audits.failed[0]
-        message = (
-            f"{len(audits.failed)} of {audits.run} audits fail; {first.model}: {first.message}"
-        )
+        example = f"{first.model}: {first.message}"
+        message = f"{len(audits.failed)} of {audits.run} audits fail; {example}"
         raise Problem(Reason.AUDIT_FAILED, message, failures=audits.failed, work=work)
     said = f"{audits.run} audits, {audits.warned} warnings."
     return Result(task.kind, Reason.SUCCEEDED, said, work=work)
@@ -135,21 +130,18 @@ def _diff(context: TaskContext) -> Result:
         raise Problem(Reason.CONTRACT_MISMATCH, "The task does not say what to compare.")
     with session.reading(context) as held:
         row = None
-        if not wanted.statistics:
+        if wanted.statistics:
+            kept = kept_project.of_environment(held.state, task.environment)
+        else:
             row = history.find(held.state, wanted.environment, wanted.plan_id)
-        kept = (
-            kept_project.of_environment(held.state, task.environment)
-            if row is None
-            else kept_project.of_record(held.state, row.project)
-        )
+            kept = kept_project.of_record(held.state, row.project)
         with held.engine(kept=kept) as attempt:
             attempt.engine.connect()
             context.lines.enter("diff")
-            found = (
-                counting.count(attempt, wanted)
-                if row is None
-                else diffing.compare(attempt, wanted, row)
-            )
+            if row is None:
+                found = counting.count(attempt, wanted)
+            else:
+                found = diffing.compare(attempt, wanted, row)
     sha256 = context.send(encode(found))
     looked = [not m.why for m in found.counted] + [bool(m.method) for m in found.models]
     done = "counted" if wanted.statistics else "compared"
