@@ -1,4 +1,4 @@
-"""Jobs, pods and the writer slot as they were observed, as frozen values. Absent is None. Made by `cluster.views`."""
+"""Jobs, pods and the writer slot as `cluster.views` has observed them. Frozen; absent is None."""
 
 import datetime as dt
 import enum

@@ -1,7 +1,8 @@
 """Soda checks: what their Job is made from, for environments and promotions alike. Pure.
 
-Used by `environments`, and by whoever makes a gate of them: read the ConfigMap (`Need.CHECKS`), announce a task with
-`inputs`, start its Job with what `order` gives, and let the copy go (`copy_name`) when the task has ended.
+Used by `environments`, and by the promotion step of the same name: read the ConfigMap, announce a
+task with `inputs`, start its Job with what `order` gives, and let the copy go (`copy_name`) when
+the task has ended.
 """
 
 from collections.abc import Mapping
@@ -30,7 +31,7 @@ def inputs(plan_id: str, files: Mapping[str, bytes]) -> str:
 
 
 def copy_name(meta: ObjectMeta, task_inputs: str) -> str:
-    """The copy of the SodaCL files that a task mounts; known from the status alone, so that it can be let go."""
+    """The copy of the SodaCL files that a task mounts; a status is enough to let it go."""
     return copies.name_of(meta, "checks", task_inputs)
 
 
@@ -44,7 +45,6 @@ def order(
 ) -> Order:
     """For a task of the object `owner`, whose Job runs in `namespace` (the gateway's)."""
     name = copy_name(meta, task_inputs)
-    copy = copies.write(
-        owner, meta, install, namespace, name, {escape(n): text for n, text in files.items()}
-    )
+    by_key = {escape(n): text for n, text in files.items()}
+    copy = copies.write(owner, meta, install, namespace, name, by_key)
     return Order(contract.Checks(digest.of_files(files)), name, copy)

@@ -1,7 +1,7 @@
 """Immutable copies of ConfigMaps beside the Jobs that mount them, named by what is in them. Pure.
 
-A user's ConfigMap may be in another namespace than its Job and may change while the Job starts. Used
-by the steps of environments and promotions for projects, and by `checks` for SodaCL files.
+A user's ConfigMap may be in another namespace than its Job and may change while the Job starts.
+Used by the steps of environments and promotions for projects, and by `checks` for SodaCL files.
 """
 
 import base64
@@ -28,11 +28,12 @@ def write(
     name: str,
     files: Mapping[str, bytes],
 ) -> WriteConfigMap:
-    """`files` by key of the ConfigMap. Owned by the object where that is possible: an owner in another namespace is none
-    for the garbage collector."""
+    """`files` by key of the ConfigMap. The object owns it where both are in one namespace: for the
+    garbage collector an owner in another one does not exist."""
     binary = {key: base64.b64encode(content).decode() for key, content in sorted(files.items())}
     kind = owner.kind.value if meta.namespace == namespace else None
     labels = {names.INSTALL: install}
+    immutable = config_maps.immutable
     return WriteConfigMap(
-        config_maps.immutable(meta, namespace, name, owner=kind, labels=labels, binaryData=binary)
+        immutable(meta, namespace, name, owner=kind, labels=labels, binaryData=binary)
     )
