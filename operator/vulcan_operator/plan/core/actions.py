@@ -214,9 +214,9 @@ class Plan(Generic[Status]):
     """The complete new status and what is to be done.
 
     Order: `prepare` (what must be there, or go, before the status says so), then the status if it
-    differs, then `actions` (what status announced), then `notes`, then `confirmed`: the status with the
-    actions done. With `needs`, nothing is done: read those and plan again. A planner that has to be
-    asked again after its own writes sets `look_again`: they do not wake their object.
+    differs, then `actions` (what status announced), then `notes`, then `confirmed`: the status with
+    the actions done. With `needs`, nothing is done: read those and plan again. A planner that has
+    to be asked again after its own writes sets `look_again`: they do not wake their object.
     """
 
     status: Status

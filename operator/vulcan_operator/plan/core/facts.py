@@ -12,16 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from vulcan_operator.api import GROUP
+from vulcan_operator.api import environment_status as statuses
 from vulcan_operator.api.conditions import Type, Why
 from vulcan_operator.api.environment import EnvironmentSpec, VulcanEnvironment
 from vulcan_operator.api.environment_history import PromotionItem, RollbackTargetStatus
-from vulcan_operator.api.environment_status import (
-    AppliedStatus,
-    HeldStatus,
-    HistoryItem,
-    PlanStatus,
-    RevisionStatus,
-)
 from vulcan_operator.api.fields import Condition, ObjectMeta
 from vulcan_operator.api.gateway import GatewaySpec, VulcanGateway
 from vulcan_operator.api.promotion_status import PreviousStatus
@@ -109,12 +103,12 @@ class EnvironmentFacts:
     ready: ReadyFacts = ReadyFacts()
     environment: str | None = None  # the name as its own planner has noted it
     protected: bool = False
-    revision: RevisionStatus | None = None
-    applied: AppliedStatus | None = None
-    plan: PlanStatus | None = None  # the one that it has applied
+    revision: statuses.RevisionStatus | None = None
+    applied: statuses.AppliedStatus | None = None
+    plan: statuses.PlanStatus | None = None  # the one that it has applied
     green_runs: int = 0
-    held: tuple[HeldStatus, ...] = ()
-    history: tuple[HistoryItem, ...] = ()
+    held: tuple[statuses.HeldStatus, ...] = ()
+    history: tuple[statuses.HistoryItem, ...] = ()
     rollback_targets: tuple[RollbackTargetStatus, ...] = ()
     promotions: tuple[PromotionItem, ...] = ()
     suspended_since: dt.datetime | None = None
@@ -251,12 +245,12 @@ class PromotionFacts:
     is_there: bool = False  # the target had the revision already
     superseded_by: str | None = None
     applied_plan_id: str = ""
-    left: AppliedStatus | None = None  # what the target has of it, once it is over
+    left: statuses.AppliedStatus | None = None  # what the target has of it, once it is over
     intervals_behind: int | None = None  # after a rollback
-    held: HeldStatus | None = None  # the revision that was rolled back
+    held: statuses.HeldStatus | None = None  # the revision that was rolled back
     item: PromotionItem | None = None  # for the target's history, once its evidence is kept
     previous: PreviousStatus | None = None
-    plan: PlanStatus | None = None  # once it is applied
+    plan: statuses.PlanStatus | None = None  # once it is applied
 
     @property
     def full_name(self) -> str:

@@ -26,7 +26,7 @@ class Unread(Exception):
 
 @dataclass(frozen=True)
 class Live:
-    """Answers to live reads of this pass. `denied`: the API server's refusal, when there was one."""
+    """Answers to live reads of this pass. `denied`: the API server's refusal, if there was one."""
 
     answers: Mapping[Need, Any] = field(default_factory=dict)
     denied: str | None = None

@@ -3,15 +3,10 @@
 from vulcan_contract import reasons
 from vulcan_contract.reasons import ABOUT, Side
 from vulcan_contract.result import Result
+from vulcan_operator.api import promotion_status as statuses
 from vulcan_operator.api.conditions import Type, Why
 from vulcan_operator.api.fields import TaskState, TaskStatus
-from vulcan_operator.api.promotion_status import (
-    Outcome,
-    PromotionStatus,
-    StepName,
-    StepState,
-    StepStatus,
-)
+from vulcan_operator.api.promotion_status import Outcome, PromotionStatus, StepName, StepState
 from vulcan_operator.plan.core.actions import AuditEntry, Note
 from vulcan_operator.plan.core.conditions import Verdict, put, summarize
 from vulcan_operator.plan.core.decision import Draft
@@ -111,7 +106,7 @@ def _verdict(status: PromotionStatus, case: Case, going: Going) -> Verdict:
     return Verdict("Unknown", Why.PENDING, "not looked at yet", reconciling=True)
 
 
-def _doing(step: StepStatus) -> str:
+def _doing(step: statuses.StepStatus) -> str:
     _, doing = STEPS[StepName(step.name)].doing
     attempt = step.task.attempt if step.task is not None else 1
     again = f", attempt {attempt}" if attempt > 1 else ""

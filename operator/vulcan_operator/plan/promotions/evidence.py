@@ -11,14 +11,10 @@ import json
 from typing import Any
 
 from vulcan_operator.api import names
+from vulcan_operator.api import promotion_status as statuses
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import ReportRef
-from vulcan_operator.api.promotion_status import (
-    MOST_IMAGES,
-    MOST_VOTES,
-    PromotionStatus,
-    VoteStatus,
-)
+from vulcan_operator.api.promotion_status import PromotionStatus
 from vulcan_operator.plan.core.actions import AuditEntry, Note, WriteConfigMap
 from vulcan_operator.plan.core.decision import Draft
 from vulcan_operator.plan.promotions.route import Case
@@ -58,7 +54,7 @@ def _votes(status: PromotionStatus, case: Case) -> dict[str, Any]:
     recorded = {(vote.plan, vote.by, vote.decision) for vote in status.approvals}
     standing = {(a.plan, a.by, a.decision): a.comment or "" for a in case.promotion.spec.approvals}
     new = [
-        VoteStatus(plan=plan, by=by, decision=decision, comment=comment, time=case.now)
+        statuses.VoteStatus(plan=plan, by=by, decision=decision, comment=comment, time=case.now)
         for (plan, by, decision), comment in standing.items()
         if (plan, by, decision) not in recorded
     ]
@@ -67,7 +63,7 @@ def _votes(status: PromotionStatus, case: Case) -> dict[str, Any]:
     votes = [*status.approvals, *new]
     # Those that still stand are never dropped: they would be recorded as new ones in each pass.
     past = [v for v in votes if (v.plan, v.by, v.decision) not in standing]
-    dropped = past[: max(len(votes) - MOST_VOTES, 0)]
+    dropped = past[: max(len(votes) - statuses.MOST_VOTES, 0)]
     return {"approvals": [vote for vote in votes if vote not in dropped]}
 
 
@@ -75,7 +71,7 @@ def _images(status: PromotionStatus, case: Case) -> dict[str, Any]:
     """Images of pods that have ended, as their nodes report them: by digest."""
     found = {pod.image_id for pod in case.seen.pods if pod.ended and pod.image_id}
     new = sorted(found - set(status.runner_images))
-    return {"runner_images": [*status.runner_images, *new][:MOST_IMAGES]} if new else {}
+    return {"runner_images": [*status.runner_images, *new][: statuses.MOST_IMAGES]} if new else {}
 
 
 def _text(status: PromotionStatus, case: Case) -> str:

@@ -1,7 +1,8 @@
-"""Which promotions an environment remembers, and what becomes of their evidence when it forgets them. Pure.
+"""Which promotions an environment remembers; those that it forgets lose their evidence. Pure.
 
-Evidence outlives the promotion it is of. An environment notes each promotion to it that has ended; what its promotionHistory
-has no place for any more loses its evidence. A promotion's finalizer asks `is_noted` before it lets it go.
+Evidence outlives its promotion. An environment notes each promotion to it that has ended; what its
+promotionHistory has no place for any more loses its evidence. A promotion's finalizer asks
+`is_noted` before it lets it go.
 """
 
 import datetime as dt
@@ -23,25 +24,19 @@ def keep(
     promotions: Sequence[PromotionFacts],
     now: dt.datetime,
 ) -> Draft[EnvironmentStatus]:
-    """The draft with the promotions of today noted, and what falls out let go: before the status that forgets it is
-    written, for nothing else knows its name."""
-    before = draft.status.promotions
-    ended = [p.item for p in promotions if p.item is not None]
-    items = _kept(environment.spec.promotion_history, before, ended, now)
+    """The draft with the promotions of today noted, and what falls out let go: before the status
+    that forgets it is written, for nothing else knows its name."""
+    before, spec = draft.status.promotions, environment.spec.promotion_history
+    items = _kept(spec, before, [p.item for p in promotions if p.item is not None], now)
     if items:
         oldest = min(item.finished_at for item in items)
-        draft = draft.again(oldest + parse_duration(environment.spec.promotion_history.max_age))
+        draft = draft.again(oldest + parse_duration(spec.max_age))
     if items == before:
         return draft
     stays = {(item.namespace, item.evidence.name) for item in items}
-    gone = [
-        (i.namespace, i.evidence.name)
-        for i in before
-        if (i.namespace, i.evidence.name) not in stays
-    ]
-    return draft.with_status(promotions=items).before_status(
-        *(DeleteConfigMap(*place) for place in gone)
-    )
+    places = ((item.namespace, item.evidence.name) for item in before)
+    gone = (DeleteConfigMap(*place) for place in places if place not in stays)
+    return draft.with_status(promotions=items).before_status(*gone)
 
 
 def is_noted(
@@ -50,7 +45,7 @@ def is_noted(
     item: PromotionItem | None,
     now: dt.datetime,
 ) -> bool:
-    """Whether an environment knows of a promotion that has ended, or has no place for it any more."""
+    """Whether an environment knows of a promotion that has ended, or has no place for it."""
     return item is not None and _kept(spec, before, [item], now) == _kept(spec, before, [], now)
 
 

@@ -79,7 +79,7 @@ def classify(
     policy: JobPolicy,
     now: dt.datetime,
 ) -> Progress:
-    """What became of the task in hand. It has ended when its pod has, or is given up with its node."""
+    """What became of the task in hand: it ends with its pod, or is given up with its pod's node."""
     job = next((j for j in jobs if j.name == task.job), None)
     mine = [p for p in pods if p.job == task.job]
     pod = max(mine, key=lambda p: (p.ended, p.started), default=None)
@@ -139,7 +139,7 @@ NO_POD = (False, False, "", "", None)
 
 
 def pod_facts(pod: PodSeen) -> tuple[bool, bool, str, str, dt.datetime | None]:
-    """What of a pod `classify` reads as soon as it changes; the rest counts at the start deadline."""
+    """What of a pod `classify` reads at each change; the rest counts at the start deadline."""
     return pod.started, pod.ended, pod.termination, _why_waiting(pod), pod.deleted
 
 

@@ -1,4 +1,4 @@
-"""A task's life, once for all kinds: announced, queued for the slot, launched, in flight, ended. Pure.
+"""A task's life, once for all kinds: announced, queued, launched, in flight, ended. Pure.
 
 Used by every planner. Status names a task before its Job is created, so one of three holds: its Job
 is seen (state Running), its Job was never created (the pass goes on and decides again, with the

@@ -1,10 +1,10 @@
 """The Job of a task as a manifest. Pure: the same task gives the same bytes (see the golden files).
 
-One pod, once: backoffLimit 0, restartPolicy Never, podReplacementPolicy Failed. The deadline sits in
-the pod template, because a Job's own deadline deletes the pod and with it the result; a longer one
-on the Job is the backstop for pods that never start. Pod Security `restricted`, no API token. No
-ownerReferences: a foreground delete of the owner would kill a running apply, and across namespaces
-the garbage collector deletes the Job.
+One pod, once: backoffLimit 0, restartPolicy Never, podReplacementPolicy Failed. The deadline sits
+in the pod template, because a Job's own deadline deletes the pod and with it the result; a longer
+one on the Job is the backstop for pods that never start. Pod Security `restricted`, no API token.
+No ownerReferences: a foreground delete of the owner would kill a running apply, and across
+namespaces the garbage collector deletes the Job.
 """
 
 from dataclasses import dataclass

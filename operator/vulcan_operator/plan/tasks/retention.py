@@ -1,7 +1,7 @@
 """What nothing refers to any more: old Jobs, reports, copies of ConfigMaps. Pure.
 
-Derived from what is there and what status names, in every pass, so that a crash between a record and
-its clean-up leaves nothing behind.
+Derived in every pass from what is there and what status names, so that a crash between a record
+and its clean-up leaves nothing behind.
 """
 
 import datetime as dt

@@ -6,15 +6,10 @@ Where they fail, the views are rolled back, unless onFailure says Hold or nothin
 from vulcan_contract import reasons
 from vulcan_contract.digest import of_json
 from vulcan_contract.tasks import TaskKind
+from vulcan_operator.api import promotion_status as statuses
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import PlanState
-from vulcan_operator.api.promotion_status import (
-    PromotionStatus,
-    RollbackState,
-    RollbackStatus,
-    StepName,
-    StepState,
-)
+from vulcan_operator.api.promotion_status import PromotionStatus, StepName, StepState
 from vulcan_operator.plan.core.moves import Done, Move, Order
 from vulcan_operator.plan.promotions.lane import close
 from vulcan_operator.plan.promotions.route import Case, Route
@@ -59,8 +54,8 @@ class Verify(Step):
         done = Done(state, message, evidence_of(ended))
         if stays or not rejected:
             return closed(status, self.name, case, done)
-        running, text = RollbackState.RUNNING, message[:1024]
-        wanted = RollbackStatus(state=running, reason=result.reason, message=text)
+        running, text = statuses.RollbackState.RUNNING, message[:1024]
+        wanted = statuses.RollbackStatus(state=running, reason=result.reason, message=text)
         return close(status, self.name, case.now, done).but(rollback=wanted)
 
 
