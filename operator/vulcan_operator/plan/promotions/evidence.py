@@ -22,12 +22,7 @@ from vulcan_operator.plan.tasks import config_maps
 
 KEY = "evidence.json"
 _MOST_BYTES = 900_000  # of the 1 MiB of an object
-_LONGEST = (
-    1024,
-    256,
-    64,
-    16,
-)  # texts are cut, and lists shortened, step by step until all of it fits
+_LONGEST = (1024, 256, 64, 16)  # texts and lists are cut, step by step until all of it fits
 _KEPT = (
     "outcome", "relation", "revision", "sourceDigest", "source", "target", "origin", "plan",
     "steps", "previous", "rollback", "approvals", "approvedBy", "runnerImages", "appliedPlanId",
@@ -53,10 +48,10 @@ def _votes(status: PromotionStatus, case: Case) -> dict[str, Any]:
     """Each vote with the time of the pass that first saw it, also if it is withdrawn later."""
     recorded = {(vote.plan, vote.by, vote.decision) for vote in status.approvals}
     standing = {(a.plan, a.by, a.decision): a.comment or "" for a in case.promotion.spec.approvals}
+    unseen = ((*vote, comment) for vote, comment in standing.items() if vote not in recorded)
     new = [
         statuses.VoteStatus(plan=plan, by=by, decision=decision, comment=comment, time=case.now)
-        for (plan, by, decision), comment in standing.items()
-        if (plan, by, decision) not in recorded
+        for plan, by, decision, comment in unseen
     ]
     if not new:
         return {}

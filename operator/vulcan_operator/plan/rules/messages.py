@@ -90,7 +90,7 @@ def failing(failure: FailureStatus, again: dt.datetime | None) -> Verdict:
 
 
 def named(revision: str, digest: str) -> str:
-    """A revision for people; of a ConfigMap, whose name stays when its files change, with a digest."""
+    """A revision for people. The files of a ConfigMap may change: it is named with their digest."""
     shown = short(revision)
     stable = shown != revision or "@sha256:" in revision or not digest
     return shown if stable else f"{shown} ({digest.removeprefix('sha256:')[:8]})"

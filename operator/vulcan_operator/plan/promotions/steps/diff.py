@@ -29,15 +29,8 @@ from vulcan_operator.plan.core.conditions import Verdict
 from vulcan_operator.plan.core.moves import Hold, Move, Order, Site
 from vulcan_operator.plan.promotions import data_diff
 from vulcan_operator.plan.promotions.lane import begin
-from vulcan_operator.plan.promotions.route import Case, Route
-from vulcan_operator.plan.promotions.step import (
-    Gate,
-    Judged,
-    closed,
-    filled,
-    of_another_plan,
-    settled,
-)
+from vulcan_operator.plan.promotions.route import Route
+from vulcan_operator.plan.promotions.step import Gate, Judged, closed, filled, other_plan, settled
 from vulcan_operator.plan.rules import plan_text
 from vulcan_operator.plan.tasks.life import Ended, Extras
 
@@ -76,7 +69,7 @@ class Diff(Gate):
             return Order(TaskKind.DIFF, inputs, why, route.to_site)
         gate, wanted = settled(route.gates.data_diff), settled(status.source).plan_id
         if theirs is not None and theirs.plan_id and theirs.plan_id != wanted:
-            return of_another_plan(gate.mode, theirs.plan_id, wanted)
+            return other_plan(gate.mode, theirs.plan_id, wanted)
         return data_diff.compare(gate, theirs, ours)
 
     def task(self, base: Task, named: TaskStatus, status: PromotionStatus, route: Route) -> Extras:
@@ -95,16 +88,14 @@ class Diff(Gate):
             done = data_diff.judge(settled(route.gates.data_diff), data_diff.read(ended.packed))
             done = replace(done, evidence={"job": ended.task.job, **done.evidence})
             return Judged(closed(status, self.name, route, done))
-        name = _report_name(route, ended.result.report_sha256 or "")
+        name = f"{route.key.name}-diff-{(ended.result.report_sha256 or '')[:12]}"
         left = _left(status, route, ended.task, name)
         state, message = StepState.PENDING, "one side is counted"
         status = begin(status, self.name, route.now, state=state, message=message, evidence=left)
         if ended.packed is None:
             return Judged(status)
-        return Judged(
-            status,
-            (WriteConfigMap(plan_text.report_manifest(route.promotion, name, ended.packed)),),
-        )
+        manifest = plan_text.report_manifest(route.promotion, name, ended.packed)
+        return Judged(status, (WriteConfigMap(manifest),))
 
     def leftovers(self, status: PromotionStatus, meta: ObjectMeta) -> set[DeleteConfigMap]:
         return {DeleteConfigMap(meta.namespace, name) for name in status.reports}
@@ -120,10 +111,6 @@ def _left(status: PromotionStatus, route: Route, task: TaskStatus, name: str) ->
         return {**known, TARGET_REPORT: name, _AGAIN: "true"}
     # The first, or one instead of a report that is gone: the others follow from it.
     return {TARGET_REPORT: name}
-
-
-def _report_name(case: Case, sha256: str) -> str:
-    return f"{case.key.name}-diff-{sha256[:12]}"
 
 
 def _evidence(status: PromotionStatus) -> Mapping[str, str]:

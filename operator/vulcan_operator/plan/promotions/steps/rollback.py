@@ -47,12 +47,11 @@ class Rollback(Change):
     def task(self, base: Task, named: TaskStatus, status: PromotionStatus, route: Route) -> Extras:
         to = _goal(status, route)
         assert to is not None
-        catch_up = route.promotion.spec.rollback.data == "CatchUpThenSwap"
         promotion = Promotion(
             route.target.sqlmesh_environment,
             to.plan_id,
             virtual_only=False,
-            catch_up=catch_up,
+            catch_up=route.promotion.spec.rollback.data == "CatchUpThenSwap",
             max_catch_up=route.gates.max_catch_up_intervals,
             expected=_undone(status),
         )
