@@ -93,6 +93,10 @@ class PodSeen:
         return self.given_up_at is not None and self.given_up_at <= now
 
 
+Jobs = tuple[JobSeen, ...]
+Pods = tuple[PodSeen, ...]
+
+
 @dataclass(frozen=True)
 class SlotSeen:
     """The gateway's writer Lease: its holder's Job, and whether that may still write."""

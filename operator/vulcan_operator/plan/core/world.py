@@ -7,7 +7,7 @@ from vulcan_operator.api.gateway import VulcanGateway
 from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.plan.core import facts
 from vulcan_operator.plan.core.needs import Live
-from vulcan_operator.plan.core.seen import JobSeen, PodSeen, Settings, Waiter
+from vulcan_operator.plan.core.seen import Jobs, Pods, Settings, Waiter
 
 NOTHING_READ, NO_CLAIMS = Live(), facts.Claims()
 
@@ -19,11 +19,11 @@ class GatewaySeen:
     gateway: VulcanGateway
     settings: Settings
     live: Live = NOTHING_READ
-    jobs: tuple[JobSeen, ...] = ()
-    pods: tuple[PodSeen, ...] = ()
+    jobs: Jobs = ()
+    pods: Pods = ()
     contacts: tuple[facts.Contact, ...] = ()  # of its environments
     tasks: tuple[facts.TaskFacts, ...] = ()  # of its environments, and of promotions that run here
-    writer_pods: tuple[PodSeen, ...] = ()  # of those that run, while others wait for the slot
+    writer_pods: Pods = ()  # of those that run, while others wait for the slot
     waiters: tuple[Waiter, ...] = ()
 
 
@@ -35,8 +35,8 @@ class EnvironmentSeen:
     settings: Settings
     gateway: facts.GatewayFacts | None = None
     live: Live = NOTHING_READ
-    jobs: tuple[JobSeen, ...] = ()
-    pods: tuple[PodSeen, ...] = ()
+    jobs: Jobs = ()
+    pods: Pods = ()
     claims: facts.Claims = NO_CLAIMS  # of all on the gateway, any namespace
     waiters: tuple[Waiter, ...] = ()  # others only
     tasks: tuple[facts.TaskFacts, ...] = ()
@@ -57,8 +57,8 @@ class PromotionSeen:
     gateway: facts.GatewayFacts | None = None  # the target's
     rivals: tuple[facts.PromotionFacts, ...] = ()  # all others to the same target
     upstream: tuple[facts.PromotionFacts, ...] = ()  # all to the source
-    jobs: tuple[JobSeen, ...] = ()
-    pods: tuple[PodSeen, ...] = ()
+    jobs: Jobs = ()
+    pods: Pods = ()
     waiters: tuple[Waiter, ...] = ()  # others only, at the target's gateway
     source_waiters: tuple[Waiter, ...] = ()  # the same at the source's
     tasks: tuple[facts.TaskFacts, ...] = ()  # at the target's gateway

@@ -96,9 +96,8 @@ def stop(draft: Draft[PromotionStatus], case: Case, going: Going) -> Draft[Promo
         return draft
     if case.promotion.status.outcome is not None:
         return draft.after_status(*_not_told(case))
-    kept = tuple(
-        a for a in draft.actions if not isinstance(a, actions.CreateJob | actions.TakeSlot)
-    )
+    ordered = actions.CreateJob | actions.TakeSlot
+    kept = tuple(action for action in draft.actions if not isinstance(action, ordered))
     draft = replace(draft, actions=kept)
     there, outcome = draft.status.is_there, draft.status.outcome
     why = "nothing would change" if there else f"the promotion is over ({outcome})"

@@ -97,9 +97,7 @@ def replanned(status: PromotionStatus) -> PromotionStatus:
     kept |= {StepName.DIFF} if touched is not None else set()
     steps = [s for s in status.steps if s.name in kept]
     if touched is not None:
-        started, job = touched.started_at, touched.job
-        steps.append(
-            statuses.StepStatus(name=StepName.APPLY, started_at=started, job=job, touched=True)
-        )
+        apply = statuses.StepStatus(name=StepName.APPLY, started_at=touched.started_at)
+        steps.append(apply.but(job=touched.job, touched=True))
     first, plans = StepName.RESOLVE, status.plans + 1
     return status.but(plan=None, plans=plans, steps=steps, step=first, approved_by=[])

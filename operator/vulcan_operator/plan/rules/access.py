@@ -9,6 +9,7 @@ from vulcan_operator.api.gateway import Grant
 from vulcan_operator.plan.core.facts import EnvironmentFacts, GatewayFacts
 
 AnEnvironment = VulcanEnvironment | EnvironmentFacts
+_Labels = Mapping[str, str] | None
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,7 @@ def needs_labels(gateway: GatewayFacts, environment: AnEnvironment) -> bool:
     return any(covers(g, environment.sqlmesh_environment) for g in selecting)
 
 
-def access(
-    gateway: GatewayFacts, environment: AnEnvironment, labels: Mapping[str, str] | None
-) -> Access:
+def access(gateway: GatewayFacts, environment: AnEnvironment, labels: _Labels) -> Access:
     """No grants: the gateway's own namespace, every name. Else any that matches; protected if one
     of them says so."""
     same = gateway.metadata.namespace == environment.metadata.namespace
@@ -70,10 +69,7 @@ def image_allowed(environment: AnEnvironment, gateway: GatewayFacts) -> bool:
 
 
 def promotion_allowed(
-    gateway: GatewayFacts,
-    environment: AnEnvironment,
-    namespace: str,
-    labels: Mapping[str, str] | None,
+    gateway: GatewayFacts, environment: AnEnvironment, namespace: str, labels: _Labels
 ) -> bool:
     """Whether a grant lets promotions in another namespace touch an environment of this name."""
     same, granted = gateway.metadata.namespace == namespace, dict(labels or {})

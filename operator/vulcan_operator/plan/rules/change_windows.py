@@ -126,12 +126,8 @@ def _windows(spec: EnvironmentSpec, now: dt.datetime) -> ChangeWindow:
     allow = ", ".join(w.name for w in all_ if w.kind == "Allow")
     inside = f"inside Deny window {', '.join(look.denied_by)}"
     where = inside if look.denied_by else f"outside Allow window {allow}"
-    at = (
-        f"next opening at {_text(changes)}"
-        if changes is not None
-        else "no opening within two years"
-    )
-    return ChangeWindow(Why.OUTSIDE_WINDOW, f"{where[:800]}; {at}", again, changes)
+    opening = f"next opening at {_text(changes)}" if changes else "no opening within two years"
+    return ChangeWindow(Why.OUTSIDE_WINDOW, f"{where[:800]}; {opening}", again, changes)
 
 
 def _text(moment: dt.datetime) -> str:

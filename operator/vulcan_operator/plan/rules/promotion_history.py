@@ -6,7 +6,7 @@ promotionHistory has no place for any more loses its evidence. A promotion's fin
 """
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from vulcan_operator.api.environment import PromotionHistory, VulcanEnvironment
 from vulcan_operator.api.environment_history import EvidenceRef, PromotionItem
@@ -16,6 +16,8 @@ from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.plan.core.actions import DeleteConfigMap
 from vulcan_operator.plan.core.decision import Draft
 from vulcan_operator.plan.core.facts import PromotionFacts
+
+_Items = Sequence[PromotionItem]
 
 
 def keep(
@@ -40,10 +42,7 @@ def keep(
 
 
 def is_noted(
-    spec: PromotionHistory,
-    before: Sequence[PromotionItem],
-    item: PromotionItem | None,
-    now: dt.datetime,
+    spec: PromotionHistory, before: _Items, item: PromotionItem | None, now: dt.datetime
 ) -> bool:
     """Whether an environment knows of a promotion that has ended, or has no place for it."""
     return item is not None and _kept(spec, before, [item], now) == _kept(spec, before, [], now)
@@ -66,10 +65,7 @@ def item_of(promotion: VulcanPromotion) -> PromotionItem | None:
 
 
 def _kept(
-    spec: PromotionHistory,
-    before: Iterable[PromotionItem],
-    ended: Iterable[PromotionItem],
-    now: dt.datetime,
+    spec: PromotionHistory, before: _Items, ended: _Items, now: dt.datetime
 ) -> list[PromotionItem]:
     """Newest first."""
     known, since = {item.uid: item for item in before}, now - parse_duration(spec.max_age)

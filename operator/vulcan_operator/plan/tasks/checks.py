@@ -5,7 +5,6 @@ task with `inputs`, start its Job with what `order` gives, and let the copy go (
 the task has ended.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vulcan_contract import digest
@@ -14,6 +13,7 @@ from vulcan_contract.paths import escape
 from vulcan_operator.api.fields import ObjectMeta
 from vulcan_operator.plan.core.actions import Key, WriteConfigMap
 from vulcan_operator.plan.tasks import copies
+from vulcan_operator.plan.tasks.copies import Files
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Order:
     copy: WriteConfigMap  # before the Job: Draft.first
 
 
-def inputs(plan_id: str, files: Mapping[str, bytes]) -> str:
+def inputs(plan_id: str, files: Files) -> str:
     """What is checked: these files, on what an environment has since this plan."""
     return digest.of_json([plan_id, digest.of_files(files)])[:16]
 
@@ -36,12 +36,7 @@ def copy_name(meta: ObjectMeta, task_inputs: str) -> str:
 
 
 def order(
-    owner: Key,
-    meta: ObjectMeta,
-    install: str,
-    namespace: str,
-    task_inputs: str,
-    files: Mapping[str, bytes],
+    owner: Key, meta: ObjectMeta, install: str, namespace: str, task_inputs: str, files: Files
 ) -> Order:
     """For a task of the object `owner`, whose Job runs in `namespace` (the gateway's)."""
     name = copy_name(meta, task_inputs)

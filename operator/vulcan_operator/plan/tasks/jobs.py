@@ -16,7 +16,7 @@ from vulcan_contract.task import TaskKind
 from vulcan_operator.api import names
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.fields import TaskStatus
-from vulcan_operator.plan.core.seen import JobSeen, JobState, PodSeen
+from vulcan_operator.plan.core.seen import Jobs, JobSeen, JobState, Pods, PodSeen
 
 _PULL = (
     "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull",
@@ -67,17 +67,13 @@ def job_name(owner_name: str, owner_uid: str, kind: str, inputs: str, attempt: i
     return f"{prefix}-{kind}-{digest[:10]}"
 
 
-def next_attempt(jobs: tuple[JobSeen, ...], kind: str, inputs: str, known: int) -> int:
+def next_attempt(jobs: Jobs, kind: str, inputs: str, known: int) -> int:
     """One above the highest attempt known from status, which may be lost, or from a Job's label."""
     return 1 + max([known, *(j.attempt for j in jobs if j.task == kind and j.inputs == inputs)])
 
 
 def classify(
-    task: TaskStatus,
-    jobs: tuple[JobSeen, ...],
-    pods: tuple[PodSeen, ...],
-    policy: JobPolicy,
-    now: dt.datetime,
+    task: TaskStatus, jobs: Jobs, pods: Pods, policy: JobPolicy, now: dt.datetime
 ) -> Progress:
     """What became of the task in hand: it ends with its pod, or is given up with its pod's node."""
     job = next((j for j in jobs if j.name == task.job), None)

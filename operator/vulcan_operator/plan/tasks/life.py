@@ -29,7 +29,7 @@ from vulcan_operator.plan.core.deadlines import SLOT_CHECK
 from vulcan_operator.plan.core.decision import Draft
 from vulcan_operator.plan.core.moves import Order, Site
 from vulcan_operator.plan.core.needs import Live
-from vulcan_operator.plan.core.seen import JobSeen, PodSeen, Settings, SlotSeen, Waiter
+from vulcan_operator.plan.core.seen import Jobs, Pods, Settings, SlotSeen, Waiter
 from vulcan_operator.plan.tasks import jobs, slot, values
 from vulcan_operator.plan.tasks.jobs import JobPolicy, Progress, Stage
 from vulcan_operator.plan.tasks.manifest import JobParts, build_job
@@ -45,8 +45,8 @@ class Pass:
     key: Key
     meta: ObjectMeta
     settings: Settings
-    jobs: tuple[JobSeen, ...]
-    pods: tuple[PodSeen, ...]
+    jobs: Jobs
+    pods: Pods
     live: Live
     now: dt.datetime
 

@@ -13,7 +13,7 @@ from vulcan_contract.task import TaskKind
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.environment_status import EnvironmentStatus
 from vulcan_operator.plan.core.actions import Action, DeleteJob, KeepJob
-from vulcan_operator.plan.core.seen import JobSeen, JobState, PodSeen
+from vulcan_operator.plan.core.seen import Jobs, JobSeen, JobState, Pods
 from vulcan_operator.plan.tasks import checks, values
 from vulcan_operator.plan.tasks.jobs import JobPolicy
 
@@ -23,11 +23,7 @@ _NO_COPY = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}|.*@sha256:.*")  # revisions of
 
 
 def expired_jobs(
-    jobs: tuple[JobSeen, ...],
-    pods: tuple[PodSeen, ...],
-    current: set[str],
-    policy: JobPolicy,
-    now: dt.datetime,
+    jobs: Jobs, pods: Pods, current: set[str], policy: JobPolicy, now: dt.datetime
 ) -> list[Action]:
     """Jobs that are not in hand: few ended ones are kept, those that never start are deleted."""
     others = [j for j in jobs if j.name not in current]
@@ -44,7 +40,7 @@ def expired_jobs(
     ]
 
 
-def stuck_at(job: JobSeen, pods: tuple[PodSeen, ...], policy: JobPolicy) -> dt.datetime | None:
+def stuck_at(job: JobSeen, pods: Pods, policy: JobPolicy) -> dt.datetime | None:
     """When an unfinished Job whose container has not run counts as one that never will."""
     started = any(p.started for p in pods if p.job == job.name)
     if job.state is not JobState.UNFINISHED or job.created is None or started:

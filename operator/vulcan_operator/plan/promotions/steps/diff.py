@@ -14,16 +14,11 @@ from vulcan_contract.diff_report import DiffReport
 from vulcan_contract.digest import of_json
 from vulcan_contract.task import Task
 from vulcan_contract.tasks import TaskKind
+from vulcan_operator.api import promotion_status as statuses
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.fields import ObjectMeta, TaskStatus
 from vulcan_operator.api.promotion import GatesSpec
-from vulcan_operator.api.promotion_status import (
-    SOURCE_REPORT,
-    TARGET_REPORT,
-    PromotionStatus,
-    StepName,
-    StepState,
-)
+from vulcan_operator.api.promotion_status import PromotionStatus, StepName, StepState
 from vulcan_operator.plan.core.actions import DeleteConfigMap, WriteConfigMap
 from vulcan_operator.plan.core.conditions import Verdict
 from vulcan_operator.plan.core.moves import Hold, Move, Order, Site
@@ -56,15 +51,15 @@ class Diff(Gate):
             return Hold(_COUNTED, route.now)
         left, reports = _evidence(status), _reports(status, route)
         # A report that is gone is counted again.
-        if left.get(TARGET_REPORT) not in reports:
+        if left.get(statuses.TARGET_REPORT) not in reports:
             inputs = _inputs("target", made_of)
             return Order(TaskKind.DIFF, inputs, "counting the target", route.to_site)
-        if left.get(SOURCE_REPORT) not in reports:
-            inputs = _inputs("source", [*made_of, left[TARGET_REPORT]])
+        if left.get(statuses.SOURCE_REPORT) not in reports:
+            inputs = _inputs("source", [*made_of, left[statuses.TARGET_REPORT]])
             return Order(TaskKind.DIFF, inputs, "counting the source", site)
         theirs, ours = _sides(left, reports)
         if data_diff.ends_to_ask(theirs, ours) and _AGAIN not in left:
-            inputs = _inputs("again", [*made_of, left[SOURCE_REPORT]])
+            inputs = _inputs("again", [*made_of, left[statuses.SOURCE_REPORT]])
             why = "counting the target up to where the source is"
             return Order(TaskKind.DIFF, inputs, why, route.to_site)
         gate, wanted = settled(route.gates.data_diff), settled(status.source).plan_id
@@ -105,12 +100,12 @@ def _left(status: PromotionStatus, route: Route, task: TaskStatus, name: str) ->
     """What the step has left with one more report."""
     known = _evidence(status)
     if task.gateway != route.to_site.name:
-        return {**known, SOURCE_REPORT: name}
-    again = [*_made_of(status, route), known.get(SOURCE_REPORT)]
-    if SOURCE_REPORT in known and task.inputs == _inputs("again", again):
-        return {**known, TARGET_REPORT: name, _AGAIN: "true"}
+        return {**known, statuses.SOURCE_REPORT: name}
+    again = [*_made_of(status, route), known.get(statuses.SOURCE_REPORT)]
+    if statuses.SOURCE_REPORT in known and task.inputs == _inputs("again", again):
+        return {**known, statuses.TARGET_REPORT: name, _AGAIN: "true"}
     # The first, or one instead of a report that is gone: the others follow from it.
-    return {TARGET_REPORT: name}
+    return {statuses.TARGET_REPORT: name}
 
 
 def _evidence(status: PromotionStatus) -> Mapping[str, str]:
@@ -134,7 +129,7 @@ def _reports(status: PromotionStatus, route: Route) -> dict[str, bytes]:
 
 def _sides(left: Mapping[str, str], reports: Mapping[str, bytes]) -> list[DiffReport | None]:
     """Reports of source and target."""
-    names = (left.get(key, "") for key in (SOURCE_REPORT, TARGET_REPORT))
+    names = (left.get(key, "") for key in (statuses.SOURCE_REPORT, statuses.TARGET_REPORT))
     return [data_diff.read(reports.get(name)) for name in names]
 
 

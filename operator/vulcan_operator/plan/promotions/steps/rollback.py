@@ -37,9 +37,8 @@ class Rollback(Change):
         to = _goal(status, route)
         if to is None or not to.plan_id:
             message = "the target had nothing before that could be put back"
-            rollback = statuses.RollbackStatus(
-                state=statuses.RollbackState.UNAVAILABLE, message=message
-            )
+            unavailable = statuses.RollbackState.UNAVAILABLE
+            rollback = statuses.RollbackStatus(state=unavailable, message=message)
             return Done(StepState.FAILED, message, settles={"rollback": rollback})
         inputs = of_json(["rollback", to.plan_id, _undone(status)])[:16]
         return Order(TaskKind.ROLLBACK, inputs, "going back", route.to_site)

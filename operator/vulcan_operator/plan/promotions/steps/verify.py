@@ -46,10 +46,8 @@ class Verify(Step):
         done = Done(state, message, common.evidence_of(ended))
         if stays or not rejected:
             return closed(status, self.name, case, done)
-        running = statuses.RollbackState.RUNNING
-        wanted = statuses.RollbackStatus(
-            state=running, reason=result.reason, message=message[:1024]
-        )
+        running, text = statuses.RollbackState.RUNNING, message[:1024]
+        wanted = statuses.RollbackStatus(state=running, reason=result.reason, message=text)
         return close(status, self.name, case.now, done).but(rollback=wanted)
 
 
