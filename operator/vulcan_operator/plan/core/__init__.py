@@ -1,1 +1,1 @@
-"""What all planners share: what was seen, what may be answered and done, conditions. Pure values."""
+"""What all planners share: what was seen, what may be answered and done, conditions. Pure."""

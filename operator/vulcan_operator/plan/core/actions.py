@@ -1,6 +1,7 @@
 """What a planner may ask for: actions as data, and the Plan that carries them.
 
-Built by the planners, carried out by `reconcile.execute` in order. Every action is idempotent or fails loudly; none decides.
+Built by the planners, carried out in order by `reconcile.execute`. Every action is idempotent or
+fails loudly; none decides.
 """
 
 import datetime as dt
@@ -42,14 +43,32 @@ class Key:
 
 
 @dataclass(frozen=True)
+class _Named:
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True)
+class _OfJob:
+    namespace: str
+    job: str
+
+
+@dataclass(frozen=True)
+class _Slot:
+    namespace: str
+    gateway: str
+
+
+@dataclass(frozen=True)
 class CreateJob:
-    """Create it; an existing one is adopted if it has the same owner uid and inputs, else the attempt is taken."""
+    """Create it, or adopt one of the same owner uid and inputs; else the attempt is taken."""
 
     manifest: Mapping[str, Any]
 
     @property
     def namespace(self) -> str:
-        """Where."""
+        """Its namespace."""
         return str(self.manifest["metadata"]["namespace"])
 
     @property
@@ -58,44 +77,30 @@ class CreateJob:
         return str(self.manifest["metadata"]["name"])
 
 
-@dataclass(frozen=True)
-class DeleteJob:
+class DeleteJob(_Named):
     """Delete a Job and its pods (background propagation). Absent is success."""
 
-    namespace: str
-    name: str
 
-
-@dataclass(frozen=True)
-class StopPods:
+class StopPods(_OfJob):
     """Delete the pods of a Job so that its runner gets SIGTERM and reports; the Job stays."""
 
-    namespace: str
-    job: str
-
 
 @dataclass(frozen=True)
-class KeepJob:
-    """Its result is recorded: let it go after `seconds` (ttlSecondsAfterFinished). Absent is success."""
+class KeepJob(_Named):
+    """Let a recorded Job go after `seconds` (ttlSecondsAfterFinished). Absent is success."""
 
-    namespace: str
-    name: str
     seconds: int
 
 
 @dataclass(frozen=True)
 class WriteConfigMap:
-    """Create an immutable ConfigMap; an existing one of this name is the same content (names carry digests)."""
+    """Create an immutable ConfigMap; an existing one has the same content: names carry digests."""
 
     manifest: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class DeleteConfigMap:
+class DeleteConfigMap(_Named):
     """Delete a ConfigMap. Absent is success."""
-
-    namespace: str
-    name: str
 
 
 @dataclass(frozen=True)
@@ -122,59 +127,39 @@ class DeleteObject:
 
 
 @dataclass(frozen=True)
-class TakeSlot:
-    """Make `job` the holder of the gateway's writer Lease. Fails with SlotBusy when a live other one holds it."""
+class TakeSlot(_Slot):
+    """Make `job` the holder of the gateway's writer Lease, or fail with SlotBusy."""
 
-    namespace: str
-    gateway: str
     job: str
 
 
 @dataclass(frozen=True)
-class ReleaseSlot:
+class ReleaseSlot(_Slot):
     """Give the writer Lease back if `job` holds it, and wake who waits for it."""
 
-    namespace: str
-    gateway: str
     job: str
 
 
 Action = (
-    CreateJob | DeleteJob | StopPods | KeepJob | WriteConfigMap | DeleteConfigMap | SetFinalizer | DeleteObject
-    | TakeSlot | ReleaseSlot
+    CreateJob | DeleteJob | StopPods | KeepJob | WriteConfigMap | DeleteConfigMap | SetFinalizer
+    | DeleteObject | TakeSlot | ReleaseSlot
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class ReadConfigMap:
+class ReadConfigMap(_Named):
     """Content of a ConfigMap."""
 
-    namespace: str
-    name: str
 
-
-@dataclass(frozen=True)
-class ReadSlot:
+class ReadSlot(_Slot):
     """Holder of the gateway's writer Lease and whether it still lives."""
 
-    namespace: str
-    gateway: str
 
-
-@dataclass(frozen=True)
-class ReadJob:
+class ReadJob(_OfJob):
     """A Job and its pods, into the cache: before an irreversible act the cache is not trusted."""
 
-    namespace: str
-    job: str
 
-
-@dataclass(frozen=True)
-class ReadReport:
+class ReadReport(_OfJob):
     """The report of an ended Job, from the log of its pod."""
-
-    namespace: str
-    job: str
 
 
 @dataclass(frozen=True)
@@ -229,9 +214,9 @@ class Plan(Generic[Status]):
     """The complete new status and what is to be done.
 
     Order: `prepare` (what must be there, or go, before the status says so), then the status if it
-    differs, then `actions` (what status announced), then `notes`, then `confirmed`: the status with the
-    actions done. With `needs`, nothing is done: read those and plan again. A planner that has to be
-    asked again after its own writes sets `look_again`: they do not wake their object.
+    differs, then `actions` (what status announced), then `notes`, then `confirmed`: the status with
+    the actions done. With `needs`, nothing is done: read those and plan again. A planner that has
+    to be asked again after its own writes sets `look_again`: they do not wake their object.
     """
 
     status: Status

@@ -1,8 +1,7 @@
 """Conditions of an object. Pure; used by every planner.
 
-A condition's transition time moves only when its status flips, and nothing here puts counts of waits
-or the current time into a message: an unchanged world must give an unchanged status, or the loop
-would never rest.
+A condition's transition time moves only when its status flips, and no message has a count of waits
+or the current time: an unchanged world must give an unchanged status, or the loop would never rest.
 """
 
 import datetime as dt
@@ -54,21 +53,17 @@ def put(
         observed_generation=generation,
         last_transition_time=since,
     )
-    return (
-        [new if c.type == kind else c for c in conditions]
-        if old is not None
-        else [*conditions, new]
-    )
+    kept = [new if c.type == kind else c for c in conditions]
+    return kept if old is not None else [*kept, new]
 
 
 def summarize(
     conditions: list[Condition], verdict: Verdict, generation: int, now: dt.datetime
 ) -> list[Condition]:
     """Ready, Reconciling and Stalled from one verdict: the only place that sets them."""
-    out = put(
-        conditions, Type.READY, verdict.ready, verdict.reason, verdict.message, generation, now
-    )
+    reason, message = verdict.reason, verdict.message
+    out = put(conditions, Type.READY, verdict.ready, reason, message, generation, now)
     for kind, on in ((Type.RECONCILING, verdict.reconciling), (Type.STALLED, verdict.stalled)):
-        message = verdict.message if on else ""
-        out = put(out, kind, "True" if on else "False", verdict.reason, message, generation, now)
+        value, said = ("True", message) if on else ("False", "")
+        out = put(out, kind, value, reason, said, generation, now)
     return out

@@ -20,9 +20,7 @@ class Draft(Generic[Status]):
     actions: tuple[Action, ...] = ()
     notes: tuple[Note, ...] = ()
     look_again: dt.datetime | None = None
-    confirm: Callable[[Status], Status] | None = (
-        None  # what the status says once the actions are done
-    )
+    confirm: Callable[[Status], Status] | None = None  # the status once the actions are done
 
     def with_status(self, **fields: Any) -> "Draft[Status]":
         """With these status fields changed."""

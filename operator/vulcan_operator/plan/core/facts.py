@@ -1,8 +1,8 @@
 """What planners read of other objects than their own: frozen facts, and nothing else.
 
-Made once per change by `cluster.wake`, which wakes whoever reads facts that have changed: reading is
-waking, by construction. What a planner needs of another object is added here, and only here.
-(Facts of promotions follow from rules; `rules.promotion_facts` makes them.)
+Made once per change by `cluster.wake`, which wakes whoever reads facts that have changed. What a
+planner needs of another object is added here, and only here. (Facts of promotions follow from
+rules; `rules.promotion_facts` makes them.)
 """
 
 import datetime as dt
@@ -12,20 +12,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from vulcan_operator.api import GROUP
+from vulcan_operator.api import environment_status as statuses
 from vulcan_operator.api.conditions import Type, Why
 from vulcan_operator.api.environment import EnvironmentSpec, VulcanEnvironment
 from vulcan_operator.api.environment_history import PromotionItem, RollbackTargetStatus
-from vulcan_operator.api.environment_status import (
-    AppliedStatus,
-    HeldStatus,
-    HistoryItem,
-    PlanStatus,
-    RevisionStatus,
-)
 from vulcan_operator.api.fields import Condition, ObjectMeta
 from vulcan_operator.api.gateway import GatewaySpec, VulcanGateway
 from vulcan_operator.api.promotion_status import PreviousStatus
 from vulcan_operator.plan.core.actions import Key, Kind
+from vulcan_operator.plan.core.conditions import condition
 
 _OURS = f"{GROUP}/"
 
@@ -45,14 +40,8 @@ class Identity:
     def of(cls, meta: ObjectMeta) -> "Identity":
         """The identity of an object."""
         ours = {k: v for k, v in meta.annotations.items() if k.startswith(_OURS)}
-        return cls(
-            meta.name,
-            meta.namespace,
-            meta.uid,
-            meta.creation_timestamp,
-            meta.deletion_timestamp,
-            ours,
-        )
+        created, deleted = meta.creation_timestamp, meta.deletion_timestamp
+        return cls(meta.name, meta.namespace, meta.uid, created, deleted, ours)
 
     @property
     def full_name(self) -> str:
@@ -72,10 +61,10 @@ class ReadyFacts:
     @classmethod
     def of(cls, conditions: list[Condition], *, is_current: bool) -> "ReadyFacts":
         """Of an object's conditions."""
-        for c in conditions:
-            if c.type == Type.READY:
-                return cls(c.status, c.reason, c.message, is_current)
-        return cls(is_current=is_current)
+        ready = condition(conditions, Type.READY)
+        if ready is None:
+            return cls(is_current=is_current)
+        return cls(ready.status, ready.reason, ready.message, is_current)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +103,12 @@ class EnvironmentFacts:
     ready: ReadyFacts = ReadyFacts()
     environment: str | None = None  # the name as its own planner has noted it
     protected: bool = False
-    revision: RevisionStatus | None = None
-    applied: AppliedStatus | None = None
-    plan: PlanStatus | None = None  # the one that it has applied
+    revision: statuses.RevisionStatus | None = None
+    applied: statuses.AppliedStatus | None = None
+    plan: statuses.PlanStatus | None = None  # the one that it has applied
     green_runs: int = 0
-    held: tuple[HeldStatus, ...] = ()
-    history: tuple[HistoryItem, ...] = ()
+    held: tuple[statuses.HeldStatus, ...] = ()
+    history: tuple[statuses.HistoryItem, ...] = ()
     rollback_targets: tuple[RollbackTargetStatus, ...] = ()
     promotions: tuple[PromotionItem, ...] = ()
     suspended_since: dt.datetime | None = None
@@ -166,9 +155,8 @@ class Claim:
     def of(cls, environment: VulcanEnvironment) -> "Claim":
         """The claim of an environment."""
         meta, status = environment.metadata, environment.status
-        refused = any(
-            c.type == Type.READY and c.reason == Why.NOT_GRANTED for c in status.conditions
-        )
+        ready = condition(status.conditions, Type.READY)
+        refused = ready is not None and ready.reason == Why.NOT_GRANTED
         return cls(
             Key(Kind.ENVIRONMENT, meta.namespace, meta.name), environment.sqlmesh_environment,
             meta.creation_timestamp, status.protected, status.applied is not None,
@@ -234,11 +222,8 @@ class Contact:
             times.append(status.last_run.time)
         failures = [f for f in (status.failure, status.run_failure) if f is not None]
         failed = max(failures, key=lambda f: f.time, default=None)
-        return cls(
-            max(times, default=None),
-            failed.reason if failed is not None else "",
-            failed.time if failed is not None else None,
-        )
+        reached = max(times, default=None)
+        return cls(reached, failed.reason, failed.time) if failed is not None else cls(reached)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,12 +245,12 @@ class PromotionFacts:
     is_there: bool = False  # the target had the revision already
     superseded_by: str | None = None
     applied_plan_id: str = ""
-    left: AppliedStatus | None = None  # what the target has of it, once it is over
+    left: statuses.AppliedStatus | None = None  # what the target has of it, once it is over
     intervals_behind: int | None = None  # after a rollback
-    held: HeldStatus | None = None  # the revision that was rolled back
+    held: statuses.HeldStatus | None = None  # the revision that was rolled back
     item: PromotionItem | None = None  # for the target's history, once its evidence is kept
     previous: PreviousStatus | None = None
-    plan: PlanStatus | None = None  # once it is applied
+    plan: statuses.PlanStatus | None = None  # once it is applied
 
     @property
     def full_name(self) -> str:

@@ -1,4 +1,4 @@
-"""Jobs, pods and the writer slot as they were observed, as frozen values. Absent is None. Made by `cluster.views`."""
+"""Jobs, pods and the writer slot as `cluster.views` has observed them. Frozen; absent is None."""
 
 import datetime as dt
 import enum
@@ -91,6 +91,10 @@ class PodSeen:
     def is_on_dead_node(self, now: dt.datetime) -> bool:
         """Whether nobody knows if it still runs, and nobody will tell."""
         return self.given_up_at is not None and self.given_up_at <= now
+
+
+Jobs = tuple[JobSeen, ...]
+Pods = tuple[PodSeen, ...]
 
 
 @dataclass(frozen=True)

@@ -5,18 +5,11 @@ from dataclasses import dataclass
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.gateway import VulcanGateway
 from vulcan_operator.api.promotion import VulcanPromotion
-from vulcan_operator.plan.core.facts import (
-    Claims,
-    Contact,
-    EnvironmentFacts,
-    GatewayFacts,
-    PromotionFacts,
-    TaskFacts,
-)
+from vulcan_operator.plan.core import facts
 from vulcan_operator.plan.core.needs import Live
-from vulcan_operator.plan.core.seen import JobSeen, PodSeen, Settings, Waiter
+from vulcan_operator.plan.core.seen import Jobs, Pods, Settings, Waiter
 
-NOTHING_READ, NO_CLAIMS = Live(), Claims()
+NOTHING_READ, NO_CLAIMS = Live(), facts.Claims()
 
 
 @dataclass(frozen=True)
@@ -26,11 +19,11 @@ class GatewaySeen:
     gateway: VulcanGateway
     settings: Settings
     live: Live = NOTHING_READ
-    jobs: tuple[JobSeen, ...] = ()
-    pods: tuple[PodSeen, ...] = ()
-    contacts: tuple[Contact, ...] = ()  # of its environments
-    tasks: tuple[TaskFacts, ...] = ()  # of its environments, and of promotions that run here
-    writer_pods: tuple[PodSeen, ...] = ()  # of those that run, while others wait for the slot
+    jobs: Jobs = ()
+    pods: Pods = ()
+    contacts: tuple[facts.Contact, ...] = ()  # of its environments
+    tasks: tuple[facts.TaskFacts, ...] = ()  # of its environments, and of promotions that run here
+    writer_pods: Pods = ()  # of those that run, while others wait for the slot
     waiters: tuple[Waiter, ...] = ()
 
 
@@ -40,14 +33,14 @@ class EnvironmentSeen:
 
     environment: VulcanEnvironment
     settings: Settings
-    gateway: GatewayFacts | None = None
+    gateway: facts.GatewayFacts | None = None
     live: Live = NOTHING_READ
-    jobs: tuple[JobSeen, ...] = ()
-    pods: tuple[PodSeen, ...] = ()
-    claims: Claims = NO_CLAIMS  # of all on the gateway, any namespace
+    jobs: Jobs = ()
+    pods: Pods = ()
+    claims: facts.Claims = NO_CLAIMS  # of all on the gateway, any namespace
     waiters: tuple[Waiter, ...] = ()  # others only
-    tasks: tuple[TaskFacts, ...] = ()
-    promotions: tuple[PromotionFacts, ...] = ()  # all to it
+    tasks: tuple[facts.TaskFacts, ...] = ()
+    promotions: tuple[facts.PromotionFacts, ...] = ()  # all to it
     unguarded: tuple[str, ...] | None = None  # policies that do not hold; None: not judged yet
 
 
@@ -58,16 +51,16 @@ class PromotionSeen:
     promotion: VulcanPromotion
     settings: Settings
     live: Live = NOTHING_READ
-    source: EnvironmentFacts | None = None
-    target: EnvironmentFacts | None = None
-    source_gateway: GatewayFacts | None = None
-    gateway: GatewayFacts | None = None  # the target's
-    rivals: tuple[PromotionFacts, ...] = ()  # all others to the same target
-    upstream: tuple[PromotionFacts, ...] = ()  # all to the source
-    jobs: tuple[JobSeen, ...] = ()
-    pods: tuple[PodSeen, ...] = ()
+    source: facts.EnvironmentFacts | None = None
+    target: facts.EnvironmentFacts | None = None
+    source_gateway: facts.GatewayFacts | None = None
+    gateway: facts.GatewayFacts | None = None  # the target's
+    rivals: tuple[facts.PromotionFacts, ...] = ()  # all others to the same target
+    upstream: tuple[facts.PromotionFacts, ...] = ()  # all to the source
+    jobs: Jobs = ()
+    pods: Pods = ()
     waiters: tuple[Waiter, ...] = ()  # others only, at the target's gateway
     source_waiters: tuple[Waiter, ...] = ()  # the same at the source's
-    tasks: tuple[TaskFacts, ...] = ()  # at the target's gateway
-    source_tasks: tuple[TaskFacts, ...] = ()
+    tasks: tuple[facts.TaskFacts, ...] = ()  # at the target's gateway
+    source_tasks: tuple[facts.TaskFacts, ...] = ()
     unguarded: tuple[str, ...] | None = None

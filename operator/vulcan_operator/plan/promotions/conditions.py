@@ -3,15 +3,10 @@
 from vulcan_contract import reasons
 from vulcan_contract.reasons import ABOUT, Side
 from vulcan_contract.result import Result
+from vulcan_operator.api import promotion_status as statuses
 from vulcan_operator.api.conditions import Type, Why
 from vulcan_operator.api.fields import TaskState, TaskStatus
-from vulcan_operator.api.promotion_status import (
-    Outcome,
-    PromotionStatus,
-    StepName,
-    StepState,
-    StepStatus,
-)
+from vulcan_operator.api.promotion_status import Outcome, PromotionStatus, StepName, StepState
 from vulcan_operator.plan.core.actions import AuditEntry, Note
 from vulcan_operator.plan.core.conditions import Verdict, put, summarize
 from vulcan_operator.plan.core.decision import Draft
@@ -103,15 +98,14 @@ def _verdict(status: PromotionStatus, case: Case, going: Going) -> Verdict:
     failed = next((s.failure for s in open_ if s.failure is not None), None)
     if failed is not None and case.seen.target is not None:
         return failing(failed, schedule.retry_time(failed, case.seen.target.spec.retry))
-    queued = next(((s.name, s.task) for s in open_ if s.task is not None), None)
-    if queued is not None:
-        name, task = queued
-        message = f"{name}: waits for the writer slot of gateway {task.gateway}"
+    queued = next((s for s in open_ if s.task is not None), None)
+    if queued is not None and queued.task is not None:
+        message = f"{queued.name}: waits for the writer slot of gateway {queued.task.gateway}"
         return Verdict("Unknown", Why.WAITING_FOR_WRITER, message, reconciling=True)
     return Verdict("Unknown", Why.PENDING, "not looked at yet", reconciling=True)
 
 
-def _doing(step: StepStatus) -> str:
+def _doing(step: statuses.StepStatus) -> str:
     _, doing = STEPS[StepName(step.name)].doing
     attempt = step.task.attempt if step.task is not None else 1
     again = f", attempt {attempt}" if attempt > 1 else ""
@@ -134,10 +128,8 @@ def _over(status: PromotionStatus, outcome: Outcome) -> Verdict:
         before = named(status.previous.revision, status.previous.source_digest)
         message = f"back at revision {before}, {revision} is held. {message}"
     elif outcome is Outcome.INCONCLUSIVE:
-        message = (
-            f"{message[:3000]} — a human must look: create another promotion once this can be"
-            " judged, or one where the gate is Optional"
-        )
+        hint = "create another promotion once this can be judged, or one where the gate is Optional"
+        message = f"{message[:3000]} — a human must look: {hint}"
     elif outcome is Outcome.SUCCEEDED and status.is_there:
         message = f"{message} was there already; nothing was changed"
     elif outcome is Outcome.SUCCEEDED and status.supersedes:

@@ -64,7 +64,8 @@ def compare(gate: DataDiffGate, source: DiffReport | None, target: DiffReport | 
     both = sorted(after.keys() & before.keys())
     if after and before and not both:
         return _by_mode(gate, Done(StepState.INCONCLUSIVE, "no model is there on both sides"))
-    alone = {n for n in both if gate.models != "All" and _is_other_code(before[n], after[n])}
+    codes = {n: (before[n].code, after[n].code) for n in both if gate.models != "All"}
+    alone = {n for n, (old, new) in codes.items() if old and new and old != new}
     findings = [models.statistics(gate, before[n], after[n]) for n in both if n not in alone]
     added, removed = len(after) - len(both), len(before) - len(both)
     counts = {"leftAlone": len(alone), "added": added, "removed": removed}
@@ -76,23 +77,17 @@ def ends_to_ask(source: DiffReport | None, target: DiffReport | None) -> dict[st
     if source is None or target is None:
         return {}
     after, before = _by_name(source), _by_name(target)
-    pairs = ((name, before[name], after[name]) for name in sorted(after.keys() & before.keys()))
-    return {
-        name: min(one.end, other.end, key=datetime.fromisoformat)
-        for name, one, other in pairs
-        if one.restricted
-        and other.restricted
-        and one.end != other.end
-        and not (one.why or other.why)
-    }
+    ends: dict[str, str] = {}
+    for name in sorted(after.keys() & before.keys()):
+        one, other = before[name], after[name]
+        counted = one.restricted and other.restricted and not (one.why or other.why)
+        if counted and one.end != other.end:
+            ends[name] = min(one.end, other.end, key=datetime.fromisoformat)
+    return ends
 
 
 def _by_name(report: DiffReport) -> dict[str, ModelStatistics]:
     return {model.name: model for model in report.counted}
-
-
-def _is_other_code(before: ModelStatistics, after: ModelStatistics) -> bool:
-    return bool(before.code and after.code) and before.code != after.code
 
 
 def _by_mode(gate: DataDiffGate, judged: Done) -> Done:

@@ -12,16 +12,8 @@ from vulcan_operator.api import names
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.api.promotion_status import Outcome, PromotionStatus, StepName, StepState
-from vulcan_operator.plan.core.actions import (
-    AuditEntry,
-    CreateJob,
-    DeleteConfigMap,
-    DeleteJob,
-    Note,
-    SetFinalizer,
-    StopPods,
-    TakeSlot,
-)
+from vulcan_operator.plan.core import actions
+from vulcan_operator.plan.core.actions import AuditEntry, DeleteConfigMap, Note, StopPods
 from vulcan_operator.plan.core.conditions import Verdict
 from vulcan_operator.plan.core.deadlines import GIVE_UP, must_go
 from vulcan_operator.plan.core.decision import Draft
@@ -41,7 +33,7 @@ def add_finalizer(draft: Draft[PromotionStatus], case: Case) -> Draft[PromotionS
     """With our finalizer, before the first Job that may change the target or leaves a copy."""
     if names.FINALIZER in case.meta.finalizers or case.meta.deletion_timestamp is not None:
         return draft
-    return draft.before_status(SetFinalizer.ours(case.key, case.meta, there=True))
+    return draft.before_status(actions.SetFinalizer.ours(case.key, case.meta, there=True))
 
 
 def remove_finalizer(draft: Draft[PromotionStatus], case: Case) -> Draft[PromotionStatus]:
@@ -50,7 +42,7 @@ def remove_finalizer(draft: Draft[PromotionStatus], case: Case) -> Draft[Promoti
     if names.FINALIZER not in case.meta.finalizers:
         return draft
     if has_ended and (is_late(case) or _is_known(case)):
-        return draft.after_status(SetFinalizer.ours(case.key, case.meta, there=False))
+        return draft.after_status(actions.SetFinalizer.ours(case.key, case.meta, there=False))
     return draft.again(deleted + GIVE_UP if deleted is not None else None)
 
 
@@ -104,7 +96,8 @@ def stop(draft: Draft[PromotionStatus], case: Case, going: Going) -> Draft[Promo
         return draft
     if case.promotion.status.outcome is not None:
         return draft.after_status(*_not_told(case))
-    kept = tuple(a for a in draft.actions if not isinstance(a, CreateJob | TakeSlot))
+    ordered = actions.CreateJob | actions.TakeSlot
+    kept = tuple(action for action in draft.actions if not isinstance(action, ordered))
     draft = replace(draft, actions=kept)
     there, outcome = draft.status.is_there, draft.status.outcome
     why = "nothing would change" if there else f"the promotion is over ({outcome})"
@@ -132,11 +125,11 @@ def drop_leftovers(draft: Draft[PromotionStatus], case: Case) -> Draft[Promotion
     return draft.before_status(*sorted(gone, key=lambda action: action.name))
 
 
-def _stopping(task: TaskStatus, progress: Progress) -> StopPods | DeleteJob:
+def _stopping(task: TaskStatus, progress: Progress) -> StopPods | actions.DeleteJob:
     """A task that has not begun goes with its Job, or it would begin yet."""
     namespace, _ = task.place
     begun = progress.pod is not None and (progress.pod.started or progress.pod.ended)
-    return StopPods(namespace, task.job) if begun else DeleteJob(namespace, task.job)
+    return StopPods(namespace, task.job) if begun else actions.DeleteJob(namespace, task.job)
 
 
 def _not_told(case: Case) -> Iterator[StopPods]:
@@ -197,14 +190,9 @@ def _stop_writer(draft: Draft[PromotionStatus], name: StepName, progress: Progre
 def _cancelled(draft: Draft[PromotionStatus], case: Case) -> Draft[PromotionStatus]:
     target, gateway, late = case.seen.target, case.seen.gateway, is_late(case)
     done = _what_was_done(draft.status, late=late)
-    audit = AuditEntry(
-operation="promotion",
-outcome=Outcome.CANCELLED,
-reason=Why.CANCELLED,
-why=done,
-environment=target.sqlmesh_environment if target is not None else "",
-gateway=gateway.metadata.name if gateway is not None else "",
-)  # fmt: skip
+    environment = target.sqlmesh_environment if target is not None else ""
+    place = (gateway.metadata.name if gateway is not None else "", environment)
+    audit = AuditEntry("promotion", Outcome.CANCELLED, Why.CANCELLED, *place, why=done)
     note = Note(Why.CANCELLED, f"deleted under way: {done}", warning=late, audit=audit)
     return draft.with_new(end(draft.status, Outcome.CANCELLED, case.now)).noting(note)
 

@@ -11,14 +11,10 @@ import json
 from typing import Any
 
 from vulcan_operator.api import names
+from vulcan_operator.api import promotion_status as statuses
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import ReportRef
-from vulcan_operator.api.promotion_status import (
-    MOST_IMAGES,
-    MOST_VOTES,
-    PromotionStatus,
-    VoteStatus,
-)
+from vulcan_operator.api.promotion_status import PromotionStatus
 from vulcan_operator.plan.core.actions import AuditEntry, Note, WriteConfigMap
 from vulcan_operator.plan.core.decision import Draft
 from vulcan_operator.plan.promotions.route import Case
@@ -26,12 +22,7 @@ from vulcan_operator.plan.tasks import config_maps
 
 KEY = "evidence.json"
 _MOST_BYTES = 900_000  # of the 1 MiB of an object
-_LONGEST = (
-    1024,
-    256,
-    64,
-    16,
-)  # texts are cut, and lists shortened, step by step until all of it fits
+_LONGEST = (1024, 256, 64, 16)  # texts and lists are cut, step by step until all of it fits
 _KEPT = (
     "outcome", "relation", "revision", "sourceDigest", "source", "target", "origin", "plan",
     "steps", "previous", "rollback", "approvals", "approvedBy", "runnerImages", "appliedPlanId",
@@ -57,17 +48,17 @@ def _votes(status: PromotionStatus, case: Case) -> dict[str, Any]:
     """Each vote with the time of the pass that first saw it, also if it is withdrawn later."""
     recorded = {(vote.plan, vote.by, vote.decision) for vote in status.approvals}
     standing = {(a.plan, a.by, a.decision): a.comment or "" for a in case.promotion.spec.approvals}
+    unseen = ((*vote, comment) for vote, comment in standing.items() if vote not in recorded)
     new = [
-        VoteStatus(plan=plan, by=by, decision=decision, comment=comment, time=case.now)
-        for (plan, by, decision), comment in standing.items()
-        if (plan, by, decision) not in recorded
+        statuses.VoteStatus(plan=plan, by=by, decision=decision, comment=comment, time=case.now)
+        for plan, by, decision, comment in unseen
     ]
     if not new:
         return {}
     votes = [*status.approvals, *new]
     # Those that still stand are never dropped: they would be recorded as new ones in each pass.
     past = [v for v in votes if (v.plan, v.by, v.decision) not in standing]
-    dropped = past[: max(len(votes) - MOST_VOTES, 0)]
+    dropped = past[: max(len(votes) - statuses.MOST_VOTES, 0)]
     return {"approvals": [vote for vote in votes if vote not in dropped]}
 
 
@@ -75,7 +66,7 @@ def _images(status: PromotionStatus, case: Case) -> dict[str, Any]:
     """Images of pods that have ended, as their nodes report them: by digest."""
     found = {pod.image_id for pod in case.seen.pods if pod.ended and pod.image_id}
     new = sorted(found - set(status.runner_images))
-    return {"runner_images": [*status.runner_images, *new][:MOST_IMAGES]} if new else {}
+    return {"runner_images": [*status.runner_images, *new][: statuses.MOST_IMAGES]} if new else {}
 
 
 def _text(status: PromotionStatus, case: Case) -> str:

@@ -8,14 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from vulcan_operator.api import promotion_status as statuses
 from vulcan_operator.api.fields import FailureStatus, TaskState, TaskStatus
-from vulcan_operator.api.promotion_status import (
-    Outcome,
-    PromotionStatus,
-    StepName,
-    StepState,
-    StepStatus,
-)
+from vulcan_operator.api.promotion_status import Outcome, PromotionStatus, StepName, StepState
 from vulcan_operator.plan.core.moves import Done, Site
 from vulcan_operator.plan.tasks.jobs import Progress
 
@@ -66,7 +61,7 @@ def begin(
     status: PromotionStatus, name: StepName, now: dt.datetime, **fields: Any
 ) -> PromotionStatus:
     """The status with a step that is there, goes on, and has these fields."""
-    old = status.find(name) or StepStatus(name=name)
+    old = status.find(name) or statuses.StepStatus(name=name)
     new = old.but(started_at=old.started_at or now, **{"reason": None, **fields})
     known = status.find(name) is not None
     others = [new if s.name == name else s for s in status.steps]
@@ -102,7 +97,7 @@ def replanned(status: PromotionStatus) -> PromotionStatus:
     kept |= {StepName.DIFF} if touched is not None else set()
     steps = [s for s in status.steps if s.name in kept]
     if touched is not None:
-        started, job = touched.started_at, touched.job
-        steps.append(StepStatus(name=StepName.APPLY, started_at=started, job=job, touched=True))
+        apply = statuses.StepStatus(name=StepName.APPLY, started_at=touched.started_at)
+        steps.append(apply.but(job=touched.job, touched=True))
     first, plans = StepName.RESOLVE, status.plans + 1
     return status.but(plan=None, plans=plans, steps=steps, step=first, approved_by=[])

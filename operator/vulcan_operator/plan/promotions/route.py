@@ -116,10 +116,8 @@ class Case:
 
     def _relation(self, status: PromotionStatus) -> Relation:
         """What was found when it began stands."""
-        ends = [
-            g.metadata.uid for g in (self.seen.source_gateway, self.seen.gateway) if g is not None
-        ]
-        two = len(set(ends)) > 1
+        gateways = (self.seen.source_gateway, self.seen.gateway)
+        two = len({g.metadata.uid for g in gateways if g is not None}) > 1
         across = two if status.relation is None else status.relation == Relation.ACROSS
         return Relation.ACROSS if across else Relation.SAME
 

@@ -112,7 +112,7 @@ class Step:
 
 
 class Change(Step):
-    """A step whose Job changes the target's views: what it did counts, if the target is gone, too."""
+    """A step whose Job changes the target's views: it counts even if the target is gone."""
 
     def judge(self, status: PromotionStatus, route: Case, ended: Ended) -> Judged:
         if ended.result.outcome is reasons.Outcome.SUCCEEDED:
@@ -150,11 +150,10 @@ class Gate(Step):
 
     def next(self, status: PromotionStatus, route: Route) -> Move:
         mode = self.mode(route.gates)
-        if mode is None or mode == "Skip":
-            return Done(
-                StepState.SKIPPED,
-                f"{self.field} is not set" if mode is None else f"{self.mode_field}: Skip",
-            )
+        if mode is None:
+            return Done(StepState.SKIPPED, f"{self.field} is not set")
+        if mode == "Skip":
+            return Done(StepState.SKIPPED, f"{self.mode_field}: Skip")
         if _may_be_there(status, route):
             return AFTER_PLAN
         site = route.from_site
@@ -164,23 +163,19 @@ class Gate(Step):
         return Extras(filled(base, route, settled(route.source), settled(route.from_site)))
 
     def passed(self, status: PromotionStatus, route: Route, ended: Ended) -> Judged:
-        wanted = settled(status.source).plan_id
-        done = moved_on(self.mode(route.gates), wanted, ended) or Done(
-            StepState.SUCCEEDED, ended.result.message, counts(ended)
-        )
+        done = succeeded(self.mode(route.gates), settled(status.source).plan_id, ended)
         return Judged(closed(status, self.name, route, done))
 
     def failed(self, status: PromotionStatus, case: Case, ended: Ended) -> PromotionStatus:
         """A gate that could not be judged asks a human where it is required, and never passes."""
         message, evidence, result = last_message(ended.result), evidence_of(ended), ended.result
-        is_judgement, bad = ABOUT[result.reason].side is Side.DATA, reasons.Outcome.FAILED
         if self.mode(case.gates) != "Required":
             done = Done(StepState.SKIPPED, f"optional, and not passed: {message}", evidence)
-        else:
-            rejected = is_judgement and result.outcome is bad
-            state = StepState.FAILED if rejected else StepState.INCONCLUSIVE
-            done = Done(state, message, evidence)
-        return closed(status, self.name, case, done)
+            return closed(status, self.name, case, done)
+        is_judgement = ABOUT[result.reason].side is Side.DATA
+        rejected = is_judgement and result.outcome is reasons.Outcome.FAILED
+        state = StepState.FAILED if rejected else StepState.INCONCLUSIVE
+        return closed(status, self.name, case, Done(state, message, evidence))
 
 
 def _may_be_there(status: PromotionStatus, route: Route) -> bool:
@@ -203,16 +198,16 @@ def unjudged(mode: str, message: str) -> Done:
     return Done(state, message)
 
 
-def moved_on(mode: str | None, wanted: str, ended: Ended) -> Done | None:
+def succeeded(mode: str | None, wanted: str, ended: Ended) -> Done:
+    """The end of a gate whose Job has succeeded, unless it has judged another plan than wanted."""
+    found = ended.result.work.plan_id if ended.result.work is not None else ""
+    if found and found != wanted:
+        return other_plan(mode, found, wanted, **counts(ended))
+    return Done(StepState.SUCCEEDED, ended.result.message, counts(ended))
+
+
+def other_plan(mode: str | None, found: str, wanted: str, **evidence: str) -> Done:
     """The end of a gate that has judged another plan than the one that moves (or has moved)."""
-    work = ended.result.work
-    if work is None or not work.plan_id or work.plan_id == wanted:
-        return None
-    return of_another_plan(mode, work.plan_id, wanted, **counts(ended))
-
-
-def of_another_plan(mode: str | None, found: str, wanted: str, **evidence: str) -> Done:
-    """What such a gate says: it has not judged this plan."""
     message = f"looked at plan {found}, not {wanted}: somebody else has changed the environment"
     state = StepState.SKIPPED if mode == "Optional" else StepState.FAILED
     return Done(state, message, evidence)

@@ -1,1 +1,1 @@
-"""Rules that more than one planner applies: grants, approvals, schedules, windows, held revisions. Pure."""
+"""Rules that several planners apply: grants, approvals, schedules, windows, holds. Pure."""

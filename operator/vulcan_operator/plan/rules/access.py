@@ -9,6 +9,7 @@ from vulcan_operator.api.gateway import Grant
 from vulcan_operator.plan.core.facts import EnvironmentFacts, GatewayFacts
 
 AnEnvironment = VulcanEnvironment | EnvironmentFacts
+_Labels = Mapping[str, str] | None
 
 
 @dataclass(frozen=True)
@@ -22,51 +23,38 @@ class Access:
 
 def needs_labels(gateway: GatewayFacts, environment: AnEnvironment) -> bool:
     """Whether a grant can only be judged by the namespace's labels."""
-    return any(
-        g.namespaces.from_ == "Selector" and covers(g, environment.sqlmesh_environment)
-        for g in gateway.spec.grants
-    )
+    selecting = (g for g in gateway.spec.grants if g.namespaces.from_ == "Selector")
+    return any(covers(g, environment.sqlmesh_environment) for g in selecting)
 
 
-def access(
-    gateway: GatewayFacts, environment: AnEnvironment, labels: Mapping[str, str] | None
-) -> Access:
-    """No grants: the gateway's own namespace, every name. Else any that matches; protected if one of them says so."""
+def access(gateway: GatewayFacts, environment: AnEnvironment, labels: _Labels) -> Access:
+    """No grants: the gateway's own namespace, every name. Else any that matches; protected if one
+    of them says so."""
     same = gateway.metadata.namespace == environment.metadata.namespace
     if not gateway.spec.grants:
         return Access(allowed=same)
-    matching = [
-        g
-        for g in gateway.spec.grants
-        if covers(g, environment.sqlmesh_environment) and _reaches(g, same, dict(labels or {}))
-    ]
-    return Access(
-        allowed=bool(matching),
-        protected=any(g.protected for g in matching),
-        quota=_most_generous(matching),
-    )
+    named = (g for g in gateway.spec.grants if covers(g, environment.sqlmesh_environment))
+    matching = [g for g in named if _reaches(g, same, dict(labels or {}))]
+    protected = any(g.protected for g in matching)
+    return Access(bool(matching), protected, _most_generous(matching))
 
 
 def _most_generous(grants: list[Grant]) -> Grant | None:
-    limited = [g for g in grants if g.max_environments is not None]
-    return (
-        None
-        if len(limited) < len(grants)
-        else max(limited, key=lambda g: g.max_environments or 0, default=None)
-    )
+    if any(g.max_environments is None for g in grants):
+        return None
+    return max(grants, key=lambda g: g.max_environments or 0, default=None)
 
 
 def deletion_policy(environment: AnEnvironment, protected: bool) -> str:
-    """Retain | Expire | Invalidate. A protected environment is kept, whatever its spec says; prod is by default."""
+    """Retain | Expire | Invalidate. A protected environment is always retained, prod by default."""
     if protected:
         return "Retain"
-    return environment.spec.deletion_policy or (
-        "Retain" if environment.sqlmesh_environment == "prod" else "Expire"
-    )
+    usual = "Retain" if environment.sqlmesh_environment == "prod" else "Expire"
+    return environment.spec.deletion_policy or usual
 
 
 def runner_image(environment: AnEnvironment, gateway: GatewayFacts, default: str) -> str:
-    """The image of this environment's Jobs; a project image is the runner image with the project in it."""
+    """The image of an environment's Jobs; a project image is the runner image with the project."""
     project = environment.spec.project
     own = environment.spec.runner.image or (project.image if project is not None else None)
     return own or gateway.spec.runner.image or default
@@ -81,19 +69,12 @@ def image_allowed(environment: AnEnvironment, gateway: GatewayFacts) -> bool:
 
 
 def promotion_allowed(
-    gateway: GatewayFacts,
-    environment: AnEnvironment,
-    namespace: str,
-    labels: Mapping[str, str] | None,
+    gateway: GatewayFacts, environment: AnEnvironment, namespace: str, labels: _Labels
 ) -> bool:
-    """Whether a promotion in another namespace may touch an environment: a grant for its name says so."""
-    same = gateway.metadata.namespace == namespace
-    matching = (
-        g
-        for g in gateway.spec.grants
-        if g.promotions and covers(g, environment.sqlmesh_environment)
-    )
-    return any(_reaches(g, same, dict(labels or {})) for g in matching)
+    """Whether a grant lets promotions in another namespace touch an environment of this name."""
+    same, granted = gateway.metadata.namespace == namespace, dict(labels or {})
+    grants = (g for g in gateway.spec.grants if g.promotions and _reaches(g, same, granted))
+    return any(covers(g, environment.sqlmesh_environment) for g in grants)
 
 
 def covers(grant: Grant, environment: str) -> bool:
@@ -102,13 +83,12 @@ def covers(grant: Grant, environment: str) -> bool:
 
 
 def _reaches(grant: Grant, same: bool, labels: dict[str, str]) -> bool:
+    selector = grant.namespaces.selector
     match grant.namespaces.from_:
         case "All":
             return True
         case "Selector":
-            return grant.namespaces.selector is not None and grant.namespaces.selector.matches(
-                labels
-            )
+            return selector is not None and selector.matches(labels)
         case _:
             return same
 

@@ -1,9 +1,9 @@
 """Whether a plan may be applied: its token, what makes it need people, and what they said. Pure.
 
-The token binds the plan's content (target), what it starts from (base), its one-shots and the effective gates, so an
-approval is for exactly one change from exactly one state, under the rules that were shown. Who may approve is the API
-server's business (deploy/policies.yaml): `by` is the user who wrote it, with verb `approve`, and the author is who created
-the object.
+The token binds the plan's content (target), what it starts from (base), its one-shots and the
+effective gates, so an approval is for exactly one change from exactly one state, under the rules
+that were shown. Who may approve is decided by the API server (deploy/policies.yaml): `by` is the
+user who wrote it, with verb `approve`, and the author is who created the object.
 """
 
 import datetime as dt
@@ -18,13 +18,14 @@ from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment import EnvironmentSpec
 from vulcan_operator.api.environment_status import PlanStatus, PlanSummaryStatus
 from vulcan_operator.api.fields import ObjectMeta, parse_duration
-from vulcan_operator.api.policy import ApprovalItem, ApprovalPolicy
+from vulcan_operator.api.policy import ApprovalPolicy
 from vulcan_operator.plan.tasks import values
 
 _SHA = "sha256:"
 _UNKNOWN = (
-    f"excludeAuthor is set and nobody knows who created this. Create it again, with deploy/created-by applied or with"
-    f" annotation {names.CREATED_BY}: YOUR-USER-NAME (kubectl auth whoami); nobody can add it later"
+    "excludeAuthor is set and nobody knows who created this. Create it again, with"
+    f" deploy/created-by applied or with annotation {names.CREATED_BY}: YOUR-USER-NAME (kubectl"
+    " auth whoami); nobody can add it later"
 )
 
 
@@ -70,24 +71,22 @@ def expires_at(plan: PlanStatus, policy: ApprovalPolicy) -> dt.datetime:
 
 def decide(plan: PlanStatus, spec: EnvironmentSpec, author: str | None) -> Decision:
     """GO, WAIT or NO. One word of Reject for this very plan is a no, also the author's."""
-    words = [
-        a for a in spec.approvals if a.plan.removeprefix(_SHA) == plan.digest.removeprefix(_SHA)
-    ]
+    digest, policy = plan.digest.removeprefix(_SHA), spec.plan.approval
+    words = [a for a in spec.approvals if a.plan.removeprefix(_SHA) == digest]
     rejected = [a for a in words if a.decision == "Reject"]
     if rejected:
-        return Decision(Say.NO, _rejection(rejected[0]), tuple(a.by for a in rejected))
+        by, comment = rejected[0].by, rejected[0].comment
+        why = f"{by} rejected it" + (f": {comment}" if comment else "")
+        return Decision(Say.NO, why, tuple(a.by for a in rejected))
     causes = needs_people(plan.summary, spec, adopted=plan.adopted)
     if not causes:
-        return Decision(
-            Say.GO, f"approval is not needed (mode {spec.plan.approval.mode}, within the limits)"
-        )
-    without = spec.plan.approval.exclude_author
+        return Decision(Say.GO, f"approval is not needed (mode {policy.mode}, within the limits)")
+    without = policy.exclude_author
     if without and author is None:
         return Decision(Say.WAIT, f"{'; '.join(causes)}: {_UNKNOWN}", reason=Why.AUTHOR_UNKNOWN)
-    approved = tuple(
-        sorted({a.by for a in words if a.decision == "Approve"} - ({author} if without else set()))
-    )
-    missing = spec.plan.approval.count - len(approved)
+    approvers = {a.by for a in words if a.decision == "Approve"}
+    approved = tuple(sorted(approvers - {author} if without else approvers))
+    missing = policy.count - len(approved)
     if missing <= 0:
         return Decision(Say.GO, f"approved by {', '.join(approved)}", approved)
     others = f", by others than {author}, who created it (excludeAuthor)" if without else ""
@@ -105,46 +104,34 @@ def needs_people(summary: PlanSummaryStatus, spec: EnvironmentSpec, *, adopted: 
         causes += [f"risk {risk}" for risk in approval.risks if _has_risk(summary, risk)]
     if adopted:
         causes.append("the environment was not made by the operator")
-    return causes + _above_limits(summary, spec)
+    above = limits.exceeded(summary, values.limits_of(spec.plan))
+    return causes + [f"{e.limit}: {_text(e.value)} above {e.most}" for e in above]
 
 
 def _has_risk(summary: PlanSummaryStatus, risk: str) -> bool:
-    return {
-        "Breaking": summary.breaking > 0,
-        "Destructive": bool(summary.destructive)
-        or summary.destructive_count > 0
-        or summary.removed > 0,
-        "Backfill": summary.backfill_intervals > 0,
-    }[risk]
-
-
-def _above_limits(summary: PlanSummaryStatus, spec: EnvironmentSpec) -> list[str]:
-    found = limits.exceeded(summary, values.limits_of(spec.plan))
-    return [f"{e.limit}: {_text(e.value)} above {e.most}" for e in found]
+    destructive = summary.destructive or summary.destructive_count > 0 or summary.removed > 0
+    backfill = summary.backfill_intervals > 0
+    breaking = summary.breaking > 0
+    return {"Breaking": breaking, "Destructive": bool(destructive), "Backfill": backfill}[risk]
 
 
 def _text(number: float) -> str:
     return str(number) if isinstance(number, int) else f"{number:.1f}"
 
 
-def _rejection(item: ApprovalItem) -> str:
-    return f"{item.by} rejected it" + (f": {item.comment}" if item.comment else "")
-
-
 def approve_command(
     namespace: str, name: str, digest: str, *, is_first: bool, resource: str = "vulcanenvironment"
 ) -> str:
-    """A complete command that adds one item. Not `kubectl apply --server-side`: on an object made by client-side apply that
-    takes over every field, and the next approval would give them up (docs/decisions/0005)."""
+    """A complete command that adds one item. Not `kubectl apply --server-side`: on an object made
+    by client-side apply that takes over every field, and the next approval would give them up
+    (docs/decisions/0005)."""
     item = f'{{"plan":"{digest}","by":"\'"$U"\'"}}'
     add = f'{{"op":"add","path":"/spec/approvals/-","value":{item}}}'
     if is_first:  # there is no list yet; the test is for somebody who was quicker
-        add = (
-            '{"op":"test","path":"/spec/approvals","value":null},'
-            f'{{"op":"add","path":"/spec/approvals","value":[{item}]}}'
-        )
+        test = '{"op":"test","path":"/spec/approvals","value":null}'
+        add = f'{test},{{"op":"add","path":"/spec/approvals","value":[{item}]}}'
     return (
         "U=$(kubectl auth whoami -o jsonpath='{.status.userInfo.username}'); "
-        f"kubectl patch {resource} {name} -n {namespace} --field-manager=vulcan-approval-by-hand --type=json "
-        f"-p '[{add}]'"
+        f"kubectl patch {resource} {name} -n {namespace}"
+        f" --field-manager=vulcan-approval-by-hand --type=json -p '[{add}]'"
     )

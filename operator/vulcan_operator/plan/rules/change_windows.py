@@ -1,7 +1,7 @@
 """What holds changes of views: the gateway's freeze, and for promotions the target's windows. Pure.
 
-Steps that change views ask before their Job is started, never for one that was started, and never for
-a rollback. Environments and gateways show the answer as their condition ChangesAllowed.
+Steps that change views ask before their Job is started, never for one that was started, and never
+for a rollback. Environments and gateways show the answer as their condition ChangesAllowed.
 """
 
 import datetime as dt
@@ -25,7 +25,7 @@ _A_DAY = dt.timedelta(days=1)  # what is not in sight comes into sight
 
 @dataclass(frozen=True)
 class ChangeWindow:
-    """Whether views may be changed; when to look again; and when they may be again, if anybody knows."""
+    """Whether views may be changed; when to look again; and when they may be again, if known."""
 
     why: Why
     message: str
@@ -49,15 +49,11 @@ def of_gateway(gateway: GatewayFacts | None, now: dt.datetime) -> ChangeWindow:
     freeze = gateway.spec.freeze if gateway is not None else None
     if gateway is None or freeze is None or (freeze.until is not None and freeze.until <= now):
         return ChangeWindow(Why.OPEN, "no freeze")
+    until = freeze.until
+    ends = _text(until) if until is not None else "spec.freeze is removed"
     name = f"VulcanGateway {gateway.metadata.full_name}"
-    ends = (
-        f"until {_text(freeze.until)}"
-        if freeze.until is not None
-        else "until spec.freeze is removed"
-    )
-    return ChangeWindow(
-        Why.FROZEN, f"{name} is frozen {ends}: {freeze.reason}"[:900], freeze.until, freeze.until
-    )
+    message = f"{name} is frozen until {ends}: {freeze.reason}"
+    return ChangeWindow(Why.FROZEN, message[:900], until, until)
 
 
 def of_promotions(
@@ -72,9 +68,8 @@ def of_promotions(
     after = _windows(spec, frozen.opens)
     if after.is_open:
         return frozen
-    return ChangeWindow(
-        Why.FROZEN, f"{frozen.message}; then {after.message}", frozen.opens, after.opens
-    )
+    message = f"{frozen.message}; then {after.message}"
+    return ChangeWindow(Why.FROZEN, message, frozen.opens, after.opens)
 
 
 def closed_for(
@@ -85,11 +80,8 @@ def closed_for(
 ) -> ChangeWindow | None:
     """What a promotion's Job that changes views waits for."""
     window = of_promotions(spec, gateway, now)
-    kind = (
-        TaskKind.APPLY
-        if failure is not None and failure.task == TaskKind.APPLY
-        else TaskKind.PROMOTE
-    )
+    applied = failure is not None and failure.task == TaskKind.APPLY
+    kind = TaskKind.APPLY if applied else TaskKind.PROMOTE
     return window if blocks(window, failure, kind) else None
 
 
@@ -127,25 +119,16 @@ def _windows(spec: EnvironmentSpec, now: dt.datetime) -> ChangeWindow:
     if wrong is not None:
         return ChangeWindow(Why.INVALID, f"spec.promotionWindows: {wrong}"[:900], now + _A_DAY)
     look = windows.look(all_, now)
-    again = look.changes or now + _A_DAY
+    changes, again = look.changes, look.changes or now + _A_DAY
     if look.is_open:
-        ends = (
-            f"until {_text(look.changes)}" if look.changes is not None else "for two years at least"
-        )
+        ends = f"until {_text(changes)}" if changes is not None else "for two years at least"
         return ChangeWindow(Why.OPEN, f"open {ends}", again)
     allow = ", ".join(w.name for w in all_ if w.kind == "Allow")
-    where = (
-        f"inside Deny window {', '.join(look.denied_by)}"
-        if look.denied_by
-        else f"outside Allow window {allow}"
-    )
-    opening = (
-        f"next opening at {_text(look.changes)}"
-        if look.changes is not None
-        else "no opening within two years"
-    )
-    return ChangeWindow(Why.OUTSIDE_WINDOW, f"{where[:800]}; {opening}", again, look.changes)
+    inside = f"inside Deny window {', '.join(look.denied_by)}"
+    where = inside if look.denied_by else f"outside Allow window {allow}"
+    opening = f"next opening at {_text(changes)}" if changes else "no opening within two years"
+    return ChangeWindow(Why.OUTSIDE_WINDOW, f"{where[:800]}; {opening}", again, changes)
 
 
-def _text(moment: dt.datetime | None) -> str:
-    return f"{moment:%Y-%m-%dT%H:%MZ}" if moment is not None else ""
+def _text(moment: dt.datetime) -> str:
+    return f"{moment:%Y-%m-%dT%H:%MZ}"

@@ -1,4 +1,4 @@
-"""Revisions that were rolled back: no promotion tries one of them again until the hold is lifted. Pure.
+"""Revisions that were rolled back: no promotion tries one again until its hold is lifted. Pure.
 
 Told from the environment, which remembers them, and from the promotions that still exist. Used by
 `promoted_revision` and by a promotion's first step.
@@ -19,7 +19,7 @@ def of(
     remembered: Sequence[HeldStatus],
     promotions: Iterable[PromotionFacts],
 ) -> list[HeldStatus]:
-    """Revisions of an environment that are held, newest first; without those whose hold was lifted."""
+    """Revisions of an environment that are held, newest first; a hold that was lifted is over."""
     lifted = set(annotations.get(names.HOLD_LIFTED, "").split(","))
     known = {held.id: held for held in remembered}
     known |= {p.held.id: p.held for p in promotions if p.held is not None}
@@ -30,9 +30,8 @@ def of(
 def held_by(promotion: VulcanPromotion) -> HeldStatus | None:
     """The revision that it rolled back; a promotion that has rolled nothing back holds nothing."""
     status = promotion.status
-    if status.outcome is None or not status.went_back:
-        return None
-    if status.rollback is None or status.rollback.time is None:
+    back = status.rollback
+    if status.outcome is None or not status.went_back or back is None or back.time is None:
         return None
     undone = status.previous if promotion.spec.rollback_to is not None else None
     if undone is not None and undone.source_digest == status.source_digest:
@@ -42,10 +41,10 @@ def held_by(promotion: VulcanPromotion) -> HeldStatus | None:
     verified = status.find(StepName.VERIFY)
     failed = verified is not None and verified.state == StepState.FAILED
     return HeldStatus(
-        id=of_json([promotion.metadata.uid, status.rollback.plan_id])[:12],
+        id=of_json([promotion.metadata.uid, back.plan_id])[:12],
         revision=revision or "",
         source_digest=digest or "",
         promotion=promotion.metadata.full_name,
-        time=status.rollback.time,
+        time=back.time,
         message=verified.message if verified is not None and failed else "rolled back by hand",
     )

@@ -1,4 +1,4 @@
-"""What is said in the same words of more than one kind: rights that are missing, suspension, failures, revisions. Pure."""
+"""Words for more than one kind: missing rights, suspension, failures, revisions. Pure."""
 
 import datetime as dt
 import re
@@ -16,29 +16,28 @@ _WHERE = re.compile(r'in the namespace "([^"]+)"')  # the API server's words
 
 
 def refusal(answer: str, operator_account: str, hosts: Sequence[str]) -> Verdict:
-    """Missing rights with the command that gives them; anything else (quota, admission) in the API server's words. `hosts`:
-    namespaces of gateways, the one that is meant if the answer names none first."""
+    """Missing rights with the command that gives them; anything else (quota, admission) in the API
+    server's words. `hosts`: namespaces of gateways; the first is meant if the answer names none."""
     account = operator_account.removeprefix("system:serviceaccount:").partition(":")
     named = _WHERE.search(answer)
     where = named.group(1) if named is not None else hosts[0]
+    if " cannot " not in answer:
+        refused = f"the API server refuses what the operator does in namespace {where}"
+        message = f"{refused}; tried again: {answer[:600]}"
+        return Verdict("False", Why.NOT_AUTHORIZED, message, reconciling=True)
     role = "vulcan-gateway" if where in hosts else "vulcan-environment"
-    command = (
-        f"kubectl create rolebinding vulcan-operator --clusterrole={role}"
-        f" --serviceaccount={account[0]}:{account[2]} --namespace={where}"
-    )
-    rights = " cannot " in answer
     message = (
-        f"the operator may not work in namespace {where}: {command} ({answer[:300]})"
-        if rights
-        else f"the API server refuses what the operator does in namespace {where}; tried again: {answer[:600]}"
+        f"the operator may not work in namespace {where}: kubectl create rolebinding"
+        f" vulcan-operator --clusterrole={role} --serviceaccount={account[0]}:{account[2]}"
+        f" --namespace={where} ({answer[:300]})"
     )
-    return Verdict("False", Why.NOT_AUTHORIZED, message, stalled=rights, reconciling=not rights)
+    return Verdict("False", Why.NOT_AUTHORIZED, message, stalled=True)
 
 
 def still_refused(
     draft: Draft[Any], conditions: list[Condition], denied: str | None
 ) -> Verdict | None:
-    """What was refused is tried again in this pass; Ready changes when that worked, and not to and fro."""
+    """What was refused is tried again in this pass: Ready changes only when that has worked."""
     old = condition(conditions, Type.READY)
     if denied is not None or old is None or old.reason != Why.NOT_AUTHORIZED or not draft.actions:
         return None
@@ -70,20 +69,18 @@ def suspension(spec: Suspendable, since: dt.datetime | None) -> str:
 
 
 def unguarded(missing: tuple[str, ...] | None) -> Verdict | None:
-    """For what is protected: words, and the rules that ask for them, count only while the API server guards them."""
-    if missing is None:
-        return Verdict(
-            "False",
-            Why.UNPROTECTED,
-            "checking that the API server guards approvals",
-            reconciling=True,
-        )
-    message = f"the API server does not guard approvals and their rules ({', '.join(missing)}): apply deploy/policies.yaml"
-    return Verdict("False", Why.UNPROTECTED, message, reconciling=True) if missing else None
+    """What is protected relies on approvals: they count only while the API server guards them."""
+    if missing == ():
+        return None
+    message = "checking that the API server guards approvals"
+    if missing is not None:
+        rules = f"approvals and their rules ({', '.join(missing)})"
+        message = f"the API server does not guard {rules}: apply deploy/policies.yaml"
+    return Verdict("False", Why.UNPROTECTED, message, reconciling=True)
 
 
 def failing(failure: FailureStatus, again: dt.datetime | None) -> Verdict:
-    """How a failure shows in Ready; a run that is given up is neither reconciling nor stalled: the next due time is."""
+    """How a failure shows in Ready; a run that is given up is not stalled: the next will be due."""
     if again is not None:
         message = f"{failure.message} Next attempt at {again:%Y-%m-%dT%H:%M:%SZ}."
         return Verdict("False", failure.reason, message, reconciling=True)
@@ -93,7 +90,7 @@ def failing(failure: FailureStatus, again: dt.datetime | None) -> Verdict:
 
 
 def named(revision: str, digest: str) -> str:
-    """A revision for people. A ConfigMap's name stays the same when its files change: their digest is said, too."""
+    """A revision for people. The files of a ConfigMap may change: it is named with their digest."""
     shown = short(revision)
     stable = shown != revision or "@sha256:" in revision or not digest
     return shown if stable else f"{shown} ({digest.removeprefix('sha256:')[:8]})"

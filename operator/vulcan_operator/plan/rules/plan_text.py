@@ -1,4 +1,4 @@
-"""A plan as people see it: the summary in status, the full report in a ConfigMap. Pure; used by the planners."""
+"""A plan as people see it: the summary in status, the full report in a ConfigMap. Pure."""
 
 import base64
 import datetime as dt
@@ -7,13 +7,8 @@ from typing import Any
 
 from vulcan_contract import words
 from vulcan_contract.result import ModelChange, PlanSummary, Result
+from vulcan_operator.api import environment_status as statuses
 from vulcan_operator.api.environment import EnvironmentSpec, VulcanEnvironment
-from vulcan_operator.api.environment_status import (
-    PlanModelStatus,
-    PlanStatus,
-    PlanSummaryStatus,
-    ReportRef,
-)
 from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.plan.core.needs import Live
@@ -38,13 +33,14 @@ def plan_status(
     *,
     revision: str,
     source_digest: str,
-) -> PlanStatus:
-    """What a plan task has found, as its owner's status has it. Words are on the `rules` and `operations`, too."""
+) -> statuses.PlanStatus:
+    """What a plan task has found, as its owner's status has it. An approval of it is also one of
+    the `rules` and `operations`."""
     summary = result.summary
     assert summary is not None
     digest = approval.token(summary, rules, operations)
     sha = result.report_sha256 if summary.has_changes else None
-    return PlanStatus(
+    return statuses.PlanStatus(
         digest=digest,
         state="Pending" if summary.has_changes else "NoChanges",
         inputs=task.inputs,
@@ -56,14 +52,16 @@ def plan_status(
         adopted=summary.adopted,
         operations=list(operations),
         summary=summary_status(summary),
-        report_ref=ReportRef(name=report_name(owner, digest, sha), sha256=sha) if sha else None,
+        report_ref=statuses.ReportRef(name=report_name(owner, digest, sha), sha256=sha)
+        if sha
+        else None,
     )
 
 
-def summary_status(summary: PlanSummary) -> PlanSummaryStatus:
+def summary_status(summary: PlanSummary) -> statuses.PlanSummaryStatus:
     """The summary as status shows it."""
     shown = summary.models[:20]
-    return PlanSummaryStatus(
+    return statuses.PlanSummaryStatus(
         text=words.plan(summary)[:1024],
         added=summary.added,
         directly_modified=summary.directly_modified,
@@ -85,8 +83,8 @@ def summary_status(summary: PlanSummary) -> PlanSummaryStatus:
     )
 
 
-def _model(change: ModelChange) -> PlanModelStatus:
-    return PlanModelStatus(
+def _model(change: ModelChange) -> statuses.PlanModelStatus:
+    return statuses.PlanModelStatus(
         name=change.name[:256],
         change=change.change,
         category=change.category,
@@ -95,7 +93,7 @@ def _model(change: ModelChange) -> PlanModelStatus:
     )
 
 
-def is_report_kept(plan: PlanStatus, namespace: str, live: Live) -> bool:
+def is_report_kept(plan: statuses.PlanStatus, namespace: str, live: Live) -> bool:
     """Whether what people look at before they approve is still there, as it was."""
     if plan.report_ref is None:
         return True
@@ -108,7 +106,5 @@ def report_manifest(
 ) -> dict[str, Any]:
     """A report (gzipped JSON) as an immutable ConfigMap that belongs to the object it tells of."""
     kind = "VulcanPromotion" if isinstance(of, VulcanPromotion) else "VulcanEnvironment"
-    binary = {REPORT_KEY: base64.b64encode(packed).decode()}
-    return config_maps.immutable(
-        of.metadata, of.metadata.namespace, name, owner=kind, binaryData=binary
-    )
+    meta, binary = of.metadata, {REPORT_KEY: base64.b64encode(packed).decode()}
+    return config_maps.immutable(meta, meta.namespace, name, owner=kind, binaryData=binary)

@@ -1,21 +1,17 @@
 """What promotions gave an environment with revisionFrom: Promotion. Pure.
 
 Its revision is what the last promotion that changed its views has left, so it can be told from the
-objects alone, also after its status was lost. Used by `environments`, and by promotions that look at
-what others have left; promotions never write an environment's status.
+objects alone, also after its status was lost. Used by `environments`, and by promotions that look
+at what others have left; promotions never write an environment's status.
 """
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
 
 from vulcan_contract.digest import of_json
+from vulcan_operator.api import environment_status as statuses
 from vulcan_operator.api.environment import VulcanEnvironment
-from vulcan_operator.api.environment_status import (
-    MOST_HISTORY,
-    AppliedStatus,
-    EnvironmentStatus,
-    HistoryItem,
-)
+from vulcan_operator.api.environment_status import AppliedStatus, EnvironmentStatus
 from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.api.promotion_status import Outcome, StepName, StepState
 from vulcan_operator.plan.core.decision import Draft
@@ -43,7 +39,7 @@ def adopt(
     applied = last.left if before is not None else _left_by_all(promotions)
     if before is not None and before.plan_id == applied.plan_id:
         return draft.with_status(applied=_renamed(before, applied))
-    item = HistoryItem(
+    item = statuses.HistoryItem(
         revision=applied.revision, source_digest=applied.source_digest, plan_id=applied.plan_id,
         plan_digest=applied.plan_digest, time=applied.time,
     )  # fmt: skip
@@ -51,7 +47,7 @@ def adopt(
     return draft.with_status(
         applied=applied,
         promotion=last.full_name,
-        history=[item, *draft.status.history][:MOST_HISTORY],
+        history=[item, *draft.status.history][: statuses.MOST_HISTORY],
         green_runs=0,
         failure=None,
         run_failure=None,
@@ -64,8 +60,7 @@ def adopt(
 
 
 def last_given(promotions: Iterable[PromotionFacts]) -> PromotionFacts | None:
-    """The last that changed the views. Also one that failed afterwards and was not rolled back: what
-    it gave is there."""
+    """The last that changed the views, even if it failed then and was not rolled back."""
     return max((p for p in promotions if p.left is not None), key=_order, default=None)
 
 
@@ -74,9 +69,8 @@ def is_adopted(applied: AppliedStatus | None, left: AppliedStatus) -> bool:
     if applied is None:
         return False
     same = (applied.plan_id, applied.source_digest) == (left.plan_id, left.source_digest)
-    news = (
-        left.verification in _JUDGED and left.verification_message != applied.verification_message
-    )
+    told = left.verification_message == applied.verification_message
+    news = left.verification in _JUDGED and not told
     return (same and not news) or (applied.as_of or applied.time) > left.time
 
 
@@ -91,17 +85,15 @@ def left_by(promotion: VulcanPromotion) -> AppliedStatus | None:
     found = [s.evidence["testsRun"] for s in steps if "testsRun" in s.evidence]
     tests = found[-1] if found else "-1"
     verification, message = _verification(promotion)
-    # One that found it there knows no more than its plan did: while it asked audits, a rollback may
-    # have come.
-    known_at = (
-        status.plan.time if status.plan is not None and status.is_there else status.finished_at
-    )
+    # One that found it there knows no more than its plan did: a rollback may have come since.
+    plan = status.plan
+    known_at = plan.time if plan is not None and status.is_there else status.finished_at
     return AppliedStatus(
         revision=(back.revision if back is not None else status.revision) or "",
         source_digest=(back.source_digest if back is not None else status.source_digest) or "",
         inputs=of_json([promotion.metadata.uid, status.applied_plan_id])[:16],
         plan_id=status.applied_plan_id,
-        plan_digest=status.plan.digest if status.plan is not None and back is None else "",
+        plan_digest=plan.digest if plan is not None and back is None else "",
         time=known_at,
         origin=back.origin if back is not None else status.origin,
         complete_until=status.rollback.complete_until if status.rollback is not None else None,
@@ -119,9 +111,8 @@ def _verification(promotion: VulcanPromotion) -> tuple[str, str]:
     if status.went_back:
         return "Unknown", f"{name} rolled it back; no audits have run since"
     if step is not None and step.state == StepState.FAILED:  # without: it audited another plan
-        return "Failed" if "reason" in step.evidence else "Unknown", f"{name}: {step.message}"[
-            :1024
-        ]
+        judged = "Failed" if "reason" in step.evidence else "Unknown"
+        return judged, f"{name}: {step.message}"[:1024]
     if step is not None and step.state == StepState.SUCCEEDED:
         return "Passed", name
     if step is not None and step.state == StepState.SKIPPED and status.outcome == Outcome.SUCCEEDED:
@@ -140,12 +131,8 @@ def _left_by_all(promotions: Sequence[PromotionFacts]) -> AppliedStatus:
 
 def _renamed(before: AppliedStatus, left: AppliedStatus) -> AppliedStatus:
     """Nothing was changed: what is there has another name, or it is verified now."""
-    new = before.but(
-        revision=left.revision,
-        source_digest=left.source_digest,
-        origin=left.origin,
-        as_of=left.time,
-    )
+    new = before.but(revision=left.revision, source_digest=left.source_digest)
+    new = new.but(origin=left.origin, as_of=left.time)
     if left.tests_run >= 0:
         new = new.but(tests_run=left.tests_run)
     if left.verification not in _JUDGED:

@@ -18,9 +18,8 @@ CHANGES = (StepName.CATCH_UP, StepName.APPLY, StepName.ROLLBACK)  # whose Job ma
 
 def is_changing(status: PromotionStatus) -> bool:
     """Whether its Job may have begun to change the target, or has: it must come to an end then."""
-    return has_changed(status) or any(
-        (step := status.find(name)) is not None and step.job for name in CHANGES
-    )
+    steps = (step for step in status.steps if step.name in CHANGES)
+    return has_changed(status) or any(step.job for step in steps)
 
 
 def half_done(status: PromotionStatus) -> StepStatus | None:
@@ -42,7 +41,7 @@ def is_touched(status: PromotionStatus) -> bool:
 
 
 def must_end(status: PromotionStatus) -> bool:
-    """Whether views were changed, or are likely half changed: it goes on whatever else is closed."""
+    """Whether views were changed, or are likely half changed: nothing else holds it then."""
     return has_changed(status) or is_touched(status)
 
 

@@ -13,9 +13,11 @@ from vulcan_operator.plan.rules.promotion_changes import is_changing
 def promotion_facts(promotion: VulcanPromotion) -> PromotionFacts:
     """The facts of a promotion."""
     meta, spec, status = promotion.metadata, promotion.spec, promotion.status
-    reason = _reason(promotion)
+    ready = condition(status.conditions, Type.READY)
+    reason = ready.reason if ready is not None else ""
     deleted, changing = meta.deletion_timestamp is not None, is_changing(status)
     never_began = status.started_at is None and reason == Why.ENVIRONMENT_NOT_FOUND
+    missing = never_began or reason == Why.CONFIG_MAP_MISSING
     back, over = status.rollback, status.outcome is not None
     return PromotionFacts(
         key=Key(Kind.PROMOTION, meta.namespace, meta.name),
@@ -28,9 +30,7 @@ def promotion_facts(promotion: VulcanPromotion) -> PromotionFacts:
         is_deleted=deleted,
         is_inert=deleted and not (changing and names.FINALIZER in meta.finalizers),
         is_queued=reason == Why.QUEUED,
-        goes_nowhere=never_began
-        or reason == Why.CONFIG_MAP_MISSING
-        or is_true(status.conditions, Type.STALLED),
+        goes_nowhere=missing or is_true(status.conditions, Type.STALLED),
         is_changing=changing,
         is_there=status.is_there,
         superseded_by=status.superseded_by,
@@ -42,8 +42,3 @@ def promotion_facts(promotion: VulcanPromotion) -> PromotionFacts:
         previous=status.previous,
         plan=status.plan if over and status.applied_plan_id else None,
     )
-
-
-def _reason(promotion: VulcanPromotion) -> str:
-    ready = condition(promotion.status.conditions, Type.READY)
-    return ready.reason if ready is not None else ""

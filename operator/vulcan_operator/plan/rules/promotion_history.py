@@ -1,11 +1,12 @@
-"""Which promotions an environment remembers, and what becomes of their evidence when it forgets them. Pure.
+"""Which promotions an environment remembers; those that it forgets lose their evidence. Pure.
 
-Evidence outlives the promotion it is of. An environment notes each promotion to it that has ended; what its promotionHistory
-has no place for any more loses its evidence. A promotion's finalizer asks `is_noted` before it lets it go.
+Evidence outlives its promotion. An environment notes each promotion to it that has ended; what its
+promotionHistory has no place for any more loses its evidence. A promotion's finalizer asks
+`is_noted` before it lets it go.
 """
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from vulcan_operator.api.environment import PromotionHistory, VulcanEnvironment
 from vulcan_operator.api.environment_history import EvidenceRef, PromotionItem
@@ -16,6 +17,8 @@ from vulcan_operator.plan.core.actions import DeleteConfigMap
 from vulcan_operator.plan.core.decision import Draft
 from vulcan_operator.plan.core.facts import PromotionFacts
 
+_Items = Sequence[PromotionItem]
+
 
 def keep(
     draft: Draft[EnvironmentStatus],
@@ -23,34 +26,25 @@ def keep(
     promotions: Sequence[PromotionFacts],
     now: dt.datetime,
 ) -> Draft[EnvironmentStatus]:
-    """The draft with the promotions of today noted, and what falls out let go: before the status that forgets it is
-    written, for nothing else knows its name."""
-    before = draft.status.promotions
-    ended = [p.item for p in promotions if p.item is not None]
-    items = _kept(environment.spec.promotion_history, before, ended, now)
+    """The draft with the promotions of today noted, and what falls out let go: before the status
+    that forgets it is written, for nothing else knows its name."""
+    before, spec = draft.status.promotions, environment.spec.promotion_history
+    items = _kept(spec, before, [p.item for p in promotions if p.item is not None], now)
     if items:
         oldest = min(item.finished_at for item in items)
-        draft = draft.again(oldest + parse_duration(environment.spec.promotion_history.max_age))
+        draft = draft.again(oldest + parse_duration(spec.max_age))
     if items == before:
         return draft
     stays = {(item.namespace, item.evidence.name) for item in items}
-    gone = [
-        (i.namespace, i.evidence.name)
-        for i in before
-        if (i.namespace, i.evidence.name) not in stays
-    ]
-    return draft.with_status(promotions=items).before_status(
-        *(DeleteConfigMap(*place) for place in gone)
-    )
+    places = ((item.namespace, item.evidence.name) for item in before)
+    gone = (DeleteConfigMap(*place) for place in places if place not in stays)
+    return draft.with_status(promotions=items).before_status(*gone)
 
 
 def is_noted(
-    spec: PromotionHistory,
-    before: Sequence[PromotionItem],
-    item: PromotionItem | None,
-    now: dt.datetime,
+    spec: PromotionHistory, before: _Items, item: PromotionItem | None, now: dt.datetime
 ) -> bool:
-    """Whether an environment knows of a promotion that has ended, or has no place for it any more."""
+    """Whether an environment knows of a promotion that has ended, or has no place for it."""
     return item is not None and _kept(spec, before, [item], now) == _kept(spec, before, [], now)
 
 
@@ -71,10 +65,7 @@ def item_of(promotion: VulcanPromotion) -> PromotionItem | None:
 
 
 def _kept(
-    spec: PromotionHistory,
-    before: Iterable[PromotionItem],
-    ended: Iterable[PromotionItem],
-    now: dt.datetime,
+    spec: PromotionHistory, before: _Items, ended: _Items, now: dt.datetime
 ) -> list[PromotionItem]:
     """Newest first."""
     known, since = {item.uid: item for item in before}, now - parse_duration(spec.max_age)

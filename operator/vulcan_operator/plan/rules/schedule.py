@@ -15,17 +15,13 @@ class ScheduleError(ValueError):
 
 
 def next_tick(cron: str, zone: str, after: dt.datetime) -> dt.datetime:
-    """First tick after a time, in UTC. DST follows Debian's cron, as cronsim does. Raises ScheduleError."""
+    """First tick after a time, in UTC; DST as in Debian's cron. Raises ScheduleError."""
     try:
         local = after.astimezone(zoneinfo.ZoneInfo(zone))
         tick: dt.datetime = next(cronsim.CronSim(cron, local))
         return tick.astimezone(dt.timezone.utc)
-    except (
-        cronsim.CronSimError,
-        zoneinfo.ZoneInfoNotFoundError,
-        ValueError,
-        OSError,
-    ) as error:  # OSError: `Europe`
+    except (cronsim.CronSimError, zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
+        # OSError: `Europe`
         raise ScheduleError(f"cron {cron!r} in time zone {zone!r}: {error}") from error
     except StopIteration as error:
         raise ScheduleError(f"cron {cron!r} never fires") from error

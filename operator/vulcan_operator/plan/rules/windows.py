@@ -1,8 +1,8 @@
-"""Windows of local time: open or shut now, and when that changes. Pure; called by `plan.rules.change_windows`.
+"""Windows of local time: open or shut now, and when that changes. Pure; for `change_windows`.
 
-Starts and ends are times of a clock in the window's zone: 22:00 and 4h is until 02:00 in every night. A time that the
-clock shows twice is the first of the two, one that it leaves out is the moment of the jump. The search ends after two
-years: a rule that never opens again says so.
+Starts and ends are times of a clock in the window's zone: 22:00 and 4h is until 02:00 in every
+night. A time that the clock shows twice is the first of the two, one that it leaves out is the
+moment of the jump. The search ends after two years: a rule that never opens again says so.
 """
 
 import datetime as dt
@@ -32,11 +32,11 @@ class WindowError(ValueError):
 
 @dataclass(frozen=True)
 class Look:
-    """Whether changes are allowed, which Deny windows forbid them, and when the answer changes, if in sight."""
+    """Whether changes are allowed, which Deny windows forbid them, and when that changes."""
 
     is_open: bool
     denied_by: tuple[str, ...] = ()
-    changes: dt.datetime | None = None
+    changes: dt.datetime | None = None  # None: not in sight
 
 
 def look(windows: Sequence[PromotionWindow], now: dt.datetime) -> Look:
@@ -103,17 +103,15 @@ def _starts(window: PromotionWindow, now: dt.datetime) -> Iterator[dt.datetime]:
     """Local times at which it opens: the last one before now, then the next ones."""
     local = now.astimezone(_zone(window)).replace(tzinfo=None, microsecond=0)
     found = _cron(window.cron, local) if window.cron is not None else _rrule(window, local)
-    beyond = (
-        local + HORIZON + dt.timedelta(days=2)
-    )  # so that what ends with the search is told from what ends by itself
+    # Beyond: so that what ends with the search is told from what ends by itself.
+    beyond = local + HORIZON + dt.timedelta(days=2)
     yield from itertools.takewhile(lambda start: start < beyond, found)
 
 
 def _cron(cron: str, local: dt.datetime) -> Iterator[dt.datetime]:
     try:
-        yield from itertools.islice(
-            cronsim.CronSim(cron, local + dt.timedelta(seconds=1), reverse=True), 1
-        )
+        before = cronsim.CronSim(cron, local + dt.timedelta(seconds=1), reverse=True)
+        yield from itertools.islice(before, 1)
         yield from cronsim.CronSim(cron, local)
     except (cronsim.CronSimError, ValueError, OverflowError) as error:
         raise WindowError(f"cron {cron!r}: {error}") from error
@@ -124,9 +122,8 @@ def _rrule(window: PromotionWindow, local: dt.datetime) -> Iterator[dt.datetime]
     for number, start in enumerate(_rule(window)):
         if start <= local:
             if number > _MOST:
-                raise WindowError(
-                    f"it has opened more than {_MOST} times since {window.start}: choose a later start"
-                )
+                times = f"more than {_MOST} times since {window.start}"
+                raise WindowError(f"it has opened {times}: choose a later start")
             last = start
             continue
         if last is not None:
@@ -171,9 +168,8 @@ def _until(text: str, zone: zoneinfo.ZoneInfo) -> dt.datetime:
 
 def _moment(local: dt.datetime, zone: zoneinfo.ZoneInfo) -> dt.datetime:
     """The first moment at which the clock has reached a local time."""
-    before, after = (
-        local.replace(tzinfo=zone, fold=fold).astimezone(dt.timezone.utc) for fold in (0, 1)
-    )
+    folds = (local.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
+    before, after = (moment.astimezone(dt.timezone.utc) for moment in folds)
     if before <= after:
         return before
     moment = after.replace(second=0, microsecond=0)  # the clock jumps over it: between these two

@@ -1,10 +1,10 @@
 """Soda checks: what their Job is made from, for environments and promotions alike. Pure.
 
-Used by `environments`, and by whoever makes a gate of them: read the ConfigMap (`Need.CHECKS`), announce a task with
-`inputs`, start its Job with what `order` gives, and let the copy go (`copy_name`) when the task has ended.
+Used by `environments`, and by the promotion step of the same name: read the ConfigMap, announce a
+task with `inputs`, start its Job with what `order` gives, and let the copy go (`copy_name`) when
+the task has ended.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vulcan_contract import digest
@@ -13,6 +13,7 @@ from vulcan_contract.paths import escape
 from vulcan_operator.api.fields import ObjectMeta
 from vulcan_operator.plan.core.actions import Key, WriteConfigMap
 from vulcan_operator.plan.tasks import copies
+from vulcan_operator.plan.tasks.copies import Files
 
 
 @dataclass(frozen=True)
@@ -24,27 +25,21 @@ class Order:
     copy: WriteConfigMap  # before the Job: Draft.first
 
 
-def inputs(plan_id: str, files: Mapping[str, bytes]) -> str:
+def inputs(plan_id: str, files: Files) -> str:
     """What is checked: these files, on what an environment has since this plan."""
     return digest.of_json([plan_id, digest.of_files(files)])[:16]
 
 
 def copy_name(meta: ObjectMeta, task_inputs: str) -> str:
-    """The copy of the SodaCL files that a task mounts; known from the status alone, so that it can be let go."""
+    """The copy of the SodaCL files that a task mounts; a status is enough to let it go."""
     return copies.name_of(meta, "checks", task_inputs)
 
 
 def order(
-    owner: Key,
-    meta: ObjectMeta,
-    install: str,
-    namespace: str,
-    task_inputs: str,
-    files: Mapping[str, bytes],
+    owner: Key, meta: ObjectMeta, install: str, namespace: str, task_inputs: str, files: Files
 ) -> Order:
     """For a task of the object `owner`, whose Job runs in `namespace` (the gateway's)."""
     name = copy_name(meta, task_inputs)
-    copy = copies.write(
-        owner, meta, install, namespace, name, {escape(n): text for n, text in files.items()}
-    )
+    by_key = {escape(n): text for n, text in files.items()}
+    copy = copies.write(owner, meta, install, namespace, name, by_key)
     return Order(contract.Checks(digest.of_files(files)), name, copy)

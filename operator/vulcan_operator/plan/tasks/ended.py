@@ -1,4 +1,4 @@
-"""An ended task: what it was for, how its failure counts, how it is told. Pure; used by whoever records one."""
+"""An ended task: what it was for, how its failure counts, how it is told. Pure."""
 
 import datetime as dt
 
@@ -15,8 +15,8 @@ def failure(
 ) -> FailureStatus:
     """The failure of one attempt, counted on from earlier attempts at the same inputs."""
     same = previous is not None and (previous.task, previous.inputs) == (task.kind, task.inputs)
-    counted = previous.counted if same and previous is not None else 0
-    attempts = previous.attempts if same and previous is not None else 0
+    before = previous if same else None
+    attempts, counted = (before.attempts, before.counted) if before is not None else (0, 0)
     return FailureStatus(
         task=task.kind,
         inputs=task.inputs,

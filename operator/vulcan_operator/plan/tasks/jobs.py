@@ -1,7 +1,7 @@
 """Jobs as the planners see them: names, attempts, what became of one. Pure.
 
-A Job's name is a function of owner uid, task, inputs and attempt, so doing it twice is the same as once. One pod per
-Job, ever; retries are new Jobs and are decided in the planner alone.
+A Job's name is a function of owner uid, task, inputs and attempt, so creating it twice is the same
+as once. One pod per Job, ever; retries are new Jobs and are decided in the planner alone.
 """
 
 import datetime as dt
@@ -16,15 +16,13 @@ from vulcan_contract.task import TaskKind
 from vulcan_operator.api import names
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.fields import TaskStatus
-from vulcan_operator.plan.core.seen import JobSeen, JobState, PodSeen
+from vulcan_operator.plan.core.seen import Jobs, JobSeen, JobState, Pods, PodSeen
 
 _PULL = (
-    "ErrImagePull",
-    "ImagePullBackOff",
-    "InvalidImageName",
-    "ErrImageNeverPull",
+    "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull",
     "ImageInspectError",
-)
+)  # fmt: skip
+_DEADLINE = "DeadlineExceeded"
 
 
 @dataclass(frozen=True)
@@ -46,9 +44,7 @@ class Stage(enum.Enum):
 
     ABSENT = enum.auto()  # no Job of this name
     PENDING = enum.auto()  # its container has not run yet
-    STUCK = (
-        enum.auto()
-    )  # not started within startDeadline, or made with settings that were corrected since
+    STUCK = enum.auto()  # not started within startDeadline, or its settings were corrected since
     RUNNING = enum.auto()
     ENDED = enum.auto()  # `result` says how
 
@@ -67,25 +63,19 @@ class Progress:
 
 def job_name(owner_name: str, owner_uid: str, kind: str, inputs: str, attempt: int) -> str:
     """At most 63 characters: readable prefix, task, 10 hex digits of what it stands for."""
-    return (
-        f"{owner_name[:40].rstrip('-.')}-{kind}-{of_json([owner_uid, kind, inputs, attempt])[:10]}"
-    )
+    prefix, digest = owner_name[:40].rstrip("-."), of_json([owner_uid, kind, inputs, attempt])
+    return f"{prefix}-{kind}-{digest[:10]}"
 
 
-def next_attempt(jobs: tuple[JobSeen, ...], kind: str, inputs: str, known: int) -> int:
-    """One above the highest attempt known from status or from a Job's label (status may have been lost)."""
+def next_attempt(jobs: Jobs, kind: str, inputs: str, known: int) -> int:
+    """One above the highest attempt known from status, which may be lost, or from a Job's label."""
     return 1 + max([known, *(j.attempt for j in jobs if j.task == kind and j.inputs == inputs)])
 
 
 def classify(
-    task: TaskStatus,
-    jobs: tuple[JobSeen, ...],
-    pods: tuple[PodSeen, ...],
-    policy: JobPolicy,
-    now: dt.datetime,
+    task: TaskStatus, jobs: Jobs, pods: Pods, policy: JobPolicy, now: dt.datetime
 ) -> Progress:
-    """What became of the task in hand. It has ended when its pod has, with a word or without; or is given up with its
-    node."""
+    """What became of the task in hand: it ends with its pod, or is given up with its pod's node."""
     job = next((j for j in jobs if j.name == task.job), None)
     mine = [p for p in pods if p.job == task.job]
     pod = max(mine, key=lambda p: (p.ended, p.started), default=None)
@@ -98,8 +88,8 @@ def classify(
         if pod is not None and pod.termination:
             return Progress(Stage.ENDED, result=_result(task, job, pod), pod=pod)
         return Progress(Stage.ABSENT, pod=pod)
-    # The Job controller counts an ended pod a second later, and a stopped one goes away with its result then: its word is
-    # taken before that. It is the only one a Job ever has.
+    # The Job controller counts an ended pod a second later, and a stopped one goes away with its
+    # result then: its word is taken before that. It is the only one a Job ever has.
     spoke = pod is not None and bool(pod.termination) and all(p.ended for p in mine)
     if job.state is not JobState.UNFINISHED or spoke:
         return Progress(Stage.ENDED, result=_result(task, job, pod), job=job, pod=pod)
@@ -107,28 +97,20 @@ def classify(
         return Progress(Stage.RUNNING, job=job, pod=pod)
     detail = _why_waiting(pod)
     if policy.is_outdated(job):
-        result = Result(
-            task.kind,
-            Reason.CANCELLED,
-            "its pod had not started when the runner's settings were changed",
-        )
+        message = "its pod had not started when the runner's settings were changed"
+        result = Result(task.kind, Reason.CANCELLED, message)
         return Progress(Stage.STUCK, detail, result=result, job=job, pod=pod)
     if job.created is not None and now >= job.created + policy.start_deadline:
-        return Progress(
-            Stage.STUCK, detail, result=_stuck(task, pod, detail, policy), job=job, pod=pod
-        )
+        result = _stuck(task, pod, detail, policy)
+        return Progress(Stage.STUCK, detail, result=result, job=job, pod=pod)
     return Progress(Stage.PENDING, detail, job=job, pod=pod)
 
 
 def next_look(progress: Progress, policy: JobPolicy, now: dt.datetime) -> dt.datetime | None:
     """When time alone will change what a Job that goes on is."""
     job, pod = progress.job, progress.pod
-    waits = progress.stage is Stage.PENDING and job is not None and job.created is not None
-    times = (
-        [job.created + policy.start_deadline]
-        if waits and job is not None and job.created is not None
-        else []
-    )
+    created = job.created if job is not None and progress.stage is Stage.PENDING else None
+    times = [created + policy.start_deadline] if created is not None else []
     if pod is not None and pod.given_up_at is not None:
         times.append(pod.given_up_at)
     return min((at for at in times if at > now), default=None)
@@ -138,16 +120,13 @@ def _on_dead_node(
     task: TaskStatus, job: JobSeen | None, pod: PodSeen, policy: JobPolicy
 ) -> Progress:
     if policy.fenced:
-        result = Result(
-            task.kind,
-            Reason.LOST,
-            f"pod {pod.name} was told to stop and its node does not say that it has",
-        )
+        message = f"pod {pod.name} was told to stop and its node does not say that it has"
+        result = Result(task.kind, Reason.LOST, message)
         return Progress(Stage.ENDED, result=result, job=job, pod=pod)
     detail = (
-        f"the node of pod {pod.name} does not answer, and nothing in the state database fences off what it may still"
-        f" write. When it is certainly dead: kubectl annotate vulcangateway {policy.gateway} -n {pod.namespace} --overwrite"
-        f" {names.WRITER_GONE}={task.job}"
+        f"the node of pod {pod.name} does not answer, and nothing in the state database fences off"
+        " what it may still write. When it is certainly dead: kubectl annotate vulcangateway"
+        f" {policy.gateway} -n {pod.namespace} --overwrite {names.WRITER_GONE}={task.job}"
     )
     return Progress(Stage.RUNNING, detail, Why.WRITER_UNKNOWN, job=job, pod=pod)
 
@@ -156,7 +135,7 @@ NO_POD = (False, False, "", "", None)
 
 
 def pod_facts(pod: PodSeen) -> tuple[bool, bool, str, str, dt.datetime | None]:
-    """What of a pod `classify` reads as soon as it changes; the rest counts at the start deadline."""
+    """What of a pod `classify` reads at each change; the rest counts at the start deadline."""
     return pod.started, pod.ended, pod.termination, _why_waiting(pod), pod.deleted
 
 
@@ -164,8 +143,10 @@ def _why_waiting(pod: PodSeen | None) -> str:
     if pod is None:
         return ""
     if pod.waiting in _PULL:
-        # The kubelet's texts alternate between pulling and backing off; one text for both keeps status at rest.
-        return "ImagePullFailed: the runner image cannot be pulled; correct runner.image or its imagePullSecrets"
+        # The kubelet's texts alternate between pulling and backing off: one text for both keeps
+        # status at rest.
+        hint = "correct runner.image or its imagePullSecrets"
+        return f"ImagePullFailed: the runner image cannot be pulled; {hint}"
     if pod.waiting in ("", "ContainerCreating", "PodInitializing"):
         return ""
     return f"{pod.waiting}: {pod.waiting_message}"[:300]
@@ -174,30 +155,24 @@ def _why_waiting(pod: PodSeen | None) -> str:
 def _stuck(task: TaskStatus, pod: PodSeen | None, detail: str, policy: JobPolicy) -> Result:
     pulling = pod is not None and pod.waiting in _PULL
     reason = Reason.IMAGE_PULL_FAILED if pulling else Reason.POD_NOT_STARTED
-    starting = "a volume of the pod is missing (a ConfigMap of runner.caBundle or runner.volumes), or its image is slow"
-    unseen = starting if pod is not None and pod.waiting else "no node took the pod"
-    what = detail or (unseen if pod is not None else "no pod was created (quota or admission)")
+    what = detail or "no pod was created (quota or admission)"
+    if pod is not None and not detail:
+        volume = "a volume of the pod is missing (a ConfigMap of runner.caBundle or runner.volumes)"
+        what = f"{volume}, or its image is slow" if pod.waiting else "no node took the pod"
     return Result(task.kind, reason, f"not started within {policy.start_deadline}: {what}")
 
 
 def _believable(result: Result, task: TaskStatus, pod: PodSeen) -> bool:
-    """Project code can write the file, too; what it says must at least fit the task and how the process ended."""
+    """Project code can write the file, too: it must at least fit the task and the process's end."""
     good = result.outcome is Outcome.SUCCEEDED
-    timed_out = pod.exit_reason == "DeadlineExceeded" and result.outcome is Outcome.ABORTED
+    timed_out = pod.exit_reason == _DEADLINE and result.outcome is Outcome.ABORTED
     # A runner that cannot read its task does not know which it is.
     fits = result.task == task.kind or (not good and not result.task)
-    return (
-        fits
-        and good == (pod.exit_code == 0)
-        and not timed_out
-        and (not good or _is_complete(result, task))
-    )
-
-
-def _is_complete(result: Result, task: TaskStatus) -> bool:
-    """Whether a success brings what it is good for."""
+    if not fits or timed_out or good != (pod.exit_code == 0):
+        return False
+    # A success must bring what it is good for.
     brings = TaskKind(task.kind).traits.brings
-    return not brings or getattr(result, brings) is not None
+    return not good or not brings or getattr(result, brings) is not None
 
 
 def _result(task: TaskStatus, job: JobSeen | None, pod: PodSeen | None) -> Result:
@@ -208,17 +183,11 @@ def _result(task: TaskStatus, job: JobSeen | None, pod: PodSeen | None) -> Resul
             result = None
         if result is not None and _believable(result, task, pod):
             return result
-    if (job is not None and job.reason == "DeadlineExceeded") or (
-        pod is not None and pod.exit_reason == "DeadlineExceeded"
-    ):
-        return Result(
-            task.kind, Reason.DEADLINE_EXCEEDED, "the task took longer than runner.deadline"
-        )
+    exit_reason = pod.exit_reason if pod is not None else ""
+    if exit_reason == _DEADLINE or (job is not None and job.reason == _DEADLINE):
+        message = "the task took longer than runner.deadline"
+        return Result(task.kind, Reason.DEADLINE_EXCEEDED, message)
     if pod is None:
         return Result(task.kind, Reason.LOST, "the Job ended, its pod and result are gone")
-    what = pod.exit_reason or "Error"
-    return Result(
-        task.kind,
-        Reason.RUNNER_CRASHED,
-        f"the runner ended without a result: {what}, exit {pod.exit_code}",
-    )
+    how = f"{exit_reason or 'Error'}, exit {pod.exit_code}"
+    return Result(task.kind, Reason.RUNNER_CRASHED, f"the runner ended without a result: {how}")

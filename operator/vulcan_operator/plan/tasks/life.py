@@ -1,8 +1,8 @@
-"""A task's life, once for all kinds: announced, queued for the writer slot, launched, in flight, ended. Pure.
+"""A task's life, once for all kinds: announced, queued, launched, in flight, ended. Pure.
 
-Used by every planner. Status names a task before its Job is created, so one of three holds: its Job is
-seen (state Running), its Job was never created (the pass goes on and decides again, with the same
-name), or it was seen and is gone (Lost).
+Used by every planner. Status names a task before its Job is created, so one of three holds: its Job
+is seen (state Running), its Job was never created (the pass goes on and decides again, with the
+same name), or it was seen and is gone (Lost).
 
 A `Lane` says where a status keeps one task and its failure: a gateway has one for its probe, an
 environment one for its change and one for its runs, a promotion one for each step.
@@ -29,7 +29,7 @@ from vulcan_operator.plan.core.deadlines import SLOT_CHECK
 from vulcan_operator.plan.core.decision import Draft
 from vulcan_operator.plan.core.moves import Order, Site
 from vulcan_operator.plan.core.needs import Live
-from vulcan_operator.plan.core.seen import JobSeen, PodSeen, Settings, SlotSeen, Waiter
+from vulcan_operator.plan.core.seen import Jobs, Pods, Settings, SlotSeen, Waiter
 from vulcan_operator.plan.tasks import jobs, slot, values
 from vulcan_operator.plan.tasks.jobs import JobPolicy, Progress, Stage
 from vulcan_operator.plan.tasks.manifest import JobParts, build_job
@@ -45,8 +45,8 @@ class Pass:
     key: Key
     meta: ObjectMeta
     settings: Settings
-    jobs: tuple[JobSeen, ...]
-    pods: tuple[PodSeen, ...]
+    jobs: Jobs
+    pods: Pods
     live: Live
     now: dt.datetime
 
@@ -140,16 +140,13 @@ def _with_report(task: TaskStatus, result: Result, namespace: str, live: Live) -
     """With its report, where one is kept."""
     kept = TaskKind(task.kind).traits.reports
     changes = result.summary is not None and result.summary.has_changes
-    if (
-        result.report_sha256 is None
-        or kept is Reports.NEVER
-        or (kept is Reports.CHANGES and not changes)
-    ):
+    unwanted = kept is Reports.NEVER or (kept is Reports.CHANGES and not changes)
+    if result.report_sha256 is None or unwanted:
         return Ended(task, result)
     packed = live.report(namespace, task.job)
-    if packed is None:
-        return _lost(task, "the report is not in the Job's log")
-    return Ended(task, result, packed)
+    if packed is not None:
+        return Ended(task, result, packed)
+    return _lost(task, "the report is not in the Job's log")
 
 
 def _lost(task: TaskStatus, why: str) -> Ended:
@@ -179,11 +176,8 @@ def settle(
             return draft, progress
         case Ended() as ended:
             draft = record(draft, ended)
-            if (
-                site is not None
-                and ended.frees_slot
-                and slot.needs_slot(TaskKind(task.kind), site.gateway)
-            ):
+            kind = TaskKind(task.kind)
+            if site is not None and ended.frees_slot and slot.needs_slot(kind, site.gateway):
                 meta = site.gateway.metadata
                 draft = draft.after_status(ReleaseSlot(meta.namespace, meta.name, task.job))
             return draft, None
@@ -244,8 +238,8 @@ def start(
 ) -> Started[Status] | Queued[Status] | Outdated:
     """Announces a task; its Job follows in the same pass, unless the writer slot is taken.
 
-    `observed`: the lane's task as the status had it before this pass. One that was started already may
-    hold the slot, so it is not back in the queue.
+    `observed`: the lane's task as the status had it before this pass. One that was started already
+    may hold the slot, so it is not back in the queue.
     """
     task = announce(draft, lane, order, rank, seen)
     draft = draft.again(order.until)
@@ -254,14 +248,10 @@ def start(
         waiting = task.but(state=TaskState.WAITING)
         queued = draft.with_new(lane.with_task(draft.status, waiting))
         return Queued(queued.again(seen.now + SLOT_CHECK))
-    base = contract.Task(
-        kind=order.kind,
-        job=task.job,
-        nonce=of_json([task.job, seen.meta.uid, task.since])[:16],
-        gateway=values.gateway_of(
-            order.site.gateway, seen.settings, planning=TaskKind(order.kind).traits.weak_credentials
-        ),
-    )
+    nonce = of_json([task.job, seen.meta.uid, task.since])[:16]
+    planning = order.kind.traits.weak_credentials
+    gateway = values.gateway_of(order.site.gateway, seen.settings, planning=planning)
+    base = contract.Task(kind=order.kind, job=task.job, nonce=nonce, gateway=gateway)
     extras = fill(base, task)
     if extras is None:
         return Outdated()
@@ -289,7 +279,7 @@ def _seen(
 def announce(
     draft: Draft[Status], lane: Lane[Status], order: Order, rank: slot.Priority, seen: Pass
 ) -> TaskStatus:
-    """The task to start: with the number of its attempt, and waiting since its predecessor waited."""
+    """The task to start: with the number of its attempt, waiting since its predecessor waited."""
     failed, waiting = lane.failure(draft.status), lane.task(draft.status)
     same = failed is not None and (failed.task, failed.inputs) == (order.kind, order.inputs)
     last = failed.last_attempt if failed is not None and same else 0
@@ -318,15 +308,13 @@ def _take(
         return ()
     place = (site.gateway.metadata.namespace, site.gateway.metadata.name)
     me = Waiter(seen.key, task.priority, task.since)
-    is_started = (
-        observed is not None and observed.job == task.job and observed.state != TaskState.WAITING
-    )
+    before = observed if observed is not None and observed.job == task.job else None
+    is_started = before is not None and before.state != TaskState.WAITING
     # Only the first in the queue has to know who holds the slot.
     if not is_started and not slot.first_in_line(me, site.waiters, seen.now):
         return None
     known = seen.live.slot_if_read(*place)
-    has_waited = observed is not None and observed.job == task.job
-    if known is None and (has_waited or not _looks_free(site, seen.key)):
+    if known is None and (before is not None or not _looks_free(site, seen.key)):
         known = seen.live.slot(*place)
     returned = [a.job for a in actions if isinstance(a, ReleaseSlot)]
     if known is None or known.holder in returned:  # TakeSlot asks the Lease itself
@@ -338,23 +326,15 @@ def _take(
 
 
 def _looks_free(site: Site, me: Key) -> bool:
-    """Whether no status names another task that may hold the slot: then a read of the Lease is saved."""
+    """Whether no status names another task that may hold the slot: no need to read the Lease."""
     return not site.waiters and all(
         t.key == me or not slot.needs_slot(TaskKind(t.kind), site.gateway) for t in site.tasks
     )
 
 
 def _parts(site: Site, task: TaskStatus, extras: Extras, seen: Pass) -> JobParts:
+    me, uid, install = seen.key, seen.meta.uid, seen.settings.install
+    extra = (extras.source_config_map, extras.git_secret, extras.checks_config_map)
     return JobParts(
-        owner=seen.key,
-        owner_uid=seen.meta.uid,
-        install=seen.settings.install,
-        inputs=task.inputs,
-        attempt=task.attempt,
-        why=task.why,
-        image=site.image,
-        gateway=site.gateway,
-        source_config_map=extras.source_config_map,
-        git_secret=extras.git_secret,
-        checks_config_map=extras.checks_config_map,
+        me, uid, install, task.inputs, task.attempt, task.why, site.image, site.gateway, *extra
     )

@@ -1,9 +1,10 @@
-"""The Job of a task as a manifest. Pure: the same task gives the same bytes, golden files hold examples.
+"""The Job of a task as a manifest. Pure: the same task gives the same bytes (see the golden files).
 
-One pod, once: backoffLimit 0, restartPolicy Never, podReplacementPolicy Failed. The deadline sits in the pod template,
-because a Job's own deadline deletes the pod and with it the result; a longer one on the Job is the backstop for pods
-that never start. Pod Security `restricted`, no API token. No ownerReferences: a foreground delete of the owner would
-kill a running apply, and across namespaces the garbage collector deletes the Job.
+One pod, once: backoffLimit 0, restartPolicy Never, podReplacementPolicy Failed. The deadline sits
+in the pod template, because a Job's own deadline deletes the pod and with it the result; a longer
+one on the Job is the backstop for pods that never start. Pod Security `restricted`, no API token.
+No ownerReferences: a foreground delete of the owner would kill a running apply, and across
+namespaces the garbage collector deletes the Job.
 """
 
 from dataclasses import dataclass
@@ -22,16 +23,10 @@ _ROOT = "/vulcan"
 _RESULT = "/dev/termination-log"
 _UID = 10001
 _NO_MATTER_OF_STARTING = (
-    "image",
-    "allowedImages",
-    "podLabels",
-    "podAnnotations",
-    "proxy",
-    "deadline",
-    "gracePeriod",
+    "image", "allowedImages", "podLabels", "podAnnotations", "proxy", "deadline", "gracePeriod",
     "startDeadline",
-)
-_VOLUME_KINDS = ("emptyDir", "configMap", "persistentVolumeClaim", "secret")
+)  # fmt: skip
+_VOLUME_FIELDS = {"name", "emptyDir", "configMap", "persistentVolumeClaim", "secret"}
 
 
 @dataclass(frozen=True)
@@ -57,38 +52,25 @@ def build_job(task: Task, parts: JobParts) -> CreateJob:
     deadline = int(parse_duration(runner.deadline).total_seconds())
     start = int(parse_duration(runner.start_deadline).total_seconds())
     labels = _labels(task, parts)
-    return CreateJob(
-        {
-            "apiVersion": "batch/v1",
-            "kind": "Job",
-            "metadata": {
-                "name": task.job,
-                "namespace": parts.gateway.metadata.namespace,
-                "labels": labels,
-                "annotations": {
-                    names.WHY: parts.why,
-                    names.RUNNER: runner_digest(parts.image, runner),
-                },
-            },
-            "spec": {
-                "backoffLimit": 0,
-                "completions": 1,
-                "parallelism": 1,
-                "podReplacementPolicy": "Failed",
-                "activeDeadlineSeconds": deadline + start + 600,
-                "template": {
-                    "metadata": {
-                        "labels": {**_foreign(runner.pod_labels), **labels},
-                        "annotations": {
-                            **_foreign(runner.pod_annotations),
-                            names.NONCE: task.nonce,
-                        },
-                    },
-                    "spec": _pod(task, parts, runner, deadline),
-                },
-            },
-        }
-    )
+    metadata = {
+        "name": task.job,
+        "namespace": parts.gateway.metadata.namespace,
+        "labels": labels,
+        "annotations": {names.WHY: parts.why, names.RUNNER: runner_digest(parts.image, runner)},
+    }
+    pod_metadata = {
+        "labels": {**_foreign(runner.pod_labels), **labels},
+        "annotations": {**_foreign(runner.pod_annotations), names.NONCE: task.nonce},
+    }
+    spec = {
+        "backoffLimit": 0,
+        "completions": 1,
+        "parallelism": 1,
+        "podReplacementPolicy": "Failed",
+        "activeDeadlineSeconds": deadline + start + 600,
+        "template": {"metadata": pod_metadata, "spec": _pod(task, parts, runner, deadline)},
+    }
+    return CreateJob({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec})
 
 
 def runner_digest(image: str, runner: RunnerSpec) -> str:
@@ -117,7 +99,8 @@ def _foreign(entries: dict[str, str]) -> dict[str, str]:
 
 
 def _pod(task: Task, parts: JobParts, runner: RunnerSpec, deadline: int) -> dict[str, Any]:
-    git = task.source is not None and task.source.kind is SourceKind.GIT
+    user = dict.fromkeys(("runAsUser", "runAsGroup", "fsGroup"), _UID)
+    command = ["python", "-m", "vulcan_runner"]
     pod: dict[str, Any] = {
         "restartPolicy": "Never",
         "activeDeadlineSeconds": deadline,
@@ -126,18 +109,14 @@ def _pod(task: Task, parts: JobParts, runner: RunnerSpec, deadline: int) -> dict
         "enableServiceLinks": False,
         "securityContext": {
             "runAsNonRoot": True,
-            "runAsUser": _UID,
-            "runAsGroup": _UID,
-            "fsGroup": _UID,
+            **user,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_container("main", ["python", "-m", "vulcan_runner"], task, parts)],
+        "containers": [_container("main", command, task, parts)],
         "volumes": _volumes(task, parts),
     }
-    if git:
-        pod["initContainers"] = [
-            _container("fetch", ["python", "-m", "vulcan_runner", "fetch"], task, parts)
-        ]
+    if task.source is not None and task.source.kind is SourceKind.GIT:
+        pod["initContainers"] = [_container("fetch", [*command, "fetch"], task, parts)]
     optional = {
         "serviceAccountName": runner.service_account_name,
         "imagePullSecrets": [{"name": s.name} for s in runner.image_pull_secrets],
@@ -149,16 +128,13 @@ def _pod(task: Task, parts: JobParts, runner: RunnerSpec, deadline: int) -> dict
 
 
 def _container(name: str, command: list[str], task: Task, parts: JobParts) -> dict[str, Any]:
-    fetch = name == "fetch"
-    runner = parts.gateway.spec.runner
+    fetch, runner = name == "fetch", parts.gateway.spec.runner
+    own = _proxies(runner) if fetch else runner.env
     container: dict[str, Any] = {
         "name": name,
         "image": parts.image,
         "command": command,
-        "env": [
-            *_environment(task, parts, fetch=fetch),
-            *(_proxies(runner) if fetch else runner.env),
-        ],
+        "env": [*_environment(task, parts, fetch=fetch), *own],
         "volumeMounts": _mounts(task, parts, fetch=fetch),
         "terminationMessagePath": _RESULT,
         "terminationMessagePolicy": "File",
@@ -209,9 +185,8 @@ def _environment(task: Task, parts: JobParts, *, fetch: bool) -> list[dict[str, 
 
 def _proxies(runner: RunnerSpec) -> list[dict[str, Any]]:
     """What runner.env says of proxies in plain values: git needs that, too."""
-    return [
-        e for e in runner.env if e["name"].lower().endswith("_proxy") and e.get("value") is not None
-    ]
+    proxies = (e for e in runner.env if e["name"].lower().endswith("_proxy"))
+    return [e for e in proxies if e.get("value") is not None]
 
 
 def _in_image(task: Task) -> bool:
@@ -228,34 +203,24 @@ def _mounts(task: Task, parts: JobParts, *, fetch: bool) -> list[dict[str, Any]]
         mounts.append({"name": "project", "mountPath": f"{_ROOT}/project", "readOnly": not fetch})
     if runner.ca_bundle is not None:
         mounts.append({"name": "ca", "mountPath": f"{_ROOT}/ca", "readOnly": True})
+    if fetch and parts.git_secret:
+        mounts.append({"name": "git", "mountPath": f"{_ROOT}/git", "readOnly": True})
     if fetch:
-        return [
-            *mounts,
-            *(
-                [{"name": "git", "mountPath": f"{_ROOT}/git", "readOnly": True}]
-                if parts.git_secret
-                else []
-            ),
-        ]
+        return mounts
     if parts.checks_config_map is not None:
         mounts.append({"name": "checks", "mountPath": f"{_ROOT}/checks", "readOnly": True})
     secrets = [
         {"name": f"secret-{i}", "mountPath": f"{_ROOT}/secrets/{name}", "readOnly": True}
         for i, name in enumerate(_secret_names(task))
     ]
-    own = [
-        {"name": f"extra-{i}", "mountPath": str(v["mountPath"])}
-        for i, v in enumerate(_extra(runner))
-    ]
+    paths = (str(volume["mountPath"]) for volume in _extra(runner))
+    own = [{"name": f"extra-{i}", "mountPath": path} for i, path in enumerate(paths)]
     return [*mounts, *secrets, *own]
 
 
 def _volumes(task: Task, parts: JobParts) -> list[dict[str, Any]]:
     runner = parts.gateway.spec.runner
-    volumes: list[dict[str, Any]] = [
-        {"name": "work", "emptyDir": {}},
-        {"name": "tmp", "emptyDir": {}},
-    ]
+    volumes: list[dict[str, Any]] = [{"name": name, "emptyDir": {}} for name in ("work", "tmp")]
     if parts.source_config_map is not None:
         volumes.append({"name": "project", "configMap": {"name": parts.source_config_map}})
     elif task.source is not None and not _in_image(task):
@@ -265,24 +230,16 @@ def _volumes(task: Task, parts: JobParts) -> list[dict[str, Any]]:
     if runner.ca_bundle is not None:
         volumes.append({"name": "ca", "configMap": {"name": runner.ca_bundle.name}})
     if parts.git_secret is not None:
-        volumes.append(
-            {
-                "name": "git",
-                "secret": {"secretName": parts.git_secret, "optional": True, "defaultMode": 0o440},
-            }
-        )
-    # optional: a kubelet says nothing readable about a missing Secret behind a volume, the runner does.
-    volumes += [
-        {
-            "name": f"secret-{i}",
-            "secret": {"secretName": name, "optional": True, "defaultMode": 0o440},
-        }
-        for i, name in enumerate(_secret_names(task))
-    ]
-    return [
-        *volumes,
-        *({**v["volume"], "name": f"extra-{i}"} for i, v in enumerate(_extra(runner))),
-    ]
+        volumes.append(_secret("git", parts.git_secret))
+    volumes += [_secret(f"secret-{i}", name) for i, name in enumerate(_secret_names(task))]
+    extra = _extra(runner)
+    return [*volumes, *({**v["volume"], "name": f"extra-{i}"} for i, v in enumerate(extra))]
+
+
+def _secret(volume: str, secret: str) -> dict[str, Any]:
+    # optional: of a missing Secret behind a volume a kubelet says nothing readable, the runner does
+    source = {"secretName": secret, "optional": True, "defaultMode": 0o440}
+    return {"name": volume, "secret": source}
 
 
 def _secret_names(task: Task) -> list[str]:
@@ -293,14 +250,8 @@ def _secret_names(task: Task) -> list[str]:
 
 
 def _extra(runner: RunnerSpec) -> list[dict[str, Any]]:
-    """Volumes of the kinds that cannot reach the node; others are left out (the CRD refuses them, too)."""
-    good = []
-    for entry in runner.volumes:
-        volume = entry.get("volume")
-        if (
-            isinstance(volume, dict)
-            and entry.get("mountPath")
-            and set(volume) - {"name"} <= set(_VOLUME_KINDS)
-        ):
-            good.append(entry)
-    return good
+    """Volumes of kinds that cannot reach the node; others are left out, as the CRD refuses them."""
+    mounted = (
+        v for v in runner.volumes if v.get("mountPath") and isinstance(v.get("volume"), dict)
+    )
+    return [v for v in mounted if set(v["volume"]) <= _VOLUME_FIELDS]

@@ -1,7 +1,7 @@
 """What nothing refers to any more: old Jobs, reports, copies of ConfigMaps. Pure.
 
-Derived from what is there and what status names, in every pass, so that a crash between a record and its clean-up
-leaves nothing behind for ever.
+Derived in every pass from what is there and what status names, so that a crash between a record
+and its clean-up leaves nothing behind.
 """
 
 import datetime as dt
@@ -13,7 +13,7 @@ from vulcan_contract.task import TaskKind
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.environment_status import EnvironmentStatus
 from vulcan_operator.plan.core.actions import Action, DeleteJob, KeepJob
-from vulcan_operator.plan.core.seen import JobSeen, JobState, PodSeen
+from vulcan_operator.plan.core.seen import Jobs, JobSeen, JobState, Pods
 from vulcan_operator.plan.tasks import checks, values
 from vulcan_operator.plan.tasks.jobs import JobPolicy
 
@@ -23,13 +23,9 @@ _NO_COPY = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}|.*@sha256:.*")  # revisions of
 
 
 def expired_jobs(
-    jobs: tuple[JobSeen, ...],
-    pods: tuple[PodSeen, ...],
-    current: set[str],
-    policy: JobPolicy,
-    now: dt.datetime,
+    jobs: Jobs, pods: Pods, current: set[str], policy: JobPolicy, now: dt.datetime
 ) -> list[Action]:
-    """All Jobs but those in hand: ended ones get an end, those that never start are deleted, few are kept."""
+    """Jobs that are not in hand: few ended ones are kept, those that never start are deleted."""
     others = [j for j in jobs if j.name not in current]
     ended = [j for j in others if j.state is not JobState.UNFINISHED]
     by_task: defaultdict[str, list[JobSeen]] = defaultdict(list)
@@ -37,40 +33,28 @@ def expired_jobs(
         by_task[job.task].append(job)
     old = {j.name for group in by_task.values() for j in group[_KEPT_JOBS:]}
     stuck = {j.name for j in others if (at := stuck_at(j, pods, policy)) is not None and at <= now}
+    recorded = [j for j in ended if j.ttl is None and j.name not in old]
     return [
-        *(
-            KeepJob(j.namespace, j.name, KEEP_RECORDED)
-            for j in ended
-            if j.ttl is None and j.name not in old
-        ),
+        *(KeepJob(j.namespace, j.name, KEEP_RECORDED) for j in recorded),
         *(DeleteJob(j.namespace, j.name) for j in others if j.name in old | stuck),
     ]
 
 
-def stuck_at(job: JobSeen, pods: tuple[PodSeen, ...], policy: JobPolicy) -> dt.datetime | None:
-    """When an unfinished Job whose container has not run counts as one that never will, or is not to any more."""
-    if (
-        job.state is not JobState.UNFINISHED
-        or job.created is None
-        or any(p.started for p in pods if p.job == job.name)
-    ):
+def stuck_at(job: JobSeen, pods: Pods, policy: JobPolicy) -> dt.datetime | None:
+    """When an unfinished Job whose container has not run counts as one that never will."""
+    started = any(p.started for p in pods if p.job == job.name)
+    if job.state is not JobState.UNFINISHED or job.created is None or started:
         return None
     return job.created if policy.is_outdated(job) else job.created + policy.start_deadline
 
 
 def source_copies(environment: VulcanEnvironment, status: EnvironmentStatus) -> Iterator[str]:
     """Copies of a project that a status refers to: of the pending and of the applied source."""
-    sources = (
-        [(status.revision.resolved, status.revision.digest)] if status.revision is not None else []
-    )
-    sources += [
-        (p.revision, p.source_digest) for p in (status.plan, status.applied) if p is not None
-    ]
-    yield from (
-        values.source_copy(environment, digest)
-        for revision, digest in sources
-        if not _NO_COPY.fullmatch(revision)
-    )
+    pending, known = status.revision, (status.plan, status.applied)
+    sources = [(pending.resolved, pending.digest)] if pending is not None else []
+    sources += [(p.revision, p.source_digest) for p in known if p is not None]
+    copied = (digest for revision, digest in sources if not _NO_COPY.fullmatch(revision))
+    yield from (values.source_copy(environment, digest) for digest in copied)
 
 
 def copy_names(environment: VulcanEnvironment, status: EnvironmentStatus) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Whose turn it is to write on a gateway. Pure.
 
-One writer per gateway at any time: SQLMesh itself corrupts data under concurrent writers. Who waits is known from the
-statuses of all objects on the gateway; the Lease (`reconcile.execute`) is what decides in the end.
+One writer per gateway at any time: SQLMesh itself corrupts data under concurrent writers. Who waits
+is known from the statuses of all objects on the gateway; the Lease (`reconcile.execute`) decides.
 """
 
 import datetime as dt
@@ -38,8 +38,7 @@ def priority(kind: TaskKind, *, protected: bool, preview: bool) -> Priority:
 
 
 def needs_slot(kind: TaskKind, gateway: GatewayFacts) -> bool:
-    """Writers always; the first probe, which initialises the state; on an engine for one process
-    whatever opens a database."""
+    """Writers; the first probe, which initialises the state; all on an engine for one process."""
     spec, traits = gateway.spec, kind.traits
     first = traits.may_initialise and gateway.state_identity is None
     alone = engines.is_one_process(spec.connection.type, spec.state_connection.type)
@@ -54,8 +53,9 @@ def is_fenced(gateway: GatewayFacts, job: str) -> bool:
 
 
 def job_policy(gateway: GatewayFacts, image: str, kind: str = "", job: str = "") -> jobs.JobPolicy:
-    """What a gateway's spec of today means for a Job that was made earlier; a task that takes no slot hurts nobody."""
+    """What a gateway's spec of today means for a Job that was made earlier."""
     runner = gateway.spec.runner
+    # A task that takes no slot hurts nobody.
     harmless = not kind or not needs_slot(TaskKind(kind), gateway) or is_fenced(gateway, job)
     deadline = parse_duration(runner.start_deadline)
     return jobs.JobPolicy(deadline, runner_digest(image, runner), harmless, gateway.metadata.name)
@@ -65,10 +65,8 @@ def my_turn(
     me: Waiter, others: tuple[Waiter, ...], slot: SlotSeen, job: str, now: dt.datetime
 ) -> bool:
     """Whether this object may take the slot now."""
-    if slot.holder == job:
-        return True
-    if slot.holder and slot.live:
-        return False
+    if slot.holder and (slot.holder == job or slot.live):
+        return slot.holder == job
     return first_in_line(me, others, now)
 
 
@@ -84,12 +82,9 @@ def rank(waiter: Waiter, now: dt.datetime) -> tuple[int, dt.datetime, str]:
 
 def aged(priority: int, since: dt.datetime, now: dt.datetime) -> int:
     """Ten minutes of waiting raise one class, but none to that of a rollback."""
-    raised = max(int((now - since) / _RAISED_EVERY), 0)
-    return (
-        priority
-        if priority == Priority.ROLLBACK
-        else max(priority - raised, Priority.PROTECTED_RUN)
-    )
+    if priority == Priority.ROLLBACK:
+        return priority
+    return max(priority - max(int((now - since) / _RAISED_EVERY), 0), Priority.PROTECTED_RUN)
 
 
 def rises_above(waiter: Waiter, priority: int) -> dt.datetime | None:

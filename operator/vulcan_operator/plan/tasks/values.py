@@ -1,4 +1,4 @@
-"""Task values from a gateway and an environment. Pure; no secret passes through here, only names of Secrets."""
+"""Task values from a gateway and an environment. Pure; no secret passes here, only their names."""
 
 import urllib.parse
 
@@ -19,20 +19,19 @@ _PORTS = {"https": 443, "http": 80, "ssh": 22}
 
 
 def gateway_of(gateway: GatewayFacts, settings: Settings, *, planning: bool) -> contract.Gateway:
-    """The isolated system as the runner needs it; `planning` picks the weaker credentials where there are any."""
+    """The isolated system as the runner needs it; `planning` prefers the weaker credentials."""
     spec = gateway.spec
     weak = spec.planning if planning else None
     warehouse = (weak.connection if weak else None) or spec.connection
     state = (weak.state_connection if weak else None) or spec.state_connection
+    others = spec.additional_connections
+    named = (contract.NamedConnection(c.sqlmesh_name, _connection(c)) for c in others)
     return contract.Gateway(
         sqlmesh_name=gateway.sqlmesh_name,
         connection=_connection(warehouse),
         state_connection=_connection(state),
         state_schema=spec.state_connection.schema_,
-        additional=tuple(
-            contract.NamedConnection(a.sqlmesh_name, _connection(a))
-            for a in spec.additional_connections
-        ),
+        additional=tuple(named),
         variables=spec.variables,
         owner=contract.Owner(settings.cluster, gateway.metadata.namespace, gateway.metadata.name),
         state_identity=gateway.state_identity,
@@ -43,17 +42,15 @@ def gateway_of(gateway: GatewayFacts, settings: Settings, *, planning: bool) -> 
 def secret_env(gateway: GatewayFacts) -> tuple[str, ...]:
     """Names of the variables of runner.env that come from Secrets."""
     env = gateway.spec.runner.env
-    return tuple(
-        sorted(str(e["name"]) for e in env if (e.get("valueFrom") or {}).get("secretKeyRef"))
-    )
+    secret = (e for e in env if (e.get("valueFrom") or {}).get("secretKeyRef"))
+    return tuple(sorted(str(e["name"]) for e in secret))
 
 
 def secret_paths(gateway: GatewayFacts) -> tuple[str, ...]:
     """Where the Secrets among runner.volumes are mounted."""
     volumes = gateway.spec.runner.volumes
-    return tuple(
-        sorted(str(v["mountPath"]) for v in volumes if (v.get("volume") or {}).get("secret"))
-    )
+    secret = (v for v in volumes if (v.get("volume") or {}).get("secret"))
+    return tuple(sorted(str(v["mountPath"]) for v in secret))
 
 
 def _connection(connection: Connection | StateConnection) -> contract.Connection:
@@ -85,23 +82,20 @@ def options_of(plan: PlanSpec) -> contract.PlanOptions:
 def operations_of(
     environment: VulcanEnvironment, status: EnvironmentStatus
 ) -> tuple[contract.Operation, ...]:
-    """One-shots that were not done yet, as the status of this pass says (an apply that ended in it counts)."""
-    done = set(status.operations_done)
-    return tuple(
-        contract.Operation(o.id, o.type, tuple(o.models), o.start, o.end)
-        for o in environment.spec.operations
-        if o.id not in done
-    )
+    """One-shots that were not done yet, as the status of this pass says."""
+    open_ = (o for o in environment.spec.operations if o.id not in status.operations_done)
+    return tuple(contract.Operation(o.id, o.type, tuple(o.models), o.start, o.end) for o in open_)
 
 
 def limits_of(plan: PlanSpec) -> contract.Limits:
     """Limits in the contract's units (days)."""
-    limits = plan.limits
+    most = plan.limits
+    days = parse_duration(most.max_history).days if most.max_history else None
     return contract.Limits(
-        max_backfill_intervals=limits.max_backfill_intervals,
-        max_rebuilt_models=limits.max_rebuilt_models,
-        max_history_days=parse_duration(limits.max_history).days if limits.max_history else None,
-        max_removed_percent=limits.max_removed_percent,
+        max_backfill_intervals=most.max_backfill_intervals,
+        max_rebuilt_models=most.max_rebuilt_models,
+        max_history_days=days,
+        max_removed_percent=most.max_removed_percent,
     )
 
 
@@ -146,21 +140,14 @@ def plan_inputs(
     image: str,
     operations: tuple[contract.Operation, ...],
 ) -> str:
-    """Digest of everything a plan is made from. Approvals, limits, schedule, retry and suspend are none of it."""
-    return of_json(
-        [
-            source_digest,
-            options_of(environment.spec.plan).__dict__,
-            [o.__dict__ for o in operations],
-            image,
-            gateway.sqlmesh_name,
-            gateway.spec.variables,
-        ]
-    )[:16]
+    """Digest of all a plan is made from; not of approvals, limits, schedule, retry and suspend."""
+    options, once = options_of(environment.spec.plan).__dict__, [o.__dict__ for o in operations]
+    system = [gateway.sqlmesh_name, gateway.spec.variables]
+    return of_json([source_digest, options, once, image, *system])[:16]
 
 
 def git_secret(gateway: GatewayFacts, url: str) -> str | None:
-    """Secret with credentials for a git URL: the longest prefix by scheme, host and whole path segments."""
+    """Secret with credentials for a git URL: the longest prefix of whole path segments."""
     matching = [c for c in gateway.spec.git_credentials if _covers(c, url)]
     best = max(matching, key=lambda c: len(_parsed(c.url_prefix)[2]), default=None)
     return best.secret_ref.name if best is not None else None
@@ -175,7 +162,7 @@ def _covers(credential: GitCredential, url: str) -> bool:
 
 
 def _parsed(url: str) -> tuple[str, str, list[str]]:
-    """Scheme, host with port, path segments. ValueError for what two programs could read differently."""
+    """Scheme, host with port, path segments. ValueError for what can be read in two ways."""
     if "://" not in url and "@" in url and ":" in url:
         host, _, path = url.partition(":")  # scp form: user@host:path
         url = f"ssh://{host}/{path}"

@@ -47,12 +47,9 @@ def _asking(plan: PlanStatus, decision: approval.Decision, route: Route) -> Verd
     message = f"{plan.summary.text} — {decision.why}"
     expires = approval.expires_at(plan, route.policy)
     if decision.reason is Why.AWAITING:
+        meta, is_first = route.meta, "approvals" not in route.promotion.spec.model_fields_set
         command = approval.approve_command(
-            route.meta.namespace,
-            route.meta.name,
-            plan.digest,
-            is_first="approvals" not in route.promotion.spec.model_fields_set,
-            resource="vulcanpromotion",
+            meta.namespace, meta.name, plan.digest, is_first=is_first, resource="vulcanpromotion"
         )
         message = f"{message} until {expires:%Y-%m-%dT%H:%M:%SZ}. To approve: {command}"
     return Verdict("False", decision.reason, message)

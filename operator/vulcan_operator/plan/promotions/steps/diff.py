@@ -14,30 +14,18 @@ from vulcan_contract.diff_report import DiffReport
 from vulcan_contract.digest import of_json
 from vulcan_contract.task import Task
 from vulcan_contract.tasks import TaskKind
+from vulcan_operator.api import promotion_status as statuses
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.fields import ObjectMeta, TaskStatus
 from vulcan_operator.api.promotion import GatesSpec
-from vulcan_operator.api.promotion_status import (
-    SOURCE_REPORT,
-    TARGET_REPORT,
-    PromotionStatus,
-    StepName,
-    StepState,
-)
+from vulcan_operator.api.promotion_status import PromotionStatus, StepName, StepState
 from vulcan_operator.plan.core.actions import DeleteConfigMap, WriteConfigMap
 from vulcan_operator.plan.core.conditions import Verdict
 from vulcan_operator.plan.core.moves import Hold, Move, Order, Site
 from vulcan_operator.plan.promotions import data_diff
 from vulcan_operator.plan.promotions.lane import begin
-from vulcan_operator.plan.promotions.route import Case, Route
-from vulcan_operator.plan.promotions.step import (
-    Gate,
-    Judged,
-    closed,
-    filled,
-    of_another_plan,
-    settled,
-)
+from vulcan_operator.plan.promotions.route import Route
+from vulcan_operator.plan.promotions.step import Gate, Judged, closed, filled, other_plan, settled
 from vulcan_operator.plan.rules import plan_text
 from vulcan_operator.plan.tasks.life import Ended, Extras
 
@@ -63,20 +51,20 @@ class Diff(Gate):
             return Hold(_COUNTED, route.now)
         left, reports = _evidence(status), _reports(status, route)
         # A report that is gone is counted again.
-        if left.get(TARGET_REPORT) not in reports:
+        if left.get(statuses.TARGET_REPORT) not in reports:
             inputs = _inputs("target", made_of)
             return Order(TaskKind.DIFF, inputs, "counting the target", route.to_site)
-        if left.get(SOURCE_REPORT) not in reports:
-            inputs = _inputs("source", [*made_of, left[TARGET_REPORT]])
+        if left.get(statuses.SOURCE_REPORT) not in reports:
+            inputs = _inputs("source", [*made_of, left[statuses.TARGET_REPORT]])
             return Order(TaskKind.DIFF, inputs, "counting the source", site)
         theirs, ours = _sides(left, reports)
         if data_diff.ends_to_ask(theirs, ours) and _AGAIN not in left:
-            inputs = _inputs("again", [*made_of, left[SOURCE_REPORT]])
+            inputs = _inputs("again", [*made_of, left[statuses.SOURCE_REPORT]])
             why = "counting the target up to where the source is"
             return Order(TaskKind.DIFF, inputs, why, route.to_site)
         gate, wanted = settled(route.gates.data_diff), settled(status.source).plan_id
         if theirs is not None and theirs.plan_id and theirs.plan_id != wanted:
-            return of_another_plan(gate.mode, theirs.plan_id, wanted)
+            return other_plan(gate.mode, theirs.plan_id, wanted)
         return data_diff.compare(gate, theirs, ours)
 
     def task(self, base: Task, named: TaskStatus, status: PromotionStatus, route: Route) -> Extras:
@@ -95,16 +83,14 @@ class Diff(Gate):
             done = data_diff.judge(settled(route.gates.data_diff), data_diff.read(ended.packed))
             done = replace(done, evidence={"job": ended.task.job, **done.evidence})
             return Judged(closed(status, self.name, route, done))
-        name = _report_name(route, ended.result.report_sha256 or "")
+        name = f"{route.key.name}-diff-{(ended.result.report_sha256 or '')[:12]}"
         left = _left(status, route, ended.task, name)
         state, message = StepState.PENDING, "one side is counted"
         status = begin(status, self.name, route.now, state=state, message=message, evidence=left)
         if ended.packed is None:
             return Judged(status)
-        return Judged(
-            status,
-            (WriteConfigMap(plan_text.report_manifest(route.promotion, name, ended.packed)),),
-        )
+        manifest = plan_text.report_manifest(route.promotion, name, ended.packed)
+        return Judged(status, (WriteConfigMap(manifest),))
 
     def leftovers(self, status: PromotionStatus, meta: ObjectMeta) -> set[DeleteConfigMap]:
         return {DeleteConfigMap(meta.namespace, name) for name in status.reports}
@@ -114,16 +100,12 @@ def _left(status: PromotionStatus, route: Route, task: TaskStatus, name: str) ->
     """What the step has left with one more report."""
     known = _evidence(status)
     if task.gateway != route.to_site.name:
-        return {**known, SOURCE_REPORT: name}
-    again = [*_made_of(status, route), known.get(SOURCE_REPORT)]
-    if SOURCE_REPORT in known and task.inputs == _inputs("again", again):
-        return {**known, TARGET_REPORT: name, _AGAIN: "true"}
+        return {**known, statuses.SOURCE_REPORT: name}
+    again = [*_made_of(status, route), known.get(statuses.SOURCE_REPORT)]
+    if statuses.SOURCE_REPORT in known and task.inputs == _inputs("again", again):
+        return {**known, statuses.TARGET_REPORT: name, _AGAIN: "true"}
     # The first, or one instead of a report that is gone: the others follow from it.
-    return {TARGET_REPORT: name}
-
-
-def _report_name(case: Case, sha256: str) -> str:
-    return f"{case.key.name}-diff-{sha256[:12]}"
+    return {statuses.TARGET_REPORT: name}
 
 
 def _evidence(status: PromotionStatus) -> Mapping[str, str]:
@@ -147,7 +129,7 @@ def _reports(status: PromotionStatus, route: Route) -> dict[str, bytes]:
 
 def _sides(left: Mapping[str, str], reports: Mapping[str, bytes]) -> list[DiffReport | None]:
     """Reports of source and target."""
-    names = (left.get(key, "") for key in (SOURCE_REPORT, TARGET_REPORT))
+    names = (left.get(key, "") for key in (statuses.SOURCE_REPORT, statuses.TARGET_REPORT))
     return [data_diff.read(reports.get(name)) for name in names]
 
 

@@ -91,11 +91,7 @@ def _there_already(status: PromotionStatus, summary: PlanSummary, route: Route) 
 
 
 def _evidence(job: str, summary: PlanSummary) -> dict[str, str]:
-    found = {
-        "job": job,
-        "target": summary.target,
-        "base": summary.base,
-        "testsRun": str(summary.tests_run),
-    }
-    found |= {"catchUpIntervals": str(summary.catch_up_intervals)}
+    found = {"job": job, "target": summary.target, "base": summary.base}
+    found["testsRun"] = str(summary.tests_run)
+    found["catchUpIntervals"] = str(summary.catch_up_intervals)
     return found | ({"computed": ", ".join(summary.computed)} if summary.computed else {})

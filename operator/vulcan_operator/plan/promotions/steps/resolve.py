@@ -8,17 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from vulcan_operator.api import names
+from vulcan_operator.api import promotion_status as statuses
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import AppliedStatus
 from vulcan_operator.api.promotion import RollbackTarget
-from vulcan_operator.api.promotion_status import (
-    PreviousStatus,
-    PromotionStatus,
-    Relation,
-    SideStatus,
-    StepName,
-    StepState,
-)
+from vulcan_operator.api.promotion_status import PromotionStatus, StepName, StepState
 from vulcan_operator.api.source import Origin
 from vulcan_operator.plan.core.conditions import Verdict
 from vulcan_operator.plan.core.facts import EnvironmentFacts, PromotionFacts
@@ -68,8 +62,8 @@ def _resolve_source(route: Route) -> Done | Hold:
     if applied is None or not applied.plan_id:
         return _not_ready(f"waiting for VulcanEnvironment {name}: nothing is applied there")
     if wanted is not None and wanted not in (applied.revision, applied.source_digest):
-        message = f"{name} has revision {short(applied.revision)}, not {wanted}"
-        return Done(StepState.FAILED, message)
+        has = f"{name} has revision {short(applied.revision)}"
+        return Done(StepState.FAILED, f"{has}, not {wanted}")
     found = _files(source, applied, route)
     if isinstance(found, Done | Hold):
         return found
@@ -144,18 +138,12 @@ def _resolve_back(wanted: RollbackTarget, route: Route) -> Done:
     earlier = _undoing(name, route) if name is not None else _by_plan(wanted.plan_id or "", route)
     if isinstance(earlier, Done):
         return earlier
-    target = route.target.sqlmesh_environment
     settles: dict[str, Any] = {
-        "relation": Relation.SAME,
+        "relation": statuses.Relation.SAME,
         "revision": earlier.revision,
         "source_digest": earlier.digest,
         "origin": earlier.origin,
-        "source": SideStatus(
-            environment=target,
-            gateway=route.to_site.name,
-            plan_id=earlier.plan_id,
-            revision=earlier.revision,
-        ),
+        "source": _side(route.target, route.to_site, earlier),
     }
     message = f"back to revision {short(earlier.revision)}, plan {earlier.plan_id}"
     done = Done(message=message, evidence={"testsRun": str(earlier.tests_run)}, settles=settles)
@@ -175,11 +163,9 @@ def _undoing(name: str, route: Route) -> _Earlier | Done:
     is_there = has is not None and has.source_digest == before.source_digest
     if has is not None and has.plan_id != undone.applied_plan_id and not is_there:
         where = f"VulcanEnvironment {route.target.metadata.full_name}"
-        message = (
-            f"{where} has moved on since VulcanPromotion {name}: it has revision"
-            f" {short(has.revision)}; name the plan to go back to as rollbackTo.planId (see its"
-            " status.rollbackTargets)"
-        )
+        moved = f"{where} has moved on since VulcanPromotion {name}"
+        hint = "name the plan to go back to as rollbackTo.planId (see its status.rollbackTargets)"
+        message = f"{moved}: it has revision {short(has.revision)}; {hint}"
         return Done(StepState.FAILED, message)
     digest, tests = before.source_digest, before.tests_run
     return _Earlier(before.revision, digest, before.plan_id, before.origin, tests)
@@ -210,8 +196,10 @@ def _by_plan(plan_id: str, route: Route) -> _Earlier | Done:
     return _Earlier(*known[plan_id], plan_id)
 
 
-def _side(environment: EnvironmentFacts, site: Site, applied: AppliedStatus | None) -> SideStatus:
-    return SideStatus(
+def _side(
+    environment: EnvironmentFacts, site: Site, applied: AppliedStatus | _Earlier | None
+) -> statuses.SideStatus:
+    return statuses.SideStatus(
         environment=environment.sqlmesh_environment,
         gateway=site.name,
         plan_id=applied.plan_id if applied is not None else "",
@@ -219,10 +207,10 @@ def _side(environment: EnvironmentFacts, site: Site, applied: AppliedStatus | No
     )
 
 
-def _previous(had: AppliedStatus | None) -> PreviousStatus | None:
+def _previous(had: AppliedStatus | None) -> statuses.PreviousStatus | None:
     if had is None:
         return None
-    return PreviousStatus(
+    return statuses.PreviousStatus(
         revision=had.revision, source_digest=had.source_digest, plan_id=had.plan_id, time=had.time,
         tests_run=had.tests_run, origin=had.origin,
     )  # fmt: skip

@@ -12,18 +12,10 @@ from vulcan_contract.reasons import Reason
 from vulcan_contract.result import Work
 from vulcan_contract.task import Promotion, Task
 from vulcan_contract.tasks import TaskKind
+from vulcan_operator.api import promotion_status as statuses
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.fields import TaskStatus
-from vulcan_operator.api.promotion_status import (
-    Outcome,
-    PreviousStatus,
-    PromotionStatus,
-    RollbackState,
-    RollbackStatus,
-    SideStatus,
-    StepName,
-    StepState,
-)
+from vulcan_operator.api.promotion_status import Outcome, PromotionStatus, StepName, StepState
 from vulcan_operator.plan.core.moves import Done, Move, Order
 from vulcan_operator.plan.promotions.lane import close, end
 from vulcan_operator.plan.promotions.route import Case, Route
@@ -45,7 +37,8 @@ class Rollback(Change):
         to = _goal(status, route)
         if to is None or not to.plan_id:
             message = "the target had nothing before that could be put back"
-            rollback = RollbackStatus(state=RollbackState.UNAVAILABLE, message=message)
+            unavailable = statuses.RollbackState.UNAVAILABLE
+            rollback = statuses.RollbackStatus(state=unavailable, message=message)
             return Done(StepState.FAILED, message, settles={"rollback": rollback})
         inputs = of_json(["rollback", to.plan_id, _undone(status)])[:16]
         return Order(TaskKind.ROLLBACK, inputs, "going back", route.to_site)
@@ -64,21 +57,17 @@ class Rollback(Change):
         return Extras(replace(super().task(base, named, status, route).task, promotion=promotion))
 
     def changed(self, status: PromotionStatus, case: Case, ended: Ended) -> PromotionStatus:
-        to, plan_id, work = (
-            _goal(status, case),
-            ends.plan_id(ended.result),
-            ended.result.work or Work(),
-        )
+        to, result = _goal(status, case), ended.result
+        plan_id, work, message = ends.plan_id(result), result.work or Work(), result.message
         complete = work.complete_until
         until = dt.datetime.fromisoformat(complete) if complete is not None else None
-        message = ended.result.message
         if until is not None:
             message = f"{message[:900]} {_age_of_data(work, until)}"
         evidence = {"job": ended.task.job, "planId": plan_id}
         status = close(status, self.name, case.now, Done(StepState.SUCCEEDED, message, evidence))
-        rollback = RollbackStatus(
-            state=RollbackState.SUCCEEDED,
-            reason=status.rollback.reason if status.rollback else "Requested",
+        rollback = statuses.RollbackStatus(
+            state=statuses.RollbackState.SUCCEEDED,
+            reason=_reason(status),
             message=message,
             plan_id=plan_id,
             revision=to.revision if to is not None else "",
@@ -91,17 +80,21 @@ class Rollback(Change):
 
     def failed(self, status: PromotionStatus, case: Case, ended: Ended) -> PromotionStatus:
         unavailable = ended.result.reason is Reason.ROLLBACK_UNAVAILABLE
-        rollback = RollbackStatus(
-            state=RollbackState.UNAVAILABLE if unavailable else RollbackState.FAILED,
-            reason=status.rollback.reason if status.rollback else "Requested",
-            message=last_message(ended.result)[:1024],
-        )
+        states, message = statuses.RollbackState, last_message(ended.result)[:1024]
+        state = states.UNAVAILABLE if unavailable else states.FAILED
+        rollback = statuses.RollbackStatus(state=state, reason=_reason(status), message=message)
         return super().failed(status, case, ended).but(rollback=rollback)
 
 
-def _goal(status: PromotionStatus, case: Case) -> SideStatus | PreviousStatus | None:
+def _goal(
+    status: PromotionStatus, case: Case
+) -> statuses.SideStatus | statuses.PreviousStatus | None:
     """What is put back."""
     return status.source if case.is_back else status.previous
+
+
+def _reason(status: PromotionStatus) -> str:
+    return status.rollback.reason if status.rollback is not None else "Requested"
 
 
 def _undone(status: PromotionStatus) -> str:

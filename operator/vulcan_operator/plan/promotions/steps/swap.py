@@ -70,10 +70,9 @@ class Apply(Change):
         batches = str(result.work.batches) if result.work else "0"
         evidence = {"job": job, "batches": batches, "planId": ends.plan_id(result)}
         done = Done(StepState.SUCCEEDED, result.message, evidence)
-        return close(status, StepName.APPLY, case.now, done, job=job).but(
-            applied_plan_id=evidence["planId"],
-            plan=plan.but(state=PlanState.APPLIED) if plan is not None else None,
-        )
+        applied = plan.but(state=PlanState.APPLIED) if plan is not None else None
+        status = close(status, StepName.APPLY, case.now, done, job=job)
+        return status.but(applied_plan_id=evidence["planId"], plan=applied)
 
 
 class CatchUp(Apply):

@@ -27,11 +27,8 @@ class Tests(Step):
         evidence = {"testsRun": str(count)}
         if count == 0:
             return Done(StepState.SKIPPED, "the project has no unit tests", evidence)
-        return Done(
-            StepState.SUCCEEDED,
-            f"{count} unit tests passed when it was planned in {where}",
-            evidence,
-        )
+        message = f"{count} unit tests passed when it was planned in {where}"
+        return Done(StepState.SUCCEEDED, message, evidence)
 
 
 def _run_by_plan(status: PromotionStatus, route: Route) -> int:

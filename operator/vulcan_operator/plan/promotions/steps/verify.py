@@ -6,27 +6,15 @@ Where they fail, the views are rolled back, unless onFailure says Hold or nothin
 from vulcan_contract import reasons
 from vulcan_contract.digest import of_json
 from vulcan_contract.tasks import TaskKind
+from vulcan_operator.api import promotion_status as statuses
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import PlanState
-from vulcan_operator.api.promotion_status import (
-    PromotionStatus,
-    RollbackState,
-    RollbackStatus,
-    StepName,
-    StepState,
-)
+from vulcan_operator.api.promotion_status import PromotionStatus, StepName, StepState
 from vulcan_operator.plan.core.moves import Done, Move, Order
+from vulcan_operator.plan.promotions import step as common
 from vulcan_operator.plan.promotions.lane import close
 from vulcan_operator.plan.promotions.route import Case, Route
-from vulcan_operator.plan.promotions.step import (
-    Judged,
-    Step,
-    closed,
-    counts,
-    evidence_of,
-    last_message,
-    moved_on,
-)
+from vulcan_operator.plan.promotions.step import Judged, Step, closed, succeeded
 from vulcan_operator.plan.rules.promotion_changes import is_touched
 from vulcan_operator.plan.tasks.life import Ended
 
@@ -45,22 +33,21 @@ class Verify(Step):
         return Order(TaskKind.AUDIT, inputs, "audits of the target", route.to_site)
 
     def passed(self, status: PromotionStatus, route: Route, ended: Ended) -> Judged:
-        done = moved_on("Required", status.applied_plan_id, ended) or Done(
-            StepState.SUCCEEDED, ended.result.message, counts(ended)
-        )
+        done = succeeded("Required", status.applied_plan_id, ended)
         return Judged(closed(status, self.name, route, done))
 
     def failed(self, status: PromotionStatus, case: Case, ended: Ended) -> PromotionStatus:
-        message, stays, result = last_message(ended.result), _stays(status, case), ended.result
+        stays, result = _stays(status, case), ended.result
+        message = common.last_message(result)
         if stays:
             message = f"{message[:700].rstrip('. ')}. {stays}"
         rejected = result.outcome is reasons.Outcome.FAILED
         state = StepState.FAILED if rejected else StepState.ERRORED
-        done = Done(state, message, evidence_of(ended))
+        done = Done(state, message, common.evidence_of(ended))
         if stays or not rejected:
             return closed(status, self.name, case, done)
-        running, text = RollbackState.RUNNING, message[:1024]
-        wanted = RollbackStatus(state=running, reason=result.reason, message=text)
+        running, text = statuses.RollbackState.RUNNING, message[:1024]
+        wanted = statuses.RollbackStatus(state=running, reason=result.reason, message=text)
         return close(status, self.name, case.now, done).but(rollback=wanted)
 
 
