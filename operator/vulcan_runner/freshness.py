@@ -74,7 +74,7 @@ def look(attempt: Attempt, environment: Any, *, computed: bool, signals: int) ->
     if waiting or signals:
         moments.append(dt.datetime.now(dt.UTC) + SIGNAL_RETRY)
     restates = attempt.task.environment == REFERENCE
-    due = next_due((snapshots[n] for n in mine.own), restates=restates)
+    due = next_due([snapshots[n] for n in mine.own], restates=restates)
     moments += [due] if due else []
     since = min((intervals[0][0] for intervals in missing.values()), default=None)
     return Freshness(

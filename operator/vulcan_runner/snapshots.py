@@ -3,7 +3,7 @@
 Called by `engine` and by whatever plans or counts intervals.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlmesh.core.plan import Plan
@@ -59,7 +59,7 @@ def category(name: str) -> SnapshotChangeCategory:
     return known[name]
 
 
-def next_due(snapshots: Iterable[Snapshot], restates: bool) -> Any:
+def next_due(snapshots: Sequence[Snapshot], restates: bool) -> Any:
     """When the next model's cron (or auto-restatement) fires; None when none ever does."""
     moment = now()
     due = [

@@ -125,3 +125,14 @@ def test_what_a_protected_environment_has_is_left_to_it(deployed: System) -> Non
     assert '"model": "t.days"' not in ran.stdout
     alone = deployed.run("dev", protected_environments=("prod",))
     assert alone.result.reason is Reason.NOTHING_TO_DO
+
+
+def test_the_next_run_is_when_the_next_restatement_is_due(local: System) -> None:
+    kind = "INCREMENTAL_BY_TIME_RANGE (time_column day, batch_size 1"
+    often = f"{kind}, auto_restatement_cron '@hourly', auto_restatement_intervals 1"
+    local.write({"models/days.sql": projects.DAYS.replace(kind, often)})
+    local.deploy()
+    ended = local.run().result
+    assert ended.work is not None and ended.work.next_run is not None, ended.message
+    wait = datetime.fromisoformat(ended.work.next_run) - datetime.now(UTC)
+    assert timedelta(0) < wait <= timedelta(hours=1), "not the model's own cron, at midnight"

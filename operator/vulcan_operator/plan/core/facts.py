@@ -6,7 +6,6 @@ rules; `rules.promotion_facts` makes them.)
 """
 
 import datetime as dt
-import functools
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
