@@ -5,9 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from vulcan_operator.api.environment_history import MOST_PROMOTIONS
-from vulcan_operator.api.environment_status import (
-    EnvironmentStatus,
-)
+from vulcan_operator.api.environment_status import EnvironmentStatus
 from vulcan_operator.api.fields import (
     Cron,
     Duration,
@@ -22,13 +20,7 @@ from vulcan_operator.api.fields import (
     immutable,
     schema,
 )
-from vulcan_operator.api.policy import (
-    ApprovalItem,
-    ChecksSpec,
-    Date,
-    ModelName,
-    PlanSpec,
-)
+from vulcan_operator.api.policy import ApprovalItem, ChecksSpec, Date, ModelName, PlanSpec
 from vulcan_operator.api.source import ProjectSource
 from vulcan_operator.api.windows import WINDOW_RULES, PromotionWindow
 

@@ -130,8 +130,7 @@ class RunnerSpec(Model):
         description="Identity for cloud databases; no API token is mounted. Default: the namespace's `default`.",
     )
     resources: FreeDict | None = Field(
-        None,
-        description="Requests and limits of each container, as in a Pod. Default: none.",
+        None, description="Requests and limits of each container, as in a Pod. Default: none."
     )
     node_selector: dict[str, Annotated[str, Field(max_length=63)]] = Field(
         default={}, max_length=32, description="Labels of the nodes that Jobs may run on."

@@ -118,8 +118,7 @@ class GatesSpec(Model):
         None, description="Comparison of the target's future and current data. Unset: none."
     )
     checks: PromotionChecks | None = Field(
-        None,
-        description="Data quality checks of the source. Unset: none.",
+        None, description="Data quality checks of the source. Unset: none."
     )
     soak: SoakGate | None = Field(
         None, description="Time and runs in the source environment. Unset: none required."
