@@ -27,9 +27,11 @@ def _env(variable: str, default: Any, about: str) -> Any:
 class Config:
     """Holds every setting; `about` of each field is its documentation."""
 
-    namespace: str = _env("VULCAN_NAMESPACE", "vulcan-system", "Namespace of the leader Lease.")
+    namespace: str = _env(
+        "VULCAN_NAMESPACE", "vulcan-system", "Namespace of the operator: its leader Lease is there."
+    )
     install: str = _env(
-        "VULCAN_INSTALL", "vulcan", "Id of this installation, unique in its cluster; a label value."
+        "VULCAN_INSTALL", "vulcan", "Id of this installation, a label value; unique in the cluster."
     )
     runner_image: str = _env(
         "VULCAN_RUNNER_IMAGE", DEFAULT_RUNNER, "Runner image of gateways that name none."
@@ -40,10 +42,10 @@ class Config:
     )
     lease_name: str = _env("VULCAN_LEASE_NAME", "vulcan-operator", "Name of the leader Lease.")
     lease_duration: float = _env(
-        "VULCAN_LEASE_DURATION", 15.0, "Seconds without renewal until another may take over."
+        "VULCAN_LEASE_DURATION", 15.0, "Seconds without renewal after which another may take over."
     )
     renew_deadline: float = _env(
-        "VULCAN_RENEW_DEADLINE", 10.0, "Seconds without renewal until this instance stops writing."
+        "VULCAN_RENEW_DEADLINE", 10.0, "Seconds without renewal after which this one stops writing."
     )
     retry_period: float = _env(
         "VULCAN_RETRY_PERIOD", 2.0, "Seconds between attempts to renew or take over the Lease."
@@ -52,18 +54,29 @@ class Config:
     resync_interval: float = _env(
         "VULCAN_RESYNC_INTERVAL", 600.0, "Seconds between resyncs, which list all watched objects."
     )
-    # VULCAN_WORKERS limits the writes in progress, and the API server protects itself by fairness.
     write_rate: float = _env(
-        "VULCAN_WRITE_RATE", 0.0, "Limit of writes per second, bursts twice as many; 0: no limit."
+        "VULCAN_WRITE_RATE",
+        0.0,
+        "Limit of writes per second, with bursts of twice as many; 0: no limit. VULCAN_WORKERS "
+        "limits how many writes are in progress, and the API server protects itself by priority "
+        "and fairness.",
     )
-    health_host: str = _env("VULCAN_HEALTH_HOST", "0.0.0.0", "Address of /healthz, /metrics, ….")
-    health_port: int = _env("VULCAN_HEALTH_PORT", 8080, "Their port; 0: a free one, logged.")
+    health_host: str = _env(
+        "VULCAN_HEALTH_HOST", "0.0.0.0", "Address that serves /healthz, /readyz and /metrics."
+    )
+    health_port: int = _env(
+        "VULCAN_HEALTH_PORT", 8080, "Port that serves them; 0: a free port, which is logged."
+    )
     stuck_after: float = _env(
-        "VULCAN_STUCK_AFTER", 300.0, "Seconds at one object until a worker counts as stuck."
+        "VULCAN_STUCK_AFTER", 300.0, "Seconds at one object after which a worker counts as stuck."
     )
-    log_level: str = _env("VULCAN_LOG_LEVEL", "info", "One of debug, info, warning and error.")
-    kubeconfig: str = _env("VULCAN_KUBECONFIG", "", "File; default: in-cluster, else KUBECONFIG.")
-    context: str = _env("VULCAN_KUBE_CONTEXT", "", "Context; default: the current one of the file.")
+    log_level: str = _env("VULCAN_LOG_LEVEL", "info", "Level: debug, info, warning or error.")
+    kubeconfig: str = _env(
+        "VULCAN_KUBECONFIG", "", "Kubeconfig file; default: in-cluster, else KUBECONFIG."
+    )
+    context: str = _env(
+        "VULCAN_KUBE_CONTEXT", "", "Context of the kubeconfig; default: its current one."
+    )
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str], **overrides: str) -> "Config":
