@@ -8,9 +8,9 @@ from typing import Any
 from tools.crdgen import Kind
 from vulcan_operator.api import GROUP, VERSION
 from vulcan_operator.api.environment import VulcanEnvironment
-from vulcan_operator.api.fields import NAME_MAX, cel
 from vulcan_operator.api.gateway import VulcanGateway
 from vulcan_operator.api.promotion import VulcanPromotion
+from vulcan_operator.api.schemas import NAME_MAX, cel
 
 SHORT_NAME = cel(
     f"self.metadata.name.size() <= {NAME_MAX}",

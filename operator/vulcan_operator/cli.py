@@ -1,4 +1,4 @@
-"""The operator's command: `run`, `explain` and `version`. Starts everything that a process has, and ends it.
+"""The operator's command `run`, `explain` or `version`: starts all that a process has, and ends it.
 
 Nothing is decided here but the order: health server, gate, own tasks, Kopf; at the end workers,
 Lease, the rest.
@@ -18,10 +18,11 @@ from collections.abc import Sequence
 
 import kopf
 
-from vulcan_operator import explain, handlers, health, logs, metrics
+from vulcan_operator import handlers, health, logs, metrics
 from vulcan_operator.api import API_VERSION
 from vulcan_operator.config import Config, ConfigError
-from vulcan_operator.files import FileError
+from vulcan_operator.explain import Explainer
+from vulcan_operator.files import FileError, Files
 from vulcan_operator.kube import errors, resources
 from vulcan_operator.kube.access import Access, AccessError
 from vulcan_operator.kube.client import HttpKube, Kube
@@ -32,6 +33,7 @@ from vulcan_operator.reconcile.reconcile import Planners
 
 _log = logging.getLogger(__name__)
 _GATE_PAUSE = 1.0
+_NOT_SERVED = "the API server does not serve {}: install the CRDs (kubectl apply -f crds/)"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,8 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _explain(chosen)
         config = Config.from_env(os.environ, kubeconfig=chosen.kubeconfig, context=chosen.context)
         logs.setup(config.log_level)
-        # What was imported stays, and so do thousands of objects in the cache: looked through rarely.
-        gc.freeze()
+        gc.freeze()  # what was imported stays, and so do thousands of objects in the cache
         gc.set_threshold(20_000, 20, 20)
         return asyncio.run(serve(config, Planners()))
     except (ConfigError, AccessError, FileError) as error:
@@ -55,32 +56,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="vulcan-operator", description="Runs SQLMesh in Kubernetes Jobs."
-    )
+    about = "Runs SQLMesh in Kubernetes Jobs."
+    parser = argparse.ArgumentParser(prog="vulcan-operator", description=about)
     commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser(
-        "run", help="serve the cluster until SIGTERM; settings come from VULCAN_… variables"
-    )
-    run.add_argument(
-        "--kubeconfig", default="", help="kubeconfig file; default: in-cluster, else KUBECONFIG"
-    )
+    about = "serve the cluster until SIGTERM; settings come from VULCAN_… variables"
+    run = commands.add_parser("run", help=about)
+    about = "kubeconfig file; default: in-cluster, else KUBECONFIG"
+    run.add_argument("--kubeconfig", default="", help=about)
     run.add_argument("--context", default="", help="context of the kubeconfig")
-    what = commands.add_parser(
-        "explain", help="print what would be done about objects in files; contacts no server"
-    )
-    what.add_argument(
-        "-f",
-        "--filename",
-        action="append",
-        required=True,
-        help="YAML file, or - for standard input",
-    )
-    what.add_argument(
-        "--now",
-        type=_moment,
-        help="time to plan for, for example 2026-11-22T10:00:00Z; default: now",
-    )
+    about = "print what would be done about objects in files; contacts no server"
+    what = commands.add_parser("explain", help=about)
+    about = "YAML file, or - for standard input"
+    what.add_argument("-f", "--filename", action="append", required=True, help=about)
+    about = "time to plan for, for example 2026-11-22T10:00:00Z; default: now"
+    what.add_argument("--now", type=_moment, help=about)
     what.add_argument("--manifests", action="store_true", help="print Jobs and ConfigMaps in full")
     commands.add_parser("version", help="print the version")
     return parser
@@ -91,9 +80,8 @@ def _moment(text: str) -> dt.datetime:
         moment = dt.datetime.fromisoformat(text)
         if moment.tzinfo is not None:
             return moment.astimezone(dt.UTC)
-    raise argparse.ArgumentTypeError(
-        f"{text!r} is not a time with a zone, such as 2026-11-22T10:00:00Z"
-    )
+    problem = f"{text!r} is not a time with a zone, such as 2026-11-22T10:00:00Z"
+    raise argparse.ArgumentTypeError(problem)
 
 
 def _explain(chosen: argparse.Namespace) -> int:
@@ -101,8 +89,9 @@ def _explain(chosen: argparse.Namespace) -> int:
     config = Config.from_env(os.environ)
     settings = Settings(config.install, "cluster", config.runner_image, config.account)
     now = chosen.now or dt.datetime.now(dt.UTC)
-    lines = explain.explain(chosen.filename, sys.stdin, settings, now, manifests=chosen.manifests)
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    files = Files.read(chosen.filename, sys.stdin)
+    lines = Explainer(files, settings, now, chosen.manifests).lines()
+    sys.stdout.writelines(f"{line}\n" for line in lines)
     return 0
 
 
@@ -128,11 +117,8 @@ async def serve(config: Config, planners: Planners) -> int:
     transport = Transport(access, metrics.api_request)
     try:
         await transport.open()
-        kube = HttpKube(
-            transport,
-            write_timeout=config.write_timeout,
-            limit=RateLimit(config.write_rate, 2 * config.write_rate),
-        )
+        limit = RateLimit(config.write_rate, 2 * config.write_rate)
+        kube = HttpKube(transport, write_timeout=config.write_timeout, limit=limit)
         gate = asyncio.create_task(pass_gate(kube))
         if not await _first(gate, stop):
             return 0
@@ -154,17 +140,14 @@ async def pass_gate(kube: Kube) -> str:
     said = ""
     while True:
         try:
-            found = {
-                r["name"] for r in (await kube.read(f"/apis/{API_VERSION}")).get("resources", [])
-            }
-            missing = sorted({r.plural for r in resources.CUSTOM.values()} - found)
+            served = (await kube.read(f"/apis/{API_VERSION}")).get("resources", [])
+            missing = {r.plural for r in resources.CUSTOM.values()} - {r["name"] for r in served}
             if not missing:
-                return str(
-                    (await kube.get(resources.NAMESPACES, "", "kube-system"))["metadata"]["uid"]
-                )
-            problem = f"the API server does not serve {', '.join(missing)}: install the CRDs (kubectl apply -f crds/)"
+                system = await kube.get(resources.NAMESPACES, "", "kube-system")
+                return str(system["metadata"]["uid"])
+            problem = _NOT_SERVED.format(", ".join(sorted(missing)))
         except errors.NotFound:
-            problem = f"the API server does not serve {API_VERSION}: install the CRDs (kubectl apply -f crds/)"
+            problem = _NOT_SERVED.format(API_VERSION)
         except errors.KubeError as error:
             problem = error.message
         if problem != said:
@@ -177,14 +160,9 @@ async def _run(
     operator: Operator, access: Access, server: health.HealthServer, stop: asyncio.Event
 ) -> int:
     await operator.start()
-    watching = asyncio.create_task(
-        kopf.operator(
-            registry=handlers.registry(operator, access),
-            settings=handlers.settings(),
-            clusterwide=True,
-            stop_flag=stop,
-        )
-    )
+    registry, settings = handlers.registry(operator, access), handlers.settings()
+    watches = kopf.operator(registry=registry, settings=settings, clusterwide=True, stop_flag=stop)
+    watching = asyncio.create_task(watches)
     server.live.append(lambda: "Kopf has ended" if watching.done() else None)
     restored = operator.parts.resync.restored
     ends = [asyncio.create_task(event.wait()) for event in (operator.stopped, restored)]
@@ -192,8 +170,7 @@ async def _run(
     asked = stop.is_set() or not watching.done()
     await operator.stop()
     if not watching.done():
-        # Kopf takes five seconds to wait for tasks that have nothing to do; the Lease is free, so there is no point.
-        watching.cancel()
+        watching.cancel()  # Kopf would wait five seconds for tasks that have nothing to do
         await asyncio.wait((watching,), timeout=0.5)
     if restored.is_set():
         return 1

@@ -40,14 +40,12 @@ _READERS = frozenset(k.value for k in TaskKind if not (k.writes or k.traits.may_
 
 def _copies_of(found: VulcanEnvironment | VulcanPromotion) -> Iterator[Place]:
     if isinstance(found, VulcanEnvironment):
-        yield from (
-            (gateway_of(found)[0], name) for name in retention.copy_names(found, found.status)
-        )
-    else:  # one that may have more has a finalizer
-        tasks = (task for task in found.status.tasks if task.kind == TaskKind.CHECKS)
-        yield from (
-            (task.place[0], checks.copy_name(found.metadata, task.inputs)) for task in tasks
-        )
+        for name in retention.copy_names(found, found.status):
+            yield gateway_of(found)[0], name
+        return
+    for task in found.status.tasks:  # one that may have more copies has a finalizer
+        if task.kind == TaskKind.CHECKS:
+            yield task.place[0], checks.copy_name(found.metadata, task.inputs)
 
 
 class Collector:
@@ -59,9 +57,7 @@ class Collector:
         self._kube, self._cache, self._clock = kube, cache, clock
         self._wake, self._install = wake, install
         self._suspects: dict[str, float] = {}  # Job uid -> when its owner was first found gone
-        self._copies: dict[
-            tuple[str, str], str
-        ] = {}  # place of a ConfigMap -> uid of the environment that is gone
+        self._copies: dict[Place, str] = {}  # place of a ConfigMap -> uid of the owner that is gone
         self._news = asyncio.Event()
 
     def look(self) -> None:
@@ -77,9 +73,7 @@ class Collector:
         for namespace, name in _copies_of(found):
             if namespace != found.metadata.namespace:
                 self._copies[namespace, name] = found.metadata.uid
-        while (
-            len(self._copies) > _MOST_COPIES
-        ):  # a standby's, which the leader has cleared away long since
+        while len(self._copies) > _MOST_COPIES:  # of a standby: the leader has deleted the oldest
             del self._copies[next(iter(self._copies))]
         self._news.set()
 
@@ -104,11 +98,8 @@ class Collector:
 
     async def sweep(self) -> None:
         """Check all Jobs without a known owner once."""
-        orphans = [
-            job
-            for job in self._cache.jobs.values()
-            if job.install == self._install and not self._owner_known(job)
-        ]
+        ours = (job for job in self._cache.jobs.values() if job.install == self._install)
+        orphans = [job for job in ours if not self._owner_known(job)]
         for uid in self._suspects.keys() - {job.uid for job in orphans}:
             del self._suspects[uid]
         for job in orphans:
@@ -122,15 +113,10 @@ class Collector:
 
     async def _find_copies(self) -> None:
         """Find copies whose owner is gone, in the namespaces of all gateways."""
-        known = {
-            found.metadata.uid
-            for key in self._cache.all_keys()
-            if (found := self._cache.custom(key)) is not None
-        }
+        owners = (self._cache.custom(key) for key in self._cache.all_keys())
+        known = {owner.metadata.uid for owner in owners if owner is not None}
         ours = f"{names.MANAGED}=true,{names.INSTALL}={self._install}"
-        for namespace in sorted(
-            {gateway.metadata.namespace for gateway in self._cache.all_gateways()}
-        ):
+        for namespace in sorted({g.metadata.namespace for g in self._cache.all_gateways()}):
             with contextlib.suppress(errors.KubeError, errors.NotLeader):
                 async for page in self._kube.pages(CONFIG_MAPS, namespace, ours):
                     for raw in page.items:
@@ -142,9 +128,8 @@ class Collector:
 
     async def _clear_copies(self) -> None:
         """Delete the copies that no unfinished Job may still mount."""
-        used = {
-            job.owner_uid for job in self._cache.jobs.values() if job.state is JobState.UNFINISHED
-        }
+        jobs = self._cache.jobs.values()
+        used = {job.owner_uid for job in jobs if job.state is JobState.UNFINISHED}
         for place in [place for place, uid in self._copies.items() if uid not in used]:
             with contextlib.suppress(errors.NotFound, errors.Forbidden):
                 await self._kube.delete(CONFIG_MAPS, *place)
@@ -159,29 +144,22 @@ class Collector:
     async def _owner_exists(self, job: JobSeen) -> bool:
         if job.owner_kind not in frozenset(Kind):
             return False
-        raw = await exists(
-            self._kube, KINDS[Kind(job.owner_kind)].resource, job.owner_namespace, job.owner_name
-        )
+        kind = KINDS[Kind(job.owner_kind)].resource
+        raw = await exists(self._kube, kind, job.owner_namespace, job.owner_name)
         return raw is not None and raw["metadata"]["uid"] == job.owner_uid
 
     async def _collect(self, job: JobSeen) -> None:
-        writes = job.task not in _READERS
-        if writes and job.state is JobState.UNFINISHED:
+        if job.task not in _READERS and job.state is JobState.UNFINISHED:
             return  # its end is an event and brings us here again
-        _log.info(
-            "collecting Job %s/%s: its owner %s %s is gone",
-            job.namespace,
-            job.name,
-            job.owner_kind,
-            job.owner_name,
-        )
+        what, owner = f"{job.namespace}/{job.name}", f"{job.owner_kind} {job.owner_name}"
+        _log.info("collecting Job %s: its owner %s is gone", what, owner)
         try:
             await slots.release(self._kube, self._clock, job.namespace, job.gateway, job.name)
             await self._kube.delete(JOBS, job.namespace, job.name, job.uid)
         except (errors.NotFound, errors.Conflict):
             pass
         except errors.Forbidden as error:
-            _log.warning("Job %s/%s stays: %s", job.namespace, job.name, error.message)
+            _log.warning("Job %s stays: %s", what, error.message)
             return
         metrics.ORPHANS.inc()
         for waiter in self._cache.waiters((job.namespace, job.gateway))[:1]:

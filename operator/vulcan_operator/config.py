@@ -1,4 +1,4 @@
-"""The operator's configuration: environment variables, read once by `cli`. No other module reads the environment.
+"""The operator's configuration: environment variables, which `cli` reads once and no other module.
 
 (The one exception, VULCAN_CRASH_AT, is for crash tests and lives in `kube.client`.)
 """
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 DEFAULT_RUNNER = "vulcan-runner:latest"
+DEFAULT_ACCOUNT = "system:serviceaccount:vulcan-system:vulcan-operator"
 
 
 class ConfigError(Exception):
@@ -30,48 +31,36 @@ class Config:
         "VULCAN_NAMESPACE", "vulcan-system", "Namespace of the operator: its leader Lease is there."
     )
     install: str = _env(
-        "VULCAN_INSTALL",
-        "vulcan",
-        "Id of this installation, a label value; two installations of one cluster differ.",
+        "VULCAN_INSTALL", "vulcan", "Id of this installation, a label value; unique in the cluster."
     )
     runner_image: str = _env(
         "VULCAN_RUNNER_IMAGE", DEFAULT_RUNNER, "Runner image of gateways that name none."
     )
-    account: str = _env(
-        "VULCAN_ACCOUNT",
-        "system:serviceaccount:vulcan-system:vulcan-operator",
-        "The operator's own user name.",
-    )
+    account: str = _env("VULCAN_ACCOUNT", DEFAULT_ACCOUNT, "The operator's own user name.")
     identity: str = _env(
-        "VULCAN_IDENTITY",
-        "",
-        "Name of this instance in the leader Lease; default: host and a random id.",
+        "VULCAN_IDENTITY", "", "Name of this instance in the Lease; default: host and a random id."
     )
     lease_name: str = _env("VULCAN_LEASE_NAME", "vulcan-operator", "Name of the leader Lease.")
     lease_duration: float = _env(
-        "VULCAN_LEASE_DURATION",
-        15.0,
-        "Seconds without renewal after which another instance may take over.",
+        "VULCAN_LEASE_DURATION", 15.0, "Seconds without renewal after which another may take over."
     )
     renew_deadline: float = _env(
-        "VULCAN_RENEW_DEADLINE",
-        10.0,
-        "Seconds without renewal after which this instance stops writing.",
+        "VULCAN_RENEW_DEADLINE", 10.0, "Seconds without renewal after which this one stops writing."
     )
     retry_period: float = _env(
         "VULCAN_RETRY_PERIOD", 2.0, "Seconds between attempts to renew or take over the Lease."
     )
-    workers: int = _env(
-        "VULCAN_WORKERS", 8, "Number of objects that are reconciled at the same time."
-    )
+    workers: int = _env("VULCAN_WORKERS", 8, "Number of objects reconciled at the same time.")
     resync_interval: float = _env(
         "VULCAN_RESYNC_INTERVAL", 600.0, "Seconds between resyncs, which list all watched objects."
     )
     write_rate: float = _env(
-        "VULCAN_WRITE_RATE", 0.0,
-        "Limit of writes per second, with bursts of twice as many; 0: no limit. VULCAN_WORKERS limits how many writes"
-        " are in progress, and the API server protects itself by priority and fairness.",
-    )  # fmt: skip
+        "VULCAN_WRITE_RATE",
+        0.0,
+        "Limit of writes per second, with bursts of twice as many; 0: no limit. VULCAN_WORKERS "
+        "limits how many writes are in progress, and the API server protects itself by priority "
+        "and fairness.",
+    )
     health_host: str = _env(
         "VULCAN_HEALTH_HOST", "0.0.0.0", "Address that serves /healthz, /readyz and /metrics."
     )
@@ -79,13 +68,9 @@ class Config:
         "VULCAN_HEALTH_PORT", 8080, "Port that serves them; 0: a free port, which is logged."
     )
     stuck_after: float = _env(
-        "VULCAN_STUCK_AFTER",
-        300.0,
-        "Seconds after which a worker that is still at one object counts as stuck.",
+        "VULCAN_STUCK_AFTER", 300.0, "Seconds at one object after which a worker counts as stuck."
     )
-    log_level: str = _env(
-        "VULCAN_LOG_LEVEL", "info", "Level of the log: debug, info, warning or error."
-    )
+    log_level: str = _env("VULCAN_LOG_LEVEL", "info", "Level: debug, info, warning or error.")
     kubeconfig: str = _env(
         "VULCAN_KUBECONFIG", "", "Kubeconfig file; default: in-cluster, else KUBECONFIG."
     )
@@ -109,22 +94,21 @@ class Config:
     def check(self) -> None:
         """Raise ConfigError for values that are out of range or contradict each other."""
         if not self.retry_period < self.renew_deadline < self.lease_duration:
+            times = f"{self.retry_period:g}, {self.renew_deadline:g} and {self.lease_duration:g}"
             raise ConfigError(
-                "the leader election needs VULCAN_RETRY_PERIOD < VULCAN_RENEW_DEADLINE < VULCAN_LEASE_DURATION;"
-                f" they are {self.retry_period:g}, {self.renew_deadline:g} and {self.lease_duration:g} seconds"
+                "the leader election needs VULCAN_RETRY_PERIOD < VULCAN_RENEW_DEADLINE <"
+                f" VULCAN_LEASE_DURATION; they are {times} seconds"
             )
         if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?", self.install):
-            raise ConfigError(
-                f"VULCAN_INSTALL={self.install!r} is not a valid id: use up to 40 lower-case letters, digits and dashes"
-            )
+            problem = f"VULCAN_INSTALL={self.install!r} is not a valid id"
+            raise ConfigError(f"{problem}: use up to 40 lower-case letters, digits and dashes")
         if self.workers < 1:
             raise ConfigError("VULCAN_WORKERS must be at least 1")
         if self.resync_interval < 1:
             raise ConfigError("VULCAN_RESYNC_INTERVAL must be at least 1 second")
         if self.log_level not in ("debug", "info", "warning", "error"):
-            raise ConfigError(
-                f"VULCAN_LOG_LEVEL={self.log_level!r}: use debug, info, warning or error"
-            )
+            given = f"VULCAN_LOG_LEVEL={self.log_level!r}"
+            raise ConfigError(f"{given}: use debug, info, warning or error")
 
     @property
     def write_timeout(self) -> float:

@@ -1,8 +1,8 @@
 """`vulcan-operator explain`: prints the Plan for objects from files, without a cluster.
 
-Called by `cli`. Objects go into the cache as watch events would put them there; the planners decide,
-and their live reads are answered from the same files. Nothing is sent to any server and nothing is
-carried out.
+Called by `cli`. Objects go into the cache as watch events would put them there; the planners
+decide, and their live reads are answered from the same files. Nothing is sent to any server and
+nothing is carried out.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import datetime as dt
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TextIO, assert_never
+from typing import Any, assert_never
 
 import yaml
 
@@ -103,21 +103,8 @@ class Explainer:
                 yield from (f"    {line}" for line in text.splitlines())
 
 
-def explain(
-    paths: Sequence[str],
-    stdin: TextIO,
-    settings: Settings,
-    now: dt.datetime,
-    *,
-    manifests: bool = False,
-) -> Iterator[str]:
-    """The lines to print for these files; `-` is standard input. Raises FileError."""
-    files = Files.read(paths, stdin)
-    return Explainer(files, settings, now, manifests).lines()
-
-
 async def _plan(observer: Observer, reader: Reader, key: Key, found: Custom) -> AnyPlan:
-    """One pass without its writes. If the slot is taken, the planner decides again, as in a real pass."""
+    """Plan one pass without its writes; if the slot is taken, the planner decides again."""
     plan, live = await decide(Planners(), observer, reader, key, found, Live())
     for action in plan.actions:
         if isinstance(action, act.TakeSlot):
@@ -135,20 +122,20 @@ def describe(action: Action) -> str:
         case act.CreateJob():
             about = action.manifest["metadata"]
             labels, why = about["labels"], about.get("annotations", {}).get(names.WHY)
-            task = f"task {labels[names.TASK]}, inputs {labels[names.INPUTS]}, attempt {labels[names.ATTEMPT]}"
-            return f"create Job {action.namespace}/{action.name}: {task}" + (
-                f"; why: {why}" if why else ""
-            )
+            said = f"create Job {action.namespace}/{action.name}: task {labels[names.TASK]}"
+            said += f", inputs {labels[names.INPUTS]}, attempt {labels[names.ATTEMPT]}"
+            return f"{said}; why: {why}" if why else said
         case act.DeleteJob():
             return f"delete Job {action.namespace}/{action.name} and its pods"
         case act.StopPods():
-            return (
-                f"stop the pods of Job {action.namespace}/{action.job}, so that its runner reports"
-            )
+            job = f"{action.namespace}/{action.job}"
+            return f"stop the pods of Job {job}, so that its runner reports"
         case act.KeepJob():
-            return f"delete Job {action.namespace}/{action.name} in {action.seconds} s: its result is recorded"
+            job = f"{action.namespace}/{action.name}"
+            return f"delete Job {job} in {action.seconds} s: its result is recorded"
         case act.WriteConfigMap(manifest):
-            return f"create ConfigMap {manifest['metadata']['namespace']}/{manifest['metadata']['name']}"
+            about = manifest["metadata"]
+            return f"create ConfigMap {about['namespace']}/{about['name']}"
         case act.DeleteConfigMap():
             return f"delete ConfigMap {action.namespace}/{action.name}"
         case act.SetFinalizer(key, _, finalizers):
@@ -156,7 +143,8 @@ def describe(action: Action) -> str:
         case act.DeleteObject(key, _):
             return f"delete {key.kind} {key}"
         case act.TakeSlot():
-            return f"take the writer slot of VulcanGateway {action.namespace}/{action.gateway} for Job {action.job}"
+            gateway = f"{action.namespace}/{action.gateway}"
+            return f"take the writer slot of VulcanGateway {gateway} for Job {action.job}"
         case act.ReleaseSlot():
             return f"release the writer slot of VulcanGateway {action.namespace}/{action.gateway}"
         case _:
@@ -186,18 +174,14 @@ def _changes(before: dict[str, str], after: dict[str, str]) -> Iterator[str]:
     for name in changed:
         if name in _SUMMARY:
             continue
+        said = textwrap.shorten(after.get(name, "removed"), 100, placeholder=" …")
         if name in before:
-            yield f"  {name}: {_short(before[name])} -> {_short(after.get(name, 'removed'))}"
-        else:
-            yield f"  {name}: {_short(after[name])}"
-
-
-def _short(text: str) -> str:
-    return textwrap.shorten(text, 100, placeholder=" …")
+            said = f"{textwrap.shorten(before[name], 100, placeholder=' …')} -> {said}"
+        yield f"  {name}: {said}"
 
 
 def _again(plan: AnyPlan, now: dt.datetime) -> str:
     if plan.look_again is None:
         return "when something that it reads changes"
-    seconds = max(0, round((plan.look_again - now).total_seconds()))
-    return f"at {plan.look_again:%Y-%m-%dT%H:%M:%SZ} (in {dt.timedelta(seconds=seconds)}), or earlier on a change"
+    wait = dt.timedelta(seconds=max(0, round((plan.look_again - now).total_seconds())))
+    return f"at {plan.look_again:%Y-%m-%dT%H:%M:%SZ} (in {wait}), or earlier on a change"

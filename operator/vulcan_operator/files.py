@@ -35,7 +35,7 @@ class FileError(Exception):
 
 @dataclass
 class Files:
-    """The objects of the files, as answers to the reads that planners ask for (`kube.client.Reads`)."""
+    """The objects of the files, as answers to the reads of planners (`kube.client.Reads`)."""
 
     objects: dict[tuple[Resource, str, str], Raw] = field(default_factory=dict)
     ignored: list[str] = field(default_factory=list)
@@ -61,27 +61,19 @@ class Files:
                 for raw in _items(document):
                     self._take(f"{name}, document {number}", raw)
         except yaml.YAMLError as error:
-            place = f"{name}, document {number + 1}"
-            raise FileError(
-                f"{place} is not YAML: {' '.join(str(error).split())}; correct it"
-            ) from error
+            place, said = f"{name}, document {number + 1}", " ".join(str(error).split())
+            raise FileError(f"{place} is not YAML: {said}; correct it") from error
 
     def _take(self, place: str, raw: Any) -> None:
         if not isinstance(raw, dict):
             _reject(place, "is not a Kubernetes object")
-        meta = raw.get("metadata")
-        if not (
-            raw.get("apiVersion")
-            and raw.get("kind")
-            and isinstance(meta, dict)
-            and meta.get("name")
-        ):
+        version, kind, meta = raw.get("apiVersion"), raw.get("kind"), raw.get("metadata")
+        if not (version and kind and isinstance(meta, dict) and meta.get("name")):
             _reject(place, "lacks apiVersion, kind or metadata.name")
-        resource = _KNOWN.get((raw["apiVersion"], raw["kind"]))
+        resource = _KNOWN.get((version, kind))
         if resource is None:
-            self.ignored.append(
-                f"{raw['kind']} {meta['name']} ({place}): no planner reads this kind of {raw['apiVersion']}"
-            )
+            what = f"{kind} {meta['name']} ({place})"
+            self.ignored.append(f"{what}: no planner reads this kind of {version}")
             return
         namespace = str(meta.get("namespace") or "default") if resource.namespaced else ""
         key = (resource, namespace, str(meta["name"]))
@@ -103,11 +95,14 @@ class Files:
         self, resource: Resource, namespace: str | None = None, labels: str = ""
     ) -> AsyncIterator[Page]:
         label, _, value = labels.partition("=")
-        yield Page([
-            raw for (kind, place, _), raw in self.objects.items()
+        found = [
+            raw
+            for (kind, place, _), raw in self.objects.items()
             if kind == resource and namespace in (None, place)
-            and (not labels or raw["metadata"].get("labels", {}).get(label) == value)
-        ], "1")  # fmt: skip
+        ]
+        if labels:
+            found = [r for r in found if r["metadata"].get("labels", {}).get(label) == value]
+        yield Page(found, "1")
 
     async def log(
         self, namespace: str, pod: str, container: str, mark: str, most: int
@@ -118,11 +113,8 @@ class Files:
 
 def _items(document: Any) -> Iterator[Any]:
     """The objects of a document: itself, those of a List, or none if it is empty."""
-    if (
-        isinstance(document, dict)
-        and str(document.get("kind", "")).endswith("List")
-        and "items" in document
-    ):
+    kind = str(document.get("kind", "")) if isinstance(document, dict) else ""
+    if kind.endswith("List") and "items" in document:
         yield from document["items"] or ()
     elif document is not None:
         yield document

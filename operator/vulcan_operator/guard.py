@@ -16,16 +16,9 @@ from vulcan_operator import metrics
 from vulcan_operator.api import API_VERSION, names
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.cluster.cache import Cache
-from vulcan_operator.kube import errors
+from vulcan_operator.kube import errors, resources
 from vulcan_operator.kube.client import Kube
-from vulcan_operator.kube.resources import (
-    ENVIRONMENTS,
-    POLICIES,
-    POLICY_BINDINGS,
-    USER_REVIEWS,
-    Raw,
-    Resource,
-)
+from vulcan_operator.kube.resources import ENVIRONMENTS, USER_REVIEWS, Raw, Resource
 from vulcan_operator.plan.core.actions import Key, Kind
 
 _log = logging.getLogger(__name__)
@@ -73,36 +66,28 @@ class Guard:
                 _log.warning("could not check whether approvals are protected: %s", error.message)
                 pause = _AFTER_TROUBLE
             except errors.NotLeader:
-                pause = _AFTER_TROUBLE  # the fence is closed: the term ends, or the Lease is renewed late
+                pause = _AFTER_TROUBLE  # the term ends, or the Lease is renewed late
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), pause)
             self._news.clear()
 
     async def check(self) -> Unguarded:
         """Return what is missing; known gaps outweigh what could not be told."""
-        living = [
-            e for e in self._cache.all_environments() if e.metadata.deletion_timestamp is None
-        ]
+        every = self._cache.all_environments()
+        living = [e for e in every if e.metadata.deletion_timestamp is None]
         found = [e for e in living if len(e.spec.approvals) < _MOST_APPROVALS] or living
         self._idle = not found
         if not found:
             return None
-        chosen = min(
-            found, key=lambda e: (not e.status.protected, e.metadata.namespace, e.metadata.name)
-        )
-        refused = {
-            name: await self._is_refused(chosen, name, body)
-            for name, body in (await self._trials()).items()
-        }
-        missing = (
-            tuple(name for name, is_refused in refused.items() if is_refused is False)
-            + await self._unread()
-        )
+        found.sort(key=lambda e: (not e.status.protected, e.metadata.namespace, e.metadata.name))
+        trials = (await self._trials()).items()
+        refused = {name: await self._is_refused(found[0], name, body) for name, body in trials}
+        missing = (*(n for n, answer in refused.items() if answer is False), *await self._unread())
         if missing:
             _log.warning(
-                "approvals are not protected: this account could do what %s should refuse, or it is not there. Apply"
-                " deploy/policies.yaml, and do not run the operator as an administrator; whatever is protected waits"
-                " until then",
+                "approvals are not protected: this account could do what %s should refuse, or it is"
+                " not there. Apply deploy/policies.yaml, and do not run the operator as an"
+                " administrator; whatever is protected waits until then",
                 ", ".join(missing),
             )
         return missing if missing or None not in refused.values() else None
@@ -119,34 +104,26 @@ class Guard:
     async def _is_refused(
         self, environment: VulcanEnvironment, policy: str, change: Raw
     ) -> bool | None:
-        meta = environment.metadata
+        space, name = environment.metadata.namespace, environment.metadata.name
         body: Raw = {"apiVersion": API_VERSION, "kind": Kind.ENVIRONMENT.value, **change}
-        body["metadata"] = {
-            "name": meta.name,
-            "namespace": meta.namespace,
-            **change.get("metadata", {}),
-        }
+        body["metadata"] = {"name": name, "namespace": space, **change.get("metadata", {})}
         try:
-            await self._kube.apply(
-                ENVIRONMENTS, meta.namespace, meta.name, body, MANAGER, dry_run=True
-            )
+            await self._kube.apply(ENVIRONMENTS, space, name, body, MANAGER, dry_run=True)
         except (errors.Forbidden, errors.Invalid) as error:
-            if "ValidatingAdmissionPolicy" in error.message and policy in error.message:
+            said = error.message
+            if "ValidatingAdmissionPolicy" in said and policy in said:
                 return True
-            _log.warning(
-                "cannot tell whether %s holds, the trial was refused otherwise: %s",
-                policy,
-                error.message,
-            )
+            doubt = "cannot tell whether %s holds, the trial was refused otherwise: %s"
+            _log.warning(doubt, policy, said)
             return None
         return False
 
     async def _unread(self) -> tuple[str, ...]:
         """Return the read policies that are not there, or that no binding makes deny."""
-        there = {raw["metadata"]["name"] for raw in await self._all(POLICIES) if _is_strict(raw)}
-        bound = {
-            raw["spec"]["policyName"] for raw in await self._all(POLICY_BINDINGS) if _denies(raw)
-        }
+        policies = await self._all(resources.POLICIES)
+        there = {raw["metadata"]["name"] for raw in policies if _is_strict(raw)}
+        bindings = await self._all(resources.POLICY_BINDINGS)
+        bound = {raw["spec"]["policyName"] for raw in bindings if _denies(raw)}
         return tuple(name for name in READ if not any(name in policy for policy in there & bound))
 
     async def _all(self, resource: Resource) -> list[Raw]:
@@ -167,9 +144,7 @@ class Guard:
         elif found is not None:
             self._doubts = 0
         if found is None and self._doubts < _DOUBTS:
-            found = (
-                self.unguarded
-            )  # one check that says nothing is no reason to stop everything protected
+            found = self.unguarded  # one check that says nothing must not stop what is protected
         metrics.GUARDED.set(-1 if found is None else int(not found))
         if found != self.unguarded:
             self.unguarded = found
@@ -179,23 +154,17 @@ class Guard:
 def _is_strict(policy: Raw) -> bool:
     """Tell whether it refuses when it cannot be evaluated (the default), and applies everywhere."""
     spec = policy["spec"]
-    return spec.get("failurePolicy", "Fail") == "Fail" and not _is_narrow(
-        spec.get("matchConstraints") or {}
-    )
+    strict = spec.get("failurePolicy", "Fail") == "Fail"
+    return strict and not _is_narrow(spec.get("matchConstraints") or {})
 
 
 def _denies(binding: Raw) -> bool:
     """Tell whether it makes its policy refuse, and everywhere."""
-    spec = binding["spec"]
-    match = spec.get("matchResources") or {}
-    return (
-        "Deny" in spec.get("validationActions", ())
-        and not _is_narrow(match)
-        and not match.get("resourceRules")
-    )
+    match = binding["spec"].get("matchResources") or {}
+    denies = "Deny" in binding["spec"].get("validationActions", ())
+    return denies and not _is_narrow(match) and not match.get("resourceRules")
 
 
 def _is_narrow(match: Raw) -> bool:
-    return any(
-        match.get(key) for key in ("namespaceSelector", "objectSelector", "excludeResourceRules")
-    )
+    limits = ("namespaceSelector", "objectSelector", "excludeResourceRules")
+    return any(match.get(limit) for limit in limits)

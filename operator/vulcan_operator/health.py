@@ -84,9 +84,8 @@ class HealthServer:
 
     async def _metrics(self, request: web.Request) -> web.Response:
         self.before_metrics()
-        return web.Response(
-            body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
-        )
+        body = generate_latest(self._registry)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 def _answer(checks: list[Check]) -> web.Response:

@@ -7,6 +7,7 @@ compared with our clock: what counts is how long we have seen their record uncha
 """
 
 import asyncio
+import contextlib
 import logging
 from dataclasses import dataclass
 
@@ -82,10 +83,8 @@ class Elector:
         began = self._clock.monotonic()
         lease = self._mine
         if lease is None:
-            try:
+            with contextlib.suppress(errors.NotFound):
                 lease = await self._kube.get(LEASES, self._settings.namespace, self._settings.name)
-            except errors.NotFound:
-                lease = None
             if lease is not None and not self._is_free(lease):
                 if self.leading.is_set():
                     self._step_down("another instance has the Lease")
@@ -116,13 +115,13 @@ class Elector:
         settings, now = self._settings, micro_time(self._clock.now())
         before = (lease or {}).get("spec") or {}
         changes = holder != before.get("holderIdentity")
+        transitions = int(before.get("leaseTransitions") or 0)
         spec = {
             "holderIdentity": holder,
             "leaseDurationSeconds": max(1, round(settings.duration)),
             "acquireTime": now if changes else before.get("acquireTime", now),
             "renewTime": now,
-            "leaseTransitions": int(before.get("leaseTransitions") or 0)
-            + (1 if changes and holder and lease else 0),
+            "leaseTransitions": transitions + (1 if changes and holder and lease else 0),
         }
         body: Raw = {"apiVersion": LEASES.api_version, "kind": "Lease", "spec": spec}
         if lease is None:

@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 AUDIT = logging.getLogger("vulcan.audit")
-_NONE: Mapping[str, str] = types.MappingProxyType({})
-_fields: contextvars.ContextVar[Mapping[str, str]] = contextvars.ContextVar(
-    "log_fields", default=_NONE
+_CHATTY = ("kopf.objects", "kopf.activities", "kopf._core", "aiohttp.access")
+_fields = contextvars.ContextVar[Mapping[str, str]](
+    "log_fields", default=types.MappingProxyType({})
 )
 
 
@@ -40,13 +40,8 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         when = dt.datetime.fromtimestamp(record.created, dt.UTC).isoformat(timespec="milliseconds")
-        line: dict[str, Any] = {
-            "time": when,
-            "level": record.levelname.lower(),
-            "logger": record.name,
-        }
-        line |= _fields.get()
-        line["message"] = record.getMessage()
+        line: dict[str, Any] = {"time": when, "level": record.levelname.lower()}
+        line |= {"logger": record.name, **_fields.get(), "message": record.getMessage()}
         if isinstance(known := getattr(record, "fields", None), dict):
             line |= known
         if record.exc_info:
@@ -59,13 +54,6 @@ def setup(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for name in (
-        "kopf.objects",
-        "kopf.activities",
-        "kopf._core",
-        "aiohttp.access",
-        "kubernetes",
-        "urllib3",
-    ):
+    for name in (*_CHATTY, "kubernetes", "urllib3"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("asyncio").setLevel(logging.ERROR)

@@ -5,7 +5,7 @@ come from a collector over the cache, so that they vanish with their object. Ser
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
@@ -19,103 +19,60 @@ from vulcan_operator.plan.core.actions import Key, Note
 from vulcan_operator.plan.core.seen import JobSeen, Waiter
 
 T = TypeVar("T", VulcanGateway, VulcanEnvironment)
+_Series = Mapping[str, tuple[str, Callable[[T], float | None]]]
+"""Gives by the name of a metric what it means and what its value is for an object."""
 disable_created_metrics()  # type: ignore[no-untyped-call]
 REGISTRY = CollectorRegistry()
 _SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
 _PROMOTION_SECONDS = (10, 30, 60, 300, 900, 3600, 4 * 3600, 24 * 3600, 72 * 3600)
 _JOB_SECONDS = (5, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600)
 
-API_REQUESTS = Counter(
-    "vulcan_api_requests",
-    "Requests to the API server, by verb, resource and HTTP status code.",
-    ["verb", "resource", "code"],
-    registry=REGISTRY,
+
+def _counter(name: str, about: str, *labels: str) -> Counter:
+    return Counter(name, about, labels, registry=REGISTRY)
+
+
+def _histogram(name: str, about: str, *labels: str, buckets: Sequence[float]) -> Histogram:
+    return Histogram(name, about, labels, buckets=buckets, registry=REGISTRY)
+
+
+_about = "Requests to the API server, by verb, resource and HTTP status code."
+API_REQUESTS = _counter("vulcan_api_requests", _about, "verb", "resource", "code")
+_about = "Duration of a request to the API server."
+API_SECONDS = _histogram("vulcan_api_request_seconds", _about, "verb", buckets=_SECONDS)
+_about = "Reconciliations, by kind and result."
+RECONCILES = _counter("vulcan_reconciles", _about, "kind", "result")
+_about = "Duration of a reconciliation."
+RECONCILE_SECONDS = _histogram("vulcan_reconcile_seconds", _about, "kind", buckets=_SECONDS)
+_about = "Finished tasks (plans, applies, runs, probes and others), by outcome and reason."
+TASKS = _counter("vulcan_tasks", _about, "task", "outcome", "reason")
+PROMOTIONS = _counter("vulcan_promotions", "Ended promotions, by outcome.", "outcome")
+_about = "Time from the start of a promotion to its end, including the wait for approvals."
+PROMOTION_SECONDS = _histogram(
+    "vulcan_promotion_seconds", _about, "outcome", buckets=_PROMOTION_SECONDS
 )
-API_SECONDS = Histogram(
-    "vulcan_api_request_seconds",
-    "Duration of a request to the API server.",
-    ["verb"],
-    buckets=_SECONDS,
-    registry=REGISTRY,
-)
-RECONCILES = Counter(
-    "vulcan_reconciles",
-    "Reconciliations, by kind and result.",
-    ["kind", "result"],
-    registry=REGISTRY,
-)
-RECONCILE_SECONDS = Histogram(
-    "vulcan_reconcile_seconds",
-    "Duration of a reconciliation.",
-    ["kind"],
-    buckets=_SECONDS,
-    registry=REGISTRY,
-)
-TASKS = Counter(
-    "vulcan_tasks",
-    "Finished tasks (plans, applies, runs, probes and others), by outcome and reason.",
-    ["task", "outcome", "reason"],
-    registry=REGISTRY,
-)
-PROMOTIONS = Counter(
-    "vulcan_promotions", "Ended promotions, by outcome.", ["outcome"], registry=REGISTRY
-)
-PROMOTION_SECONDS = Histogram(
-    "vulcan_promotion_seconds",
-    "Time from the start of a promotion to its end, including the wait for approvals.",
-    ["outcome"],
-    buckets=_PROMOTION_SECONDS,
-    registry=REGISTRY,
-)
-JOB_SECONDS = Histogram(
-    "vulcan_job_seconds",
-    "Time from the creation of a Job to its end.",
-    ["task", "state"],
-    buckets=_JOB_SECONDS,
-    registry=REGISTRY,
-)
-EVENTS_SEEN = Counter(
-    "vulcan_watch_events", "Watch events, by resource.", ["resource"], registry=REGISTRY
-)
-RESYNCS = Counter(
-    "vulcan_resyncs",
-    "Resyncs, which list all watched objects, by result.",
-    ["result"],
-    registry=REGISTRY,
-)
-DRIFT = Counter(
-    "vulcan_resync_drift",
-    "Objects that a resync found deleted without a watch event.",
-    registry=REGISTRY,
-)
-ORPHANS = Counter(
-    "vulcan_orphaned_jobs", "Jobs that were deleted because their owner is gone.", registry=REGISTRY
-)
+_about = "Time from the creation of a Job to its end."
+JOB_SECONDS = _histogram("vulcan_job_seconds", _about, "task", "state", buckets=_JOB_SECONDS)
+EVENTS_SEEN = _counter("vulcan_watch_events", "Watch events, by resource.", "resource")
+_about = "Resyncs, which list all watched objects, by result."
+RESYNCS = _counter("vulcan_resyncs", _about, "result")
+_about = "Objects that a resync found deleted without a watch event."
+DRIFT = _counter("vulcan_resync_drift", _about)
+_about = "Jobs that were deleted because their owner is gone."
+ORPHANS = _counter("vulcan_orphaned_jobs", _about)
 LEADER = Gauge("vulcan_leader", "1 on the leader, 0 on a standby.", registry=REGISTRY)
-RESYNC_TIME = Gauge(
-    "vulcan_last_resync_timestamp_seconds", "Time of the last complete resync.", registry=REGISTRY
-)
-QUEUE_DEPTH = Gauge(
-    "vulcan_queue_depth", "Objects that wait in the queue for a worker.", registry=REGISTRY
-)
-QUEUE_WAIT = Gauge(
-    "vulcan_queue_longest_wait_seconds",
-    "Time that the first object in the queue has waited.",
-    registry=REGISTRY,
-)
-LOOP_LAG = Gauge(
-    "vulcan_event_loop_lag_seconds", "Delay of the event loop at its last check.", registry=REGISTRY
-)
-GUARDED = Gauge(
-    "vulcan_approvals_guarded",
-    "1: admission policies protect approvals, 0: they do not, -1: not checked yet.",
-    registry=REGISTRY,
-)
-PRUNED = Gauge(
-    "vulcan_status_fields_dropped",
-    "Status fields that are left out because the installed CRDs do not have them.",
-    registry=REGISTRY,
-)
+_about = "Time of the last complete resync."
+RESYNC_TIME = Gauge("vulcan_last_resync_timestamp_seconds", _about, registry=REGISTRY)
+_about = "Objects that wait in the queue for a worker."
+QUEUE_DEPTH = Gauge("vulcan_queue_depth", _about, registry=REGISTRY)
+_about = "Time that the first object in the queue has waited."
+QUEUE_WAIT = Gauge("vulcan_queue_longest_wait_seconds", _about, registry=REGISTRY)
+_about = "Delay of the event loop at its last check."
+LOOP_LAG = Gauge("vulcan_event_loop_lag_seconds", _about, registry=REGISTRY)
+_about = "1: admission policies protect approvals, 0: they do not, -1: not checked yet."
+GUARDED = Gauge("vulcan_approvals_guarded", _about, registry=REGISTRY)
+_about = "Status fields that are left out because the installed CRDs do not have them."
+PRUNED = Gauge("vulcan_status_fields_dropped", _about, registry=REGISTRY)
 
 
 def api_request(verb: str, resource: str, status: int, seconds: float) -> None:
@@ -145,9 +102,8 @@ def noted(key: Key, note: Note) -> None:
 def job_finished(job: JobSeen) -> None:
     """Record the end of a Job; called by `cluster.wake`."""
     if job.created is not None and job.finished is not None:
-        JOB_SECONDS.labels(job.task, job.state.value).observe(
-            (job.finished - job.created).total_seconds()
-        )
+        seconds = (job.finished - job.created).total_seconds()
+        JOB_SECONDS.labels(job.task, job.state.value).observe(seconds)
 
 
 class Objects(Protocol):
@@ -179,75 +135,68 @@ class ObjectCollector:
         if not self._leads():
             return
         gateways, environments = self._cache.all_gateways(), self._cache.all_environments()
+        now, promotions = self._now(), self._cache.all_promotions()
         yield from _conditions([*gateways, *environments])
-        yield from _environments(environments, self._now())
-        yield from metrics_promotions.series(
-            self._cache.all_promotions(), environments, self._now()
-        )
-        yield _gauge(
-            "vulcan_gateway_suspended",
-            "1 while the gateway is suspended.",
-            gateways,
-            lambda g: float(g.spec.suspend),
-        )
-        yield _gauge(
-            "vulcan_gateway_waiting_writers",
-            "Tasks that wait for the writer slot of the gateway.",
-            gateways,
-            lambda g: float(self._waiting(g)),
-        )
-        yield _gauge(
-            "vulcan_gateway_writer_wait_seconds",
-            "Longest time that a task has waited for the writer slot of the gateway.",
-            gateways,
-            self._longest_wait,
-        )
-        yield _gauge(
-            "vulcan_gateway_last_contact_timestamp_seconds",
-            "Time when a Job last reached warehouse and state database.", gateways,
-            lambda g: _stamp(g.status.last_contact_time),
-        )  # fmt: skip
+        yield from _gauges(environments, _environment_series(now))
+        yield from metrics_promotions.series(promotions, environments, now)
+        yield from _gauges(gateways, self._gateway_series(now))
 
-    def _waiting(self, gateway: VulcanGateway) -> int:
-        return len(self._cache.waiters((gateway.metadata.namespace, gateway.metadata.name)))
+    def _gateway_series(self, now: dt.datetime) -> _Series[VulcanGateway]:
+        def waits(gateway: VulcanGateway) -> list[float]:
+            place = (gateway.metadata.namespace, gateway.metadata.name)
+            return [(now - w.since).total_seconds() for w in self._cache.waiters(place)]
 
-    def _longest_wait(self, gateway: VulcanGateway) -> float:
-        waiters = self._cache.waiters((gateway.metadata.namespace, gateway.metadata.name))
-        return max(((self._now() - w.since).total_seconds() for w in waiters), default=0.0)
+        return {
+            "vulcan_gateway_suspended": (
+                "1 while the gateway is suspended.",
+                lambda g: g.spec.suspend,
+            ),
+            "vulcan_gateway_waiting_writers": (
+                "Tasks that wait for the writer slot of the gateway.",
+                lambda g: len(waits(g)),
+            ),
+            "vulcan_gateway_writer_wait_seconds": (
+                "Longest time that a task has waited for the writer slot of the gateway.",
+                lambda g: max(waits(g), default=0.0),
+            ),
+            "vulcan_gateway_last_contact_timestamp_seconds": (
+                "Time when a Job last reached warehouse and state database.",
+                lambda g: _stamp(g.status.last_contact_time),
+            ),
+        }
 
 
-def _environments(found: list[VulcanEnvironment], now: dt.datetime) -> Iterator[Metric]:
-    yield _gauge(
-        "vulcan_environment_suspended",
-        "1 while the environment is suspended.",
-        found,
-        lambda e: float(e.spec.suspend),
-    )
-    yield _gauge(
-        "vulcan_environment_last_run_timestamp_seconds", "Time when the last scheduled run ended.", found,
-        lambda e: _stamp(e.status.last_run.time if e.status.last_run else None),
-    )  # fmt: skip
-    yield _gauge(
-        "vulcan_environment_last_run_succeeded", "1 if the last scheduled run succeeded, 0 if it failed.", found,
-        lambda e: float(e.status.last_run.succeeded) if e.status.last_run else None,
-    )  # fmt: skip
-    yield _gauge(
-        "vulcan_environment_last_apply_timestamp_seconds", "Time when a plan was last applied.", found,
-        lambda e: _stamp(e.status.applied.time if e.status.applied else None),
-    )  # fmt: skip
-    yield _gauge(
-        "vulcan_environment_next_run_timestamp_seconds", "Time when the next scheduled run is due.", found,
-        lambda e: _stamp(e.status.next_run_time),
-    )  # fmt: skip
-    yield _gauge(
-        "vulcan_environment_intervals_behind", "Missing intervals at the last check.", found,
-        lambda e: None if e.status.intervals_behind is None else float(e.status.intervals_behind),
-    )  # fmt: skip
-    yield _gauge(
-        "vulcan_environment_pending_approval_seconds",
-        "Time that the plan of the environment has waited for approval.", found,
-        lambda e: _pending(e, now),
-    )  # fmt: skip
+def _environment_series(now: dt.datetime) -> _Series[VulcanEnvironment]:
+    return {
+        "vulcan_environment_suspended": (
+            "1 while the environment is suspended.",
+            lambda e: e.spec.suspend,
+        ),
+        "vulcan_environment_last_run_timestamp_seconds": (
+            "Time when the last scheduled run ended.",
+            lambda e: _stamp(e.status.last_run.time if e.status.last_run else None),
+        ),
+        "vulcan_environment_last_run_succeeded": (
+            "1 if the last scheduled run succeeded, 0 if it failed.",
+            lambda e: e.status.last_run.succeeded if e.status.last_run else None,
+        ),
+        "vulcan_environment_last_apply_timestamp_seconds": (
+            "Time when a plan was last applied.",
+            lambda e: _stamp(e.status.applied.time if e.status.applied else None),
+        ),
+        "vulcan_environment_next_run_timestamp_seconds": (
+            "Time when the next scheduled run is due.",
+            lambda e: _stamp(e.status.next_run_time),
+        ),
+        "vulcan_environment_intervals_behind": (
+            "Missing intervals at the last check.",
+            lambda e: e.status.intervals_behind,
+        ),
+        "vulcan_environment_pending_approval_seconds": (
+            "Time that the plan of the environment has waited for approval.",
+            lambda e: _pending(e, now),
+        ),
+    }
 
 
 def _pending(environment: VulcanEnvironment, now: dt.datetime) -> float | None:
@@ -259,27 +208,23 @@ def _pending(environment: VulcanEnvironment, now: dt.datetime) -> float | None:
 
 def _conditions(found: list[VulcanGateway | VulcanEnvironment]) -> Iterator[Metric]:
     labels = ["kind", "namespace", "name", "type"]
-    family = GaugeMetricFamily(
-        "vulcan_condition",
-        "Status of a condition of a gateway or environment: 1: True, 0: False, -1: Unknown.",
-        labels=labels,
-    )
+    about = "Status of a condition of a gateway or environment: 1: True, 0: False, -1: Unknown."
+    family = GaugeMetricFamily("vulcan_condition", about, labels=labels)
     for item in found:
+        place = [type(item).__name__, item.metadata.namespace, item.metadata.name]
         for condition in item.status.conditions:
             value = {"True": 1.0, "False": 0.0}.get(condition.status, -1.0)
-            family.add_metric(
-                [type(item).__name__, item.metadata.namespace, item.metadata.name, condition.type],
-                value,
-            )
+            family.add_metric([*place, condition.type], value)
     yield family
 
 
-def _gauge(name: str, about: str, found: list[T], value: Callable[[T], float | None]) -> Metric:
-    family = GaugeMetricFamily(name, about, labels=["namespace", "name"])
-    for item in found:
-        if (number := value(item)) is not None:
-            family.add_metric([item.metadata.namespace, item.metadata.name], number)
-    return family
+def _gauges(found: list[T], series: _Series[T]) -> Iterator[Metric]:
+    for name, (about, value) in series.items():
+        family = GaugeMetricFamily(name, about, labels=["namespace", "name"])
+        for item in found:
+            if (number := value(item)) is not None:
+                family.add_metric([item.metadata.namespace, item.metadata.name], float(number))
+        yield family
 
 
 def _stamp(time: dt.datetime | None) -> float | None:

@@ -14,17 +14,18 @@ from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
+_FIRST_DELAY, _LONGEST_DELAY = 0.2, 60.0
 
 
 class WorkQueue(Generic[K]):
     """Holds keys. It is not thread-safe: everything happens in one event loop."""
 
     def __init__(
-        self, monotonic: Callable[[], float] = time.monotonic, jitter: Callable[[], float] = random.random,
-        first_delay: float = 0.2, longest_delay: float = 60.0,
-    ) -> None:  # fmt: skip
+        self,
+        monotonic: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
         self._monotonic, self._jitter = monotonic, jitter
-        self._first, self._longest = first_delay, longest_delay
         self._ready: OrderedDict[K, float] = OrderedDict()  # key -> since when
         self._busy: dict[K, float] = {}
         self._again: set[K] = set()  # added while busy
@@ -61,9 +62,8 @@ class WorkQueue(Generic[K]):
         """Queue a key after a delay, which doubles with each failure in a row; return the delay."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        delay = min(self._first * 2.0 ** min(failures, 30), self._longest) * (
-            0.75 + 0.5 * self._jitter()
-        )
+        delay = min(_FIRST_DELAY * 2.0 ** min(failures, 30), _LONGEST_DELAY)
+        delay *= 0.75 + 0.5 * self._jitter()
         self.add_after(key, delay)
         return delay
 

@@ -1,7 +1,7 @@
 """All condition types and the operator's own reasons, each in one place with its description.
 
-Reasons of a task's end live in `vulcan_contract.reasons`; together they are the complete vocabulary of
-`status.conditions`. `docs/reference/reasons.md` is generated from both. Read by the planners.
+Reasons of a task's end live in `vulcan_contract.reasons`; together they are the complete vocabulary
+of `status.conditions`. `docs/reference/reasons.md` is generated from both. Read by the planners.
 """
 
 import enum

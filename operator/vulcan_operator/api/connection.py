@@ -7,19 +7,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from vulcan_operator.api.fields import IDENTIFIER, Model, Name, cel, schema
+from vulcan_operator.api.schemas import IDENTIFIER, Model, cel, rule, schema
+from vulcan_operator.api.texts import Name
 
 # Secret fields of SQLMesh's connection types and of drivers behind dicts. They go into `secrets`.
 SECRET_FIELDS = (
-    "password", "token", "access_token", "oauth_client_secret", "refresh_token", "client_secret", "keyfile",
-    "private_key", "private_key_passphrase", "jwt_token", "keytab", "client_private_key", "aws_secret_access_key",
-    "aws_session_token", "secret_access_key", "session_token", "databricks_connect_access_token", "client_cert_key",
-    "ssl_key",
+    "password", "token", "access_token", "oauth_client_secret", "refresh_token", "client_secret",
+    "keyfile", "private_key", "private_key_passphrase", "jwt_token", "keytab", "client_private_key",
+    "aws_secret_access_key", "aws_session_token", "secret_access_key", "session_token",
+    "databricks_connect_access_token", "client_cert_key", "ssl_key",
 )  # fmt: skip
 # BigQuery's key, DuckDB's secret manager, and dicts in which drivers accept keys and tokens.
 SECRET_OBJECTS = (
-    "keyfile_json", "secrets", "connector_config", "http_headers", "session_parameters", "odbc_properties",
-    "connection_settings", "config",
+    "keyfile_json", "secrets", "connector_config", "http_headers", "session_parameters",
+    "odbc_properties", "connection_settings", "config",
 )  # fmt: skip
 
 
@@ -56,9 +57,7 @@ class SecretKeyRef(Model):
     """One key of a Secret in the gateway's namespace; Jobs mount it as a file."""
 
     name: Name = Field(description="Name of the Secret, in the gateway's namespace.")
-    key: Annotated[str, Field(min_length=1, max_length=253)] = Field(
-        description="Key in the Secret."
-    )
+    key: Name = Field(description="Key in the Secret.")
     as_: Literal["Value", "Path", "JSON"] = Field(
         "Value",
         alias="as",
@@ -74,21 +73,20 @@ class Connection(Model):
         description="SQLMesh engine type: postgres, duckdb, snowflake, bigquery, databricks, ..."
     )
     options: dict[str, Any] = Field(
-        default={},
+        {},
         max_length=128,
         description="The connection's fields as SQLMesh names them (host, port, database, user, "
         "...). Secret fields are refused here; name them in secrets.",
         json_schema_extra=_NO_SECRETS,
     )
     secrets: dict[str, SecretKeyRef] = Field(
-        default={},
+        {},
         max_length=16,
-        description="Connection field -> key of a Secret. Jobs mount them as files; the operator never reads them.",
-        json_schema_extra=schema(
-            cel(
-                f"self.all(field, field.matches('{IDENTIFIER}'))",
-                "keys of secrets are names of connection fields: letters, digits and _",
-            )
+        description="Connection field -> key of a Secret. Jobs mount them as files; the operator "
+        "never reads them.",
+        json_schema_extra=rule(
+            f"self.all(field, field.matches('{IDENTIFIER}'))",
+            "keys of secrets are names of connection fields: letters, digits and _",
         ),
     )
 
@@ -100,11 +98,9 @@ class StateConnection(Connection):
         "sqlmesh",
         alias="schema",
         description="Schema of the state tables.",
-        json_schema_extra=schema(
-            cel(
-                f"self.matches('{IDENTIFIER}')",
-                "schema is an identifier: letters, digits and _, no digit first",
-            )
+        json_schema_extra=rule(
+            f"self.matches('{IDENTIFIER}')",
+            "schema is an identifier: letters, digits and _, no digit first",
         ),
     )
 

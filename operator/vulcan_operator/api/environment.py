@@ -5,31 +5,20 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from vulcan_operator.api.environment_history import MOST_PROMOTIONS
-from vulcan_operator.api.environment_status import (
-    EnvironmentStatus,
-)
-from vulcan_operator.api.fields import (
+from vulcan_operator.api.environment_status import EnvironmentStatus
+from vulcan_operator.api.fields import ObjectMeta, ObjectRef
+from vulcan_operator.api.policy import ApprovalItem, ChecksSpec, Date, ModelName, PlanSpec
+from vulcan_operator.api.schemas import Model, cel, immutable, listed, rule, schema
+from vulcan_operator.api.source import ProjectSource
+from vulcan_operator.api.texts import (
     Cron,
     Duration,
-    Model,
-    ObjectMeta,
-    ObjectRef,
     PositiveDuration,
     ShortText,
+    Text512,
     Timestamp,
     TimeZone,
-    cel,
-    immutable,
-    schema,
 )
-from vulcan_operator.api.policy import (
-    ApprovalItem,
-    ChecksSpec,
-    Date,
-    ModelName,
-    PlanSpec,
-)
-from vulcan_operator.api.source import ProjectSource
 from vulcan_operator.api.windows import WINDOW_RULES, PromotionWindow
 
 
@@ -59,7 +48,8 @@ class ScheduleSpec(Model):
 
     mode: Literal["Auto", "Cron", "Manual"] = Field(
         "Auto",
-        description="Auto: when a model is due by its own cron. Cron: by schedule.cron. Manual: on request only.",
+        description="Auto: when a model is due by its own cron. Cron: by schedule.cron. Manual: on "
+        "request only.",
     )
     cron: CronSpec | None = Field(None, description="When runs start; only with mode: Cron.")
 
@@ -107,9 +97,10 @@ class PromotionHistory(Model):
 class EnvironmentRunner(Model):
     """Overrides of the gateway's runner settings."""
 
-    image: Annotated[str, Field(max_length=512)] | None = Field(
+    image: Text512 | None = Field(
         None,
-        description="Runner image; must match the gateway's allowedImages. Default: the gateway's image.",
+        description="Runner image; must match the gateway's allowedImages. Default: the gateway's "
+        "image.",
     )
 
 
@@ -120,11 +111,8 @@ class EnvironmentSpec(Model):
     environment: Annotated[str, Field(min_length=1, max_length=40)] | None = Field(
         None,
         description="SQLMesh environment name. Default: metadata.name with _ for -. Immutable.",
-        json_schema_extra=schema(
-            cel(
-                "self.matches('^[a-z0-9_]+$')",
-                "environment has lower-case letters, digits and _ only",
-            )
+        json_schema_extra=rule(
+            "self.matches('^[a-z0-9_]+$')", "environment has lower-case letters, digits and _ only"
         ),
     )
     revision_from: Literal["Source", "Promotion"] = Field(
@@ -133,69 +121,57 @@ class EnvironmentSpec(Model):
     project: ProjectSource | None = Field(
         None,
         description="The SQLMesh project. Required with revisionFrom: Source, else forbidden.",
-        json_schema_extra=schema(
-            cel(
-                "[has(self.git), has(self.configMap), has(self.image)].filter(x, x).size() == 1",
-                "exactly one of git, configMap, image must be set",
-            )
+        json_schema_extra=rule(
+            "[has(self.git), has(self.configMap), has(self.image)].filter(x, x).size() == 1",
+            "exactly one of git, configMap, image must be set",
         ),
     )
     plan: PlanSpec = Field(
-        default=PlanSpec(),
+        PlanSpec(),
         description="How plans are built and when they need approval.",
-        json_schema_extra=schema(
-            cel(
-                "!has(self.effectiveFrom) || !has(self.forwardOnly) || self.forwardOnly",
-                "plan.effectiveFrom needs a forward-only plan; remove it or set forwardOnly: true",
-            )
+        json_schema_extra=rule(
+            "!has(self.effectiveFrom) || !has(self.forwardOnly) || self.forwardOnly",
+            "plan.effectiveFrom needs a forward-only plan; remove it or set forwardOnly: true",
         ),
     )
-    operations: list[OperationSpec] = Field(
-        default=[],
-        max_length=32,
-        description="One-time operations; they are part of the plan that is approved.",
-        json_schema_extra=schema(
-            cel(
-                "self.all(o, !has(o.start) || !has(o.end) || o.start <= o.end)",
-                "an operation's start must not be after its end",
-            ),
-            list_type="map",
-            list_keys=["id"],
+    operations: list[OperationSpec] = listed(
+        32,
+        "One-time operations; they are part of the plan that is approved.",
+        cel(
+            "self.all(o, !has(o.start) || !has(o.end) || o.start <= o.end)",
+            "an operation's start must not be after its end",
         ),
+        key="id",
     )
-    approvals: list[ApprovalItem] = Field(
-        default=[],
-        max_length=64,
-        description="Approvals and rejections of plans. The message of AwaitingApproval is the command to add one.",
-        json_schema_extra=schema(list_type="map", list_keys=["plan", "by"]),
+    approvals: list[ApprovalItem] = listed(
+        64,
+        "Approvals and rejections of plans. The message of AwaitingApproval is the command to add "
+        "one.",
+        key="plan by",
     )
     schedule: ScheduleSpec = Field(
-        default=ScheduleSpec(),
+        ScheduleSpec(),
         description="When scheduled runs start.",
-        json_schema_extra=schema(
-            cel(
-                "(has(self.mode) && self.mode == 'Cron') == has(self.cron)",
-                "schedule.cron is required with mode: Cron, and allowed only with it",
-            )
+        json_schema_extra=rule(
+            "(has(self.mode) && self.mode == 'Cron') == has(self.cron)",
+            "schedule.cron is required with mode: Cron, and allowed only with it",
         ),
     )
-    promotion_windows: list[PromotionWindow] = Field(
-        default=[],
-        max_length=16,
-        description="When promotions may change its views; rollbacks are always allowed. Only "
+    promotion_windows: list[PromotionWindow] = listed(
+        16,
+        "When promotions may change its views; rollbacks are always allowed. Only "
         "with revisionFrom: Promotion. Default: at any time.",
-        json_schema_extra=schema(*WINDOW_RULES, list_type="map", list_keys=["name"]),
+        *WINDOW_RULES,
+        key="name",
     )
-    checks: ChecksSpec = Field(default=ChecksSpec(), description="Checks that run after an apply.")
-    freshness: FreshnessSpec = Field(
-        default=FreshnessSpec(), description="How old data may become."
-    )
-    retry: RetrySpec = Field(default=RetrySpec(), description="How failed attempts are retried.")
+    checks: ChecksSpec = Field(ChecksSpec(), description="Checks that run after an apply.")
+    freshness: FreshnessSpec = Field(FreshnessSpec(), description="How old data may become.")
+    retry: RetrySpec = Field(RetrySpec(), description="How failed attempts are retried.")
     rollback: RollbackPolicy = Field(
-        default=RollbackPolicy(), description="For how long rollbacks are expected to be possible."
+        RollbackPolicy(), description="For how long rollbacks are expected to be possible."
     )
     promotion_history: PromotionHistory = Field(
-        default=PromotionHistory(), description="Which ended promotions are kept."
+        PromotionHistory(), description="Which ended promotions are kept."
     )
     deletion_policy: Literal["Retain", "Expire", "Invalidate"] | None = Field(
         None,
@@ -216,7 +192,7 @@ class EnvironmentSpec(Model):
         "Delete: it is deleted, and deletionPolicy applies.",
     )
     runner: EnvironmentRunner = Field(
-        default=EnvironmentRunner(), description="Overrides of the gateway's runner settings."
+        EnvironmentRunner(), description="Overrides of the gateway's runner settings."
     )
     suspend: bool = Field(False, description="true: no Job is started; a running one completes.")
     suspend_reason: ShortText | None = Field(
@@ -242,17 +218,20 @@ class VulcanEnvironment(Model):
                 "ttl cannot be combined with deletionPolicy: Retain; choose Expire or Invalidate",
             ),
             cel(
-                "!has(self.project) || !has(self.project.image) || !has(self.runner) || !has(self.runner.image)",
+                "!has(self.project) || !has(self.project.image) || !has(self.runner) || "
+                "!has(self.runner.image)",
                 "runner.image cannot be combined with project.image, which is the runner image",
             ),
             cel(
                 "(has(self.revisionFrom) && self.revisionFrom == 'Promotion') != has(self.project)",
-                "project is required with revisionFrom: Source and forbidden with revisionFrom: Promotion",
+                "project is required with revisionFrom: Source and forbidden with revisionFrom: "
+                "Promotion",
             ),
             cel(
                 "!has(self.promotionWindows) || self.promotionWindows.size() == 0 ||"
                 " (has(self.revisionFrom) && self.revisionFrom == 'Promotion')",
-                "promotionWindows apply to promotions only, not to a project: set revisionFrom: Promotion",
+                "promotionWindows apply to promotions only, not to a project: set revisionFrom: "
+                "Promotion",
             ),
         )
     )

@@ -1,13 +1,15 @@
 """History in an environment's status: earlier revisions to roll back to, and ended promotions.
 
-Used by `api.environment_status`; written by `plan.environments.rollback_targets` and `plan.rules.promotion_history`.
+Used by `api.environment_status`; written by `plan.environments.rollback_targets` and
+`plan.rules.promotion_history`.
 """
 
 from typing import Annotated
 
 from pydantic import Field
 
-from vulcan_operator.api.fields import Message, Model, Name, Timestamp
+from vulcan_operator.api.schemas import Model
+from vulcan_operator.api.texts import Message, Name, ShortText, Text63, Text64, Text128, Timestamp
 
 MOST_TARGETS = 10
 MOST_PROMOTIONS = 100
@@ -16,10 +18,10 @@ MOST_PROMOTIONS = 100
 class RollbackTargetStatus(Model):
     """An earlier revision of the environment, as the last Job that checked it reported it."""
 
-    plan_id: Annotated[str, Field(max_length=128)] = Field(
+    plan_id: Text128 = Field(
         description="SQLMesh's plan id; the value for rollbackTo.planId of a VulcanPromotion."
     )
-    revision: Annotated[str, Field(max_length=1024)] = Field(
+    revision: ShortText = Field(
         "", description="The resolved source. Empty: only the state database has a record of it."
     )
     source_digest: Annotated[str, Field(max_length=80)] = Field(
@@ -48,18 +50,18 @@ class EvidenceRef(Model):
     """Reference to the evidence of a promotion."""
 
     name: Name = Field(description="ConfigMap in the promotion's namespace: key evidence.json.")
-    sha256: Annotated[str, Field(max_length=64)] = Field(description="sha256 of its content.")
+    sha256: Text64 = Field(description="sha256 of its content.")
 
 
 class PromotionItem(Model):
     """One promotion to the environment that has ended."""
 
-    namespace: Annotated[str, Field(max_length=63)] = Field(description="Its namespace.")
+    namespace: Text63 = Field(description="Its namespace.")
     name: Annotated[str, Field(max_length=253)] = Field(
         description="Name of the promotion, which may have been deleted."
     )
-    uid: Annotated[str, Field(max_length=64)] = Field(description="Uid of the promotion.")
-    outcome: Annotated[str, Field(max_length=63)] = Field(description="How it ended.")
-    revision: Annotated[str, Field(max_length=1024)] = Field("", description="Promoted revision.")
+    uid: Text64 = Field(description="Uid of the promotion.")
+    outcome: Text63 = Field(description="How it ended.")
+    revision: ShortText = Field("", description="Promoted revision.")
     finished_at: Timestamp = Field(description="When it ended.")
     evidence: EvidenceRef = Field(description="The evidence that it left.")

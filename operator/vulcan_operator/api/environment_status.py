@@ -15,23 +15,28 @@ from vulcan_operator.api.environment_history import (
     PromotionItem,
     RollbackTargetStatus,
 )
-from vulcan_operator.api.fields import (
-    Condition,
-    FailureStatus,
+from vulcan_operator.api.fields import Condition, FailureStatus, TaskStatus, short_revision
+from vulcan_operator.api.policy import ModelName
+from vulcan_operator.api.schemas import Model, listed
+from vulcan_operator.api.source import Origin
+from vulcan_operator.api.texts import (
     LongMessage,
     Message,
-    Model,
     Name,
-    TaskStatus,
+    ShortText,
+    Text16,
+    Text32,
+    Text40,
+    Text63,
+    Text64,
+    Text128,
+    Text320,
+    Text512,
     Timestamp,
-    schema,
-    short_revision,
 )
-from vulcan_operator.api.policy import ModelName
-from vulcan_operator.api.source import Origin
 
 Digest = Annotated[str, Field(max_length=80)]
-Revision = Annotated[str, Field(max_length=1024)]
+Revision = ShortText
 MOST_HISTORY, MOST_HELD = 10, 16
 
 
@@ -40,11 +45,9 @@ class RevisionStatus(Model):
 
     resolved: Revision = Field(description="Commit, ConfigMap name or image with its digest.")
     digest: Digest = Field(description="Source digest: digest of the project's files.")
-    inputs: Annotated[str, Field(max_length=16)] = Field(
-        description="Digest of the spec.project fields that were resolved."
-    )
+    inputs: Text16 = Field(description="Digest of the spec.project fields that were resolved.")
     time: Timestamp | None = Field(None, description="When it was resolved.")
-    request: Annotated[str, Field(max_length=64)] | None = Field(
+    request: Text64 | None = Field(
         None, description="The plan-requested-at annotation that it answers."
     )
 
@@ -53,15 +56,11 @@ class PlanModelStatus(Model):
     """One changed model."""
 
     name: ModelName = Field(description="Name of the model.")
-    change: Annotated[str, Field(max_length=32)] = Field(
-        description="What happens to it: Added, Modified, Removed, ..."
-    )
-    category: Annotated[str, Field(max_length=32)] = Field(
-        "", description="Breaking, NonBreaking, ForwardOnly, ..."
-    )
+    change: Text32 = Field(description="What happens to it: Added, Modified, Removed, ...")
+    category: Text32 = Field("", description="Breaking, NonBreaking, ForwardOnly, ...")
     intervals: int = Field(0, description="Intervals to compute.")
     destructive: bool = Field(False, description="Whether data or columns are lost.")
-    source_category: Annotated[str, Field(max_length=32)] = Field(
+    source_category: Text32 = Field(
         "", description="In promotions across systems: the category that the source's system chose."
     )
 
@@ -87,18 +86,13 @@ class PlanSummaryStatus(Model):
     )
     tests_run: int = Field(0, description="Number of unit tests that ran.")
     destructive: list[ModelName] = Field(
-        default=[], max_length=256, description="The first models with destructive changes."
+        [], max_length=256, description="The first models with destructive changes."
     )
     destructive_count: int = Field(0, description="Number of models with destructive changes.")
-    destructive_sha256: Annotated[str, Field(max_length=64)] = Field(
+    destructive_sha256: Text64 = Field(
         "", description="Digest of the names of all of them, which the apply compares."
     )
-    models: list[PlanModelStatus] = Field(
-        default=[],
-        max_length=20,
-        description="The first changed models.",
-        json_schema_extra=schema(list_type="atomic"),
-    )
+    models: list[PlanModelStatus] = listed(20, "The first changed models.")
     omitted: int = Field(0, description="Changed models not shown here; see the report.")
 
 
@@ -106,9 +100,7 @@ class ReportRef(Model):
     """The full report of the plan."""
 
     name: Name = Field(description="ConfigMap in this namespace: key report.json.gz.")
-    sha256: Annotated[str, Field(max_length=64)] = Field(
-        description="sha256 of the gzipped report."
-    )
+    sha256: Text64 = Field(description="sha256 of the gzipped report.")
 
 
 class PlanState(enum.StrEnum):
@@ -125,15 +117,13 @@ class PlanStatus(Model):
     """The current plan: pending, rejected, applied, outdated or without changes."""
 
     digest: Digest = Field(description="Plan digest: what an approval names.")
-    state: Annotated[str, Field(max_length=16)] = Field(
+    state: Text16 = Field(
         description="Pending, Rejected, NoChanges, Applied or Outdated.",
         json_schema_extra={"enum": list(PlanState)},
     )
-    inputs: Annotated[str, Field(max_length=16)] = Field(description="Digest of the plan inputs.")
-    target: Annotated[str, Field(max_length=64)] = Field(
-        description="sha256 of the planned result."
-    )
-    base: Annotated[str, Field(max_length=64)] = Field(description="sha256 of the starting point.")
+    inputs: Text16 = Field(description="Digest of the plan inputs.")
+    target: Text64 = Field(description="sha256 of the planned result.")
+    base: Text64 = Field(description="sha256 of the starting point.")
     revision: Revision = Field(description="The resolved source: commit, ConfigMap name or image.")
     source_digest: Digest = Field(description="Digest of the source's files.")
     time: Timestamp = Field(description="When it was planned.")
@@ -144,16 +134,16 @@ class PlanStatus(Model):
         0, description="How often the plan changed between decision and apply at this source."
     )
     why: Message = Field("", description="Why it needs approval, or why not.")
-    reason: Annotated[str, Field(max_length=63)] | None = Field(
+    reason: Text63 | None = Field(
         None, description="While it waits for users: what for. Unset: it does not."
     )
-    approved_by: list[Annotated[str, Field(max_length=512)]] = Field(
-        default=[], max_length=64, description="Who had approved it when its apply started."
+    approved_by: list[Text512] = Field(
+        [], max_length=64, description="Who had approved it when its apply started."
     )
-    operations: list[Annotated[str, Field(max_length=64)]] = Field(
-        default=[], max_length=32, description="Ids of the operations that it contains."
+    operations: list[Text64] = Field(
+        [], max_length=32, description="Ids of the operations that it contains."
     )
-    summary: PlanSummaryStatus = Field(default=PlanSummaryStatus(), description="What it would do.")
+    summary: PlanSummaryStatus = Field(PlanSummaryStatus(), description="What it would do.")
     report_ref: ReportRef | None = Field(None, description="The full report.")
 
 
@@ -162,8 +152,8 @@ class AppliedStatus(Model):
 
     revision: Revision = Field(description="The resolved source: commit, ConfigMap name or image.")
     source_digest: Digest = Field(description="Digest of the source's files.")
-    inputs: Annotated[str, Field(max_length=16)] = Field(description="Digest of the plan inputs.")
-    plan_id: Annotated[str, Field(max_length=128)] = Field("", description="SQLMesh's plan id.")
+    inputs: Text16 = Field(description="Digest of the plan inputs.")
+    plan_id: Text128 = Field("", description="SQLMesh's plan id.")
     plan_digest: Digest = Field("", description="Digest of the plan that was applied.")
     report: Annotated[str, Field(max_length=253)] = Field(
         "", description="ConfigMap in this namespace with the report of that plan."
@@ -187,13 +177,11 @@ class AppliedStatus(Model):
     )
     verification_message: Message = Field("", description="The same as a sentence.")
     origin: Origin | None = Field(None, description="Where the files of a promoted revision are.")
-    approved_by: list[Annotated[str, Field(max_length=512)]] = Field(
-        default=[], max_length=64, description="Who approved it."
-    )
+    approved_by: list[Text512] = Field([], max_length=64, description="Who approved it.")
 
     @computed_field(description="The revision, shortened for columns.")  # type: ignore[prop-decorator]  # pydantic's way
     @property
-    def short_revision(self) -> Annotated[str, Field(max_length=40)]:
+    def short_revision(self) -> Text40:
         """The revision, shortened for columns."""
         return short_revision(self.revision)
 
@@ -204,22 +192,18 @@ class RunStatus(Model):
     time: Timestamp = Field(description="When it ended.")
     due: Timestamp | None = Field(None, description="When it was due.")
     succeeded: bool = Field(True, description="Whether it succeeded.")
-    reason: Annotated[str, Field(max_length=63)] = Field(description="How it ended.")
+    reason: Text63 = Field(description="How it ended.")
     message: Message = Field("", description="How it ended, as a sentence.")
     models: int = Field(0, description="Models computed.")
     rows: int = Field(0, description="Rows written, as far as the engine reports them.")
-    job: Annotated[str, Field(max_length=63)] = Field("", description="Name of its Job.")
+    job: Text63 = Field("", description="Name of its Job.")
 
 
 class ChecksStatus(Model):
     """The last Soda checks that passed."""
 
-    inputs: Annotated[str, Field(max_length=64)] = Field(
-        description="Digest of the check files and the plan that was checked."
-    )
-    plan_id: Annotated[str, Field(max_length=128)] = Field(
-        "", description="SQLMesh's plan id of the revision that was checked."
-    )
+    inputs: Text64 = Field(description="Digest of the check files and the plan that was checked.")
+    plan_id: Text128 = Field("", description="SQLMesh's plan id of the revision that was checked.")
     time: Timestamp = Field(description="When they ended.")
     checks: int = Field(0, description="Number of checks.")
     warned: int = Field(0, description="Number of checks with a warning.")
@@ -230,7 +214,7 @@ class HistoryItem(Model):
 
     revision: Revision = Field(description="The resolved source: commit, ConfigMap name or image.")
     source_digest: Digest = Field("", description="Digest of the source's files.")
-    plan_id: Annotated[str, Field(max_length=128)] = Field("", description="SQLMesh's plan id.")
+    plan_id: Text128 = Field("", description="SQLMesh's plan id.")
     plan_digest: Digest = Field("", description="Digest of the plan.")
     time: Timestamp = Field(description="When it was applied.")
 
@@ -243,9 +227,7 @@ class HeldStatus(Model):
     )
     revision: Revision = Field(description="The resolved source.")
     source_digest: Digest = Field("", description="Digest of its files.")
-    promotion: Annotated[str, Field(max_length=320)] = Field(
-        description="The promotion that was rolled back."
-    )
+    promotion: Text320 = Field(description="The promotion that was rolled back.")
     time: Timestamp = Field(description="When the views were swapped back.")
     message: Message = Field("", description="Why it was rolled back.")
 
@@ -254,7 +236,7 @@ class StandingStatus(Model):
     """What Ready says of the change while a run is in flight: why it waits, or how it failed."""
 
     status: Annotated[str, Field(max_length=7)] = Field(description="Status of condition Ready.")
-    reason: Annotated[str, Field(max_length=63)] = Field(description="Its reason.")
+    reason: Text63 = Field(description="Its reason.")
     message: LongMessage = Field("", description="Its message.")
     reconciling: bool = Field(False, description="Whether the operator goes on by itself.")
     stalled: bool = Field(False, description="Whether it needs a human or a change.")
@@ -266,16 +248,13 @@ class EnvironmentStatus(Model):
     observed_generation: int = Field(
         -1, description="Generation of the spec that was last handled."
     )
-    conditions: list[Condition] = Field(
-        default=[],
-        max_length=16,
-        description="Ready, Reconciling, Stalled, Applied, AwaitingApproval, RunSucceeded, Fresh, Drifted, "
+    conditions: list[Condition] = listed(
+        16,
+        "Ready, Reconciling, Stalled, Applied, AwaitingApproval, RunSucceeded, Fresh, Drifted, "
         "Verified, PlanReadOnly, RollbackExpiring, ChangesAllowed.",
-        json_schema_extra=schema(list_type="map", list_keys=["type"]),
+        key="type",
     )
-    environment: Annotated[str, Field(max_length=40)] | None = Field(
-        None, description="SQLMesh environment name."
-    )
+    environment: Text40 | None = Field(None, description="SQLMesh environment name.")
     protected: bool = Field(False, description="Whether a grant of the gateway protects it.")
     revision: RevisionStatus | None = Field(None, description="The resolved source.")
     plan: PlanStatus | None = Field(None, description="The current plan, which approvals refer to.")
@@ -293,14 +272,13 @@ class EnvironmentStatus(Model):
     green_runs: int = Field(
         0, description="Successful scheduled runs since the last apply that computed something."
     )
-    promotion: Annotated[str, Field(max_length=320)] | None = Field(
+    promotion: Text320 | None = Field(
         None, description="VulcanPromotion that delivered its revision, as namespace/name."
     )
-    held: list[HeldStatus] = Field(
-        default=[],
-        max_length=MOST_HELD,
-        description="Held revisions: promotions of them are refused until a user lifts the hold.",
-        json_schema_extra=schema(list_type="map", list_keys=["id"]),
+    held: list[HeldStatus] = listed(
+        MOST_HELD,
+        "Held revisions: promotions of them are refused until a user lifts the hold.",
+        key="id",
     )
     next_run_time: Timestamp | None = Field(None, description="When the next run is due.")
     schedule: Annotated[str, Field(max_length=200)] | None = Field(
@@ -315,35 +293,26 @@ class EnvironmentStatus(Model):
     suspended_since: Timestamp | None = Field(
         None, description="When the operator first observed the suspension. Unset: not suspended."
     )
-    observed_plan_id: Annotated[str, Field(max_length=128)] | None = Field(
+    observed_plan_id: Text128 | None = Field(
         None,
-        description="SQLMesh's plan id as last observed. If it differs from applied.planId, the environment drifted.",
+        description="SQLMesh's plan id as last observed. If it differs from applied.planId, the "
+        "environment drifted.",
     )
     intervals_behind: int | None = Field(None, description="Missing intervals when last observed.")
-    operations_done: list[Annotated[str, Field(max_length=64)]] = Field(
-        default=[], max_length=1024, description="Ids of completed operations."
+    operations_done: list[Text64] = Field(
+        [], max_length=1024, description="Ids of completed operations."
     )
-    history: list[HistoryItem] = Field(
-        default=[],
-        max_length=MOST_HISTORY,
-        description="Earlier applies, newest first.",
-        json_schema_extra=schema(list_type="atomic"),
+    history: list[HistoryItem] = listed(MOST_HISTORY, "Earlier applies, newest first.")
+    rollback_targets: list[RollbackTargetStatus] = listed(
+        MOST_TARGETS, "Earlier revisions, newest first, and whether a rollback to them is possible."
     )
-    rollback_targets: list[RollbackTargetStatus] = Field(
-        default=[],
-        max_length=MOST_TARGETS,
-        description="Earlier revisions, newest first, and whether a rollback to them is possible.",
-        json_schema_extra=schema(list_type="atomic"),
+    promotions: list[PromotionItem] = listed(
+        MOST_PROMOTIONS,
+        "Ended promotions to it, newest first, as far as promotionHistory keeps them.",
     )
-    promotions: list[PromotionItem] = Field(
-        default=[],
-        max_length=MOST_PROMOTIONS,
-        description="Ended promotions to it, newest first, as far as promotionHistory keeps them.",
-        json_schema_extra=schema(list_type="atomic"),
-    )
-    last_handled_plan_requested_at: Annotated[str, Field(max_length=64)] | None = Field(
+    last_handled_plan_requested_at: Text64 | None = Field(
         None, description="The last vulcan.dev/plan-requested-at that was handled."
     )
-    last_handled_run_requested_at: Annotated[str, Field(max_length=64)] | None = Field(
+    last_handled_run_requested_at: Text64 | None = Field(
         None, description="The last vulcan.dev/run-requested-at that was handled."
     )

@@ -15,28 +15,33 @@ from vulcan_operator.api.connection import (
 )
 from vulcan_operator.api.fields import (
     Condition,
-    Cron,
-    Duration,
     FailureStatus,
-    FreeDict,
     LabelSelector,
     LocalRef,
-    Model,
     ObjectMeta,
-    ShortText,
     TaskStatus,
-    Timestamp,
-    cel,
-    immutable,
-    schema,
 )
 from vulcan_operator.api.gateway_runner import RunnerSpec
+from vulcan_operator.api.schemas import Model, cel, immutable, listed, rule, schema
+from vulcan_operator.api.texts import (
+    Cron,
+    Duration,
+    FreeDict,
+    ShortText,
+    Text16,
+    Text63,
+    Text64,
+    Text128,
+    Text512,
+    Timestamp,
+)
 from vulcan_operator.api.windows import FreezeSpec
 
 __all__ = [
-    "SECRET_FIELDS", "ActiveWriter", "AdditionalConnection", "Connection", "FreezeSpec", "GatewaySpec", "GatewayStatus",
-    "GitCredential", "Grant", "JanitorSpec", "NamespaceGrant", "PlanningConnections", "ProbeSpec", "ProbeStatus",
-    "RunnerSpec", "SecretKeyRef", "StateConnection", "VulcanGateway", "WaitingWriter",
+    "SECRET_FIELDS", "ActiveWriter", "AdditionalConnection", "Connection", "FreezeSpec",
+    "GatewaySpec", "GatewayStatus", "GitCredential", "Grant", "JanitorSpec", "NamespaceGrant",
+    "PlanningConnections", "ProbeSpec", "ProbeStatus", "RunnerSpec", "SecretKeyRef",
+    "StateConnection", "VulcanGateway", "WaitingWriter",
 ]  # fmt: skip
 
 
@@ -51,7 +56,8 @@ class GitCredential(Model):
             ),
             cel(
                 "!self.matches('^https?://[^/]*@') && !self.matches('^ssh://[^/@]*:[^/]*@')",
-                "urlPrefix must not contain credentials: put them into the Secret that secretRef names",
+                "urlPrefix must not contain credentials: put them into the Secret that secretRef "
+                "names",
                 reason="FieldValueForbidden",
             ),
         ),
@@ -68,7 +74,8 @@ class NamespaceGrant(Model):
     from_: Literal["Same", "All", "Selector"] = Field(
         "Same",
         alias="from",
-        description="Same: the gateway's namespace. All: every namespace. Selector: those whose labels match selector.",
+        description="Same: the gateway's namespace. All: every namespace. Selector: those whose "
+        "labels match selector.",
     )
     selector: LabelSelector | None = Field(
         None, description="Labels of the namespaces; only with from: Selector."
@@ -79,13 +86,11 @@ class Grant(Model):
     """Who may create environments on this gateway. What no grant allows is refused."""
 
     namespaces: NamespaceGrant = Field(
-        default=NamespaceGrant(),
+        NamespaceGrant(),
         description="Namespaces whose environments may use this gateway. Default: this namespace.",
-        json_schema_extra=schema(
-            cel(
-                "(has(self.from) && self.from == 'Selector') == has(self.selector)",
-                "selector is required with from: Selector, and allowed only with it",
-            )
+        json_schema_extra=rule(
+            "(has(self.from) && self.from == 'Selector') == has(self.selector)",
+            "selector is required with from: Selector, and allowed only with it",
         ),
     )
     environments: list[
@@ -94,16 +99,15 @@ class Grant(Model):
             Field(
                 min_length=1,
                 max_length=40,
-                json_schema_extra=schema(
-                    cel(
-                        "self.matches('^[a-z0-9_*?]+$')",
-                        "environment names have lower-case letters, digits and _; * and ? are wildcards",
-                    )
+                json_schema_extra=rule(
+                    "self.matches('^[a-z0-9_*?]+$')",
+                    "environment names have lower-case letters, digits and _; * and ? are "
+                    "wildcards",
                 ),
             ),
         ]
     ] = Field(
-        default=["*"],
+        ["*"],
         max_length=64,
         description="SQLMesh environment names; * and ? are wildcards. Default: every name.",
         json_schema_extra=schema(list_type="set"),
@@ -161,32 +165,28 @@ class GatewaySpec(Model):
         "checks). Unset: these Jobs get the ones above, and protected environments show condition "
         "PlanReadOnly as False.",
     )
-    additional_connections: list[AdditionalConnection] = Field(
-        default=[],
-        max_length=8,
-        description="Additional warehouses of the same project, for models with their own gateway.",
-        json_schema_extra=schema(list_type="map", list_keys=["sqlmeshName"]),
+    additional_connections: list[AdditionalConnection] = listed(
+        8,
+        "Additional warehouses of the same project, for models with their own gateway.",
+        key="sqlmeshName",
     )
-    git_credentials: list[GitCredential] = Field(
-        default=[],
-        max_length=32,
-        description="Credentials by URL prefix; only the fetch container of a Job gets them.",
-        json_schema_extra=schema(list_type="map", list_keys=["urlPrefix"]),
+    git_credentials: list[GitCredential] = listed(
+        32,
+        "Credentials by URL prefix; only the fetch container of a Job gets them.",
+        key="urlPrefix",
     )
     variables: FreeDict = Field(
-        default={},
-        description="SQLMesh gateway variables. They are stored in the state: no secrets.",
+        {}, description="SQLMesh gateway variables. They are stored in the state: no secrets."
     )
-    grants: list[Grant] = Field(
-        default=[],
-        max_length=32,
-        description="Who may use this gateway. Empty: this namespace, with every environment name, nothing protected.",
-        json_schema_extra=schema(list_type="atomic"),
+    grants: list[Grant] = listed(
+        32,
+        "Who may use this gateway. Empty: this namespace, with every environment name, nothing "
+        "protected.",
     )
-    runner: RunnerSpec = Field(default=RunnerSpec(), description="How Jobs run.")
-    probe: ProbeSpec = Field(default=ProbeSpec(), description="When the connections are tested.")
+    runner: RunnerSpec = Field(RunnerSpec(), description="How Jobs run.")
+    probe: ProbeSpec = Field(ProbeSpec(), description="When the connections are tested.")
     janitor: JanitorSpec = Field(
-        default=JanitorSpec(), description="Cleanup of expired snapshots. Not implemented yet."
+        JanitorSpec(), description="Cleanup of expired snapshots. Not implemented yet."
     )
     takeover: Annotated[str, Field(min_length=1, max_length=512)] | None = Field(
         None,
@@ -210,10 +210,8 @@ class GatewaySpec(Model):
 class ActiveWriter(Model):
     """The holder of the writer slot."""
 
-    job: Annotated[str, Field(max_length=63)] = Field(description="Name of its Job.")
-    task: Annotated[str, Field(max_length=16)] = Field(
-        "", description="Kind of the task: apply, run, promote, ..."
-    )
+    job: Text63 = Field(description="Name of its Job.")
+    task: Text16 = Field("", description="Kind of the task: apply, run, promote, ...")
     environment: Annotated[str, Field(max_length=300)] = Field(
         "", description="Object that it works for, as namespace/name."
     )
@@ -226,14 +224,14 @@ class WaitingWriter(Model):
     environment: Annotated[str, Field(max_length=300)] = Field(
         description="Object that it works for, as namespace/name."
     )
-    task: Annotated[str, Field(max_length=16)] = Field(description="Kind of the task.")
+    task: Text16 = Field(description="Kind of the task.")
     since: Timestamp = Field(description="When it began to wait.")
 
 
 class ProbeStatus(Model):
     """The last finished probe."""
 
-    inputs: Annotated[str, Field(max_length=16)] = Field(description="Digest of the connections.")
+    inputs: Text16 = Field(description="Digest of the connections.")
     time: Timestamp = Field(description="When it ended.")
 
 
@@ -243,24 +241,20 @@ class GatewayStatus(Model):
     observed_generation: int = Field(
         -1, description="Generation of the spec that was last handled."
     )
-    conditions: list[Condition] = Field(
-        default=[],
-        max_length=16,
-        description="Ready, Reconciling, Stalled, WarehouseReachable, StateReachable, ChangesAllowed.",
-        json_schema_extra=schema(list_type="map", list_keys=["type"]),
+    conditions: list[Condition] = listed(
+        16,
+        "Ready, Reconciling, Stalled, WarehouseReachable, StateReachable, ChangesAllowed.",
+        key="type",
     )
-    versions: dict[str, Annotated[str, Field(max_length=128)]] = Field(
-        default={}, max_length=16, description="Versions of SQLMesh, its schema and the engines."
+    versions: dict[str, Text128] = Field(
+        {}, max_length=16, description="Versions of SQLMesh, its schema and the engines."
     )
-    state_identity: Annotated[str, Field(max_length=512)] | None = Field(
+    state_identity: Text512 | None = Field(
         None, description="Identity of the state database, independent of its address."
     )
     active_writer: ActiveWriter | None = Field(None, description="Holder of the writer slot.")
-    waiting: list[WaitingWriter] = Field(
-        default=[],
-        max_length=32,
-        description="Tasks that wait for the writer slot, in the order in which they get it.",
-        json_schema_extra=schema(list_type="atomic"),
+    waiting: list[WaitingWriter] = listed(
+        32, "Tasks that wait for the writer slot, in the order in which they get it."
     )
     probe: ProbeStatus | None = Field(None, description="The last successful probe.")
     task: TaskStatus | None = Field(None, description="The probe in flight.")
@@ -274,7 +268,7 @@ class GatewayStatus(Model):
     last_contact_time: Timestamp | None = Field(
         None, description="When a Job last reached warehouse and state."
     )
-    last_handled_probe_requested_at: Annotated[str, Field(max_length=64)] | None = Field(
+    last_handled_probe_requested_at: Text64 | None = Field(
         None, description="The last vulcan.dev/probe-requested-at that was handled."
     )
 

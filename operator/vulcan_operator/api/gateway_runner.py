@@ -7,16 +7,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from vulcan_operator.api.fields import (
-    FreeDict,
-    LocalRef,
-    Model,
-    Name,
-    PositiveDuration,
-    ShortText,
-    cel,
-    schema,
-)
+from vulcan_operator.api.fields import LocalRef
+from vulcan_operator.api.schemas import Model, cel, listed, schema
+from vulcan_operator.api.texts import FreeDict, Name, PositiveDuration, ShortText, Text63, Text512
 
 _FREE = {"type": "object", "maxProperties": 64, "x-kubernetes-preserve-unknown-fields": True}
 _NOT_OURS = cel(
@@ -24,153 +17,122 @@ _NOT_OURS = cel(
     "keys that start with vulcan.dev/ belong to the operator",
 )
 
-EnvVar = Annotated[
-    dict[str, Any],
-    Field(
-        max_length=3,
-        json_schema_extra={
-            "x-kubernetes-validations": [
-                cel(
-                    "!has(self.value) || !self.name.matches('(?i)(password|passwd|secret|token|credential|private_?key)')",
-                    "a variable of this name holds a secret: set it with valueFrom.secretKeyRef",
-                    reason="FieldValueForbidden",
-                )
-            ],
-            "required": ["name"],
-            "properties": {
-                "name": {
-                    "type": "string",
-                    "minLength": 1,
-                    "maxLength": 256,
-                    "description": "Name of the variable.",
-                    "x-kubernetes-validations": [
-                        cel(
-                            "self.matches('^[A-Za-z_][A-Za-z0-9_]*$') && !self.startsWith('VULCAN_')",
-                            "env names have letters, digits and _ only, and do not start with VULCAN_",
-                        )
-                    ],
-                },
-                "value": {
-                    "type": "string",
-                    "maxLength": 8192,
-                    "description": "Its value; never a secret.",
-                },
-                "valueFrom": {
-                    **_FREE,
-                    "description": "A reference (secretKeyRef, configMapKeyRef, fieldRef), as in a Pod.",
-                },
-            },
-        },
-    ),
-]
+_NO_SECRET = cel(
+    "!has(self.value) || !self.name.matches("
+    "'(?i)(password|passwd|secret|token|credential|private_?key)')",
+    "a variable of this name holds a secret: set it with valueFrom.secretKeyRef",
+    reason="FieldValueForbidden",
+)
+_ENV_NAME = cel(
+    "self.matches('^[A-Za-z_][A-Za-z0-9_]*$') && !self.startsWith('VULCAN_')",
+    "env names have letters, digits and _ only, and do not start with VULCAN_",
+)
 _VOLUMES = {
     "emptyDir": "A folder that exists as long as the pod.",
     "configMap": "A ConfigMap in the gateway's namespace.",
     "persistentVolumeClaim": "A claim in the gateway's namespace.",
     "secret": "A Secret in the gateway's namespace.",
 }
-Volume = Annotated[
-    dict[str, Any],
-    Field(
-        max_length=2,
-        json_schema_extra={
-            "required": ["volume", "mountPath"],
-            "properties": {
-                "volume": {
-                    "type": "object",
-                    "description": "What is mounted: exactly one kind of volume, as in a Pod.",
-                    "properties": {
-                        name: {**_FREE, "description": text} for name, text in _VOLUMES.items()
-                    },
-                    "x-kubernetes-validations": [
-                        cel(
-                            f"[{', '.join(f'has(self.{name})' for name in _VOLUMES)}].filter(x, x).size() == 1",
-                            f"exactly one of {', '.join(_VOLUMES)} must be set; other volumes are not allowed",
-                        )
-                    ],
-                },
-                "mountPath": {
-                    "type": "string",
-                    "minLength": 2,
-                    "maxLength": 512,
-                    "description": "Absolute path in the pod.",
-                    "x-kubernetes-validations": [
-                        cel(
-                            "self.startsWith('/') && !self.contains('..') && !self.contains(':')",
-                            "mountPath is an absolute path without .. and :",
-                        )
-                    ],
-                },
-            },
+_ONE_VOLUME = cel(
+    f"[{', '.join(f'has(self.{name})' for name in _VOLUMES)}].filter(x, x).size() == 1",
+    f"exactly one of {', '.join(_VOLUMES)} must be set; other volumes are not allowed",
+)
+_PATH = cel(
+    "self.startsWith('/') && !self.contains('..') && !self.contains(':')",
+    "mountPath is an absolute path without .. and :",
+)
+
+
+def _free(description: str) -> dict[str, Any]:
+    return {**_FREE, "description": description}
+
+
+def _text(least: int, most: int, description: str, check: dict[str, str]) -> dict[str, Any]:
+    limits = {"type": "string", "minLength": least, "maxLength": most}
+    return {**limits, "description": description, **schema(check)}
+
+
+_ENV_VAR = {
+    "required": ["name"],
+    "properties": {
+        "name": _text(1, 256, "Name of the variable.", _ENV_NAME),
+        "value": {"type": "string", "maxLength": 8192, "description": "Its value; never a secret."},
+        "valueFrom": _free("A reference (secretKeyRef, configMapKeyRef, fieldRef), as in a Pod."),
+    },
+}
+_VOLUME = {
+    "required": ["volume", "mountPath"],
+    "properties": {
+        "volume": {
+            "type": "object",
+            "description": "What is mounted: exactly one kind of volume, as in a Pod.",
+            "properties": {name: _free(text) for name, text in _VOLUMES.items()},
+            **schema(_ONE_VOLUME),
         },
-    ),
+        "mountPath": _text(2, 512, "Absolute path in the pod.", _PATH),
+    },
+}
+EnvVar = Annotated[
+    dict[str, Any], Field(max_length=3, json_schema_extra={**schema(_NO_SECRET), **_ENV_VAR})
 ]
+Volume = Annotated[dict[str, Any], Field(max_length=2, json_schema_extra={**_VOLUME})]
 
 
 class RunnerSpec(Model):
     """How Jobs run. All fields apply to the pod template of every Job of this gateway."""
 
-    image: Annotated[str, Field(max_length=512)] | None = Field(
+    image: Text512 | None = Field(
         None, description="Runner image. Default: the one in the operator's configuration."
     )
     allowed_images: list[Annotated[str, Field(min_length=1, max_length=512)]] = Field(
-        default=[],
+        [],
         max_length=64,
         description="Images (with * wildcards) that environments may use as runner.image or "
         "project.image. Empty: only this gateway's own image.",
     )
-    image_pull_secrets: list[LocalRef] = Field(
-        default=[],
-        max_length=16,
-        description="Secrets for private registries.",
-        json_schema_extra=schema(list_type="map", list_keys=["name"]),
-    )
+    image_pull_secrets: list[LocalRef] = listed(16, "Secrets for private registries.", key="name")
     service_account_name: Name | None = Field(
         None,
-        description="Identity for cloud databases; no API token is mounted. Default: the namespace's `default`.",
+        description="Identity for cloud databases; no API token is mounted. Default: the "
+        "namespace's `default`.",
     )
     resources: FreeDict | None = Field(
-        None,
-        description="Requests and limits of each container, as in a Pod. Default: none.",
+        None, description="Requests and limits of each container, as in a Pod. Default: none."
     )
-    node_selector: dict[str, Annotated[str, Field(max_length=63)]] = Field(
-        default={}, max_length=32, description="Labels of the nodes that Jobs may run on."
+    node_selector: dict[str, Text63] = Field(
+        {}, max_length=32, description="Labels of the nodes that Jobs may run on."
     )
     tolerations: list[FreeDict] = Field(
-        default=[], max_length=32, description="Tolerations of the pods, as in a Pod."
+        [], max_length=32, description="Tolerations of the pods, as in a Pod."
     )
     affinity: FreeDict | None = Field(None, description="Affinity of the pods, as in a Pod.")
-    pod_labels: dict[str, Annotated[str, Field(max_length=63)]] = Field(
-        default={},
+    pod_labels: dict[str, Text63] = Field(
+        {},
         max_length=32,
         description="Additional labels of the pods (not vulcan.dev/…).",
         json_schema_extra=schema(_NOT_OURS),
     )
     pod_annotations: dict[str, ShortText] = Field(
-        default={},
+        {},
         max_length=32,
         description="Additional annotations of the pods (not vulcan.dev/…).",
         json_schema_extra=schema(_NOT_OURS),
     )
-    env: list[EnvVar] = Field(
-        default=[],
-        max_length=64,
-        description="Additional environment variables of the main container, as in a Pod.",
-        json_schema_extra=schema(list_type="map", list_keys=["name"]),
+    env: list[EnvVar] = listed(
+        64, "Additional environment variables of the main container, as in a Pod.", key="name"
     )
-    volumes: list[Volume] = Field(
-        default=[],
-        max_length=16,
-        description="Additional volumes, each {volume, mountPath}: emptyDir, configMap, "
+    volumes: list[Volume] = listed(
+        16,
+        "Additional volumes, each {volume, mountPath}: emptyDir, configMap, "
         "persistentVolumeClaim or secret.",
-        json_schema_extra=schema(list_type="map", list_keys=["mountPath"]),
+        key="mountPath",
     )
     ca_bundle: LocalRef | None = Field(
         None,
         description="ConfigMap in the gateway's namespace; git and the drivers trust the "
         "certificates in its key ca.crt.",
     )
-    proxy: Annotated[str, Field(max_length=512)] | None = Field(
+    proxy: Text512 | None = Field(
         None,
         description="HTTP(S) proxy for git, as a URL without credentials.",
         json_schema_extra=schema(

@@ -23,9 +23,7 @@ PLAN_REQUESTED = f"{GROUP}/plan-requested-at"  # annotations: request work; see 
 RUN_REQUESTED = f"{GROUP}/run-requested-at"
 CHECKED = f"{GROUP}/checked"  # annotation: a user checked the table of this lost Job
 PROBE_REQUESTED = f"{GROUP}/probe-requested-at"
-HOLD_LIFTED = (
-    f"{GROUP}/hold-lifted"  # annotation on an environment: ids of status.held, comma separated
-)
+HOLD_LIFTED = f"{GROUP}/hold-lifted"  # annotation on an environment: ids of status.held, by commas
 CREATED_BY = f"{GROUP}/created-by"  # annotation: who created the object; immutable
 WRITER_GONE = f"{GROUP}/writer-gone"  # annotation on a gateway: a user confirms that a pod is dead
 

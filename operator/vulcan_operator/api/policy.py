@@ -9,27 +9,19 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from vulcan_contract.limits import MAX_BACKFILL_INTERVALS, MAX_REMOVED_PERCENT
-from vulcan_operator.api.fields import (
-    Duration,
-    LocalRef,
-    Model,
-    PositiveDuration,
-    ShortText,
-    cel,
-    schema,
-)
+from vulcan_operator.api.fields import LocalRef
+from vulcan_operator.api.schemas import Model, cel, rule, schema
+from vulcan_operator.api.texts import Duration, PositiveDuration, ShortText
 
 ModelName = Annotated[str, Field(min_length=1, max_length=512)]
 Date = Annotated[
     str,
     Field(
         max_length=32,
-        json_schema_extra=schema(
-            cel(
-                "self.matches('^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
-                "(T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z)?$')",
-                "a date must be absolute: 2026-11-22 or 2026-11-22T10:00:00Z",
-            )
+        json_schema_extra=rule(
+            "self.matches('^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+            "(T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z)?$')",
+            "a date must be absolute: 2026-11-22 or 2026-11-22T10:00:00Z",
         ),
     ),
 ]
@@ -48,9 +40,10 @@ class ApprovalPolicy(Model):
         "one of the risks. Always: every plan with changes.",
     )
     risks: list[Literal["Breaking", "Destructive", "Backfill"]] = Field(
-        default=["Breaking", "Destructive"],
+        ["Breaking", "Destructive"],
         max_length=3,
-        description="For OnRisk: which properties of a plan make it need approval. Default: Breaking and Destructive.",
+        description="For OnRisk: which properties of a plan make it need approval. Default: "
+        "Breaking and Destructive.",
         json_schema_extra=schema(list_type="set"),
     )
     count: int = Field(1, ge=1, le=10, description="How many different users must approve.")
@@ -65,7 +58,7 @@ class ApprovalPolicy(Model):
 
 
 class PlanLimits(Model):
-    """Plans above a limit always need approval. FULL, VIEW and SEED models count as one interval."""
+    """Plans above a limit always need approval. FULL, VIEW, SEED models count as one interval."""
 
     max_backfill_intervals: int | None = Field(
         MAX_BACKFILL_INTERVALS,
@@ -81,7 +74,8 @@ class PlanLimits(Model):
     )
     max_history: Duration | None = Field(
         None,
-        description="Maximum reach of a backfill without approval, for example 400d. Unset: no limit.",
+        description="Maximum reach of a backfill without approval, for example 400d. Unset: no "
+        "limit.",
     )
     max_removed_percent: int | None = Field(
         MAX_REMOVED_PERCENT,
@@ -97,11 +91,9 @@ class PlanSpec(Model):
     The project's configuration decides SQLMesh options that are unset here.
     """
 
-    approval: ApprovalPolicy = Field(
-        default=ApprovalPolicy(), description="When a plan needs approval."
-    )
+    approval: ApprovalPolicy = Field(ApprovalPolicy(), description="When a plan needs approval.")
     limits: PlanLimits = Field(
-        default=PlanLimits(), description="Plans above these limits need approval in every mode."
+        PlanLimits(), description="Plans above these limits need approval in every mode."
     )
     categorization: Literal["Project", "Auto", "Breaking"] = Field(
         "Project",
@@ -109,7 +101,7 @@ class PlanSpec(Model):
         "mode FULL. Breaking: every change is breaking.",
     )
     categories: dict[str, Literal["Breaking", "NonBreaking"]] = Field(
-        default={},
+        {},
         max_length=256,
         description="Category of directly modified models, by model name: Breaking or NonBreaking.",
     )
@@ -118,17 +110,15 @@ class PlanSpec(Model):
         None, description="SQLMesh --effective-from; for forward-only plans."
     )
     select_models: list[ModelName] = Field(
-        default=[],
+        [],
         max_length=256,
         description="SQLMesh --select-model; models that it excludes stay unchanged.",
     )
     allow_destructive_models: list[ModelName] = Field(
-        default=[],
-        max_length=256,
-        description="SQLMesh --allow-destructive-model; shown in the plan.",
+        [], max_length=256, description="SQLMesh --allow-destructive-model; shown in the plan."
     )
     allow_additive_models: list[ModelName] = Field(
-        default=[], max_length=256, description="SQLMesh --allow-additive-model; shown in the plan."
+        [], max_length=256, description="SQLMesh --allow-additive-model; shown in the plan."
     )
     no_gaps: bool | None = Field(None, description="SQLMesh --no-gaps.")
     start: Date | None = Field(None, description="SQLMesh --start; not for environment prod.")
@@ -158,7 +148,8 @@ class SodaChecks(Model):
     """Soda checks in a ConfigMap of this namespace, for PostgreSQL and DuckDB only."""
 
     config_map_ref: LocalRef = Field(
-        description="ConfigMap with SodaCL files: every key that ends in .yml or .yaml. They may use ${environment}, "
+        description="ConfigMap with SodaCL files: every key that ends in .yml or .yaml. They may "
+        "use ${environment}, "
         "${schema_suffix} and ${table_suffix}."
     )
 

@@ -8,18 +8,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from vulcan_operator.api.fields import (
-    Duration,
-    Model,
-    Name,
-    ObjectMeta,
-    ObjectRef,
-    cel,
-    immutable,
-    schema,
-)
+from vulcan_operator.api.fields import ObjectMeta, ObjectRef
 from vulcan_operator.api.policy import ApprovalItem, ApprovalPolicy, ModelName, SodaChecks
 from vulcan_operator.api.promotion_status import PromotionStatus
+from vulcan_operator.api.schemas import Model, cel, immutable, listed, rule, schema
+from vulcan_operator.api.texts import Duration, Name
 
 Gate = Literal["Required", "Optional", "Skip"]
 
@@ -51,7 +44,7 @@ class DataDiffGate(Model):
         "should be, too. All: all models.",
     )
     expected_changes: list[ModelName] = Field(
-        default=[],
+        [],
         max_length=256,
         description="Models whose data is expected to change, as schema.name: they are compared "
         "and reported, but cannot fail the gate. The step's evidence lists names that match no "
@@ -118,8 +111,7 @@ class GatesSpec(Model):
         None, description="Comparison of the target's future and current data. Unset: none."
     )
     checks: PromotionChecks | None = Field(
-        None,
-        description="Data quality checks of the source. Unset: none.",
+        None, description="Data quality checks of the source. Unset: none."
     )
     soak: SoakGate | None = Field(
         None, description="Time and runs in the source environment. Unset: none required."
@@ -146,7 +138,8 @@ class RollbackTarget(Model):
     )
     plan_id: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
         None,
-        description="SQLMesh plan id of an earlier apply, from the environment's status.rollbackTargets.",
+        description="SQLMesh plan id of an earlier apply, from the environment's "
+        "status.rollbackTargets.",
     )
 
 
@@ -162,7 +155,7 @@ class RollbackSpec(Model):
 
 
 class PromotionSpec(Model):
-    """What is promoted, from where to where, through which gates. Immutable except for approvals."""
+    """What is promoted, from where to where, through which gates. Immutable but for approvals."""
 
     from_: PromotionSide | None = Field(
         None, alias="from", description="Where the revision comes from."
@@ -174,18 +167,17 @@ class PromotionSpec(Model):
         "status.applied.revision, or its sourceDigest, which also pins the files of a ConfigMap. "
         "Default: the applied revision of `from`.",
     )
-    gates: GatesSpec = Field(default=GatesSpec(), description="Gates that the revision must pass.")
+    gates: GatesSpec = Field(GatesSpec(), description="Gates that the revision must pass.")
     approval: ApprovalPolicy | None = Field(
         None,
         description="When the promotion needs approval. The target environment's plan.approval "
         "applies in any case; the stricter of the two counts. Default: that of the target.",
     )
-    approvals: list[ApprovalItem] = Field(
-        default=[],
-        max_length=64,
-        description="Approvals and rejections of this promotion's plan. The message of "
+    approvals: list[ApprovalItem] = listed(
+        64,
+        "Approvals and rejections of this promotion's plan. The message of "
         "AwaitingApproval is the command to add one.",
-        json_schema_extra=schema(list_type="map", list_keys=["plan", "by"]),
+        key="plan by",
     )
     queue: Literal["Wait", "Supersede"] = Field(
         "Wait",
@@ -201,15 +193,13 @@ class PromotionSpec(Model):
     rollback_to: RollbackTarget | None = Field(
         None,
         description="Instead of from and revision: roll back the environment in `to`.",
-        json_schema_extra=schema(
-            cel(
-                "has(self.promotion) != has(self.planId)",
-                "exactly one of promotion, planId must be set in rollbackTo",
-            )
+        json_schema_extra=rule(
+            "has(self.promotion) != has(self.planId)",
+            "exactly one of promotion, planId must be set in rollbackTo",
         ),
     )
     rollback: RollbackSpec = Field(
-        default=RollbackSpec(), description="How to roll back, with rollbackTo or after a failure."
+        RollbackSpec(), description="How to roll back, with rollbackTo or after a failure."
     )
 
 
@@ -243,7 +233,8 @@ class VulcanPromotion(Model):
             ),
             cel(
                 "!has(self.from) || self.from.environmentRef.name != self.to.environmentRef.name ||"
-                " has(self.from.environmentRef.__namespace__) != has(self.to.environmentRef.__namespace__) ||"
+                " has(self.from.environmentRef.__namespace__) != "
+                "has(self.to.environmentRef.__namespace__) ||"
                 " (has(self.to.environmentRef.__namespace__) &&"
                 " self.from.environmentRef.__namespace__ != self.to.environmentRef.__namespace__)",
                 "from and to must be different environments",

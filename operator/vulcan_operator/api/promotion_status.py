@@ -10,17 +10,20 @@ from typing import Annotated
 from pydantic import Field, computed_field
 
 from vulcan_operator.api.environment_status import Digest, PlanStatus, ReportRef, Revision
-from vulcan_operator.api.fields import (
-    Condition,
-    FailureStatus,
-    Message,
-    Model,
-    TaskStatus,
-    Timestamp,
-    schema,
-    short_revision,
-)
+from vulcan_operator.api.fields import Condition, FailureStatus, TaskStatus, short_revision
+from vulcan_operator.api.schemas import Model, listed
 from vulcan_operator.api.source import Origin
+from vulcan_operator.api.texts import (
+    Message,
+    ShortText,
+    Text16,
+    Text40,
+    Text63,
+    Text128,
+    Text320,
+    Text512,
+    Timestamp,
+)
 
 
 class StepName(enum.StrEnum):
@@ -101,25 +104,24 @@ class StepStatus(Model):
     )
     started_at: Timestamp | None = Field(None, description="When it began.")
     finished_at: Timestamp | None = Field(None, description="When it ended.")
-    reason: Annotated[str, Field(max_length=63)] | None = Field(
+    reason: Text63 | None = Field(
         None, description="While it waits: what for, as a CamelCase word."
     )
     message: Message = Field("", description="Its progress or result, as a sentence.")
-    evidence: dict[str, Annotated[str, Field(max_length=1024)]] = Field(
-        default={},
+    evidence: dict[str, ShortText] = Field(
+        {},
         max_length=32,
         description="What the result is based on: Jobs, counts, digests, differences.",
     )
-    job: Annotated[str, Field(max_length=63)] = Field(
-        "", description="Name of its last Job, in the gateway's namespace."
-    )
+    job: Text63 = Field("", description="Name of its last Job, in the gateway's namespace.")
     task: TaskStatus | None = Field(
         None, description="Its current task. Independent gates have their tasks at the same time."
     )
     failure: FailureStatus | None = Field(None, description="Its failure that waits for a retry.")
     touched: bool = Field(
         False,
-        description="Whether an attempt may have changed some views: it is then completed despite windows and freezes.",
+        description="Whether an attempt may have changed some views: it is then completed despite "
+        "windows and freezes.",
     )
 
     @property
@@ -132,8 +134,8 @@ class VoteStatus(Model):
     """A vote on a plan of the promotion, as the operator recorded it."""
 
     plan: Digest = Field(description="Digest of the plan.")
-    by: Annotated[str, Field(max_length=512)] = Field(description="Name of the user.")
-    decision: Annotated[str, Field(max_length=16)] = Field(description="Approve or Reject.")
+    by: Text512 = Field(description="Name of the user.")
+    decision: Text16 = Field(description="Approve or Reject.")
     comment: Message = Field("", description="The comment of the vote.")
     time: Timestamp = Field(description="When the operator first observed it.")
 
@@ -141,15 +143,9 @@ class VoteStatus(Model):
 class SideStatus(Model):
     """The source or the target of the promotion, as it was observed."""
 
-    environment: Annotated[str, Field(max_length=40)] = Field(
-        description="SQLMesh environment name."
-    )
-    gateway: Annotated[str, Field(max_length=320)] = Field(
-        description="Its VulcanGateway, as namespace/name."
-    )
-    plan_id: Annotated[str, Field(max_length=128)] = Field(
-        "", description="SQLMesh's plan id of the environment."
-    )
+    environment: Text40 = Field(description="SQLMesh environment name.")
+    gateway: Text320 = Field(description="Its VulcanGateway, as namespace/name.")
+    plan_id: Text128 = Field("", description="SQLMesh's plan id of the environment.")
     revision: Revision = Field("", description="The revision of the environment.")
 
 
@@ -158,7 +154,7 @@ class PreviousStatus(Model):
 
     revision: Revision = Field(description="The resolved source.")
     source_digest: Digest = Field("", description="Digest of the source's files.")
-    plan_id: Annotated[str, Field(max_length=128)] = Field("", description="SQLMesh's plan id.")
+    plan_id: Text128 = Field("", description="SQLMesh's plan id.")
     time: Timestamp | None = Field(None, description="When it was applied.")
     tests_run: int = Field(
         -1, description="Number of unit tests that ran when it was planned; -1: unknown or skipped."
@@ -172,14 +168,13 @@ class RollbackStatus(Model):
     state: str = Field(
         "Running",
         max_length=63,
-        description="Running, Succeeded, Failed or Unavailable (a snapshot is missing or cannot be restored).",
+        description="Running, Succeeded, Failed or Unavailable (a snapshot is missing or cannot be "
+        "restored).",
         json_schema_extra={"enum": list(RollbackState)},
     )
-    reason: Annotated[str, Field(max_length=63)] = Field("", description="Why it was started.")
+    reason: Text63 = Field("", description="Why it was started.")
     message: Message = Field("", description="Its result as a sentence, with the age of the data.")
-    plan_id: Annotated[str, Field(max_length=128)] = Field(
-        "", description="SQLMesh's plan id of the revision rolled back to."
-    )
+    plan_id: Text128 = Field("", description="SQLMesh's plan id of the revision rolled back to.")
     revision: Revision = Field("", description="The revision rolled back to.")
     time: Timestamp | None = Field(None, description="When the views were swapped back.")
     intervals_behind: int = Field(
@@ -196,19 +191,11 @@ class PromotionStatus(Model):
     observed_generation: int = Field(
         -1, description="Generation of the spec that was last handled."
     )
-    conditions: list[Condition] = Field(
-        default=[],
-        max_length=16,
-        description="Ready, Reconciling, Stalled, AwaitingApproval.",
-        json_schema_extra=schema(list_type="map", list_keys=["type"]),
+    conditions: list[Condition] = listed(
+        16, "Ready, Reconciling, Stalled, AwaitingApproval.", key="type"
     )
     step: StepField | None = Field(None, description="Current step, or the last one.")
-    steps: list[StepStatus] = Field(
-        default=[],
-        max_length=16,
-        description="All steps in order, each with its evidence.",
-        json_schema_extra=schema(list_type="map", list_keys=["name"]),
-    )
+    steps: list[StepStatus] = listed(16, "All steps in order, each with its evidence.", key="name")
     outcome: str | None = Field(
         None,
         max_length=63,
@@ -230,26 +217,17 @@ class PromotionStatus(Model):
     target: SideStatus | None = Field(None, description="The target environment.")
     plans: int = Field(0, description="How often it was replanned because the target changed.")
     plan: PlanStatus | None = Field(None, description="The plan that approvals refer to.")
-    applied_plan_id: Annotated[str, Field(max_length=128)] = Field(
+    applied_plan_id: Text128 = Field(
         "", description="SQLMesh's plan id of the target after its views were swapped."
     )
-    approved_by: list[Annotated[str, Field(max_length=512)]] = Field(
-        default=[],
-        max_length=64,
-        description="Who approved it.",
-        json_schema_extra=schema(list_type="atomic"),
+    approved_by: list[Text512] = listed(64, "Who approved it.")
+    approvals: list[VoteStatus] = listed(
+        MOST_VOTES,
+        "All votes on its plans with their times, including votes on earlier plans and withdrawn "
+        "ones.",
     )
-    approvals: list[VoteStatus] = Field(
-        default=[],
-        max_length=MOST_VOTES,
-        description="All votes on its plans with their times, including votes on earlier plans and withdrawn ones.",
-        json_schema_extra=schema(list_type="atomic"),
-    )
-    runner_images: list[Annotated[str, Field(max_length=512)]] = Field(
-        default=[],
-        max_length=MOST_IMAGES,
-        description="Images of its Jobs with their digests, as the nodes report them.",
-        json_schema_extra=schema(list_type="atomic"),
+    runner_images: list[Text512] = listed(
+        MOST_IMAGES, "Images of its Jobs with their digests, as the nodes report them."
     )
     previous: PreviousStatus | None = Field(None, description="The target's previous revision.")
     rollback: RollbackStatus | None = Field(None, description="The rollback, if there was one.")
@@ -261,15 +239,10 @@ class PromotionStatus(Model):
     origin: Origin | None = Field(
         None, description="Where the revision's files are, for promotions across systems."
     )
-    superseded_by: Annotated[str, Field(max_length=320)] | None = Field(
+    superseded_by: Text320 | None = Field(
         None, description="The newer promotion that replaced it, as namespace/name."
     )
-    supersedes: list[Annotated[str, Field(max_length=320)]] = Field(
-        default=[],
-        max_length=64,
-        description="Older promotions that it replaced, as namespace/name.",
-        json_schema_extra=schema(list_type="atomic"),
-    )
+    supersedes: list[Text320] = listed(64, "Older promotions that it replaced, as namespace/name.")
     next_opening_time: Timestamp | None = Field(
         None,
         description="While it waits for a window or the end of a freeze: when it continues. "
@@ -311,6 +284,6 @@ class PromotionStatus(Model):
 
     @computed_field(description="The revision, shortened for columns.")  # type: ignore[prop-decorator]  # pydantic's way
     @property
-    def short_revision(self) -> Annotated[str, Field(max_length=40)] | None:
+    def short_revision(self) -> Text40 | None:
         """The revision, shortened for columns."""
         return short_revision(self.revision) if self.revision else None

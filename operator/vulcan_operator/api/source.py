@@ -7,7 +7,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from vulcan_operator.api.fields import Model, Name, PositiveDuration, cel, schema
+from vulcan_operator.api.schemas import Model, cel, listed, rule, schema
+from vulcan_operator.api.texts import Name, PositiveDuration, ShortText, Text64, Text320, Text512
 
 _INSIDE = "!self.startsWith('/') && !self.matches('(^|/)[.][.](/|$)')"
 
@@ -20,13 +21,15 @@ class GitSource(Model):
         "gateway's gitCredentials name those.",
         json_schema_extra=schema(
             cel(
-                "self.matches('^(https?|ssh|file)://[^ ?#]+$') || self.matches('^[A-Za-z0-9._-]+@[A-Za-z0-9.-]+:[^ "
+                "self.matches('^(https?|ssh|file)://[^ ?#]+$') || "
+                "self.matches('^[A-Za-z0-9._-]+@[A-Za-z0-9.-]+:[^ "
                 "]+$')",
                 "url is an https, ssh or file URL, or user@host:path",
             ),
             cel(
                 "!self.matches('^https?://[^/]*@') && !self.matches('^ssh://[^/@]*:[^/]*@')",
-                "url must not contain credentials: put them into a Secret named in the gateway's gitCredentials",
+                "url must not contain credentials: put them into a Secret named in the gateway's "
+                "gitCredentials",
                 reason="FieldValueForbidden",
             ),
         ),
@@ -34,37 +37,32 @@ class GitSource(Model):
     ref: Annotated[str, Field(min_length=1, max_length=256)] = Field(
         "main",
         description="Branch, tag or full commit hash, which needs no resolving.",
-        json_schema_extra=schema(
-            cel(
-                "self.matches('^[A-Za-z0-9._/@+-]+$') && !self.startsWith('-') && !self.contains('..')",
-                "ref is the name of a branch or tag, or a full commit",
-            )
+        json_schema_extra=rule(
+            "self.matches('^[A-Za-z0-9._/@+-]+$') && !self.startsWith('-') && !self.contains('..')",
+            "ref is the name of a branch or tag, or a full commit",
         ),
     )
     path: Annotated[str, Field(min_length=1, max_length=512)] = Field(
         ".",
         description="Folder of the SQLMesh project in the repository.",
-        json_schema_extra=schema(
-            cel(_INSIDE, "path is a folder inside the repository: relative, without ..")
+        json_schema_extra=rule(
+            _INSIDE, "path is a folder inside the repository: relative, without .."
         ),
     )
     poll_interval: PositiveDuration | None = Field(
         None,
-        description="How often a short Job resolves the ref again. Unset: only on request or when the spec changes.",
+        description="How often a short Job resolves the ref again. Unset: only on request or when "
+        "the spec changes.",
     )
 
 
 class ConfigMapItem(Model):
     """One file of a project in a ConfigMap."""
 
-    key: Annotated[str, Field(min_length=1, max_length=253)] = Field(
-        description="Key in the ConfigMap."
-    )
+    key: Name = Field(description="Key in the ConfigMap.")
     path: Annotated[str, Field(min_length=1, max_length=256)] = Field(
         description="File in the project, for example models/orders.sql.",
-        json_schema_extra=schema(
-            cel(_INSIDE, "path is a file inside the project: relative, without ..")
-        ),
+        json_schema_extra=rule(_INSIDE, "path is a file inside the project: relative, without .."),
     )
 
 
@@ -72,11 +70,11 @@ class ConfigMapSource(Model):
     """A small project in a ConfigMap of this namespace."""
 
     name: Name = Field(description="Name of the ConfigMap.")
-    items: list[ConfigMapItem] = Field(
-        default=[],
-        max_length=256,
-        description="Which key becomes which file. Empty: every key, with __ in its name for / (macros____init__.py).",
-        json_schema_extra=schema(list_type="map", list_keys=["path"]),
+    items: list[ConfigMapItem] = listed(
+        256,
+        "Which key becomes which file. Empty: every key, with __ in its name for / "
+        "(macros____init__.py).",
+        key="path",
     )
 
 
@@ -88,15 +86,11 @@ class Origin(Model):
         description="Git, ConfigMap or Image.",
         json_schema_extra={"enum": ["Git", "ConfigMap", "Image"]},
     )
-    url: Annotated[str, Field(max_length=1024)] = Field("", description="Git repository URL.")
-    commit: Annotated[str, Field(max_length=64)] = Field("", description="Full git commit.")
-    path: Annotated[str, Field(max_length=512)] = Field(
-        "", description="Folder in the git repository."
-    )
-    image: Annotated[str, Field(max_length=512)] = Field(
-        "", description="Image with the project, with its digest."
-    )
-    copy_: Annotated[str, Field(max_length=320)] = Field(
+    url: ShortText = Field("", description="Git repository URL.")
+    commit: Text64 = Field("", description="Full git commit.")
+    path: Text512 = Field("", description="Folder in the git repository.")
+    image: Text512 = Field("", description="Image with the project, with its digest.")
+    copy_: Text320 = Field(
         "",
         alias="copy",
         description="Immutable copy of the project's ConfigMap, as namespace/name.",
@@ -110,14 +104,12 @@ class ProjectSource(Model):
     config_map: ConfigMapSource | None = Field(
         None, description="A ConfigMap, for small projects and experiments."
     )
-    image: Annotated[str, Field(max_length=512)] | None = Field(
+    image: Text512 | None = Field(
         None,
         description="A runner image that contains the project at /project, pinned by digest; it "
         "must match the gateway's allowedImages.",
-        json_schema_extra=schema(
-            cel(
-                "self.matches('^[^ @]+@sha256:[0-9a-f]{64}$')",
-                "image must be pinned by digest: name@sha256:…",
-            )
+        json_schema_extra=rule(
+            "self.matches('^[^ @]+@sha256:[0-9a-f]{64}$')",
+            "image must be pinned by digest: name@sha256:…",
         ),
     )

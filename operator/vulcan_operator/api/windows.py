@@ -7,21 +7,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from vulcan_operator.api.fields import (
-    Cron,
-    Model,
-    PositiveDuration,
-    ShortText,
-    Timestamp,
-    TimeZone,
-    cel,
-    schema,
-)
+from vulcan_operator.api.schemas import Model, cel, rule, schema
+from vulcan_operator.api.texts import Cron, PositiveDuration, ShortText, Timestamp, TimeZone
 
 _PARTS = "INTERVAL|COUNT|UNTIL|BYDAY|BYMONTH|BYHOUR|WKST"
 _OF_MONTHS = "BYMONTHDAY|BYYEARDAY|BYWEEKNO|BYSETPOS"  # not with DAILY or WEEKLY: may never match
 _VALUE = "[A-Z0-9,+-]+"
-_RRULE = f"^FREQ=((DAILY|WEEKLY)(;({_PARTS})={_VALUE})*|(MONTHLY|YEARLY)(;({_PARTS}|{_OF_MONTHS})={_VALUE})*)$"
+_DAYS = f"(DAILY|WEEKLY)(;({_PARTS})={_VALUE})*"
+_RRULE = f"^FREQ=({_DAYS}|(MONTHLY|YEARLY)(;({_PARTS}|{_OF_MONTHS})={_VALUE})*)$"
 
 
 class PromotionWindow(Model):
@@ -29,11 +22,9 @@ class PromotionWindow(Model):
 
     name: Annotated[str, Field(min_length=1, max_length=63)] = Field(
         description="Name of the window; status and messages use it.",
-        json_schema_extra=schema(
-            cel(
-                "self.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?$')",
-                "a window's name has lower-case letters, digits and -",
-            )
+        json_schema_extra=rule(
+            "self.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?$')",
+            "a window's name has lower-case letters, digits and -",
         ),
     )
     kind: Literal["Allow", "Deny"] = Field(
@@ -43,20 +34,20 @@ class PromotionWindow(Model):
     cron: Cron | None = Field(
         None,
         description="When it opens, with a single minute. Exactly one of cron and rrule.",
-        json_schema_extra=schema(
-            cel(
-                "self.matches('^[0-9]{1,2} ')",
-                "a window's cron starts with a single minute, so that it opens at most once an hour",
-            )
+        json_schema_extra=rule(
+            "self.matches('^[0-9]{1,2} ')",
+            "a window's cron starts with a single minute, so that it opens at most once an hour",
         ),
     )
     rrule: Annotated[str, Field(min_length=10, max_length=256)] | None = Field(
         None,
-        description="When it opens: an RFC 5545 rule without the RRULE: prefix, for example FREQ=MONTHLY;BYDAY=-1FR.",
+        description="When it opens: an RFC 5545 rule without the RRULE: prefix, for example "
+        "FREQ=MONTHLY;BYDAY=-1FR.",
         json_schema_extra=schema(
             cel(
                 f"self.matches('{_RRULE}')",
-                "rrule starts with FREQ=DAILY, WEEKLY, MONTHLY or YEARLY, followed by RFC 5545 parts such as ;BYDAY=FR",
+                "rrule starts with FREQ=DAILY, WEEKLY, MONTHLY or YEARLY, followed by RFC 5545 "
+                "parts such as ;BYDAY=FR",
             ),
             cel(
                 "!self.contains('COUNT=') || !self.contains('UNTIL=')",
@@ -66,12 +57,11 @@ class PromotionWindow(Model):
     )
     start: Annotated[str, Field(min_length=16, max_length=19)] | None = Field(
         None,
-        description="DTSTART of rrule in timeZone: its first day and the time of day, for example 2026-11-27T22:00.",
-        json_schema_extra=schema(
-            cel(
-                "self.matches('^20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:00)?$')",
-                "start is a local time without a zone, for example 2026-11-27T22:00",
-            )
+        description="DTSTART of rrule in timeZone: its first day and the time of day, for example "
+        "2026-11-27T22:00.",
+        json_schema_extra=rule(
+            "self.matches('^20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:00)?$')",
+            "start is a local time without a zone, for example 2026-11-27T22:00",
         ),
     )
     duration: PositiveDuration = Field(

@@ -1,7 +1,7 @@
 """Holds what the operator knows of the cluster: a store per kind of object, and the facts of each.
 
-Filled by `wake` (watch events, own writes, lists), read by `reconcile.observe`, `collect`, `guard` and
-the metrics. Does no I/O and has no rules about who is to be woken.
+Filled by `wake` (watch events, own writes, lists), read by `reconcile.observe`, `collect`, `guard`
+and the metrics. Does no I/O and has no rules about who is to be woken.
 """
 
 from collections.abc import Iterable
@@ -71,7 +71,7 @@ class Cache:
         return cast("EnvironmentFacts | None", self.facts(Key(Kind.ENVIRONMENT, *place)))
 
     def promotion_facts(self, index: str, environment: Place) -> tuple[PromotionFacts, ...]:
-        """Return the facts of the promotions whose `index` (source or target) is the environment."""
+        """Return the facts of the promotions with the environment as `index` (source or target)."""
         places = self.customs[Kind.PROMOTION].places_by(index, environment)
         found = (self.facts(Key(Kind.PROMOTION, *place)) for place in places)
         return tuple(facts for facts in found if facts is not None)
@@ -99,8 +99,7 @@ class Cache:
         return found if isinstance(found, VulcanGateway) else None
 
     def home(self, found: Custom) -> Place:
-        """Return the gateway of an object, for a promotion that of its target. Its Jobs are in that
-        namespace."""
+        """Return the gateway where an object's Jobs are; for a promotion that of its target."""
         if isinstance(found, VulcanGateway):
             return (found.metadata.namespace, found.metadata.name)
         if isinstance(found, VulcanEnvironment):
@@ -117,12 +116,12 @@ class Cache:
         return tuple(j for j in self.jobs.by("owner", found.metadata.uid) if j.namespace in places)
 
     def pods_of(self, found: Custom) -> tuple[PodSeen, ...]:
-        """Return the pods of an object's Jobs, by the owner's uid, which is a label of the pod template."""
+        """Return the pods of an object's Jobs, by the owner's uid, which is a label of theirs."""
         places = self._namespaces(found)
         return tuple(p for p in self.pods.by("owner", found.metadata.uid) if p.namespace in places)
 
     def _namespaces(self, found: Custom) -> set[str]:
-        """Return where its Jobs may be: with its gateway and, for a promotion, also with that of its source."""
+        """Return where its Jobs may be: with its gateway, a promotion's also with its source's."""
         places = {self.home(found)[0]}
         if isinstance(found, VulcanPromotion):
             source = self.environment(source_of(found))
@@ -140,13 +139,12 @@ class Cache:
 
     def intends(self, gateway: Place, job: str) -> bool:
         """Return whether a status names this Job as a current task."""
-        found = self.customs[Kind.GATEWAY].get(gateway)
+        found, probe = self.customs[Kind.GATEWAY].get(gateway), None
         if isinstance(found, VulcanGateway) and found.status.task is not None:
-            if found.status.task.job == job:
-                return True
-        elif isinstance(found, Unparsable) and (found.status.get("task") or {}).get("job") == job:
-            return True
-        return self.crowd(gateway).intends(job)
+            probe = found.status.task.job
+        elif isinstance(found, Unparsable):
+            probe = (found.status.get("task") or {}).get("job")
+        return probe == job or self.crowd(gateway).intends(job)
 
 
 def _readable(found: Iterable[Any_], kind: type[Any]) -> list[Any]:

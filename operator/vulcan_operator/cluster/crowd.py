@@ -1,4 +1,4 @@
-"""Holds what goes on at one gateway: claims and contacts of its environments, tasks, the writer queue.
+"""Holds what goes on at one gateway: claims, contacts and tasks of its objects, the writer queue.
 
 Kept up to date by `wake`, because collecting it for each pass over each of a thousand environments
 would cost more than everything else. Read through `cache`.

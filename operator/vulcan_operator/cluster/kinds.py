@@ -1,7 +1,7 @@
 """Lists the kinds of objects that the operator reconciles: a row each.
 
-Read by `cache` (stores and indexes), `wake` (parsing, facts) and `reconcile`, whose table of planners
-has the same keys.
+Read by `cache` (stores and indexes), `wake` (parsing, facts) and `reconcile`, whose table of
+planners has the same keys.
 """
 
 from collections.abc import Callable, Hashable, Mapping
@@ -27,13 +27,11 @@ class KindSpec:
     indexes: Mapping[str, Index] = field(default_factory=dict)  # how others find it
 
 
+_OF_ENVIRONMENTS: dict[str, Index] = {"gateway": gateway_of}
+_OF_PROMOTIONS: dict[str, Index] = {"target": target_of, "source": source_of}
 KINDS: dict[Kind, KindSpec] = {
     Kind.GATEWAY: KindSpec(resources.GATEWAYS, GatewayFacts.of),
-    Kind.ENVIRONMENT: KindSpec(
-        resources.ENVIRONMENTS, EnvironmentFacts.of, {"gateway": gateway_of}
-    ),
-    Kind.PROMOTION: KindSpec(
-        resources.PROMOTIONS, promotion_facts, {"target": target_of, "source": source_of}
-    ),
+    Kind.ENVIRONMENT: KindSpec(resources.ENVIRONMENTS, EnvironmentFacts.of, _OF_ENVIRONMENTS),
+    Kind.PROMOTION: KindSpec(resources.PROMOTIONS, promotion_facts, _OF_PROMOTIONS),
 }
 BY_RESOURCE = {spec.resource: kind for kind, spec in KINDS.items()}

@@ -1,6 +1,7 @@
-"""Resolves the references of our objects to (namespace, name). Pure; used by the indexes of `kinds`."""
+"""Resolves references of our objects to (namespace, name). Pure; used by the indexes of `kinds`."""
 
 from vulcan_operator.api.environment import VulcanEnvironment
+from vulcan_operator.api.fields import ObjectRef
 from vulcan_operator.api.gateway import VulcanGateway
 from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.cluster.store import Place
@@ -21,21 +22,22 @@ def gateway_of(environment: Any_ | None) -> Place:
     """Return the gateway of an environment."""
     if not isinstance(environment, VulcanEnvironment):
         return NOWHERE
-    reference = environment.spec.gateway_ref
-    return (reference.namespace or environment.metadata.namespace, reference.name)
+    return _resolve(environment.spec.gateway_ref, environment)
 
 
 def target_of(promotion: Any_) -> Place:
     """Return the environment that a promotion changes."""
     if not isinstance(promotion, VulcanPromotion):
         return NOWHERE
-    reference = promotion.spec.to.environment_ref
-    return (reference.namespace or promotion.metadata.namespace, reference.name)
+    return _resolve(promotion.spec.to.environment_ref, promotion)
 
 
 def source_of(promotion: Any_) -> Place:
     """Return the environment that a promotion takes its revision from; NOWHERE for a rollback."""
     if not isinstance(promotion, VulcanPromotion) or promotion.spec.from_ is None:
         return NOWHERE
-    reference = promotion.spec.from_.environment_ref
-    return (reference.namespace or promotion.metadata.namespace, reference.name)
+    return _resolve(promotion.spec.from_.environment_ref, promotion)
+
+
+def _resolve(reference: ObjectRef, found: Custom) -> Place:
+    return (reference.namespace or found.metadata.namespace, reference.name)

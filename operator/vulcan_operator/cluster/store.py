@@ -1,6 +1,6 @@
 """Stores the objects of one kind as they were last seen, by namespace and name and by indexes.
 
-Used by `cache`, filled by `cluster.wake`. It knows versions and deletions, but not what objects mean.
+Used by `cache`, filled by `cluster.wake`. Knows versions and deletions, but not what objects mean.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -14,7 +14,7 @@ _TOMBSTONES = 2000
 
 @dataclass(frozen=True, slots=True)
 class Entry(Generic[T]):
-    """Holds one object; `version` is its resourceVersion as a number, which only grows within one etcd."""
+    """Holds one object; `version`, its resourceVersion as a number, only grows within one etcd."""
 
     uid: str
     version: int
@@ -28,9 +28,7 @@ class Store(Generic[T]):
         self._entries: dict[Place, Entry[T]] = {}
         self._indexes = dict(indexes or {})
         self._by: dict[tuple[str, Hashable], dict[Place, T]] = {}
-        self._dead: dict[
-            str, None
-        ] = {}  # uids seen deleted: a late answer to a write must not bring them back
+        self._dead: dict[str, None] = {}  # uids seen deleted, against late answers to writes
         self.listed_at = 0
         self.newest = 0  # the highest version ever seen
 
@@ -102,8 +100,7 @@ class Store(Generic[T]):
     def absent(self, listed: set[Place], version: int) -> list[Place]:
         """Return the places of objects that a complete list of that version did not contain.
 
-        Objects that are newer than the list were created after it. If versions went backwards (etcd was
-        restored), no object counts as newer.
+        What is newer was created after it; after versions went backwards (etcd restored), none.
         """
         backwards = version < self.listed_at
         self.listed_at = version

@@ -29,7 +29,7 @@ _WAITS_FOR_OTHERS = ("", "PodInitializing", "ContainerCreating")
 
 @dataclass(frozen=True)
 class Unparsable:
-    """Stands for an object that does not fit our models (another CRD is installed). Its status is kept as it is."""
+    """Stands for an object that does not fit our models, as of another CRD; its status is kept."""
 
     metadata: ObjectMeta
     error: str
@@ -48,27 +48,24 @@ def custom(
 ) -> VulcanGateway | VulcanEnvironment | VulcanPromotion | Unparsable:
     """Parse one of our objects."""
     metadata = {k: v for k, v in raw["metadata"].items() if k != "managedFields"}
-    if LAST_APPLIED in metadata.get("annotations", {}):
-        metadata["annotations"] = {
-            k: v for k, v in metadata["annotations"].items() if k != LAST_APPLIED
-        }
+    if LAST_APPLIED in (annotations := metadata.get("annotations", {})):
+        metadata["annotations"] = {k: v for k, v in annotations.items() if k != LAST_APPLIED}
     try:
         found = MODELS[kind].model_validate({**raw, "metadata": metadata})
         _share_names(found)
         return found
     except pydantic.ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        return Unparsable(
-            ObjectMeta.model_validate(metadata), f"{where}: {first['msg']}", raw.get("status") or {}
-        )
+        problem = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+        meta = ObjectMeta.model_validate(metadata)
+        return Unparsable(meta, problem, raw.get("status") or {})
 
 
 def _share_names(model: pydantic.BaseModel) -> None:
     """Let models share their sets of given fields, and short strings such as digests and reasons.
 
-    The sets take nearly half the memory of an environment and are mostly equal. Models are frozen, so
-    sharing is safe; copies copy the set.
+    The sets take nearly half the memory of an environment and are mostly equal. Models are frozen,
+    so sharing is safe; copies copy the set.
     """
     given = model.__pydantic_fields_set__
     object.__setattr__(model, "__pydantic_fields_set__", _GIVEN.setdefault(frozenset(given), given))
@@ -92,7 +89,8 @@ def job(raw: Raw) -> JobSeen:
         owner_name=sys.intern(labels.get(names.OWNER_NAME, "")),
         owner_uid=sys.intern(labels.get(names.OWNER_UID, "")),
         task=sys.intern(labels.get(names.TASK, "")), inputs=labels.get(names.INPUTS, ""),
-        attempt=_attempt(labels.get(names.ATTEMPT, "")), gateway=sys.intern(labels.get(names.GATEWAY, "")),
+        attempt=_attempt(labels.get(names.ATTEMPT, "")),
+        gateway=sys.intern(labels.get(names.GATEWAY, "")),
         install=sys.intern(labels.get(names.INSTALL, "")), state=state,
         reason=condition.get("reason", "") if state is JobState.FAILED else "",
         message=condition.get("message", "") if state is JobState.FAILED else "",
@@ -109,13 +107,11 @@ def _attempt(label: str) -> int:
 
 
 def _job_state(status: Raw) -> tuple[JobState, Raw]:
-    """Return state and condition of a Job. It ends with its last pod; FailureTarget is not the end."""
-    if not status.get("terminating"):
-        for condition in status.get("conditions", []):
-            if condition["type"] in ("Complete", "Failed") and condition["status"] == "True":
-                return (
-                    JobState.COMPLETE if condition["type"] == "Complete" else JobState.FAILED
-                ), condition
+    """Return state and condition of a Job. It ends with its last pod, not with FailureTarget."""
+    ends = {"Complete": JobState.COMPLETE, "Failed": JobState.FAILED}
+    for condition in status.get("conditions", []) if not status.get("terminating") else ():
+        if condition["type"] in ends and condition["status"] == "True":
+            return ends[condition["type"]], condition
     return JobState.UNFINISHED, {}
 
 
@@ -124,31 +120,35 @@ def pod(raw: Raw) -> PodSeen:
     meta, labels, status = raw["metadata"], raw["metadata"].get("labels", {}), raw.get("status", {})
     main = _main_container(raw)
     inits = status.get("initContainerStatuses", [])
-    broken = next(
-        (c for c in inits if c.get("state", {}).get("terminated", {}).get("exitCode")), None
-    )
-    ended = (broken or main).get("state", {}).get("terminated", {})
+    ended = _terminated(next((c for c in inits if _terminated(c).get("exitCode")), main))
     waiting = _waiting(status, [*inits, main])
     return PodSeen(
-        namespace=sys.intern(meta["namespace"]), name=meta["name"], uid=meta["uid"], job=labels.get(JOB_NAME, ""),
-        owner_uid=sys.intern(labels.get(names.OWNER_UID, "")), phase=sys.intern(status.get("phase", "Pending")),
+        namespace=sys.intern(meta["namespace"]), name=meta["name"], uid=meta["uid"],
+        job=labels.get(JOB_NAME, ""), owner_uid=sys.intern(labels.get(names.OWNER_UID, "")),
+        phase=sys.intern(status.get("phase", "Pending")),
         created=_time(meta.get("creationTimestamp")),
         started=any(_has_run(c) for c in (*inits, main)),
         waiting=waiting[0], waiting_message=waiting[1], termination=ended.get("message", ""),
-        exit_code=ended.get("exitCode"), exit_reason=status.get("reason") or ended.get("reason", ""),
-        deleted=_time(meta.get("deletionTimestamp")), nonce=meta.get("annotations", {}).get(names.NONCE, ""),
+        exit_code=ended.get("exitCode"),
+        exit_reason=status.get("reason") or ended.get("reason", ""),
+        deleted=_time(meta.get("deletionTimestamp")),
+        nonce=meta.get("annotations", {}).get(names.NONCE, ""),
         image_id=sys.intern(main.get("imageID", "")[:_LONGEST_IMAGE]),
     )  # fmt: skip
 
 
 def _has_run(container: Raw) -> bool:
     """Return whether a container runs or ran. Fetching a large repository counts as running."""
-    state = container.get("state", {})
-    return "running" in state or bool(state.get("terminated", {}).get("startedAt"))
+    running = "running" in container.get("state", {})
+    return running or bool(_terminated(container).get("startedAt"))
+
+
+def _terminated(container: Raw) -> Raw:
+    return dict(container.get("state", {}).get("terminated", {}))
 
 
 def main_container(raw: Raw) -> str:
-    """Return the name of the container that runs the task: the first, because injected ones follow it."""
+    """Return the name of the container that runs the task: the first; injected ones follow it."""
     containers = raw.get("spec", {}).get("containers") or [{"name": "main"}]
     return str(containers[0]["name"])
 

@@ -1,9 +1,9 @@
 """Puts watch events, answers and lists into the cache, and wakes the objects that each concerns.
 
-Called by `handlers` (events), `reconcile` (answers to writes and reads), `resync` (lists). An object is
-woken when it changes itself, when one of its Jobs or pods does, and when facts that it reads have
-changed: those of its gateway, of an environment or promotion that it refers to, and the claims of
-others on its gateway. Decides nothing about objects.
+Called by `handlers` (events), `reconcile` (answers to writes and reads), `resync` (lists). An
+object is woken when it changes itself, when one of its Jobs or pods does, and when facts that it
+reads have changed: those of its gateway, of an environment or promotion that it refers to, and the
+claims of others on its gateway. Decides nothing about objects.
 """
 
 import dataclasses
@@ -46,16 +46,13 @@ class Intake:
     wake: Wake
     orphan: Callable[[JobSeen], None] = _ignore  # a Job whose owner is not known
     finished: Callable[[JobSeen], None] = _ignore  # a Job was seen to end
-    ended: Callable[[VulcanEnvironment | VulcanPromotion], None] = (
-        _ignore  # one that is gone for good
-    )
+    ended: Callable[[VulcanEnvironment | VulcanPromotion], None] = _ignore  # one is gone for good
     _by: Key | None = None
 
     def event(
         self, resource: Resource, raw: Raw, *, deleted: bool = False, by: Key | None = None
     ) -> None:
-        """Take in an observation; an old version is dropped before it is parsed. `by` is the object whose
-        pass has written it, and which is not woken."""
+        """Take in an observation, unless it is old; `by`, whose pass wrote it, is not woken."""
         self._by = by
         try:
             self._event(resource, raw, deleted)
@@ -73,9 +70,11 @@ class Intake:
             self._came(resource, place, version, raw)
 
     def live(self, resource: Resource, raw: Raw) -> None:
-        """What a live read answered after a conflict: it is right whatever the cache has. After etcd was
-        restored the cache is from a future that never came, where everything that is true has a lower
-        version or was deleted."""
+        """Take in what a live read answered after a conflict: it is right whatever the cache has.
+
+        After etcd was restored the cache is from a future that never came, where everything that is
+        true has a lower version or was deleted.
+        """
         meta = raw["metadata"]
         if self._is_ours(meta):
             version = _number(meta.get("resourceVersion", ""))
@@ -110,7 +109,7 @@ class Intake:
             self.wake(key)
 
     def _is_ours(self, meta: Raw) -> bool:
-        """Return whether it is of a user, or was created by this installation: only operators set the label."""
+        """Return whether it is of a user or of this installation: only operators set the label."""
         return bool(meta.get("labels", {}).get(names.INSTALL, self.install) == self.install)
 
     def _came(self, resource: Resource, place: Place, version: int, raw: Raw) -> None:
@@ -138,19 +137,14 @@ class Intake:
         job = after or before
         if job is None or before == after:
             return
-        over = job.state is not JobState.UNFINISHED
-        if (
-            after is not None
-            and over
-            and before is not None
-            and before.state is JobState.UNFINISHED
-        ):
+        was_open = before is not None and before.state is JobState.UNFINISHED
+        if was_open and after is not None and after.state is not JobState.UNFINISHED:
             self.finished(job)
         if not self._wake_owner(job.owner_uid, job.name, job.namespace) and after is not None:
             self.orphan(job)
 
     def _wake_owner(self, uid: str, job: str, namespace: str) -> bool:
-        """Wake the owner, found by the Job's labels or, if the Job is gone, by uid. Return whether there is one."""
+        """Wake the owner, by the Job's labels or else by uid. Return whether it exists."""
         known = self.cache.jobs.get((namespace, job))
         key = _owner(known) if known is not None else self._owner_by_uid(uid)
         found = self.cache.custom(key) if key is not None else None
@@ -169,10 +163,8 @@ class Intake:
     def _custom(self, key: Key, before: Any_ | None, after: Any_ | None) -> None:
         """Take in that one of our objects was created, has changed or was deleted."""
         self._wake(key)
-        is_other = after is None or (
-            before is not None and after.metadata.uid != before.metadata.uid
-        )
-        if isinstance(before, VulcanEnvironment | VulcanPromotion) and is_other:
+        goes = before is not None and (after is None or after.metadata.uid != before.metadata.uid)
+        if goes and isinstance(before, VulcanEnvironment | VulcanPromotion):
             self.ended(before)
         known = self.cache.forget_facts(key)
         readers = dict.fromkeys((*self._readers(key, before), *self._readers(key, after)))
@@ -198,16 +190,15 @@ class Intake:
         elif found is not None:
             target = target_of(found)
             yield Key(Kind.ENVIRONMENT, *target)
-            rivals = promotions.places_by("target", target)
-            yield from (
-                k
-                for p in (*rivals, *promotions.places_by("source", target))
-                if (k := _promotion(p)) != key
-            )
+            for index in ("target", "source"):
+                others = promotions.places_by(index, target)
+                yield from (_promotion(other) for other in others if other != place)
 
     def _promotions(self, environment: Place) -> Iterator[Key]:
-        """Return the promotions from and to an environment that still read it. Once ended, one only
-        waits for the environment's history, with a finalizer."""
+        """Return the promotions from and to an environment that still read it.
+
+        One that has ended does while it has a finalizer: it waits for the environment's history.
+        """
         store = self.cache.customs[Kind.PROMOTION]
         for index in ("source", "target"):
             for place in store.places_by(index, environment):
@@ -216,18 +207,16 @@ class Intake:
                     yield _promotion(place)
 
     def _at_gateways(self, key: Key, before: Any_ | None, after: Any_ | None) -> None:
-        """Update an object's share of what goes on at gateways: claim, contact, tasks, place in the queue."""
+        """Update an object's share of what goes on at gateways: claim, contact, tasks, turn."""
         was, is_ = tasks_of(key, before), tasks_of(key, after)
         homes = [gateway_of(e) for e in (before, after) if isinstance(e, VulcanEnvironment)]
         for gateway in dict.fromkeys((*was, *is_, *homes)):
-            here = (
-                after
-                if isinstance(after, VulcanEnvironment) and gateway_of(after) == gateway
-                else None
-            )
             crowd, tasks = self.cache.crowd(gateway), is_.get(gateway, ())
-            self._claims(gateway, key, Claim.of(here) if here is not None else None)
-            news = [crowd.contacts.put(key, Contact.of(here) if here is not None else None)]
+            claim = contact = None
+            if isinstance(after, VulcanEnvironment) and gateway_of(after) == gateway:
+                claim, contact = Claim.of(after), Contact.of(after)
+            self._claims(gateway, key, claim)
+            news = [crowd.contacts.put(key, contact)]
             crowd.waiting.put(key, _waiter(after, tasks))
             if key.kind is not Kind.GATEWAY:  # its own task is in its own status
                 news.append(crowd.tasks.put(key, tasks or None))
@@ -250,9 +239,8 @@ class Intake:
             limited = grants is not None and has_quota(grants.spec.grants)
             concerned |= {c.key for c in claims.all()} if limited else set()
         if any(claim.environment == REFERENCE for claim in both):
-            concerned |= {
-                c.key for c in claims.all() if not c.applied or _has_failed(self.cache, c.key)
-            }
+            every = claims.all()
+            concerned |= {c.key for c in every if not c.applied or _has_failed(self.cache, c.key)}
         for other in sorted(concerned - {key}):
             self._wake(other)
 
@@ -276,8 +264,10 @@ def tasks_of(key: Key, found: Any_ | None) -> dict[Place, tuple[TaskFacts, ...]]
 
 
 def _waiter(found: Any_ | None, tasks: tuple[TaskFacts, ...]) -> Waiter | None:
-    """Return an object's place in the queue of one gateway. An object that is being deleted only waits
-    for tasks that must be completed."""
+    """Return an object's place in the queue of one gateway.
+
+    An object that is being deleted only waits for tasks that must be completed.
+    """
     waiting = next((task for task in tasks if task.state == TaskState.WAITING), None)
     if found is None or waiting is None:
         return None
@@ -290,7 +280,7 @@ def _waiter(found: Any_ | None, tasks: tuple[TaskFacts, ...]) -> Waiter | None:
 
 
 def _pod_facts(pod: PodSeen | None) -> Any:
-    """What planners read of a pod when it changes; one that is on its way to its start is no news."""
+    """Return what planners read of a pod that changes; one on its way to its start is no news."""
     return jobs.pod_facts(pod) if pod is not None else jobs.NO_POD
 
 

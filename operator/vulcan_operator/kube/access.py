@@ -23,7 +23,7 @@ class AccessError(Exception):
 
 @dataclass
 class Access:
-    """Holds credentials and renews them: rereads token files, reruns exec plugins when a token expires."""
+    """Holds credentials and renews them: rereads token files, reruns exec plugins in time."""
 
     kubeconfig: str | None = None
     context: str | None = None
@@ -38,11 +38,10 @@ class Access:
             self._load_into(config)
         except (kubernetes.config.ConfigException, OSError) as error:
             raise AccessError(
-                f"no access to a Kubernetes API server: {error}. Inside a cluster mount the service account token;"
-                " elsewhere pass --kubeconfig or set KUBECONFIG"
+                f"no access to a Kubernetes API server: {error}. Inside a cluster mount the service"
+                " account token; elsewhere pass --kubeconfig or set KUBECONFIG"
             ) from error
-        self._config = config
-        self._fresh_until = 0.0
+        self._config, self._fresh_until = config, 0.0
 
     def _load_into(self, config: Any) -> None:
         in_cluster = not self.kubeconfig and not self.context
@@ -92,9 +91,8 @@ class Access:
             return True
         context = ssl.create_default_context(cafile=self.ca_path)
         if hasattr(ssl, "VERIFY_X509_STRICT"):
-            context.verify_flags &= (
-                ~ssl.VERIFY_X509_STRICT
-            )  # many clusters' CAs lack the key usage extension
+            # The certificate authorities of many clusters lack the key usage extension.
+            context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         if self.insecure:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
@@ -105,11 +103,9 @@ class Access:
     def header(self) -> str | None:
         """Return the current Authorization header. Blocks if a plugin has to run."""
         config = self._config
-        token = config.get_api_key_with_prefix("BearerToken") or config.get_api_key_with_prefix(
-            "authorization"
-        )
-        if token:
-            return token if " " in token else f"Bearer {token}"
+        for name in ("BearerToken", "authorization"):
+            if token := config.get_api_key_with_prefix(name):
+                return token if " " in token else f"Bearer {token}"
         return str(config.get_basic_auth_token()) if config.username and config.password else None
 
     async def current_header(self) -> str | None:

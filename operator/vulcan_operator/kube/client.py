@@ -1,4 +1,4 @@
-"""Defines the requests of the operator as a Protocol (tests have a fake of it), and sends them over HTTP.
+"""Defines the requests of the operator as a Protocol, which tests fake, and sends them over HTTP.
 
 Used by `reconcile`, `kube.events`, `resync`, `leader`, `collect` and `guard`. Every write asks the
 fence first, so an instance that lost its Lease writes nothing. It decides and retries nothing.
@@ -23,7 +23,7 @@ _MERGE_PATCH = "application/merge-patch+json"
 
 @dataclass(frozen=True)
 class Page:
-    """Holds a part of a list; `version` is the collection's resourceVersion, the same in all parts."""
+    """Holds a part of a list; `version` is the list's resourceVersion, the same in all parts."""
 
     items: Sequence[Raw]
     version: str
@@ -117,7 +117,7 @@ class HttpKube:
         self.fence: Fence = lambda: True
 
     def unfenced(self, timeout: float) -> "HttpKube":
-        """Return a client for the elector, whose writes open the fence; its crash points are `elector-…`."""
+        """Return the elector's client, whose writes open the fence; crash points: `elector-…`."""
         kube = HttpKube(self._transport, write_timeout=timeout)
         kube._prefix = "elector-"
         return kube
@@ -126,32 +126,22 @@ class HttpKube:
         return await self._read(resource, "get", resource.path(namespace, name), namespace)
 
     async def read(self, path: str) -> Any:
-        return await self._transport.send(
-            Request("GET", path, verb="get", resource=path.split("/")[1])
-        )
+        return await self._transport.send(Request("GET", path, "get", path.split("/")[1]))
 
     async def log(
         self, namespace: str, pod: str, container: str, mark: str, most: int
     ) -> list[str]:
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
-        request = Request(
-            "GET",
-            path,
-            verb="get",
-            resource="pods/log",
-            namespace=namespace,
-            params={"container": container},
-        )
+        request = Request("GET", path, "get", "pods/log", namespace, {"container": container})
         return await self._transport.lines(request, mark, most)
 
     async def pages(
         self, resource: Resource, namespace: str | None = None, labels: str = ""
     ) -> AsyncIterator[Page]:
         params = {"limit": str(_PAGE)} | ({"labelSelector": labels} if labels else {})
+        path = resource.path(namespace)
         while True:
-            answer = await self._read(
-                resource, "list", resource.path(namespace), namespace or "", params
-            )
+            answer = await self._read(resource, "list", path, namespace or "", params)
             yield Page(answer.get("items") or [], answer["metadata"].get("resourceVersion", ""))
             if not (token := answer["metadata"].get("continue")):
                 return
@@ -174,33 +164,23 @@ class HttpKube:
         dry_run: bool = False,
     ) -> Raw:
         params = {"fieldManager": manager, "force": "true"} | ({"dryRun": "All"} if dry_run else {})
-        verb = "dryrun" if dry_run else "apply"
-        return await self._write(
-            "PATCH", verb, resource, namespace, name, sub, body, _APPLY, params
-        )
+        place, verb = (resource, namespace, name, sub), "dryrun" if dry_run else "apply"
+        return await self._write("PATCH", verb, *place, body, _APPLY, params)
 
     async def merge_patch(self, resource: Resource, namespace: str, name: str, body: Raw) -> Raw:
-        return await self._write(
-            "PATCH", "merge", resource, namespace, name, body=body, content_type=_MERGE_PATCH
-        )
+        place = (resource, namespace, name, "")
+        return await self._write("PATCH", "merge", *place, body, _MERGE_PATCH)
 
     async def json_patch(
         self, resource: Resource, namespace: str, name: str, operations: Sequence[Raw]
     ) -> Raw:
-        return await self._write(
-            "PATCH",
-            "patch",
-            resource,
-            namespace,
-            name,
-            body=list(operations),
-            content_type=_JSON_PATCH,
-        )
+        place = (resource, namespace, name, "")
+        return await self._write("PATCH", "patch", *place, list(operations), _JSON_PATCH)
 
     async def delete(self, resource: Resource, namespace: str, name: str, uid: str = "") -> None:
-        body: Raw = {"propagationPolicy": "Background"} | (
-            {"preconditions": {"uid": uid}} if uid else {}
-        )
+        body: Raw = {"propagationPolicy": "Background"}
+        if uid:
+            body["preconditions"] = {"uid": uid}
         await self._write("DELETE", "delete", resource, namespace, name, body=body)
 
     async def _read(
@@ -211,26 +191,23 @@ class HttpKube:
         namespace: str,
         params: Mapping[str, str] | None = None,
     ) -> Raw:
-        request = Request(
-            "GET", path, verb=verb, resource=resource.plural, namespace=namespace, params=params
-        )
+        request = Request("GET", path, verb, resource.plural, namespace, params)
         return dict(await self._transport.send(request))
 
     async def _write(
-        self, method: str, verb: str, resource: Resource, namespace: str, name: str = "", sub: str = "",
-        body: Any = None, content_type: str = "application/json", params: Mapping[str, str] | None = None,
+        self, method: str, verb: str, resource: Resource, namespace: str, name: str = "",
+        sub: str = "", body: Any = None, content_type: str = "application/json",
+        params: Mapping[str, str] | None = None,
     ) -> Raw:  # fmt: skip
         await self._limit.wait()
         if not self.fence():
-            raise errors.NotLeader(
-                f"{verb} {resource.plural} {namespace}/{name}: this instance is not the leader any more"
-            )
+            what = f"{verb} {resource.plural} {namespace}/{name}"
+            raise errors.NotLeader(f"{what}: this instance is not the leader any more")
         target = f"{resource.plural}/{sub}" if sub else resource.plural
+        path, timeout = resource.path(namespace, name or None, sub), self._write_timeout
+        about = (verb, target, namespace)
+        request = Request(method, path, *about, params, body, content_type, timeout)
         self._crash.reached(f"{self._prefix}{verb}-{target}", "before")
-        request = Request(
-            method, resource.path(namespace, name or None, sub), verb=verb, resource=target, namespace=namespace,
-            params=params, body=body, content_type=content_type, timeout=self._write_timeout,
-        )  # fmt: skip
         answer = await self._transport.send(request)
         self._crash.reached(f"{self._prefix}{verb}-{target}", "after")
         return dict(answer)

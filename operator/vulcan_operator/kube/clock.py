@@ -1,4 +1,4 @@
-"""Provides wall clock and monotonic clock as one object, so that tests can stop time. Imports nothing of ours."""
+"""Provides wall clock and monotonic clock as one object, so that tests can stop time."""
 
 import datetime as dt
 import time

@@ -65,22 +65,12 @@ def from_answer(
 ) -> KubeError:
     """Return the error for an HTTP status and the `Status` object in its body."""
     text = message or f"HTTP {status}"
-    match status:
-        case 404:
-            return NotFound(text, status=status, reason=reason)
-        case 409:
-            kind: type[KubeError] = AlreadyExists if reason == "AlreadyExists" else Conflict
-            return kind(text, status=status, reason=reason)
-        case 410:
-            return Expired(text, status=status, reason=reason)
-        case 403:
-            return Forbidden(text, status=status, reason=reason)
-        case 401 | 408 | 429:
-            return Unavailable(text, status=status, reason=reason, retry_after=retry_after)
-        case 500 if "typed patch object" in text:
-            # Server-side apply answers 500 for fields the schema does not know; trying again cannot help.
-            return Invalid(text, status=status, reason=reason)
-        case _ if status >= 500:
-            return Unavailable(text, status=status, reason=reason, retry_after=retry_after)
-        case _:
-            return Invalid(text, status=status, reason=reason)
+    # Server-side apply answers 500 for fields the schema does not know; trying again cannot help.
+    unknown = status == 500 and "typed patch object" in text
+    if status in (401, 408, 429) or (status >= 500 and not unknown):
+        return Unavailable(text, status=status, reason=reason, retry_after=retry_after)
+    kinds = {403: Forbidden, 404: NotFound, 409: Conflict, 410: Expired}
+    kind: type[KubeError] = kinds.get(status, Invalid)
+    if status == 409 and reason == "AlreadyExists":
+        kind = AlreadyExists
+    return kind(text, status=status, reason=reason)

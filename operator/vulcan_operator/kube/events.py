@@ -65,10 +65,8 @@ class Recorder:
     def __init__(self, kube: Kube, clock: Clock, instance: str) -> None:
         self._kube, self._clock, self._instance = kube, clock, instance
         self._waiting: collections.deque[_Event] = collections.deque(maxlen=_REMEMBERED)
-        self._series: collections.OrderedDict[tuple[str, str, str], _Series] = (
-            collections.OrderedDict()
-        )
-        self._buckets: collections.OrderedDict[str, _Bucket] = collections.OrderedDict()
+        self._series = collections.OrderedDict[tuple[str, str, str], _Series]()
+        self._buckets = collections.OrderedDict[str, _Bucket]()
         self._news = asyncio.Event()
 
     def emit(
@@ -153,7 +151,8 @@ class Recorder:
             "type": "Warning" if event.warning else "Normal",
             "note": event.note,
             "regarding": {
-                "apiVersion": API_VERSION, "kind": event.kind.value, "namespace": about.namespace, "name": about.name,
+                "apiVersion": API_VERSION, "kind": event.kind.value,
+                "namespace": about.namespace, "name": about.name,
                 "uid": about.uid, "resourceVersion": about.resource_version,
             },
         }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Lists the API resources that the operator uses, and their URLs. Pure; used by whoever makes a request."""
+"""Lists the API resources that the operator uses, and their URLs, for whoever makes a request."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -25,12 +25,10 @@ class Resource:
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def path(self, namespace: str | None = None, name: str | None = None, sub: str = "") -> str:
-        """Return the URL path of a collection, object or subresource; without namespace, of all namespaces."""
-        parts = ["/apis" if self.group else "/api", self.api_version]
-        if namespace and self.namespaced:
-            parts += ["namespaces", namespace]
-        parts += [p for p in (self.plural, name, sub) if p]
-        return "/".join(parts)
+        """Return the URL path of an object or collection; without namespace, of all of them."""
+        place = ("namespaces", namespace) if namespace and self.namespaced else ()
+        parts = ("/apis" if self.group else "/api", self.api_version, *place)
+        return "/".join((*parts, *(part for part in (self.plural, name, sub) if part)))
 
 
 GATEWAYS = Resource(GROUP, VERSION, Kind.GATEWAY.plural, Kind.GATEWAY.value)
@@ -43,21 +41,12 @@ NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 EVENTS = Resource("events.k8s.io", "v1", "events", "Event")
 USER_REVIEWS = Resource(
-    "authentication.k8s.io", "v1", "selfsubjectreviews", "SelfSubjectReview", namespaced=False
+    "authentication.k8s.io", "v1", "selfsubjectreviews", "SelfSubjectReview", False
 )
-POLICIES = Resource(
-    "admissionregistration.k8s.io",
-    "v1",
-    "validatingadmissionpolicies",
-    "ValidatingAdmissionPolicy",
-    namespaced=False,
-)
+_ADMISSION, _POLICY = "admissionregistration.k8s.io", "ValidatingAdmissionPolicy"
+POLICIES = Resource(_ADMISSION, "v1", "validatingadmissionpolicies", _POLICY, False)
 POLICY_BINDINGS = Resource(
-    "admissionregistration.k8s.io",
-    "v1",
-    "validatingadmissionpolicybindings",
-    "ValidatingAdmissionPolicyBinding",
-    namespaced=False,
+    _ADMISSION, "v1", "validatingadmissionpolicybindings", f"{_POLICY}Binding", False
 )
 
 CUSTOM: dict[Kind, Resource] = {

@@ -1,7 +1,6 @@
 """Sends requests over one aiohttp session: credentials, timeouts, rate limit and errors.
 
-Used by `kube.client` only. Knows HTTP, not what requests mean. It retries nothing, except once after
-a 401.
+Used by `kube.client` only. Knows HTTP, not what requests mean. Retries nothing, but once after 401.
 """
 
 import asyncio
@@ -17,9 +16,9 @@ import aiohttp
 from vulcan_operator.kube import errors
 from vulcan_operator.kube.access import Access, AccessError
 
-Observe = Callable[
-    [str, str, int, float], None
-]  # verb, resource, HTTP status (0: no answer), seconds
+# Is told verb, resource, HTTP status (0: no answer) and seconds.
+Observe = Callable[[str, str, int, float], None]
+_FAILURES = (aiohttp.ClientError, TimeoutError, OSError, AccessError)
 _DOUBT_SECONDS = 30.0
 _LONG_LINE = 16 * 1024
 _MOST_READ = 128 * 1024 * 1024
@@ -29,7 +28,7 @@ _HALVES = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True)
 class Request:
-    """Describes one request. `verb` and `resource` name it for metrics and for doubts about a 403."""
+    """Describes one request; `verb` and `resource` name it for metrics and doubts about a 403."""
 
     method: str
     path: str
@@ -48,10 +47,10 @@ class Request:
 
 
 class Doubts:
-    """Decides whether to believe a 403: an API server that has just started does not know its roles yet.
+    """Decides whether to believe a 403: an API server that has just started knows no roles.
 
-    A 403 by RBAC counts only if within the last 30 s the server had no trouble and no request of the
-    same verb, resource and namespace succeeded.
+    A 403 by RBAC counts only if within the last 30 s the server had no trouble and no request of
+    the same verb, resource and namespace succeeded.
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -69,11 +68,8 @@ class Doubts:
 
     def judge(self, request: Request, error: errors.KubeError) -> errors.KubeError:
         """Return the error to raise: Unavailable instead of Forbidden while in doubt."""
-        if (
-            not isinstance(error, errors.Forbidden)
-            or "cannot" not in error.message
-            or "resource" not in error.message
-        ):
+        by_rbac = "cannot" in error.message and "resource" in error.message
+        if not isinstance(error, errors.Forbidden) or not by_rbac:
             return error
         since = max(self._trouble, self._worked.get(request.group, float("-inf")))
         if self._monotonic() - since > _DOUBT_SECONDS:
@@ -105,8 +101,7 @@ class Transport:
     def __init__(
         self, access: Access, observe: Observe = lambda verb, resource, status, seconds: None
     ) -> None:
-        self._access = access
-        self._observe = observe
+        self._access, self._observe = access, observe
         self._session: aiohttp.ClientSession | None = None
         self.doubts = Doubts()
 
@@ -114,9 +109,8 @@ class Transport:
         """Load the credentials and create the session."""
         await self._access.renew()
         connector = aiohttp.TCPConnector(ssl=self._access.ssl_context(), limit=64)
-        self._session = aiohttp.ClientSession(
-            connector=connector, headers={"Accept": "application/json"}
-        )
+        headers = {"Accept": "application/json"}
+        self._session = aiohttp.ClientSession(connector=connector, headers=headers)
 
     async def close(self) -> None:
         """Close the session and its connections."""
@@ -126,21 +120,16 @@ class Transport:
 
     async def send(self, request: Request) -> Any:
         """Send a request and return the parsed answer. Raises KubeError."""
-        began = time.monotonic()
-        status = 0
+        began, status = time.monotonic(), 0
         try:
-            async with asyncio.timeout(
-                request.timeout
-            ):  # for both attempts: a later write would be past the fence
+            # One limit for both attempts: a later write would be past the fence.
+            async with asyncio.timeout(request.timeout):
                 status, answer, retry_after = await self._exchange(request)
                 if status == 401:
                     await self._access.renew()
                     status, answer, retry_after = await self._exchange(request)
-        except (aiohttp.ClientError, TimeoutError, OSError, AccessError) as error:
-            self.doubts.trouble()
-            raise errors.Unavailable(
-                f"{request.verb} {request.resource}: {_describe(error)}"
-            ) from error
+        except _FAILURES as error:
+            raise self._no_answer(request, _describe(error)) from error
         finally:
             self._observe(request.verb, request.resource, status, time.monotonic() - began)
         if status < 300:
@@ -154,15 +143,16 @@ class Transport:
         try:
             found = json.loads(answer)
         except ValueError as error:  # truncated, or the answer of a proxy
-            self.doubts.trouble()
-            raise errors.Unavailable(
-                f"{request.verb} {request.resource}: the answer is not JSON: {error}"
-            ) from error
+            raise self._no_answer(request, f"the answer is not JSON: {error}") from error
         self.doubts.worked(request)
         return found
 
+    def _no_answer(self, request: Request, problem: str) -> errors.Unavailable:
+        self.doubts.trouble()
+        return errors.Unavailable(f"{request.verb} {request.resource}: {problem}")
+
     async def lines(self, request: Request, mark: str, most: int) -> list[str]:
-        """Return the lines of a text that contain `mark`, up to `most` bytes, without keeping the whole text."""
+        """Return the lines that contain `mark`, up to `most` bytes; others are not kept."""
         began, status = time.monotonic(), 0
         try:
             async with await self._request(request) as response:
@@ -170,11 +160,8 @@ class Transport:
                 if status < 300:
                     return await marked(response.content.iter_any(), mark.encode(), most)
                 answer = await response.read()
-        except (aiohttp.ClientError, TimeoutError, OSError, AccessError) as error:
-            self.doubts.trouble()
-            raise errors.Unavailable(
-                f"{request.verb} {request.resource}: {_describe(error)}"
-            ) from error
+        except _FAILURES as error:
+            raise self._no_answer(request, _describe(error)) from error
         finally:
             self._observe(request.verb, request.resource, status, time.monotonic() - began)
         raise self.doubts.judge(request, errors.from_answer(status, *_status_object(answer)))
@@ -192,14 +179,14 @@ class Transport:
             headers["Authorization"] = header
         body = None if request.body is None else encode(request.body)
         return await self._session.request(
-            request.method, self._access.server + request.path, params=request.params, data=body, headers=headers,
-            timeout=aiohttp.ClientTimeout(total=request.timeout), proxy=self._access.proxy,
-            server_hostname=self._access.server_hostname,
+            request.method, self._access.server + request.path, params=request.params, data=body,
+            headers=headers, timeout=aiohttp.ClientTimeout(total=request.timeout),
+            proxy=self._access.proxy, server_hostname=self._access.server_hostname,
         )  # fmt: skip
 
 
 async def marked(chunks: AsyncIterator[bytes], mark: bytes, most: int) -> list[str]:
-    """Return the lines with the mark. Of a very long line only the last part is kept, because anyone may print."""
+    """Return the lines with the mark; of a very long one the end, because anyone may print."""
     found: list[str] = []
     size, read, rest = 0, 0, b""
     async for chunk in chunks:
@@ -216,9 +203,9 @@ async def marked(chunks: AsyncIterator[bytes], mark: bytes, most: int) -> list[s
 
 
 def encode(body: Any) -> bytes:
-    """Encode a body as JSON that is also YAML, because the API server reads server-side apply as YAML.
+    """Encode a body as JSON that is also YAML, as which the API server reads server-side apply.
 
-    YAML has no surrogate pairs and allows some characters only escaped. Unpaired halves are replaced.
+    YAML has no surrogate pairs (unpaired halves are replaced) and wants some characters escaped.
     """
     text = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
     return _NOT_PLAIN.sub(lambda c: f"\\u{ord(c[0]):04x}", _HALVES.sub("\ufffd", text)).encode()
@@ -235,8 +222,5 @@ def _status_object(answer: bytes) -> tuple[str, str]:
 
 
 def _describe(error: BaseException) -> str:
-    return (
-        f"no answer in time ({type(error).__name__})"
-        if isinstance(error, TimeoutError)
-        else str(error) or type(error).__name__
-    )
+    name = type(error).__name__
+    return f"no answer in time ({name})" if isinstance(error, TimeoutError) else str(error) or name

@@ -1,7 +1,7 @@
 """Carries out a planner's actions in order. Each is idempotent, so a pass can be repeated.
 
-Called by `reconcile`. Answers of the API server go into the cache at once, so that the next pass does
-not act on old versions. Decides nothing.
+Called by `reconcile`. Answers of the API server go into the cache at once, so that the next pass
+does not act on old versions. Decides nothing.
 """
 
 import contextlib
@@ -44,7 +44,7 @@ class Executor:
     clock: Clock
 
     async def run(self, key: Key, actions: Iterable[Action], versions: dict[str, str]) -> None:
-        """Carry out actions. `versions` maps a resourceVersion that the planner saw to the one after our writes.
+        """Carry out actions. `versions` maps a resourceVersion as planned to that after our writes.
 
         Raises Refused, AttemptTaken, slots.SlotBusy, errors.Retriable or errors.NotLeader.
         """
@@ -55,9 +55,8 @@ class Executor:
                 await self._do(key, action, versions)
             except errors.Permanent as error:
                 if taken is not None:  # its Job will not be created: others must not wait for it
-                    await self._do(
-                        key, act.ReleaseSlot(taken.namespace, taken.gateway, taken.job), versions
-                    )
+                    free = act.ReleaseSlot(taken.namespace, taken.gateway, taken.job)
+                    await self._do(key, free, versions)
                 raise Refused(f"{type(action).__name__}: {error.message}") from error
 
     async def _do(self, key: Key, action: Action, versions: dict[str, str]) -> None:
@@ -73,32 +72,26 @@ class Executor:
             case act.WriteConfigMap():
                 await self._write_config_map(action)
             case act.DeleteConfigMap():
-                # Without the right to delete it stays, and can be found by its labels: nothing must wait for it.
+                # Without the right to delete it stays, and can be found by its labels.
                 with contextlib.suppress(errors.Forbidden):
                     await self._delete(CONFIG_MAPS, action.namespace, action.name)
             case act.SetFinalizer():
                 await self._set_finalizer(action, versions)
             case act.DeleteObject():
                 await self._delete_object(action)
-            case act.TakeSlot():
-                await slots.take(
-                    self.kube, self.cache, self.clock, action.namespace, action.gateway, action.job
-                )
-            case act.ReleaseSlot():
-                await slots.release(
-                    self.kube, self.clock, action.namespace, action.gateway, action.job
-                )
-                self.intake.wake_first_waiter((action.namespace, action.gateway), key)
+            case act.TakeSlot(namespace, gateway, job):
+                await slots.take(self.kube, self.cache, self.clock, namespace, gateway, job)
+            case act.ReleaseSlot(namespace, gateway, job):
+                await slots.release(self.kube, self.clock, namespace, gateway, job)
+                self.intake.wake_first_waiter((namespace, gateway), key)
             case _:
                 assert_never(action)
 
     async def _create_job(self, key: Key, action: act.CreateJob) -> None:
-        wanted = action.manifest["metadata"]["labels"]
+        wanted, name = action.manifest["metadata"]["labels"], f"{action.namespace}/{action.name}"
         if wanted.get(names.TASK) in _WRITERS and not self._owner_known(wanted):
-            # It was deleted after the slot was taken: the slot counts as free, so another task may have it.
-            raise errors.Conflict(
-                f"the owner of Job {action.namespace}/{action.name} is gone", status=409
-            )
+            # The slot that was taken counts as free by now, so another task may have it.
+            raise errors.Conflict(f"the owner of Job {name} is gone", status=409)
         try:
             raw = await self.kube.create(JOBS, action.namespace, dict(action.manifest))
             self.intake.event(JOBS, raw, by=key)
@@ -107,16 +100,12 @@ class Executor:
             raw = await self._get_job(action)
         found = raw["metadata"].get("labels", {})
         if any(found.get(label) != wanted.get(label) for label in (names.OWNER_UID, names.INPUTS)):
-            raise AttemptTaken(
-                f"Job {action.namespace}/{action.name} exists and was not created for this task"
-            )
+            raise AttemptTaken(f"Job {name} exists and was not created for this task")
         self.intake.event(JOBS, raw, by=key)
 
     def _owner_known(self, labels: Mapping[str, str]) -> bool:
-        key = Key(
-            Kind(labels[names.OWNER_KIND]), labels[names.OWNER_NAMESPACE], labels[names.OWNER_NAME]
-        )
-        found = self.cache.custom(key)
+        kind, name = Kind(labels[names.OWNER_KIND]), labels[names.OWNER_NAME]
+        found = self.cache.custom(Key(kind, labels[names.OWNER_NAMESPACE], name))
         return found is not None and found.metadata.uid == labels[names.OWNER_UID]
 
     async def _get_job(self, action: act.CreateJob) -> Raw:
@@ -145,10 +134,9 @@ class Executor:
             self.intake.event(JOBS, raw, by=key)
 
     async def _write_config_map(self, action: act.WriteConfigMap) -> None:
+        namespace = action.manifest["metadata"]["namespace"]
         with contextlib.suppress(errors.AlreadyExists):
-            await self.kube.create(
-                CONFIG_MAPS, action.manifest["metadata"]["namespace"], dict(action.manifest)
-            )
+            await self.kube.create(CONFIG_MAPS, namespace, dict(action.manifest))
 
     async def _set_finalizer(self, action: act.SetFinalizer, versions: dict[str, str]) -> None:
         version = versions.get(action.resource_version, action.resource_version)
@@ -156,23 +144,19 @@ class Executor:
             {"op": "test", "path": "/metadata/resourceVersion", "value": version},
             {"op": "add", "path": "/metadata/finalizers", "value": list(action.finalizers)},
         ]
-        resource = KINDS[action.key.kind].resource
+        key, resource = action.key, KINDS[action.key.kind].resource
         try:
-            raw = await self.kube.json_patch(
-                resource, action.key.namespace, action.key.name, operations
-            )
+            raw = await self.kube.json_patch(resource, key.namespace, key.name, operations)
         except errors.NotFound:
             return
         except errors.Invalid as error:  # a failed test is answered like a schema error
             raise errors.Conflict(error.message, status=422) from error
-        if raw.get("kind") == action.key.kind:
+        if raw.get("kind") == key.kind:
             versions[action.resource_version] = raw["metadata"]["resourceVersion"]
-            self.intake.event(resource, raw, by=action.key)
+            self.intake.event(resource, raw, by=key)
 
     async def _delete_object(self, action: act.DeleteObject) -> None:
-        with contextlib.suppress(
-            errors.NotFound, errors.Conflict
-        ):  # gone, or another object has the name
-            await self.kube.delete(
-                KINDS[action.key.kind].resource, action.key.namespace, action.key.name, action.uid
-            )
+        key, resource = action.key, KINDS[action.key.kind].resource
+        # It is gone, or another object has the name.
+        with contextlib.suppress(errors.NotFound, errors.Conflict):
+            await self.kube.delete(resource, key.namespace, key.name, action.uid)

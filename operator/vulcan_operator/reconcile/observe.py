@@ -66,8 +66,8 @@ class Observer:
             upstream=self.cache.promotion_facts("target", from_),
             jobs=self.cache.jobs_of(promotion), pods=self.cache.pods_of(promotion),
             waiters=self._other_waiters(place, me), source_waiters=self._other_waiters(there, me),
-            tasks=self.cache.crowd(place).tasks.all(), source_tasks=self.cache.crowd(there).tasks.all(),
-            unguarded=self.unguarded(),
+            tasks=self.cache.crowd(place).tasks.all(), unguarded=self.unguarded(),
+            source_tasks=self.cache.crowd(there).tasks.all(),
         )  # fmt: skip
 
     def _gateway(self, environment: Place) -> GatewayFacts | None:
@@ -82,6 +82,5 @@ class Observer:
         if not self.cache.waiters(place):
             return ()
         active = [t for t in self.cache.crowd(place).tasks.all() if t.state == TaskState.RUNNING]
-        return tuple(
-            p for t in active for p in self.cache.pods.by("owner", t.uid) if p.job == t.job
-        )
+        pods = self.cache.pods
+        return tuple(p for t in active for p in pods.by("owner", t.uid) if p.job == t.job)

@@ -38,15 +38,16 @@ class Reader:
     clock: Clock
 
     async def read(self, found: Custom, needs: frozenset[Need], live: Live) -> Live:
-        """Read what is needed. A refusal is an answer, too, in `denied`; so is any error once a deletion
-        is overdue."""
+        """Read what is needed. A refusal is an answer, too, in `denied`.
+
+        So is any error once a deletion is overdue.
+        """
         for need in sorted(needs, key=str):
             try:
                 live = live.having(need, await self._read(found, need))
             except errors.KubeError as error:
-                if not isinstance(error, errors.Forbidden) and not must_go(
-                    found.metadata, self.clock.now()
-                ):
+                refused = isinstance(error, errors.Forbidden)
+                if not refused and not must_go(found.metadata, self.clock.now()):
                     raise  # tried again
                 return replace(live, denied=error.message)
         return live
@@ -70,8 +71,7 @@ class Reader:
                 assert_never(need)
 
     async def _job(self, found: Custom, namespace: str, job: str) -> None:
-        raw = await exists(self.kube, JOBS, namespace, job)
-        if raw is None:
+        if (raw := await exists(self.kube, JOBS, namespace, job)) is None:
             self.intake.missing(JOBS, [(namespace, job)])
         else:
             self.intake.event(JOBS, raw)

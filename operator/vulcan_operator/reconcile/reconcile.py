@@ -21,7 +21,7 @@ from vulcan_operator.cluster.places import Custom
 from vulcan_operator.cluster.views import Unparsable
 from vulcan_operator.cluster.wake import Intake
 from vulcan_operator.kube import errors
-from vulcan_operator.kube.client import Kube
+from vulcan_operator.kube.client import Kube, exists
 from vulcan_operator.kube.clock import Clock
 from vulcan_operator.kube.events import Recorder
 from vulcan_operator.plan.core.actions import Key, Kind, Note, Plan, SetFinalizer
@@ -91,7 +91,7 @@ class Ports:
 
 @dataclass(frozen=True)
 class Next:
-    """Says when to requeue the object: at a time, at once, or after a growing delay (with the reason)."""
+    """Says when to requeue the object: at a time, at once, or after a growing delay (and why)."""
 
     at: dt.datetime | None = None
     now: bool = False
@@ -105,13 +105,9 @@ async def reconcile(ports: Ports, key: Key) -> Next:
         return Next()
     try:
         if isinstance(found, Unparsable):
-            await _write_status(
-                ports,
-                key,
-                found.metadata.resource_version,
-                found.status,
-                transitions.unparsable(found, ports.clock.now()),
-            )
+            version, status = found.metadata.resource_version, found.status
+            refused = transitions.unparsable(found, ports.clock.now())
+            await _write_status(ports, key, version, status, refused)
             return await _release_unparsable(ports, key, found)
         return await _pass(ports, key, found)
     except (errors.Conflict, errors.NotFound):
@@ -122,7 +118,7 @@ async def reconcile(ports: Ports, key: Key) -> Next:
 
 
 async def _release_unparsable(ports: Ports, key: Key, found: Unparsable) -> Next:
-    """Remove our finalizer from a deleted object in time, though this release cannot invalidate it."""
+    """Remove our finalizer from a deleted object in time: this release cannot invalidate it."""
     meta = found.metadata
     if meta.deletion_timestamp is None or names.FINALIZER not in meta.finalizers:
         return Next()
@@ -180,21 +176,15 @@ async def _carry_out(
     if denied is None:
         await ports.executor.run(key, plan.prepare, versions)
     version, written = found.metadata.resource_version, None
-    if (
-        plan.status != found.status
-    ):  # most passes change nothing: comparing models is cheaper than comparing JSON
+    before, after = found.status, plan.status
+    if after != before:  # mostly equal, and comparing models is cheaper than comparing JSON
         current = versions.get(version, version)
-        written = await _write_status(
-            ports, key, current, found.status.to_json(), plan.status.to_json()
-        )
+        written = await _write_status(ports, key, current, before.to_json(), after.to_json())
     if written is not None:
         versions[version] = written["metadata"]["resourceVersion"]
-        for event in transitions.transitions(
-            found.status.conditions, plan.status.conditions, plan.notes
-        ):
-            ports.recorder.emit(
-                key.kind, found.metadata, event.reason, event.message, warning=event.warning
-            )
+        changes = transitions.transitions(before.conditions, after.conditions, plan.notes)
+        for note in changes:
+            _emit(ports, key, found, note)
     if denied is not None:
         if found.metadata.deletion_timestamp is not None:
             last = [action for action in plan.actions if isinstance(action, SetFinalizer)]
@@ -205,7 +195,7 @@ async def _carry_out(
     try:
         await ports.executor.run(key, plan.actions, versions)
     finally:
-        # Also if an action has to be repeated: the status is written, so the next pass does not report this again.
+        # Also if an action has to be repeated: the status is written, so no later pass reports it.
         _report(ports, key, found, plan)
     if plan.confirmed is not None and plan.confirmed != plan.status:
         current = versions.get(version, version)
@@ -213,11 +203,14 @@ async def _carry_out(
     return Next(at=plan.look_again)
 
 
+def _emit(ports: Ports, key: Key, found: Custom, note: Note) -> None:
+    about = found.metadata
+    ports.recorder.emit(key.kind, about, note.reason, note.message, warning=note.warning)
+
+
 def _report(ports: Ports, key: Key, found: Custom, plan: AnyPlan) -> None:
     for note in plan.notes:
-        ports.recorder.emit(
-            key.kind, found.metadata, note.reason, note.message, warning=note.warning
-        )
+        _emit(ports, key, found, note)
         transitions.audit(key, note)
         ports.noted(key, note)
 
@@ -225,18 +218,14 @@ def _report(ports: Ports, key: Key, found: Custom, plan: AnyPlan) -> None:
 async def _write_status(
     ports: Ports, key: Key, version: str, before: Mapping[str, Any], after: Mapping[str, Any]
 ) -> dict[str, Any] | None:
-    """Apply a status on the server side, with the resourceVersion as lock, if it changes anything."""
+    """Apply a status on the server side if it differs, with the resourceVersion as lock."""
     status = ports.schema.prune(key.kind, dict(after))
     if status == ports.schema.prune(key.kind, dict(before)):
         return None
     resource = KINDS[key.kind].resource
     metadata = {"name": key.name, "namespace": key.namespace, "resourceVersion": version}
-    body = {
-        "apiVersion": API_VERSION,
-        "kind": key.kind.value,
-        "metadata": metadata,
-        "status": status,
-    }
+    body = {"apiVersion": API_VERSION, "kind": key.kind.value, "metadata": metadata}
+    body["status"] = status
     raw = await ports.kube.apply(
         resource, key.namespace, key.name, body, names.STATUS_MANAGER, sub="status"
     )
@@ -245,13 +234,11 @@ async def _write_status(
 
 
 async def _refresh(ports: Ports, key: Key, uid: str) -> None:
-    """Put the API server's current version into the cache, after another client has changed the object."""
+    """Put the API server's version into the cache: another client has changed the object."""
     resource = KINDS[key.kind].resource
-    try:
-        ports.intake.live(resource, await ports.kube.get(resource, key.namespace, key.name))
-    except errors.NotFound:
-        ports.intake.event(
-            resource,
-            {"metadata": {"namespace": key.namespace, "name": key.name, "uid": uid}},
-            deleted=True,
-        )
+    raw = await exists(ports.kube, resource, key.namespace, key.name)
+    if raw is not None:
+        ports.intake.live(resource, raw)
+        return
+    gone = {"metadata": {"namespace": key.namespace, "name": key.name, "uid": uid}}
+    ports.intake.event(resource, gone, deleted=True)

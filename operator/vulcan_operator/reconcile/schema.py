@@ -42,20 +42,17 @@ class StatusSchema:
     def prune(self, kind: str, status: dict[str, Any]) -> dict[str, Any]:
         """Return the status without unknown fields, nulls and empty maps.
 
-        Server-side apply makes null of a map whose entries of ours are all gone, which no schema allows.
+        Server-side apply makes null of a map without entries of ours, which no schema allows.
         """
-        schema = self._schemas.get(kind)
-        pruned = _prune(status, schema, f"{kind}.status", self._report)
+        pruned = _prune(status, self._schemas.get(kind), f"{kind}.status", self._report)
         assert isinstance(pruned, dict)
         return pruned
 
     def _report(self, path: str) -> None:
         if path not in self.dropped:
             self.dropped.add(path)
-            _log.warning(
-                "the installed CRD does not know %s: left out. Install the CRDs of this release",
-                path,
-            )
+            advice = "left out. Install the CRDs of this release"
+            _log.warning("the installed CRD does not know %s: %s", path, advice)
 
 
 def _prune(value: Any, schema: Any, path: str, report: Any) -> Any:
@@ -65,11 +62,7 @@ def _prune(value: Any, schema: Any, path: str, report: Any) -> Any:
     if not isinstance(value, dict):
         return value
     known, others = schema.get("properties"), schema.get("additionalProperties")
-    open_ = (
-        not schema
-        or schema.get("x-kubernetes-preserve-unknown-fields")
-        or (known is None and others is None)
-    )
+    open_ = schema.get("x-kubernetes-preserve-unknown-fields") or (known is None and others is None)
     out = {}
     for name, item in value.items():
         if item is None or item == {}:

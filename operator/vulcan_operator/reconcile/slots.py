@@ -42,7 +42,7 @@ async def read(kube: Reads, cache: Cache, clock: Clock, namespace: str, gateway:
 async def take(
     kube: Kube, cache: Cache, clock: Clock, namespace: str, gateway: str, job: str
 ) -> None:
-    """Make `job` the holder. Raises SlotBusy if another live Job is, Conflict if another write was faster."""
+    """Make `job` the holder. Raises SlotBusy if a live Job is, Conflict if a write was faster."""
     lease = await exists(kube, LEASES, namespace, lease_name(gateway))
     slot = await _judge(kube, cache, clock, namespace, gateway, lease, taker=job)
     if slot.holder == job:
@@ -64,9 +64,8 @@ async def release(kube: Kube, clock: Clock, namespace: str, gateway: str, job: s
     lease = await exists(kube, LEASES, namespace, lease_name(gateway))
     if lease is None or _holder(lease) != job:
         return False
-    await kube.replace(
-        LEASES, namespace, lease_name(gateway), _body(namespace, gateway, "", clock, lease)
-    )
+    body = _body(namespace, gateway, "", clock, lease)
+    await kube.replace(LEASES, namespace, lease_name(gateway), body)
     return True
 
 
@@ -111,9 +110,8 @@ async def _judge(
     fenced = found is not None and is_fenced(found, holder)
     alive = [pod for pod in running if not (fenced and pod.is_on_dead_node(clock.now()))]
     if alive:
-        return SlotSeen(
-            holder, live=True, detail=f"pod {alive[0].name} has not ended ({alive[0].phase})"
-        )
+        detail = f"pod {alive[0].name} has not ended ({alive[0].phase})"
+        return SlotSeen(holder, live=True, detail=detail)
     if raw is not None and views.job(raw).state is JobState.UNFINISHED and not running:
         return SlotSeen(holder, live=True, detail="its Job has not ended")
     return SlotSeen(holder)
@@ -121,13 +119,9 @@ async def _judge(
 
 def _body(namespace: str, gateway: str, job: str, clock: Clock, lease: Raw | None) -> Raw:
     now = micro_time(clock.now())
-    metadata: Raw = {
-        "name": lease_name(gateway),
-        "namespace": namespace,
-        "labels": {names.GATEWAY: gateway},
-    }
+    metadata: Raw = {"name": lease_name(gateway), "namespace": namespace}
+    metadata["labels"] = {names.GATEWAY: gateway}
     if lease is not None:
-        metadata = {**lease["metadata"], "managedFields": None}
-        del metadata["managedFields"]
+        metadata = {k: v for k, v in lease["metadata"].items() if k != "managedFields"}
     spec = {"holderIdentity": job, "renewTime": now} | ({"acquireTime": now} if job else {})
     return {"apiVersion": LEASES.api_version, "kind": "Lease", "metadata": metadata, "spec": spec}

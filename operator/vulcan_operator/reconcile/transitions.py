@@ -21,19 +21,17 @@ def transitions(
 ) -> Iterator[Note]:
     """Return a Note for each condition whose status or reason changed, one per reason.
 
-    A new condition is reported only if it is Ready or a warning: that nothing has run yet is no event. A
-    Note is a warning if any condition with its reason is, because Ready and Stalled share theirs.
+    A new condition is reported only if it is Ready or a warning: that nothing has run yet is no
+    event. A Note is a warning if any condition with its reason is: Ready and Stalled share theirs.
     """
     known = {c.type: (c.status, c.reason) for c in before}
     warnings = {c.reason for c in after if _is_warning(c)}
     said = {n.reason for n in notes}
     for condition in after:
-        if (
-            known.get(condition.type) == (condition.status, condition.reason)
-            or condition.reason in said
-        ):
+        was = known.get(condition.type)
+        if was == (condition.status, condition.reason) or condition.reason in said:
             continue
-        if condition.type not in known and condition.type != "Ready" and not _is_warning(condition):
+        if was is None and condition.type != "Ready" and not _is_warning(condition):
             continue
         said.add(condition.reason)
         message = condition.message or f"{condition.type} is {condition.status}"
@@ -49,34 +47,26 @@ def _is_warning(condition: Condition) -> bool:
 def audit(key: Key, note: Note) -> None:
     """Write a line to the audit log if the note has one."""
     if note.audit is not None:
-        about = {
-            "object": str(key),
-            "kind": key.kind.value,
-            "event": note.reason,
-            "message": note.message,
-        }
-        logs.audit({**about, **note.audit.fields()})
+        about = {"object": str(key), "kind": key.kind.value}
+        about |= {"event": note.reason, "message": note.message}
+        logs.audit(about | note.audit.fields())
 
 
 def unparsable(found: Unparsable, now: dt.datetime) -> dict[str, Any]:
-    """Return the status of an object that cannot be parsed: the old one, with Ready and Stalled saying why."""
-    message = f"The object does not fit this release: {found.error}. Correct it, or install the CRDs of this release."
-    kept = [
-        c for c in found.status.get("conditions", []) if c.get("type") not in ("Ready", "Stalled")
-    ]
-    ours = [
-        _condition(found, "Ready", "False", message, now),
-        _condition(found, "Stalled", "True", message, now),
-    ]
-    return {**found.status, "conditions": [*kept, *ours]}
+    """Return the status of an object that cannot be parsed: Ready and Stalled say why."""
+    message = f"The object does not fit this release: {found.error}."
+    message += " Correct it, or install the CRDs of this release."
+    ours = {"Ready": "False", "Stalled": "True"}
+    kept = [c for c in found.status.get("conditions", []) if c.get("type") not in ours]
+    news = [_condition(found, kind, status, message, now) for kind, status in ours.items()]
+    return {**found.status, "conditions": [*kept, *news]}
 
 
 def _condition(
     found: Unparsable, kind: str, status: str, message: str, now: dt.datetime
 ) -> dict[str, Any]:
-    before: dict[str, Any] = next(
-        (c for c in found.status.get("conditions", []) if c.get("type") == kind), {}
-    )
+    conditions = found.status.get("conditions", [])
+    before: dict[str, Any] = next((c for c in conditions if c.get("type") == kind), {})
     changed = before.get("status") != status
     stamp = now.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {

@@ -6,7 +6,8 @@ import pytest
 from pydantic import BaseModel, Field, computed_field
 
 from tools.crdgen import Kind, Refused, crd, root_schema, structural
-from vulcan_operator.api.fields import FreeDict, Model, cel, schema
+from vulcan_operator.api.schemas import Model, cel, schema
+from vulcan_operator.api.texts import FreeDict
 
 
 def properties(model: type[BaseModel]) -> dict[str, Any]:

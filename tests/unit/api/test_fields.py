@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vulcan_operator.api import fields
+from vulcan_operator.api import texts
 from vulcan_operator.api.fields import LabelSelector, parse_duration, short_revision
 
 
@@ -53,7 +53,7 @@ def test_every_duration_can_be_added_to_a_time(parts: list[tuple[int, str]]) -> 
 @given(st.text(alphabet="0123456789msdh. -", max_size=12))
 def test_the_server_and_we_agree_on_durations(text: str) -> None:
     """The CEL rule in the CRD and the parser take the same texts."""
-    pattern = re.search(r"matches\('(.*)'\)", fields._DURATION_RULE["rule"])
+    pattern = re.search(r"matches\('(.*)'\)", texts._DURATION_RULE["rule"])
     assert pattern is not None
     accepted = re.search(pattern.group(1), text) is not None or text == "0"
     try:

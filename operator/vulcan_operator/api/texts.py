@@ -1,0 +1,66 @@
+"""Types of single values in specs and status: texts by their length, durations, crons, times."""
+
+import datetime as dt
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, PlainSerializer
+
+from vulcan_operator.api.schemas import cel, rule, schema
+
+
+def _cut(limit: int) -> BeforeValidator:
+    """Truncate to the CRD's limit: a long error message must not make a status write fail."""
+    return BeforeValidator(
+        lambda text: (
+            f"{text[: limit - 1]}…" if isinstance(text, str) and len(text) > limit else text
+        )
+    )
+
+
+DURATION = "^([0-9]{1,5}(ms|s|m|h|d)){1,5}$"
+_DURATION_RULE = cel(
+    f"self.matches('{DURATION}') || self == '0'",
+    "a duration is written like 90s, 15m, 2h30m or 400d",
+)
+
+Name = Annotated[str, Field(min_length=1, max_length=253)]
+Text16 = Annotated[str, Field(max_length=16)]
+Text32 = Annotated[str, Field(max_length=32)]
+Text40 = Annotated[str, Field(max_length=40)]
+Text63 = Annotated[str, Field(max_length=63)]
+Text64 = Annotated[str, Field(max_length=64)]
+Text128 = Annotated[str, Field(max_length=128)]
+Text320 = Annotated[str, Field(max_length=320)]  # namespace/name
+Text512 = Annotated[str, Field(max_length=512)]
+ShortText = Annotated[str, Field(max_length=1024)]
+BriefMessage = Annotated[str, _cut(256), Field(max_length=256)]
+Message = Annotated[str, _cut(1024), Field(max_length=1024)]
+LongMessage = Annotated[str, _cut(4096), Field(max_length=4096)]
+FreeDict = Annotated[
+    dict[str, Any],
+    Field(max_length=128, json_schema_extra={"x-kubernetes-preserve-unknown-fields": True}),
+]
+Duration = Annotated[str, Field(max_length=32, json_schema_extra=schema(_DURATION_RULE))]
+_POSITIVE = cel("self.matches('[1-9]')", "this duration must be longer than 0")
+PositiveDuration = Annotated[
+    str, Field(max_length=32, json_schema_extra=schema(_DURATION_RULE, _POSITIVE))
+]
+_CRON_FIELD = "[0-9A-Za-z*,/?#L-]+"
+_CRON_RULE = rule(
+    f"self.matches('^{_CRON_FIELD}( +{_CRON_FIELD}){{4}}$')",
+    "a cron has five fields: minute, hour, day of month, month, day of week (for example "
+    "17 3 * * *)",
+)
+Cron = Annotated[str, Field(min_length=9, max_length=128, json_schema_extra=_CRON_RULE)]
+_ZONE_RULE = rule(
+    "self.matches('^[A-Za-z][A-Za-z0-9_+/-]*$')",
+    "timeZone is an IANA time zone, for example Europe/Berlin",
+)
+TimeZone = Annotated[str, Field(min_length=1, max_length=64, json_schema_extra=_ZONE_RULE)]
+Timestamp = Annotated[
+    dt.datetime,
+    # Whole seconds, as everywhere in Kubernetes; kubectl prints them in columns.
+    PlainSerializer(
+        lambda t: t.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), when_used="json"
+    ),
+]
