@@ -52,12 +52,12 @@ def assemble(
     cache = Cache()
     queue: WorkQueue[Key] = WorkQueue(clock.monotonic, jitter)
 
-    def wake_environments() -> None:
+    def wake_guarded() -> None:
         for key in cache.all_keys():
-            if key.kind is Kind.ENVIRONMENT:
+            if key.kind is not Kind.GATEWAY:
                 queue.add(key)
 
-    guard = Guard(kube, cache, settings.operator_account, wake_environments)
+    guard = Guard(kube, cache, settings.operator_account, wake_guarded)
     collector = Collector(kube, cache, clock, queue.add, settings.install)
 
     def wake(key: Key) -> None:

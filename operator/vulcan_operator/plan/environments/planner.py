@@ -109,8 +109,11 @@ def _advance(draft: EnvironmentDraft, context: Context) -> Walk:
         message = f"spec.ttl ended at {expires:%Y-%m-%dT%H:%MZ}; change the spec to use it again"
         ready = "True" if draft.status.applied is not None else "False"
         return _idle(draft), Verdict(ready, Why.EXPIRED, message)
-    draft = draft.again(expires if expires is not None and expires > context.now else None)
-    return _walk(draft, context)
+    draft, verdict = _walk(draft, context)
+    if expires is not None and (expires > context.now or draft.status.task is None):
+        # A changed spec that starts nothing is at rest again, now that its generation is observed.
+        draft = draft.again(max(expires, context.now))
+    return draft, verdict
 
 
 def _is_at_rest(context: Context, expires: dt.datetime) -> bool:

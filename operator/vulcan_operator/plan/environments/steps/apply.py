@@ -15,7 +15,7 @@ from vulcan_operator.api.environment_status import (
     PlanState,
     PlanStatus,
 )
-from vulcan_operator.api.fields import TaskStatus
+from vulcan_operator.api.fields import TaskState, TaskStatus
 from vulcan_operator.plan.core.conditions import Verdict
 from vulcan_operator.plan.core.moves import Done, Hold, Move, Order
 from vulcan_operator.plan.environments.context import Context
@@ -130,7 +130,9 @@ class Apply(Step):
 def answered(status: EnvironmentStatus, context: Context) -> EnvironmentStatus:
     """With what people and the rules of today say of an open plan, whatever else is closed."""
     plan = status.plan
-    if plan is None or plan.state not in _OPEN:
+    task = status.task
+    applies = task is not None and task.kind == TaskKind.APPLY and task.state != TaskState.WAITING
+    if plan is None or plan.state not in _OPEN or applies:  # what is applied was decided on
         return status
     plan = plan.but(digest=approval.retoken(plan, context.spec))
     decision = approval.decide(plan, context.spec, context.author)
