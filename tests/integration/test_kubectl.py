@@ -30,7 +30,7 @@ def test_columns_and_events(system: System) -> None:
     ("path", "words"),
     [
         ("vulcangateway.spec.connection", "SQLMesh"),
-        ("vulcanenvironment.spec.plan.approval", "human"),
+        ("vulcanenvironment.spec.plan.approval", "need approval"),
         ("vulcanenvironment.status.plan", "approval"),
         ("venv.spec.schedule", "Cron"),
         ("vulcanpromotion.spec", "from"),
