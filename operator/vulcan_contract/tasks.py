@@ -64,6 +64,11 @@ class Traits:
     brings: str = ""  # the field of Result without which a success is not believed; "": none
 
     @property
+    def ends_by_itself(self) -> bool:
+        """Whether its Job, once created, is left to end, even if its owner is gone."""
+        return self.writes or self.may_initialise
+
+    @property
     def loads_project(self) -> bool:
         """Whether SQLMesh loads the project's files; resolving only computes their digest."""
         return self.needs_source and self.connects

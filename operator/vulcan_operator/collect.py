@@ -35,7 +35,7 @@ from vulcan_operator.reconcile import slots
 _log = logging.getLogger(__name__)
 APART = 60.0
 _MOST_COPIES = 1000
-_READERS = frozenset(k.value for k in TaskKind if not (k.writes or k.traits.may_initialise))
+_READERS = frozenset(k.value for k in TaskKind if not k.traits.ends_by_itself)
 
 
 def _copies_of(found: VulcanEnvironment | VulcanPromotion) -> Iterator[Place]:

@@ -113,6 +113,11 @@ class PlanState(enum.StrEnum):
     OUTDATED = "Outdated"
 
 
+# Plans that people may still answer, and plans after which the environment has their revision.
+OPEN_PLANS = (PlanState.PENDING, PlanState.REJECTED)
+DONE_PLANS = (PlanState.APPLIED, PlanState.NO_CHANGES)
+
+
 class PlanStatus(Model):
     """The current plan: pending, rejected, applied, outdated or without changes."""
 

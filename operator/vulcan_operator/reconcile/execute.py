@@ -23,7 +23,7 @@ from vulcan_operator.plan.core import actions as act
 from vulcan_operator.plan.core.actions import Action, Key, Kind
 from vulcan_operator.reconcile import slots
 
-_WRITERS = frozenset(k.value for k in TaskKind if k.writes or k.traits.may_initialise)
+_WRITERS = frozenset(k.value for k in TaskKind if k.traits.ends_by_itself)
 
 
 class Refused(Exception):

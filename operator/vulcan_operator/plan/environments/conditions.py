@@ -5,6 +5,7 @@ import datetime as dt
 from vulcan_contract.tasks import TaskKind
 from vulcan_operator.api.conditions import Type, Why
 from vulcan_operator.api.environment_status import (
+    DONE_PLANS,
     AppliedStatus,
     EnvironmentStatus,
     PlanState,
@@ -12,6 +13,7 @@ from vulcan_operator.api.environment_status import (
 )
 from vulcan_operator.api.fields import TaskState, parse_duration
 from vulcan_operator.plan.core.conditions import Verdict, condition, is_true, put, summarize
+from vulcan_operator.plan.core.deadlines import REFUSAL_CHECK
 from vulcan_operator.plan.core.decision import EnvironmentDraft
 from vulcan_operator.plan.environments.context import Context
 from vulcan_operator.plan.environments.step import CHANGE, RUNS
@@ -32,7 +34,6 @@ _STANDS = (
     Why.FROZEN,
 )
 ANSWERS = (*_APPROVAL, Why.REJECTED)  # what people have to say, or have said
-_APPLIED = (PlanState.APPLIED, PlanState.NO_CHANGES)
 
 Said = tuple[str, str, str]  # status, reason and message of a condition
 
@@ -73,7 +74,7 @@ def finish(
         next_attempt_time=_next_attempt(status, context),
     ).again(
         window.look_again,
-        now + dt.timedelta(seconds=30) if final.reason == Why.NOT_AUTHORIZED else None,
+        now + REFUSAL_CHECK if final.reason == Why.NOT_AUTHORIZED else None,
         late if late is not None and late > now else None,
     )
 
@@ -186,7 +187,7 @@ def _applied(status: EnvironmentStatus) -> Said:
         return "False", Why.NOT_APPLIED, "nothing was applied yet"
     changing = task is not None and task.kind not in (TaskKind.RUN, TaskKind.CHECKS)
     failed = status.failure is not None and status.failure.task != TaskKind.CHECKS
-    if changing or failed or (plan is not None and plan.state not in _APPLIED):
+    if changing or failed or (plan is not None and plan.state not in DONE_PLANS):
         return "False", Why.OUTDATED, f"the environment has revision {short(applied.revision)}"
     return "True", Why.UP_TO_DATE, f"revision {short(applied.revision)}"
 

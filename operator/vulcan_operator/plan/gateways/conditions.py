@@ -10,6 +10,7 @@ from vulcan_operator.api.fields import TaskState
 from vulcan_operator.api.gateway import ActiveWriter, GatewayStatus, WaitingWriter
 from vulcan_operator.plan.core.actions import Key
 from vulcan_operator.plan.core.conditions import Verdict, put, summarize
+from vulcan_operator.plan.core.deadlines import REFUSAL_CHECK
 from vulcan_operator.plan.core.decision import GatewayDraft
 from vulcan_operator.plan.core.moves import Site
 from vulcan_operator.plan.core.seen import Waiter
@@ -56,7 +57,7 @@ def finish(
         last_contact_time=contact if changed else state.last_contact_time,
         active_writer=_writer(seen, site),
         waiting=_waiting(seen, now),
-    ).again(window.look_again, now + dt.timedelta(seconds=30) if refused else None)
+    ).again(window.look_again, now + REFUSAL_CHECK if refused else None)
 
 
 def _refused(draft: GatewayDraft, seen: GatewaySeen) -> Verdict | None:

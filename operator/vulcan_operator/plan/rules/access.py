@@ -4,6 +4,7 @@ import fnmatch
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from vulcan_contract import REFERENCE
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.gateway import Grant
 from vulcan_operator.plan.core.facts import EnvironmentFacts, GatewayFacts
@@ -49,7 +50,7 @@ def deletion_policy(environment: AnEnvironment, protected: bool) -> str:
     """Retain | Expire | Invalidate. A protected environment is always retained, prod by default."""
     if protected:
         return "Retain"
-    usual = "Retain" if environment.sqlmesh_environment == "prod" else "Expire"
+    usual = "Retain" if environment.sqlmesh_environment == REFERENCE else "Expire"
     return environment.spec.deletion_policy or usual
 
 

@@ -1,6 +1,5 @@
 """Step apply: whether a pending plan may be applied, and what the environment has then. Pure."""
 
-import datetime as dt
 from dataclasses import replace
 
 from vulcan_contract import task as contract
@@ -9,6 +8,7 @@ from vulcan_contract.tasks import TaskKind
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import (
     MOST_HISTORY,
+    OPEN_PLANS,
     AppliedStatus,
     EnvironmentStatus,
     HistoryItem,
@@ -17,6 +17,7 @@ from vulcan_operator.api.environment_status import (
 )
 from vulcan_operator.api.fields import TaskState, TaskStatus
 from vulcan_operator.plan.core.conditions import Verdict
+from vulcan_operator.plan.core.deadlines import GUARD_CHECK
 from vulcan_operator.plan.core.moves import Done, Hold, Move, Order
 from vulcan_operator.plan.environments.context import Context
 from vulcan_operator.plan.environments.step import Judged, Step, filled, replanned
@@ -26,9 +27,6 @@ from vulcan_operator.plan.rules.approval import Say
 from vulcan_operator.plan.tasks import ended as ends
 from vulcan_operator.plan.tasks import values
 from vulcan_operator.plan.tasks.life import Ended, Extras
-
-_UNGUARDED = dt.timedelta(seconds=30)
-_OPEN = (PlanState.PENDING, PlanState.REJECTED)
 
 
 class Apply(Step):
@@ -41,7 +39,7 @@ class Apply(Step):
         plan = status.plan
         if context.spec.project is None or plan is None:
             return Done()
-        if plan.state not in _OPEN:
+        if plan.state not in OPEN_PLANS:
             return Done()
         if status.applied is not None and status.applied.inputs == plans.inputs_of(status, context):
             return Done()
@@ -59,7 +57,7 @@ class Apply(Step):
             return plans.order(context, plan.inputs, "the plan waited too long")
         unguarded = messages.unguarded(context.seen.unguarded) if context.protected else None
         if unguarded is not None:
-            return Hold(unguarded, context.now + _UNGUARDED)
+            return Hold(unguarded, context.now + GUARD_CHECK)
         window = change_windows.of_gateway(context.seen.gateway, context.now)
         if change_windows.blocks(window, status.failure, self.kind):
             return Hold(window.verdict, window.look_again)
@@ -132,7 +130,7 @@ def answered(status: EnvironmentStatus, context: Context) -> EnvironmentStatus:
     plan = status.plan
     task = status.task
     applies = task is not None and task.kind == TaskKind.APPLY and task.state != TaskState.WAITING
-    if plan is None or plan.state not in _OPEN or applies:  # what is applied was decided on
+    if plan is None or plan.state not in OPEN_PLANS or applies:  # what is applied was decided on
         return status
     plan = plan.but(digest=approval.retoken(plan, context.spec))
     decision = approval.decide(plan, context.spec, context.author)

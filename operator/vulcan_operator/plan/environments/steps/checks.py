@@ -1,6 +1,5 @@
 """Step checks: Soda checks of what was applied, once, and again with other files. Pure."""
 
-import datetime as dt
 from dataclasses import replace
 
 from vulcan_contract import task as contract
@@ -10,13 +9,12 @@ from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import ChecksStatus, EnvironmentStatus
 from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.plan.core.actions import Action, DeleteConfigMap
+from vulcan_operator.plan.core.deadlines import CONFIG_MAP_CHECK
 from vulcan_operator.plan.core.moves import Done, Hold, Move, Order
 from vulcan_operator.plan.environments.context import Context
 from vulcan_operator.plan.environments.step import Judged, Step, absent, filled
 from vulcan_operator.plan.tasks import checks
 from vulcan_operator.plan.tasks.life import Ended, Extras
-
-_MISSING = dt.timedelta(seconds=30)
 
 
 class Checks(Step):
@@ -35,7 +33,7 @@ class Checks(Step):
         files = context.live.config_map(context.meta.namespace, name)
         if files is None:
             verdict = absent(context, name, "does not exist; create it")
-            return Hold(verdict, context.now + _MISSING, settles)
+            return Hold(verdict, context.now + CONFIG_MAP_CHECK, settles)
         inputs = checks.inputs(applied.plan_id, files)
         if status.checks is not None and status.checks.inputs == inputs:
             return _done(status)

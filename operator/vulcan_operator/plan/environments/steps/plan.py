@@ -10,6 +10,7 @@ from vulcan_contract.result import PlanSummary
 from vulcan_contract.tasks import TaskKind
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import (
+    OPEN_PLANS,
     AppliedStatus,
     EnvironmentStatus,
     PlanState,
@@ -27,7 +28,6 @@ from vulcan_operator.plan.tasks import copies, retention, values
 from vulcan_operator.plan.tasks.life import Ended, Extras
 
 _NOT_DETERMINISTIC_AFTER = 3
-_OPEN = (PlanState.PENDING, PlanState.REJECTED)
 _CHANGED = "the revision or planning fields changed"
 
 
@@ -50,7 +50,7 @@ class Plan(Step):
             return order(context, inputs, "requested", request)
         if plan is None or plan.inputs != inputs:
             return order(context, inputs, _CHANGED)
-        if plan.state in _OPEN:
+        if plan.state in OPEN_PLANS:
             return Done()
         if plan.state != PlanState.OUTDATED:
             return order(context, inputs, _CHANGED)

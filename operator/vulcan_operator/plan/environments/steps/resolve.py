@@ -13,9 +13,14 @@ from vulcan_contract import task as contract
 from vulcan_contract.reasons import Outcome
 from vulcan_contract.tasks import TaskKind
 from vulcan_operator.api.conditions import Why
-from vulcan_operator.api.environment_status import EnvironmentStatus, PlanState, RevisionStatus
+from vulcan_operator.api.environment_status import (
+    DONE_PLANS,
+    EnvironmentStatus,
+    RevisionStatus,
+)
 from vulcan_operator.api.fields import TaskStatus, parse_duration
 from vulcan_operator.api.source import ConfigMapSource, GitSource
+from vulcan_operator.plan.core.deadlines import CONFIG_MAP_CHECK
 from vulcan_operator.plan.core.moves import Done, Hold, Move, Order
 from vulcan_operator.plan.environments.context import Context
 from vulcan_operator.plan.environments.step import Judged, Step, absent, filled
@@ -23,8 +28,6 @@ from vulcan_operator.plan.tasks import values
 from vulcan_operator.plan.tasks.life import Ended, Extras
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-_MISSING = dt.timedelta(seconds=30)
-_ENDED = (PlanState.APPLIED, PlanState.NO_CHANGES)
 
 
 class Resolve(Step):
@@ -37,14 +40,14 @@ class Resolve(Step):
         project = context.spec.project
         if project is None:
             # Its changes are promotions; a plan of the project that it had before is void.
-            is_void = status.plan is not None and status.plan.state not in _ENDED
+            is_void = status.plan is not None and status.plan.state not in DONE_PLANS
             return Done(settles={"plan": None}) if is_void else Done()
         inputs = values.project_inputs(project)
         if project.config_map is not None:
             files, lacks = project_files(project.config_map, context)
             if files is None:
                 verdict = absent(context, project.config_map.name, lacks)
-                return Hold(verdict, context.now + _MISSING)
+                return Hold(verdict, context.now + CONFIG_MAP_CHECK)
             return _known(status, project.config_map.name, digest.of_files(files), inputs)
         if project.image is not None:
             name, _, sha = project.image.partition("@")

@@ -1,19 +1,16 @@
 """Step Approval: people's answer to the plan, under the stricter rule of both objects. Pure."""
 
-import datetime as dt
-
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import PlanState, PlanStatus
 from vulcan_operator.api.fields import TaskState
 from vulcan_operator.api.promotion_status import PromotionStatus, StepName, StepState, StepStatus
 from vulcan_operator.plan.core.conditions import Verdict
+from vulcan_operator.plan.core.deadlines import GUARD_CHECK
 from vulcan_operator.plan.core.moves import Again, Done, Hold, Move
 from vulcan_operator.plan.promotions.route import Route
 from vulcan_operator.plan.promotions.step import Step, settled
 from vulcan_operator.plan.promotions.steps.swap import SWAPS
 from vulcan_operator.plan.rules import approval, messages, plan_text
-
-_UNGUARDED = dt.timedelta(seconds=30)
 
 
 class Approval(Step):
@@ -35,7 +32,7 @@ class Approval(Step):
             return Hold(_asking(plan, decision, route), expires)
         unguarded = messages.unguarded(route.seen.unguarded) if route.protected else None
         if unguarded is not None:
-            return Hold(unguarded, route.now + _UNGUARDED)
+            return Hold(unguarded, route.now + GUARD_CHECK)
         if decision.by and not plan_text.is_report_kept(plan, route.meta.namespace, route.live):
             return Again("the plan's report is gone")
         by = {"by": ", ".join(decision.by)} if decision.by else {}

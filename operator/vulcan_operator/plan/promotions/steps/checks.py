@@ -1,6 +1,5 @@
 """Step Checks: Soda checks of the source, from a ConfigMap beside the promotion. Pure."""
 
-import datetime as dt
 from dataclasses import replace
 
 from vulcan_contract.task import Task
@@ -11,13 +10,12 @@ from vulcan_operator.api.promotion import GatesSpec
 from vulcan_operator.api.promotion_status import PromotionStatus, StepName
 from vulcan_operator.plan.core.actions import DeleteConfigMap
 from vulcan_operator.plan.core.conditions import Verdict
+from vulcan_operator.plan.core.deadlines import CONFIG_MAP_CHECK
 from vulcan_operator.plan.core.moves import Hold, Move, Order, Site
 from vulcan_operator.plan.promotions.route import Route
 from vulcan_operator.plan.promotions.step import Gate, settled, unjudged
 from vulcan_operator.plan.tasks import checks
 from vulcan_operator.plan.tasks.life import Extras
-
-_MISSING = dt.timedelta(seconds=30)  # ConfigMaps are not watched
 
 
 class Checks(Gate):
@@ -44,7 +42,7 @@ class Checks(Gate):
             return unjudged("Optional", f"optional, and not judged: {missing}")
         message = f"{missing}; create it"
         verdict = Verdict("False", Why.CONFIG_MAP_MISSING, message, reconciling=True)
-        return Hold(verdict, route.now + _MISSING)
+        return Hold(verdict, route.now + CONFIG_MAP_CHECK)
 
     def task(self, base: Task, named: TaskStatus, status: PromotionStatus, route: Route) -> Extras:
         filled, install = super().task(base, named, status, route), route.seen.settings.install
