@@ -46,7 +46,7 @@ test: setup ## All tests: unit, stories, CRDs, runner, and the real API server w
 generate: setup ## Write crds/ and docs/reference/ from the pydantic models
 	@$(PY) -m tools.generate
 
-lock: setup ## Resolve the dependencies anew into locks/
+lock: setup ## Resolve the dependencies into locks/
 	@$(PY) -m tools.lock
 
 up: setup ## Start the local cluster (etcd, API server, controller manager, scheduler, a node)

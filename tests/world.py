@@ -174,7 +174,7 @@ class World:
         raise AssertionError(f"{_MAX_PASSES} appointments within {by}: somebody looks again too often")
 
     def restart(self) -> "World":
-        """The operator starts anew: empty cache, the same objects."""
+        """The operator restarts with an empty cache, the same objects."""
         self._start()
         return self
 

@@ -1,15 +1,26 @@
-"""Which limits of `spec.plan.limits` a plan exceeds. The operator asks before it lets a plan
-through without approval, the runner asks again of the plan that it rebuilt: one rule for both."""
+"""The limits of `spec.plan.limits`, and which of them a plan exceeds. The operator asks before it
+lets a plan through without approval, the runner asks again of the plan that it rebuilt: one rule
+for both. Fields of `Limits` have the names of the spec's, fields of `Counts` those of the plan's
+summary; what they count is computed by `vulcan_runner.summary`."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from vulcan_contract.task import Limits
-
 # The defaults of `maxBackfillIntervals` and `maxRemovedPercent`, in API and admission policies.
 MAX_BACKFILL_INTERVALS = 5000
 MAX_REMOVED_PERCENT = 20
+
+
+@dataclass(frozen=True)
+class Limits:
+    """A plan above them needs an approval whatever the mode. None: no limit. FULL, VIEW
+    and SEED models count once."""
+
+    max_backfill_intervals: int | None = None
+    max_rebuilt_models: int | None = None
+    max_history_days: int | None = None
+    max_removed_percent: float | None = None
 
 
 class Counts(Protocol):

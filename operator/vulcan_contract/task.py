@@ -12,6 +12,7 @@ from typing import Any
 
 from vulcan_contract import CONTRACT_VERSION
 from vulcan_contract.codec import ContractError, decode, encode, load
+from vulcan_contract.limits import Limits as Limits  # what exceeds them is decided there
 from vulcan_contract.tasks import TaskKind as TaskKind  # what a kind is: the table beside it
 
 
@@ -128,17 +129,6 @@ class Operation:
     models: tuple[str, ...]
     start: str | None = None
     end: str | None = None
-
-
-@dataclass(frozen=True)
-class Limits:
-    """A plan above them needs an approval whatever the mode (`limits`). None: no limit. FULL, VIEW
-    and SEED models count once."""
-
-    max_backfill_intervals: int | None = None
-    max_rebuilt_models: int | None = None
-    max_history_days: int | None = None
-    max_removed_percent: float | None = None
 
 
 @dataclass(frozen=True)

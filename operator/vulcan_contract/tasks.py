@@ -68,11 +68,6 @@ class Traits:
         """Whether its Job, once created, is left to end, even if its owner is gone."""
         return self.writes or self.may_initialise
 
-    @property
-    def loads_project(self) -> bool:
-        """Whether SQLMesh loads the project's files; resolving only computes their digest."""
-        return self.needs_source and self.connects
-
 
 TASKS: dict[TaskKind, Traits] = {
     TaskKind.PROBE: Traits(may_initialise=True, brings="probe"),

@@ -14,6 +14,7 @@ from typing import Any, assert_never
 
 import yaml
 
+from vulcan_contract import times
 from vulcan_operator.api import names
 from vulcan_operator.cluster import views
 from vulcan_operator.cluster.cache import Cache
@@ -184,4 +185,4 @@ def _again(plan: AnyPlan, now: dt.datetime) -> str:
     if plan.look_again is None:
         return "when something that it reads changes"
     wait = dt.timedelta(seconds=max(0, round((plan.look_again - now).total_seconds())))
-    return f"at {plan.look_again:%Y-%m-%dT%H:%M:%SZ} (in {wait}), or earlier on a change"
+    return f"at {times.to_second(plan.look_again)} (in {wait}), or earlier on a change"

@@ -87,7 +87,7 @@ class Resync:
         """Refuse a list that is older than what was seen before it, which a restored etcd answers.
 
         Cache and watches are then from a future that never came and would ignore everything until
-        it does, so this process ends; the next one lists anew.
+        it does, so this process ends; the next one lists everything.
         """
         if listed.isdigit() and int(listed) < newest:
             self.restored.set()

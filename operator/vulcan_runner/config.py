@@ -21,6 +21,7 @@ from sqlmesh.core.config.loader import load_config_from_python_module, load_conf
 from vulcan_contract import digest
 from vulcan_contract.reasons import Reason
 from vulcan_contract.task import Connection, Gateway, Task
+from vulcan_runner import lock
 from vulcan_runner.problem import Problem
 from vulcan_runner.project import CONFIG_FILES
 from vulcan_runner.secrets import Secrets
@@ -46,12 +47,7 @@ class Connections:
 
     def _parse(self, connection: Connection, secrets: Secrets) -> ConnectionConfig:
         values = secrets.fill(connection)
-        if connection.type == "postgres":
-            # The next holder finds our sessions by this name; a dead peer must not go unnoticed for
-            # hours.
-            values["application_name"] = self.application
-            values.setdefault("keepalives_idle", 30)
-        return parse_connection_config(values)
+        return parse_connection_config(lock.marked(values, self.application))
 
 
 def application_name(task: Task) -> str:

@@ -56,6 +56,14 @@ def held(connection: ConnectionConfig, schema: str, stop: Stop, lines: Lines) ->
         session.close()
 
 
+def marked(values: dict[str, Any], application: str) -> dict[str, Any]:
+    """A connection's values by which the next holder finds its sessions: each has the application's
+    name. With keepalives, so that a dead peer does not go unnoticed for hours."""
+    if values["type"] != "postgres":
+        return values
+    return {"keepalives_idle": 30, **values, "application_name": application}
+
+
 def end_zombies(connections: list[ConnectionConfig], prefix: str, own: str, lines: Lines) -> None:
     """Ends sessions of former holders of our lock on every PostgreSQL. Needs the lock."""
     for connection in connections:

@@ -33,7 +33,7 @@ def _window(**fields: Any) -> Raw:
 
 
 def _windows(*counts: int) -> Raw:
-    """So many windows, counted anew from 0 each time."""
+    """So many windows, counted from 0 each time."""
     made = [
         {"name": f"w{number}", "kind": "Allow", "rrule": LONG_RULE, "start": "2026-11-27T22:00:00", "duration": "4h"}
         for count in counts

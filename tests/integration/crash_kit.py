@@ -170,7 +170,7 @@ def settle(thing: Thing, seconds: float = 150) -> Raw:
 
 
 def in_hand(thing: Thing, task: str, state: str = "Running", seconds: float = 120) -> str:
-    """The name of the Job of a task that is in hand; without `state` in any, also as one that waits for its turn."""
+    """The name of the Job of a current task; without `state` in any, also as one that waits for its turn."""
 
     def look() -> str | None:
         status = thing.status()

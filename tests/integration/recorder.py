@@ -67,7 +67,7 @@ class Api:
         self._local = threading.local()
 
     def call(self, method: str, path: str, body: Any = None, kind: str = "application/json") -> tuple[int, str]:
-        """Status and text. A connection that went stale (the server was restarted) is made anew once."""
+        """Status and text. A connection that went stale (the server was restarted) is opened again once."""
         for attempt in (1, 2):
             try:
                 answer = self._send(self._connection(), method, path, body, kind)

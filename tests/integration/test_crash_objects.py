@@ -1,4 +1,4 @@
-"""People interfere while work is in hand: Jobs deleted, objects changed, deleted, re-created, claimed twice."""
+"""People interfere while a task is in flight: Jobs deleted, objects changed, deleted, re-created, claimed twice."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -63,8 +63,8 @@ def test_a_job_deleted_while_it_runs_goes_on_under_a_new_name(systems: Systems) 
 # --- objects
 
 
-def test_an_object_made_anew_while_its_apply_runs(systems: Systems) -> None:
-    system = kit.prepare(systems("anew"))
+def test_an_object_recreated_while_its_apply_runs(systems: Systems) -> None:
+    system = kit.prepare(systems("recreated"))
     thing = system.environment(project=kit.days(pause=2), **kit.MANUAL)
     job = kit.in_hand(thing, "apply")
     found = thing.get()

@@ -101,7 +101,7 @@ def test_a_crash_before_and_after_each_write_does_nothing_twice(own: OwnStage) -
     own.wait_for(lambda: {kit.ended(job) for job in own.ledger.of(life.system)} == {"Complete"}, "all Jobs are counted")
     assert {kit.label(job, "attempt") for job in own.ledger.of(life.system)} == {"1"}
     kept = "ttlSecondsAfterFinished"
-    own.wait_for(lambda: all(kept in job["spec"] for job in life.prod.jobs()), "each of its Jobs is let go in time")
+    own.wait_for(lambda: all(kept in job["spec"] for job in life.prod.jobs()), "each of its Jobs is kept for a while")
     computed = kit.batches(life.system)
     assert set(computed.values()) == {1}, computed
     assert [row[0] for row in kit.records(life.system)] == ["prod"]

@@ -21,7 +21,7 @@ from vulcan_contract.task import Task, TaskKind
 from vulcan_operator.kube.resources import JOBS
 from vulcan_operator.plan.core.seen import JobSeen, JobState
 
-WRITERS = {"apply", "run", "promote", "rollback", "invalidate"}
+WRITERS = {kind.value for kind in TaskKind if kind.writes}
 
 
 @dataclass

@@ -77,6 +77,17 @@ def job_ends(sqlmesh: SqlMesh, order: random.Random) -> None:
         sqlmesh.do(order.choice(going))
 
 
+@pytest.mark.parametrize("edit", [{"retry": {"limit": 7}}, {"schedule": {"mode": "Manual"}}], ids=["retry", "schedule"])
+def test_an_expired_preview_whose_edited_spec_starts_nothing_is_expired_at_once(edit: dict[str, Any]) -> None:
+    world = World(order=random.Random(0))
+    world.apply(builders.gateway(), builders.config_map(), dev(1, ttl="2h")).settle()
+    sqlmesh = SqlMesh(world).live(dt.timedelta(hours=3))
+    done = list(sqlmesh.done)
+    world.change("venv/dev-1", **edit).settle()
+    assert world.says("venv/dev-1")["Ready"] == "True/Expired"
+    assert sqlmesh.live(dt.timedelta(days=2)).done == done == ["apply warehouse/dev_1", "run warehouse/dev_1"]
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_nobody_waits_for_the_resync(seed: int) -> None:
     sqlmesh, order = started(seed)

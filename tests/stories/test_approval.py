@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from typing import Any
 
 import pytest
 
@@ -227,6 +228,26 @@ def test_an_approval_withdrawn_between_announcement_and_job_stops_the_job() -> N
     sqlmesh.world.settle()
     assert sqlmesh.work().done == []
     assert sqlmesh.world.jobs("apply") == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"approvals": []},
+        {"plan": {"approval": {"mode": "Always", "count": 2}}},
+        {"plan": {"limits": {"maxHistory": "1d"}}},
+    ],
+    ids=["the vote is withdrawn", "two must approve", "another limit"],
+)
+def test_what_is_applied_keeps_the_decision_that_it_was_started_with(change: dict[str, Any]) -> None:
+    sqlmesh = waiting()
+    decided = digest(sqlmesh)
+    sqlmesh.world.approve("venv/prod", by="alice").settle().start_job(sqlmesh.world.job("apply").name)
+    sqlmesh.world.settle().change("venv/prod", **change).settle()
+    assert digest(sqlmesh) == decided
+    sqlmesh.work()
+    applied = sqlmesh.world.environment().status.applied
+    assert applied is not None and (applied.plan_digest, applied.approved_by) == (decided, ["alice"])
 
 
 PROTECTED = {"grants": [{"environments": ["prod"], "protected": True}]}

@@ -128,7 +128,7 @@ def test_a_death_at_any_write_changes_nothing(story: Story) -> None:
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda s: s.__doc__)
-def test_starting_anew_before_every_step_changes_nothing(story: Story) -> None:
+def test_restarting_before_every_step_changes_nothing(story: Story) -> None:
     expected = outcome(play(story))
     sqlmesh = Restless(fresh().world)
     story(sqlmesh)
@@ -146,7 +146,7 @@ def test_hearing_everything_twice_changes_nothing(story: Story) -> None:
 
 
 class Restless(SqlMesh):
-    """The operator starts anew around each Job."""
+    """The operator restarts around each Job."""
 
     def answer(self, task: Any) -> Any:
         result = super().answer(task)

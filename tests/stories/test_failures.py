@@ -73,7 +73,7 @@ def test_a_failure_says_what_is_next_and_when() -> None:
     assert sqlmesh.world.raw("venv/prod")["status"]["nextAttemptTime"] == "2026-11-22T12:00:32Z"
 
 
-def test_a_new_revision_starts_counting_anew() -> None:
+def test_a_new_revision_starts_counting_again() -> None:
     sqlmesh = failing("plan", Reason.MODEL_FAILED, 6).live(DAY / 4)
     assert sqlmesh.world.says("venv/prod")["Stalled"] == "True/ModelFailed"
     edit(sqlmesh.world, "better")

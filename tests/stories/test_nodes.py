@@ -81,7 +81,7 @@ def test_a_pod_that_ends_within_its_grace_is_not_given_up() -> None:
         pytest.param({"image": "runner:1", "nodeSelector": {"disk": "fast"}}, id="another node"),
     ],
 )
-def test_a_probe_that_cannot_start_is_made_anew_when_the_gateway_is_corrected(correction: dict[str, object]) -> None:
+def test_a_probe_that_cannot_start_is_recreated_when_the_gateway_is_corrected(correction: dict[str, object]) -> None:
     world = World()
     world.apply(builders.gateway(runner={"image": "runner:1", "nodeSelector": {"disk": "none"}})).settle()
     first = world.job("probe").name
@@ -102,7 +102,7 @@ def test_a_correction_of_what_has_no_part_in_starting_lets_the_pod_wait() -> Non
     assert [j.name for j in world.jobs("probe")] == [first]
 
 
-def test_a_plan_that_cannot_start_is_made_anew_when_the_gateways_image_is_corrected() -> None:
+def test_a_plan_that_cannot_start_is_recreated_when_the_gateways_image_is_corrected() -> None:
     sqlmesh = fresh()
     world = sqlmesh.world.apply(builders.environment()).settle()
     first = world.job("plan").name

@@ -1,4 +1,4 @@
-"""Status wiped, spec changed, object deleted or made anew, suspended: in every phase of a life."""
+"""Status wiped, spec changed, object deleted or recreated, suspended: in every phase of a life."""
 
 from collections.abc import Callable
 from typing import Any
@@ -121,7 +121,7 @@ def test_an_invalidated_object_goes_after_its_views(begin: Callable[..., SqlMesh
 
 
 @every_phase
-def test_made_anew_under_the_same_name_it_lives_its_own_life(begin: Callable[..., SqlMesh]) -> None:
+def test_recreated_under_the_same_name_it_lives_its_own_life(begin: Callable[..., SqlMesh]) -> None:
     sqlmesh = begin()
     old = {j.name for j in sqlmesh.world.jobs()}
     sqlmesh.world.delete("venv/prod").apply(builders.environment()).settle()

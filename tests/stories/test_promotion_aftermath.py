@@ -1,4 +1,4 @@
-"""What an environment says of itself after a promotion that was taken back, or that nobody vouches for."""
+"""What an environment says of itself after a promotion that was taken back, or that was not verified."""
 
 from tests import builders
 from tests.stories.lives import DAY, edit, managed
@@ -31,7 +31,7 @@ def test_a_way_back_tells_the_age_of_the_data_until_a_run_has_computed_what_was_
     }
 
 
-def test_an_environment_says_that_nobody_vouches_for_views_that_stay_changed() -> None:
+def test_an_environment_says_that_views_that_stay_changed_are_not_verified() -> None:
     sqlmesh = verified_badly(managed(), onFailure="Hold")
     says = {"Ready": "False/VerifyFailed", "Stalled": "True/VerifyFailed", "Verified": "False/VerifyFailed"}
     assert sqlmesh.world.says("venv/prod", "Ready", "Stalled", "Verified") == says
@@ -42,7 +42,7 @@ def test_an_environment_says_that_nobody_vouches_for_views_that_stay_changed() -
     assert sqlmesh.world.says("venv/prod", "Ready", "Stalled", "Verified") == says
     edit(sqlmesh.world, "three")
     sqlmesh.work()
-    promote(sqlmesh, "mended")
+    promote(sqlmesh, "fixed")
     assert sqlmesh.world.says("venv/prod", "Ready", "Verified") == {"Ready": "True/Ready", "Verified": "True/Verified"}
 
 

@@ -126,10 +126,10 @@ def test_the_age_of_data_is_not_told_of_another_revision() -> None:
     assert sqlmesh.world.conditions("venv/prod")["Fresh"].reason != "StaleAfterRollback"
 
 
-# --- who vouches
+# --- what is verified
 
 
-def test_the_same_revision_again_asks_audits_where_nobody_vouches_for_it() -> None:
+def test_the_same_revision_again_asks_audits_where_it_was_not_verified() -> None:
     sqlmesh = verified_badly(managed(), onFailure="Hold")
     sqlmesh.fails["audit"] = [builders.failed("audit", Reason.AUDIT_FAILED, "a.b: 1 row")]
     promote(sqlmesh, "still-bad", onFailure="Rollback")
@@ -138,19 +138,19 @@ def test_the_same_revision_again_asks_audits_where_nobody_vouches_for_it() -> No
     assert "rollback warehouse/prod" not in sqlmesh.done, "it had changed nothing"
     assert sqlmesh.world.says("venv/prod", "Ready") == {"Ready": "False/VerifyFailed"}
     assert "a.b: 1 row" in sqlmesh.world.conditions("venv/prod")["Ready"].message
-    promote(sqlmesh, "mended")
-    assert outcome(sqlmesh, "mended") == "Succeeded"
-    assert steps(sqlmesh, "mended")["Apply"] == "Skipped"
+    promote(sqlmesh, "fixed")
+    assert outcome(sqlmesh, "fixed") == "Succeeded"
+    assert steps(sqlmesh, "fixed")["Apply"] == "Skipped"
     assert sqlmesh.world.says("venv/prod", "Ready", "Verified") == {"Ready": "True/Ready", "Verified": "True/Verified"}
     assert sqlmesh.done.count("promote warehouse/prod") == 1
-    sqlmesh.world.delete("vpromo/mended").settle()  # what it told is not forgotten with it
+    sqlmesh.world.delete("vpromo/fixed").settle()  # what it told is not forgotten with it
     assert sqlmesh.world.says("venv/prod", "Ready", "Verified") == {"Ready": "True/Ready", "Verified": "True/Verified"}
     promote(sqlmesh, "once-more")
     assert outcome(sqlmesh, "once-more") == "Succeeded"
     assert "Verify" not in steps(sqlmesh, "once-more")
 
 
-def test_who_vouches_is_told_again_after_the_status_was_wiped() -> None:
+def test_verification_is_told_again_after_the_status_was_wiped() -> None:
     sqlmesh = promote(managed())
     promote(sqlmesh, "again")  # finds it there
     before = sqlmesh.world.environment().status.applied
@@ -164,7 +164,7 @@ def test_who_vouches_is_told_again_after_the_status_was_wiped() -> None:
     assert after.time == before.time
 
 
-def test_deleted_while_it_is_verified_nobody_vouches_for_the_views() -> None:
+def test_deleted_while_it_is_verified_the_views_are_not_verified() -> None:
     sqlmesh = promote(managed())
     assert sqlmesh.world.says("venv/prod", "Verified") == {"Verified": "True/Verified"}
     edit(sqlmesh.world, "three")

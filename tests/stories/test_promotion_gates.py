@@ -177,3 +177,12 @@ def test_optional_checks_that_are_not_there_are_not_waited_for() -> None:
     sqlmesh = promote(managed(), gates={"checks": {"mode": "Optional", **SODA["checks"]}})
     assert outcome(sqlmesh) == "Succeeded"
     assert steps(sqlmesh)["Checks"] == "Skipped"
+
+
+def test_a_protected_target_waits_until_approvals_are_guarded_and_goes_on_at_once() -> None:
+    sqlmesh = two()
+    sqlmesh.world.guarded = False
+    promote(sqlmesh, **ACROSS)
+    assert sqlmesh.world.says("vpromo/to-prod")["Ready"] == "False/ApprovalsUnprotected"
+    sqlmesh.world.guarded = True
+    assert outcome(sqlmesh.work()) == "Succeeded"

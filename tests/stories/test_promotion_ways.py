@@ -167,7 +167,7 @@ def test_an_ended_one_can_be_deleted_at_once() -> None:
 # --- across systems
 
 
-def test_across_systems_it_is_planned_and_computed_anew_from_the_same_files() -> None:
+def test_across_systems_it_is_planned_and_computed_again_from_the_same_files() -> None:
     sqlmesh = two()
     promote(sqlmesh, **ACROSS)
     assert outcome(sqlmesh) == "Succeeded"

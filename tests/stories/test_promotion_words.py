@@ -9,7 +9,7 @@ from tests.stories.promotions import SODA, outcome, promote
 # --- words
 
 
-def test_words_that_stand_are_not_heard_anew_when_there_are_many() -> None:
+def test_words_that_stand_are_not_recorded_again_when_there_are_many() -> None:
     sqlmesh = managed(plan=ALWAYS)
     promote(sqlmesh)
     words = [{"plan": f"sha256:{'0' * 64}", "by": f"u{i}", "decision": "Approve"} for i in range(64)]

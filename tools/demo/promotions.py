@@ -128,7 +128,7 @@ class Promotions(Scene):
         self.tell.show(message, "red")
 
     def across(self) -> None:
-        """The same source, planned and computed anew in production."""
+        """The same source, planned and computed again in production."""
         self.tell.act("To production: the same source in the other system")
         self.tell.say(
             "One more commit: the column is no draft any more. Production computes it with its own credentials."

@@ -116,7 +116,7 @@ class Story(Scene):
         self.tell.keep(refusal, "red")
         self.tell.keep("alice$ kubectl patch vulcanenvironment prod --type=json -p '[…approvals…]'", "bold cyan")
         self.tell.keep("vulcanenvironment.vulcan.dev/prod patched")
-        self.tell.say("alice holds the verb `approve`, and the API server vouches for her name:")
+        self.tell.say("alice holds the verb `approve`, and the API server confirms her name:")
         refused = self._approve("alice", plan["digest"])
         if refused is not None:
             raise DemoError(f"alice was refused: {refused}")

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 
+from vulcan_contract import times
 from vulcan_operator.api.schemas import cel, rule, schema
 
 
@@ -60,7 +61,5 @@ TimeZone = Annotated[str, Field(min_length=1, max_length=64, json_schema_extra=_
 Timestamp = Annotated[
     dt.datetime,
     # Whole seconds, as everywhere in Kubernetes; kubectl prints them in columns.
-    PlainSerializer(
-        lambda t: t.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), when_used="json"
-    ),
+    PlainSerializer(lambda t: times.to_second(t), when_used="json"),
 ]

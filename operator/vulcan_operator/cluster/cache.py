@@ -10,9 +10,16 @@ from typing import Any, cast
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.gateway import VulcanGateway
 from vulcan_operator.api.promotion import VulcanPromotion
-from vulcan_operator.cluster.crowd import Crowd
+from vulcan_operator.cluster.gateway_index import GatewayIndex
 from vulcan_operator.cluster.kinds import KINDS
-from vulcan_operator.cluster.places import Any_, Custom, gateway_of, place_of, source_of, target_of
+from vulcan_operator.cluster.places import (
+    Custom,
+    Watched,
+    gateway_of,
+    place_of,
+    source_of,
+    target_of,
+)
 from vulcan_operator.cluster.store import Place, Store
 from vulcan_operator.cluster.views import Unparsable
 from vulcan_operator.kube import resources
@@ -26,7 +33,7 @@ class Cache:
     """Holds all stores, facts and what goes on at gateways."""
 
     def __init__(self) -> None:
-        self.customs: dict[Kind, Store[Any_]] = {k: Store(s.indexes) for k, s in KINDS.items()}
+        self.customs: dict[Kind, Store[Watched]] = {k: Store(s.indexes) for k, s in KINDS.items()}
         self.jobs: Store[JobSeen] = Store({"owner": lambda job: job.owner_uid})
         self.pods: Store[PodSeen] = Store({"owner": lambda pod: pod.owner_uid})
         self._stores: dict[Resource, Store[Any]] = {
@@ -34,14 +41,14 @@ class Cache:
             resources.PODS: self.pods,
             **{spec.resource: self.customs[kind] for kind, spec in KINDS.items()},
         }
-        self._crowds: dict[Place, Crowd] = {}
+        self._gateway_indexes: dict[Place, GatewayIndex] = {}
         self._facts: dict[Key, Any] = {}
 
     def store(self, resource: Resource) -> Store[Any]:
         """Return the store of a watched resource."""
         return self._stores[resource]
 
-    def custom(self, key: Key) -> Any_ | None:
+    def custom(self, key: Key) -> Watched | None:
         """Return one of our objects, or None."""
         return self.customs[key.kind].get(place_of(key))
 
@@ -129,13 +136,13 @@ class Cache:
             places |= {task.place[0] for task in found.status.tasks}
         return places
 
-    def crowd(self, gateway: Place) -> Crowd:
+    def at_gateway(self, gateway: Place) -> GatewayIndex:
         """Return what goes on at a gateway."""
-        return self._crowds.setdefault(gateway, Crowd())
+        return self._gateway_indexes.setdefault(gateway, GatewayIndex())
 
     def waiters(self, gateway: Place) -> tuple[Waiter, ...]:
         """Return the queue for the gateway's writer slot, the first waiter first."""
-        return self.crowd(gateway).waiting.all()
+        return self.at_gateway(gateway).waiting.all()
 
     def intends(self, gateway: Place, job: str) -> bool:
         """Return whether a status names this Job as a current task."""
@@ -144,8 +151,8 @@ class Cache:
             probe = found.status.task.job
         elif isinstance(found, Unparsable):
             probe = (found.status.get("task") or {}).get("job")
-        return probe == job or self.crowd(gateway).intends(job)
+        return probe == job or self.at_gateway(gateway).intends(job)
 
 
-def _readable(found: Iterable[Any_], kind: type[Any]) -> list[Any]:
+def _readable(found: Iterable[Watched], kind: type[Any]) -> list[Any]:
     return [item for item in found if isinstance(item, kind)]

@@ -1,6 +1,6 @@
 """Lists the kinds of objects that the operator reconciles: a row each.
 
-Read by `cache` (stores and indexes), `wake` (parsing, facts) and `reconcile`, whose table of
+Read by `cache` (stores, indexes and facts), `wake` (facts) and `reconcile`, whose table of
 planners has the same keys.
 """
 

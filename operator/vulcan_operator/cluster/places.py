@@ -9,7 +9,7 @@ from vulcan_operator.cluster.views import Unparsable
 from vulcan_operator.plan.core.actions import Key
 
 Custom = VulcanGateway | VulcanEnvironment | VulcanPromotion
-Any_ = Custom | Unparsable
+Watched = Custom | Unparsable
 NOWHERE: Place = ("", "")
 
 
@@ -18,21 +18,21 @@ def place_of(key: Key) -> Place:
     return (key.namespace, key.name)
 
 
-def gateway_of(environment: Any_ | None) -> Place:
+def gateway_of(environment: Watched | None) -> Place:
     """Return the gateway of an environment."""
     if not isinstance(environment, VulcanEnvironment):
         return NOWHERE
     return _resolve(environment.spec.gateway_ref, environment)
 
 
-def target_of(promotion: Any_) -> Place:
+def target_of(promotion: Watched) -> Place:
     """Return the environment that a promotion changes."""
     if not isinstance(promotion, VulcanPromotion):
         return NOWHERE
     return _resolve(promotion.spec.to.environment_ref, promotion)
 
 
-def source_of(promotion: Any_) -> Place:
+def source_of(promotion: Watched) -> Place:
     """Return the environment that a promotion takes its revision from; NOWHERE for a rollback."""
     if not isinstance(promotion, VulcanPromotion) or promotion.spec.from_ is None:
         return NOWHERE

@@ -7,6 +7,7 @@ claims of others on its gateway. Decides nothing about objects.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -19,7 +20,7 @@ from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.cluster import views
 from vulcan_operator.cluster.cache import Cache
 from vulcan_operator.cluster.kinds import BY_RESOURCE, KINDS
-from vulcan_operator.cluster.places import Any_, gateway_of, place_of, target_of
+from vulcan_operator.cluster.places import Watched, gateway_of, place_of, target_of
 from vulcan_operator.cluster.store import Entry, Place
 from vulcan_operator.cluster.views import Unparsable
 from vulcan_operator.kube import resources
@@ -47,27 +48,20 @@ class Intake:
     orphan: Callable[[JobSeen], None] = _ignore  # a Job whose owner is not known
     finished: Callable[[JobSeen], None] = _ignore  # a Job was seen to end
     ended: Callable[[VulcanEnvironment | VulcanPromotion], None] = _ignore  # one is gone for good
-    _by: Key | None = None
 
     def event(
         self, resource: Resource, raw: Raw, *, deleted: bool = False, by: Key | None = None
     ) -> None:
         """Take in an observation, unless it is old; `by`, whose pass wrote it, is not woken."""
-        self._by = by
-        try:
-            self._event(resource, raw, deleted)
-        finally:
-            self._by = None
-
-    def _event(self, resource: Resource, raw: Raw, deleted: bool) -> None:
         meta, store = raw["metadata"], self.cache.store(resource)
         place = (meta["namespace"], meta["name"])
         if deleted:
-            self._changed(resource, place, store.bury(place, meta["uid"]), None)
+            before = store.bury(place, meta["uid"])
+            self._wake(self._changed(resource, place, before, None), by)
             return
         version = _number(meta.get("resourceVersion", ""))
         if self._is_ours(meta) and store.is_news(place, meta["uid"], version):
-            self._came(resource, place, version, raw)
+            self._wake(self._put(resource, place, version, raw), by)
 
     def live(self, resource: Resource, raw: Raw) -> None:
         """Take in what a live read answered after a conflict: it is right whatever the cache has.
@@ -78,14 +72,14 @@ class Intake:
         meta = raw["metadata"]
         if self._is_ours(meta):
             version = _number(meta.get("resourceVersion", ""))
-            self._came(resource, (meta["namespace"], meta["name"]), version, raw)
+            self._wake(self._put(resource, (meta["namespace"], meta["name"]), version, raw))
 
     def listed(self, resource: Resource, places: set[Place], version: str) -> int:
         """Forget the objects that a complete list did not contain. Return how many there were."""
         store = self.cache.store(resource)
         gone = store.absent(places, _number(version))
         for place in gone:
-            self._changed(resource, place, store.drop(place), None)
+            self._wake(self._changed(resource, place, store.drop(place), None))
         return len(gone)
 
     def newest(self, resource: Resource) -> int:
@@ -99,20 +93,23 @@ class Intake:
 
     def wake_first_waiter(self, gateway: Place, but: Key | None) -> None:
         """Wake the first in the queue, because the writer slot may be free."""
-        for waiter in self.cache.waiters(gateway):
-            if waiter.key != but:
-                self._wake(waiter.key)
-                return
+        self._wake(self._first_waiter(gateway, but))
 
-    def _wake(self, key: Key) -> None:
-        if key != self._by:
-            self.wake(key)
+    def _first_waiter(self, gateway: Place, but: Key | None) -> Iterator[Key]:
+        others = (w.key for w in self.cache.waiters(gateway) if w.key != but)
+        yield from itertools.islice(others, 1)
+
+    def _wake(self, concerned: Iterable[Key], by: Key | None = None) -> None:
+        """Wake the objects that a change concerns, except the one whose pass has made it."""
+        for key in concerned:
+            if key != by:
+                self.wake(key)
 
     def _is_ours(self, meta: Raw) -> bool:
         """Return whether it is of a user or of this installation: only operators set the label."""
         return bool(meta.get("labels", {}).get(names.INSTALL, self.install) == self.install)
 
-    def _came(self, resource: Resource, place: Place, version: int, raw: Raw) -> None:
+    def _put(self, resource: Resource, place: Place, version: int, raw: Raw) -> Iterator[Key]:
         after: Any
         if resource == resources.JOBS:
             after = views.job(raw)
@@ -121,37 +118,40 @@ class Intake:
         else:
             after = views.custom(BY_RESOURCE[resource], raw)
         entry = Entry(raw["metadata"]["uid"], version, after)
-        self._changed(resource, place, self.cache.store(resource).put(place, entry), after)
+        before = self.cache.store(resource).put(place, entry)
+        yield from self._changed(resource, place, before, after)
 
-    def _changed(self, resource: Resource, place: Place, before: Any, after: Any) -> None:
+    def _changed(self, resource: Resource, place: Place, before: Any, after: Any) -> Iterator[Key]:
+        """Take in a change, and yield the objects that it concerns."""
         if resource == resources.JOBS:
-            self._job(before, after)
+            yield from self._job(before, after)
         elif resource == resources.PODS:
-            found = after or before
+            pod = after or before
             if _pod_facts(before) != _pod_facts(after):
-                self._wake_owner(found.owner_uid, found.job, found.namespace)
+                owner = self._owner_of(pod.owner_uid, pod.job, pod.namespace)
+                yield from [owner] if owner is not None else []
         elif before is not None or after is not None:
-            self._custom(Key(BY_RESOURCE[resource], *place), before, after)
+            yield from self._custom(Key(BY_RESOURCE[resource], *place), before, after)
 
-    def _job(self, before: JobSeen | None, after: JobSeen | None) -> None:
+    def _job(self, before: JobSeen | None, after: JobSeen | None) -> Iterator[Key]:
         job = after or before
         if job is None or before == after:
             return
         was_open = before is not None and before.state is JobState.UNFINISHED
         if was_open and after is not None and after.state is not JobState.UNFINISHED:
             self.finished(job)
-        if not self._wake_owner(job.owner_uid, job.name, job.namespace) and after is not None:
+        owner = self._owner_of(job.owner_uid, job.name, job.namespace)
+        if owner is not None:
+            yield owner
+        elif after is not None:
             self.orphan(job)
 
-    def _wake_owner(self, uid: str, job: str, namespace: str) -> bool:
-        """Wake the owner, by the Job's labels or else by uid. Return whether it exists."""
+    def _owner_of(self, uid: str, job: str, namespace: str) -> Key | None:
+        """Return the owner of a Job if it exists, by the Job's labels or else by uid."""
         known = self.cache.jobs.get((namespace, job))
         key = _owner(known) if known is not None else self._owner_by_uid(uid)
         found = self.cache.custom(key) if key is not None else None
-        if key is None or found is None or found.metadata.uid != uid:
-            return False
-        self._wake(key)
-        return True
+        return key if found is not None and found.metadata.uid == uid else None
 
     def _owner_by_uid(self, uid: str) -> Key | None:
         for key in self.cache.all_keys():
@@ -160,25 +160,24 @@ class Intake:
                 return key
         return None
 
-    def _custom(self, key: Key, before: Any_ | None, after: Any_ | None) -> None:
+    def _custom(self, key: Key, before: Watched | None, after: Watched | None) -> Iterator[Key]:
         """Take in that one of our objects was created, has changed or was deleted."""
-        self._wake(key)
+        yield key
         goes = before is not None and (after is None or after.metadata.uid != before.metadata.uid)
         if goes and isinstance(before, VulcanEnvironment | VulcanPromotion):
             self.ended(before)
         known = self.cache.forget_facts(key)
         readers = dict.fromkeys((*self._readers(key, before), *self._readers(key, after)))
         if readers and self._facts_differ(key, known, before):
-            for reader in readers:
-                self._wake(reader)
-        self._at_gateways(key, before, after)
+            yield from readers
+        yield from self._at_gateways(key, before, after)
 
-    def _facts_differ(self, key: Key, known: Any, before: Any_ | None) -> bool:
+    def _facts_differ(self, key: Key, known: Any, before: Watched | None) -> bool:
         if known is None and before is not None and not isinstance(before, Unparsable):
             known = KINDS[key.kind].facts(before)
         return bool(known != self.cache.facts(key))
 
-    def _readers(self, key: Key, found: Any_ | None) -> Iterator[Key]:
+    def _readers(self, key: Key, found: Watched | None) -> Iterator[Key]:
         """Return the objects that read the facts of an object."""
         promotions, place = self.cache.customs[Kind.PROMOTION], place_of(key)
         if key.kind is Kind.GATEWAY:
@@ -187,7 +186,7 @@ class Intake:
                 yield from self._promotions(environment)
         elif key.kind is Kind.ENVIRONMENT:
             yield from self._promotions(place)
-        elif found is not None:
+        elif isinstance(found, VulcanPromotion):
             target = target_of(found)
             yield Key(Kind.ENVIRONMENT, *target)
             for index in ("target", "source"):
@@ -206,33 +205,35 @@ class Intake:
                 if found is not None and (_goes_on(found) or found.metadata.finalizers):
                     yield _promotion(place)
 
-    def _at_gateways(self, key: Key, before: Any_ | None, after: Any_ | None) -> None:
+    def _at_gateways(
+        self, key: Key, before: Watched | None, after: Watched | None
+    ) -> Iterator[Key]:
         """Update an object's share of what goes on at gateways: claim, contact, tasks, turn."""
         was, is_ = tasks_of(key, before), tasks_of(key, after)
         homes = [gateway_of(e) for e in (before, after) if isinstance(e, VulcanEnvironment)]
         for gateway in dict.fromkeys((*was, *is_, *homes)):
-            crowd, tasks = self.cache.crowd(gateway), is_.get(gateway, ())
+            index, tasks = self.cache.at_gateway(gateway), is_.get(gateway, ())
             claim = contact = None
             if isinstance(after, VulcanEnvironment) and gateway_of(after) == gateway:
                 claim, contact = Claim.of(after), Contact.of(after)
-            self._claims(gateway, key, claim)
-            news = [crowd.contacts.put(key, contact)]
-            crowd.waiting.put(key, _waiter(after, tasks))
+            yield from self._claims(gateway, key, claim)
+            news = [index.contacts.put(key, contact)]
+            index.waiting.put(key, _waiter(after, tasks))
             if key.kind is not Kind.GATEWAY:  # its own task is in its own status
-                news.append(crowd.tasks.put(key, tasks or None))
+                news.append(index.tasks.put(key, tasks or None))
                 if any(news):
-                    self._wake(Key(Kind.GATEWAY, *gateway))
+                    yield Key(Kind.GATEWAY, *gateway)
             if {t.job for t in was.get(gateway, ())} - {t.job for t in tasks}:
-                self.wake_first_waiter(gateway, key)
+                yield from self._first_waiter(gateway, key)
 
-    def _claims(self, gateway: Place, key: Key, after: Claim | None) -> None:
+    def _claims(self, gateway: Place, key: Key, after: Claim | None) -> Iterator[Key]:
         """Update a claim, and wake those who read it: for their name, for prod, or for quotas."""
-        crowd = self.cache.crowd(gateway)
-        before = crowd.claims.values.get(key)
-        if not crowd.claims.put(key, after):
+        index = self.cache.at_gateway(gateway)
+        before = index.claims.values.get(key)
+        if not index.claims.put(key, after):
             return
         both = [claim for claim in (before, after) if claim is not None]
-        claims = crowd.claims.all()
+        claims = index.claims.all()
         concerned = {c.key for name in {b.environment for b in both} for c in claims.named(name)}
         grants = self.cache.gateway(gateway)
         if before is None or after is None or before.refused != after.refused:
@@ -241,11 +242,10 @@ class Intake:
         if any(claim.environment == REFERENCE for claim in both):
             every = claims.all()
             concerned |= {c.key for c in every if not c.applied or _has_failed(self.cache, c.key)}
-        for other in sorted(concerned - {key}):
-            self._wake(other)
+        yield from sorted(concerned - {key})
 
 
-def tasks_of(key: Key, found: Any_ | None) -> dict[Place, tuple[TaskFacts, ...]]:
+def tasks_of(key: Key, found: Watched | None) -> dict[Place, tuple[TaskFacts, ...]]:
     """Return the current tasks of an object, by the gateway that they run on."""
     if found is None or isinstance(found, Unparsable):
         return {}
@@ -263,7 +263,7 @@ def tasks_of(key: Key, found: Any_ | None) -> dict[Place, tuple[TaskFacts, ...]]
     return out
 
 
-def _waiter(found: Any_ | None, tasks: tuple[TaskFacts, ...]) -> Waiter | None:
+def _waiter(found: Watched | None, tasks: tuple[TaskFacts, ...]) -> Waiter | None:
     """Return an object's place in the queue of one gateway.
 
     An object that is being deleted only waits for tasks that must be completed.
@@ -284,7 +284,7 @@ def _pod_facts(pod: PodSeen | None) -> Any:
     return jobs.pod_facts(pod) if pod is not None else jobs.NO_POD
 
 
-def _goes_on(promotion: Any_) -> bool:
+def _goes_on(promotion: Watched) -> bool:
     return not isinstance(promotion, VulcanPromotion) or promotion.status.outcome is None
 
 

@@ -31,22 +31,22 @@ class Observer:
     def gateway(self, gateway: VulcanGateway, live: Live) -> GatewaySeen:
         """Return what `plan_gateway` sees."""
         place = self.cache.home(gateway)
-        crowd = self.cache.crowd(place)
+        index = self.cache.at_gateway(place)
         return GatewaySeen(
             gateway, self.settings, live, self.cache.jobs_of(gateway), self.cache.pods_of(gateway),
-            contacts=crowd.contacts.all(), tasks=crowd.tasks.all(),
+            contacts=index.contacts.all(), tasks=index.tasks.all(),
             writer_pods=self._writer_pods(place), waiters=self.cache.waiters(place),
         )  # fmt: skip
 
     def environment(self, environment: VulcanEnvironment, live: Live) -> EnvironmentSeen:
         """Return what `plan_environment` sees."""
         place, meta = self.cache.home(environment), environment.metadata
-        crowd, me = self.cache.crowd(place), Key(Kind.ENVIRONMENT, meta.namespace, meta.name)
+        index, me = self.cache.at_gateway(place), Key(Kind.ENVIRONMENT, meta.namespace, meta.name)
         return EnvironmentSeen(
             environment, self.settings, self.cache.gateway_facts(place), live,
             self.cache.jobs_of(environment), self.cache.pods_of(environment),
-            claims=crowd.claims.all(), waiters=self._other_waiters(place, me),
-            tasks=crowd.tasks.all(), promotions=self.cache.promotion_facts("target", place_of(me)),
+            claims=index.claims.all(), waiters=self._other_waiters(place, me),
+            tasks=index.tasks.all(), promotions=self.cache.promotion_facts("target", place_of(me)),
             unguarded=self.unguarded(),
         )  # fmt: skip
 
@@ -66,8 +66,8 @@ class Observer:
             upstream=self.cache.promotion_facts("target", from_),
             jobs=self.cache.jobs_of(promotion), pods=self.cache.pods_of(promotion),
             waiters=self._other_waiters(place, me), source_waiters=self._other_waiters(there, me),
-            tasks=self.cache.crowd(place).tasks.all(), unguarded=self.unguarded(),
-            source_tasks=self.cache.crowd(there).tasks.all(),
+            tasks=self.cache.at_gateway(place).tasks.all(), unguarded=self.unguarded(),
+            source_tasks=self.cache.at_gateway(there).tasks.all(),
         )  # fmt: skip
 
     def _gateway(self, environment: Place) -> GatewayFacts | None:
@@ -81,6 +81,8 @@ class Observer:
         """Return the pods of writers. They matter only while a task waits for the slot."""
         if not self.cache.waiters(place):
             return ()
-        active = [t for t in self.cache.crowd(place).tasks.all() if t.state == TaskState.RUNNING]
+        active = [
+            t for t in self.cache.at_gateway(place).tasks.all() if t.state == TaskState.RUNNING
+        ]
         pods = self.cache.pods
         return tuple(p for t in active for p in pods.by("owner", t.uid) if p.job == t.job)

@@ -7,6 +7,7 @@ import datetime as dt
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from vulcan_contract import times
 from vulcan_contract.reasons import ABOUT, Outcome, Reason
 from vulcan_operator import logs
 from vulcan_operator.api.fields import Condition
@@ -68,7 +69,7 @@ def _condition(
     conditions = found.status.get("conditions", [])
     before: dict[str, Any] = next((c for c in conditions if c.get("type") == kind), {})
     changed = before.get("status") != status
-    stamp = now.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    stamp = times.to_second(now)
     return {
         "type": kind, "status": status, "reason": "SpecInvalid", "message": message,
         "observedGeneration": found.metadata.generation,

@@ -31,7 +31,6 @@ def test_every_kind_and_every_reason_has_its_row() -> None:
         ("stoppable", {"run", "apply", "promote"}),
         ("needs_decision", {"promote", "apply"}),
         ("needs_source", {"resolve", "plan", "apply"}),
-        ("loads_project", {"plan", "apply"}),
         ("weak_credentials", {"plan", "resolve", "checks", "audit", "diff"}),
     ],
 )

@@ -84,7 +84,7 @@ def sibling(
 
 
 def task(kind: str = "plan", state: str = "Running", job: str = "j") -> TaskStatus:
-    """A task in hand."""
+    """A current task."""
     return TaskStatus(kind=kind, job=job, inputs="i", state=state, since=NOW)
 
 

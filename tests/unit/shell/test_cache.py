@@ -174,15 +174,15 @@ def test_an_object_that_cannot_be_read_is_kept_as_such(town: Town) -> None:
 
 def test_claims_are_those_of_all_on_the_gateway(town: Town) -> None:
     town.woken_by(ENVIRONMENTS, stored(environment("prod"), 1))
-    first = town.cache.crowd(("data", "warehouse")).claims.all()
-    assert town.cache.crowd(("data", "warehouse")).claims.all() is first
+    first = town.cache.at_gateway(("data", "warehouse")).claims.all()
+    assert town.cache.at_gateway(("data", "warehouse")).claims.all() is first
     town.woken_by(ENVIRONMENTS, stored(environment("dev"), 1))
     town.woken_by(ENVIRONMENTS, stored(environment("far", gatewayRef={"name": "other"}), 1))
-    crowd = town.cache.crowd(("data", "warehouse"))
-    assert sorted(c.environment for c in crowd.claims.all().all()) == ["dev", "prod"]
-    assert [c.key for c in crowd.claims.all().named("dev")] == [DEV]
+    index = town.cache.at_gateway(("data", "warehouse"))
+    assert sorted(c.environment for c in index.claims.all().all()) == ["dev", "prod"]
+    assert [c.key for c in index.claims.all().named("dev")] == [DEV]
     town.woken_by(ENVIRONMENTS, stored(environment("prod"), 3), deleted=True)
-    assert [c.environment for c in crowd.claims.all().all()] == ["dev"]
+    assert [c.environment for c in index.claims.all().all()] == ["dev"]
 
 
 def test_a_new_environment_wakes_only_those_of_its_name(town: Town) -> None:

@@ -5,7 +5,7 @@ import datetime as dt
 from vulcan_operator.api.fields import ObjectMeta
 
 GIVE_UP = dt.timedelta(minutes=10)
-"""A deleted object is let go then, whatever would have to be done first: deletion always ends."""
+"""A deleted object loses our finalizer then, whatever is missing: deletion always ends."""
 SLOT_CHECK = dt.timedelta(seconds=20)
 """Who waits for a writer slot looks again then, for the holder may die without an event."""
 CONFIG_MAP_CHECK = dt.timedelta(seconds=30)
@@ -17,5 +17,5 @@ REFUSAL_CHECK = dt.timedelta(seconds=30)
 
 
 def must_go(meta: ObjectMeta, now: dt.datetime) -> bool:
-    """Whether an object was deleted so long ago that it is let go whatever is missing."""
+    """Whether a deleted object loses our finalizer by now, whatever is missing."""
     return meta.deletion_timestamp is not None and now >= meta.deletion_timestamp + GIVE_UP

@@ -1,8 +1,8 @@
 """What planners read of other objects than their own: frozen facts, and nothing else.
 
-Made once per change by `cluster.wake`, which wakes whoever reads facts that have changed. What a
-planner needs of another object is added here, and only here. (Facts of promotions follow from
-rules; `rules.promotion_facts` makes them.)
+Made once per change by `cluster.cache`; `cluster.wake` wakes whoever reads facts that have changed.
+What a planner needs of another object is added here, and only here. (Facts of promotions follow
+from rules; `rules.promotion_facts` makes them.)
 """
 
 import datetime as dt

@@ -61,7 +61,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Hold:
+class Wait:
     """The step waits, and until when at the longest."""
 
     verdict: Verdict
@@ -69,11 +69,4 @@ class Hold:
     settles: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Again:
-    """Of a promotion: it must be planned again."""
-
-    why: str
-
-
-Move = Done | Order | Hold | Again
+Move = Done | Order | Wait

@@ -2,6 +2,7 @@
 
 import datetime as dt
 
+from vulcan_contract import times
 from vulcan_contract.tasks import TaskKind
 from vulcan_operator.api.conditions import Type, Why
 from vulcan_operator.api.environment_status import (
@@ -18,22 +19,21 @@ from vulcan_operator.plan.core.decision import EnvironmentDraft
 from vulcan_operator.plan.environments.context import Context
 from vulcan_operator.plan.environments.step import CHANGE, RUNS
 from vulcan_operator.plan.environments.steps import STEPS
-from vulcan_operator.plan.rules import change_windows, schedule
+from vulcan_operator.plan.rules import approval, change_windows, schedule
 from vulcan_operator.plan.rules.messages import is_suspended, refusal, short, still_refused
 from vulcan_operator.plan.tasks.jobs import Progress
 
 _SOMETIMES = (Type.VERIFIED, Type.PLAN_READ_ONLY)
 _LONG = dt.timedelta(minutes=2)  # what waits shorter for the slot is not worth a message
-_APPROVAL = (Why.AWAITING, Why.AUTHOR_UNKNOWN)  # why a plan waits for people
 _STANDS = (
-    *_APPROVAL,
+    *approval.ASKS,
     Why.REJECTED,
     Why.CONFIG_MAP_MISSING,
     Why.UNPROTECTED,
     Why.NOT_DETERMINISTIC,
     Why.FROZEN,
 )
-ANSWERS = (*_APPROVAL, Why.REJECTED)  # what people have to say, or have said
+ANSWERS = (*approval.ASKS, Why.REJECTED)  # what people have to say, or have said
 
 Said = tuple[str, str, str]  # status, reason and message of a condition
 
@@ -111,7 +111,7 @@ def _verdict(status: EnvironmentStatus, context: Context, progress: Progress | N
     if task.kind == TaskKind.RUN:
         standing = _standing(status)
         if waits and context.now - task.since >= _LONG:
-            since = f"{task.since:%Y-%m-%dT%H:%MZ}"
+            since = f"{times.to_minute(task.since)}"
             message = f"run, {task.why}, has waited since {since} for {_slot(context)}"
             return Verdict(standing.ready, Why.WAITING_FOR_WRITER, message, reconciling=True)
         if progress is None or not detail:
@@ -214,10 +214,10 @@ def _fresh(status: EnvironmentStatus, context: Context) -> Said:
     late = _late(status, context)
     if late is not None and late <= context.now:
         due = late - _lag(context)
-        return "False", Why.OVERDUE, f"a run has been due since {due:%Y-%m-%dT%H:%M:%SZ}"
+        return "False", Why.OVERDUE, f"a run has been due since {times.to_second(due)}"
     until, run, behind = status.applied.complete_until, status.last_run, status.intervals_behind
     if until is not None:
-        data = f"data complete up to {until:%Y-%m-%dT%H:%M:%SZ}"
+        data = f"data complete up to {times.to_second(until)}"
         age = _age(status.applied.time - until)
         return (
             "False",
@@ -265,7 +265,8 @@ def _late(status: EnvironmentStatus, context: Context) -> dt.datetime | None:
 
 
 def _drifted(status: EnvironmentStatus, context: Context) -> Said:
-    """A promotion that has changed the views and is still verified is no stranger."""
+    """Whether somebody else has applied a plan. A promotion that has changed the views and is
+    still verified is one of ours."""
     applied, seen = status.applied, status.observed_plan_id
     ours = {p.applied_plan_id for p in context.seen.promotions}
     if applied is None or seen is None or not applied.plan_id or seen in {applied.plan_id, *ours}:

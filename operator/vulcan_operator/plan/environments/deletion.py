@@ -3,7 +3,7 @@
 Retain and Expire need no finalizer: the object goes at once, what SQLMesh has stays (or expires by
 SQLMesh's own ttl), and an unfinished Job is collected later. Invalidate has our finalizer and a
 Job; it works from status alone, without the project, and it always ends: after a deadline, or
-without a gateway, the object is let go and says so.
+without a gateway, our finalizer is removed and an event says so.
 """
 
 import datetime as dt
@@ -51,7 +51,7 @@ def plan_deletion(
     assert deleted is not None
     if context.deletion_policy != "Invalidate":
         # The spec was changed and nobody had looked at it before the deletion.
-        return _let_go(draft, context)
+        return _release(draft, context)
     gone = _gone(draft, context, deleted)
     if gone is not None:
         return _forced(draft, context, gone)
@@ -61,7 +61,7 @@ def plan_deletion(
         draft = draft.with_status(task=None)
     move = INVALIDATE.next(draft.status, context)
     if isinstance(move, Done):
-        return _let_go(draft, context)
+        return _release(draft, context)
     failure = draft.status.failure
     if failure is not None and failure.task == TaskKind.INVALIDATE:
         again = schedule.retry_time(failure, context.spec.retry)
@@ -90,12 +90,12 @@ def _forced(draft: EnvironmentDraft, context: Context, gone: str) -> Environment
         environment=context.environment.sqlmesh_environment,
         outcome="Errored", reason=Why.DELETION_FORCED, why=gone,
     )  # fmt: skip
-    message = f"let go without invalidating: {gone}"
+    message = f"deleted without invalidating the SQLMesh environment: {gone}"
     note = Note(Why.DELETION_FORCED, message, warning=True, audit=audit)
-    return _let_go(draft.noting(note), context)
+    return _release(draft.noting(note), context)
 
 
-def _let_go(draft: EnvironmentDraft, context: Context) -> EnvironmentDraft:
+def _release(draft: EnvironmentDraft, context: Context) -> EnvironmentDraft:
     """Copies of its project go with their owner, or `collect` clears them away."""
     return draft.after_status(SetFinalizer.ours(context.key, context.meta, there=False))
 

@@ -11,6 +11,7 @@ nothing and does nothing twice.
 
 import datetime as dt
 
+from vulcan_contract import times
 from vulcan_contract.reasons import Outcome
 from vulcan_contract.tasks import TaskKind
 from vulcan_operator.api.conditions import Why
@@ -18,7 +19,7 @@ from vulcan_operator.api.environment_status import EnvironmentStatus
 from vulcan_operator.plan.core.actions import DeleteObject, Plan, WriteConfigMap
 from vulcan_operator.plan.core.conditions import Verdict
 from vulcan_operator.plan.core.decision import Draft, EnvironmentDraft
-from vulcan_operator.plan.core.moves import Again, Done, Hold, Move, Order
+from vulcan_operator.plan.core.moves import Done, Move, Order, Wait
 from vulcan_operator.plan.core.needs import answering
 from vulcan_operator.plan.core.world import EnvironmentSeen
 from vulcan_operator.plan.environments import (
@@ -106,7 +107,7 @@ def _advance(draft: EnvironmentDraft, context: Context) -> Walk:
     if wrong is not None:  # before anything is planned: a first backfill may take a day
         return _idle(draft), Verdict("False", Why.INVALID, f"spec.schedule: {wrong}", stalled=True)
     if expires is not None and _is_at_rest(context, expires):
-        message = f"spec.ttl ended at {expires:%Y-%m-%dT%H:%MZ}; change the spec to use it again"
+        message = f"spec.ttl ended at {times.to_minute(expires)}; change the spec to use it again"
         ready = "True" if draft.status.applied is not None else "False"
         return _idle(draft), Verdict(ready, Why.EXPIRED, message)
     draft, verdict = _walk(draft, context)
@@ -153,7 +154,7 @@ def _answer(
     match move:
         case Done(settles=settles, until=until):
             return draft.with_status(**settles).again(until), None, None
-        case Hold(verdict=verdict, settles=settles, until=until):
+        case Wait(verdict=verdict, settles=settles, until=until):
             return draft.with_status(**settles).again(until), None, verdict
         case Order(settles=settles, until=until):
             draft = draft.with_status(**settles).again(until)
@@ -165,8 +166,6 @@ def _answer(
             if again is not None and again <= context.now:
                 return draft, move, None
             return draft.again(again), None, messages.failing(failed, again)
-        case Again():
-            raise AssertionError("no step of an environment begins its change again")
 
 
 def _while_in_flight(draft: EnvironmentDraft, context: Context) -> EnvironmentDraft:

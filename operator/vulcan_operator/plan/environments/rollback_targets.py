@@ -1,13 +1,14 @@
 """Earlier revisions that an environment could have again: what a Job has found of them, and the
 warning before one is lost.
 
-Pure. Only a Job can look into the state: `record` folds in what each has told, `planner` says what
+Pure. Only a Job can look into the state: the steps fold in what each has told, `planner` says what
 follows as time passes. Nothing here decides whether a rollback goes ahead: its own Job looks again.
 """
 
 import datetime as dt
 from collections.abc import Iterable, Iterator
 
+from vulcan_contract import times
 from vulcan_contract.result import RollbackOption, Work
 from vulcan_operator.api.conditions import Type, Why
 from vulcan_operator.api.environment import EnvironmentSpec
@@ -99,9 +100,9 @@ def _expiring(
         is_kept = expires > now
         how = "can be rolled back to only until" if is_kept else "may have been lost since"
         message = (
-            f"revision {name} (plan {target.plan_id}) {how} {expires:%Y-%m-%dT%H:%M:%SZ}:"
+            f"revision {name} (plan {target.plan_id}) {how} {times.to_second(expires)}:"
             " then SQLMesh's janitor may take its snapshots, before rollback.window"
-            f" ({spec.rollback.window}) is over at {ends:%Y-%m-%dT%H:%M:%SZ}. Do not run"
+            f" ({spec.rollback.window}) is over at {times.to_second(ends)}. Do not run"
             " `sqlmesh janitor` until then; for later revisions raise snapshot_ttl in the project,"
             " or lower rollback.window"
         )

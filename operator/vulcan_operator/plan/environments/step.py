@@ -5,6 +5,7 @@ A step is one kind of task with everything about it: when it is wanted, what its
 result means, which ConfigMaps it leaves behind.
 """
 
+import abc
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -35,16 +36,16 @@ class Judged:
     kept: tuple[WriteConfigMap, ...] = ()
 
 
-class Step:
+class Step(abc.ABC):
     """One step. What a subclass does not say is what most steps do."""
 
     kind: ClassVar[TaskKind]
     doing: ClassVar[tuple[Why, str]]  # how Ready tells it
     lane: ClassVar[OwnLane[EnvironmentStatus]] = CHANGE
 
+    @abc.abstractmethod
     def next(self, status: EnvironmentStatus, context: Context) -> Move:
         """Whether its task is wanted now."""
-        raise NotImplementedError
 
     def task(
         self, base: contract.Task, current: TaskStatus, status: EnvironmentStatus, context: Context
@@ -52,9 +53,9 @@ class Step:
         """What its Job gets; None: it was announced for something that is not wanted any more."""
         return Extras(filled(base, status, context))
 
+    @abc.abstractmethod
     def judge(self, status: EnvironmentStatus, ended: Ended, context: Context) -> Judged:
         """What a success means. The task and its failure are gone from the status already."""
-        raise NotImplementedError
 
     def failed(
         self, status: EnvironmentStatus, ended: Ended, context: Context

@@ -59,9 +59,9 @@ def _advance(draft: GatewayDraft, seen: GatewaySeen, site: Site, mine: life.Pass
     if is_suspended(seen.gateway.spec, mine.now):
         return draft.with_status(task=None).again(seen.gateway.spec.suspend_until)
     move = probe.next(draft.status, site, seen, mine.now)
-    draft = draft.with_status(**getattr(move, "settles", {}))
+    draft = draft.with_status(**move.settles).again(move.until)
     if not isinstance(move, Order):
-        return draft.with_status(task=None).again(getattr(move, "until", None))
+        return draft.with_status(task=None)
     observed = seen.gateway.status.task
     rank = slot.Priority.PROTECTED_RUN
     match life.start(draft, _LANE, move, observed, rank, probe.task, mine):

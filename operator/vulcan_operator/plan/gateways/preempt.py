@@ -12,12 +12,11 @@ from vulcan_contract.reasons import Reason
 from vulcan_contract.tasks import TaskKind
 from vulcan_operator.api.fields import TaskState
 from vulcan_operator.plan.core.actions import Kind, Note, StopPods
+from vulcan_operator.plan.core.deadlines import SLOT_CHECK
 from vulcan_operator.plan.core.decision import GatewayDraft
 from vulcan_operator.plan.core.facts import TaskFacts
 from vulcan_operator.plan.core.world import GatewaySeen
 from vulcan_operator.plan.tasks import slot
-
-_LOOK = dt.timedelta(seconds=20)
 
 
 def preempt(draft: GatewayDraft, seen: GatewaySeen, now: dt.datetime) -> GatewayDraft:
@@ -33,7 +32,7 @@ def preempt(draft: GatewayDraft, seen: GatewaySeen, now: dt.datetime) -> Gateway
     if any(p.deleting for p in pods):
         return draft
     if not any(p.started for p in pods):
-        return draft.again(now + _LOOK)
+        return draft.again(now + SLOT_CHECK)
     message = f"{holder.kind} of {holder.key} is stopped: more urgent work waits"
     stop = StopPods(seen.gateway.metadata.namespace, holder.job)
     return draft.noting(Note(Reason.PREEMPTED, message)).after_status(stop)

@@ -13,12 +13,11 @@ from vulcan_operator.plan.core.decision import Draft
 from vulcan_operator.plan.promotions.lane import REJECTS, Going
 from vulcan_operator.plan.promotions.route import Case
 from vulcan_operator.plan.promotions.steps import STEPS
-from vulcan_operator.plan.rules import schedule
+from vulcan_operator.plan.rules import approval, schedule
 from vulcan_operator.plan.rules.messages import failing, named, still_refused
 from vulcan_operator.plan.tasks import ended as ends
 
 _CLOSED = (Why.OUTSIDE_WINDOW, Why.FROZEN)
-_ASKING = (Why.AWAITING, Why.AUTHOR_UNKNOWN)
 _ORDER = list(StepName)
 _OVER = {
     Outcome.SUCCEEDED: ("True", Why.PROMOTED),
@@ -140,5 +139,5 @@ def _over(status: PromotionStatus, outcome: Outcome) -> Verdict:
 def _awaits(status: PromotionStatus) -> str:
     """What people are asked, while step Approval waits for them."""
     step = status.find(StepName.APPROVAL)
-    waits = step is not None and step.state == StepState.WAITING and step.reason in _ASKING
+    waits = step is not None and step.state == StepState.WAITING and step.reason in approval.ASKS
     return step.message if step is not None and waits else ""

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 
+from vulcan_contract import words
 from vulcan_contract.codec import ContractError
 from vulcan_contract.diff_report import MAX_UNPACKED, DiffReport, ModelStatistics
 from vulcan_operator.api.promotion import DataDiffGate
@@ -161,5 +162,5 @@ def _worst_first(model: ModelFinding) -> tuple[int, float, str]:
 
 def _named(findings: Iterable[ModelFinding], most: int = _SHOWN) -> str:
     worst = sorted(findings, key=_worst_first)
-    more = f" and {len(worst) - most} more" if len(worst) > most and most > 1 else ""
-    return ", ".join(f"{m.name} ({m.words})" if m.words else m.name for m in worst[:most]) + more
+    said = [f"{m.name} ({m.words})" if m.words else m.name for m in worst]
+    return words.shortened(said, most) if most > 1 else "".join(said[:1])

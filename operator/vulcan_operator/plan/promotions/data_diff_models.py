@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal, DecimalException
 
+from vulcan_contract import words
 from vulcan_contract.diff_report import ColumnStatistics, ModelDiff, ModelStatistics
 from vulcan_operator.api.promotion import DataDiffGate
 
@@ -193,5 +194,4 @@ def _name(name: str) -> str:
 
 
 def _list(names: tuple[str, ...]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(map(_name, names[:5])) + more
+    return words.shortened([_name(name) for name in names], 5)

@@ -15,14 +15,14 @@ from vulcan_operator.api.promotion_status import Outcome, PromotionStatus, StepN
 from vulcan_operator.plan.core.actions import KeepJob, Plan
 from vulcan_operator.plan.core.conditions import Verdict
 from vulcan_operator.plan.core.decision import Draft
-from vulcan_operator.plan.core.moves import Again, Done, Hold, Order
+from vulcan_operator.plan.core.moves import Done, Order, Wait
 from vulcan_operator.plan.core.needs import answering
 from vulcan_operator.plan.core.world import PromotionSeen
 from vulcan_operator.plan.promotions import conditions, ending, evidence, preconditions
 from vulcan_operator.plan.promotions.ending import Walk
 from vulcan_operator.plan.promotions.lane import Going, StepLane, begin, change, end, replanned
 from vulcan_operator.plan.promotions.route import Case, Route
-from vulcan_operator.plan.promotions.step import Judged, Step, closed
+from vulcan_operator.plan.promotions.step import Again, Judged, Step, closed
 from vulcan_operator.plan.promotions.steps import BACK, FORWARD, STEPS, Stage
 from vulcan_operator.plan.promotions.steps.approval import under_rules_of_today
 from vulcan_operator.plan.rules import messages, schedule
@@ -169,7 +169,7 @@ def _stage(draft: Draft[PromotionStatus], route: Route, going: Going, stage: Sta
                 draft = draft.with_new(closed(draft.status, step.name, route, move))
                 if draft.status.outcome is not None:
                     return draft, None
-            case Hold(verdict=verdict, settles=settles, until=until):
+            case Wait(verdict=verdict, settles=settles, until=until):
                 draft = draft.with_status(**settles).again(until)
                 status = begin(
                     draft.status, step.name, route.now, reason=verdict.reason,

@@ -4,6 +4,7 @@ A step is one class with everything about it: what comes next, what its Job gets
 means, which ConfigMaps it leaves behind. It remembers nothing: what is done is in the status.
 """
 
+import abc
 from dataclasses import dataclass, replace
 from typing import ClassVar, TypeVar
 
@@ -20,7 +21,7 @@ from vulcan_operator.api.promotion_status import PromotionStatus, StepName, Step
 from vulcan_operator.plan.core.actions import DeleteConfigMap, WriteConfigMap
 from vulcan_operator.plan.core.conditions import Verdict
 from vulcan_operator.plan.core.facts import EnvironmentFacts
-from vulcan_operator.plan.core.moves import Done, Hold, Move, Site
+from vulcan_operator.plan.core.moves import Done, Move, Site, Wait
 from vulcan_operator.plan.promotions.lane import REJECTS, change, close, end
 from vulcan_operator.plan.promotions.route import Case, Route
 from vulcan_operator.plan.rules import access, schedule
@@ -29,9 +30,9 @@ from vulcan_operator.plan.tasks import ended as ends
 from vulcan_operator.plan.tasks import slot, values
 from vulcan_operator.plan.tasks.life import Ended, Extras
 
-AFTER_PLAN = Hold(Verdict("Unknown", Why.PLANNING, "waiting for the plan", reconciling=True))
+AFTER_PLAN = Wait(Verdict("Unknown", Why.PLANNING, "waiting for the plan", reconciling=True))
 _GONE = "from: it or its gateway is gone"
-SOURCE_GONE = Hold(Verdict("False", Why.ENVIRONMENT_NOT_FOUND, _GONE, reconciling=True))
+SOURCE_GONE = Wait(Verdict("False", Why.ENVIRONMENT_NOT_FOUND, _GONE, reconciling=True))
 _COUNTED = {TaskKind.AUDIT: "audits", TaskKind.CHECKS: "checks"}
 T = TypeVar("T")
 
@@ -50,7 +51,15 @@ class Judged:
     kept: tuple[WriteConfigMap, ...] = ()
 
 
-class Step:
+@dataclass(frozen=True)
+class Again:
+    """The plan does not hold any more: the promotion is planned again."""
+
+
+Answer = Move | Again
+
+
+class Step(abc.ABC):
     """One step. What a subclass does not say is what most steps do."""
 
     name: ClassVar[StepName]
@@ -58,9 +67,9 @@ class Step:
     runs_even_there: ClassVar[bool] = False  # also where the target has the revision already
     rank: ClassVar[slot.Priority] = slot.Priority.PROMOTION  # in the queue for the writer slot
 
-    def next(self, status: PromotionStatus, route: Route) -> Move:
+    @abc.abstractmethod
+    def next(self, status: PromotionStatus, route: Route) -> Answer:
         """What comes next for it."""
-        raise NotImplementedError
 
     def task(self, base: Task, named: TaskStatus, status: PromotionStatus, route: Route) -> Extras:
         """What the Job of its task gets, which looks at the target."""
@@ -85,7 +94,7 @@ class Step:
         result, step, target = ended.result, settled(status.find(self.name)), case.seen.target
         failure = ends.failure(step.failure, ended.task, result, case.now)
         again = schedule.retry_time(failure, target.spec.retry) if target is not None else None
-        # What looked at the data is taken at its first word: another attempt would pass by chance.
+        # A judgement of the data is final: another attempt would pass by chance.
         final = result.retries is Retry.REPLAN or ABOUT[result.reason].side is Side.DATA
         if again is None or final:
             return self.failed(self._without_task(status), case, ended)

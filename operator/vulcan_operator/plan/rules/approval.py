@@ -1,7 +1,7 @@
 """Whether a plan may be applied: its token, what makes it need people, and what they said. Pure.
 
 The token binds the plan's content (target), what it starts from (base), its one-shots and the
-effective gates, so an approval is for exactly one change from exactly one state, under the rules
+effective rules, so an approval is for exactly one change from exactly one state, under the rules
 that were shown. Who may approve is decided by the API server (deploy/policies.yaml): `by` is the
 user who wrote it, with verb `approve`, and the author is who created the object.
 """
@@ -22,6 +22,8 @@ from vulcan_operator.api.policy import ApprovalPolicy
 from vulcan_operator.plan.tasks import values
 
 _SHA = "sha256:"
+ASKS = (Why.AWAITING, Why.AUTHOR_UNKNOWN)
+"""Why a plan waits for people."""
 _UNKNOWN = (
     "excludeAuthor is set and nobody knows who created this. Create it again, with"
     f" deploy/created-by applied or with annotation {names.CREATED_BY}: YOUR-USER-NAME (kubectl"
@@ -49,8 +51,8 @@ class Decision:
 
 def token(summary: PlanSummary, spec: EnvironmentSpec, operations: tuple[str, ...]) -> str:
     """What an approval names."""
-    gates = [spec.plan.approval.to_json(), spec.plan.limits.to_json(), spec.checks.to_json()]
-    return f"sha256:{of_json([summary.target, summary.base, list(operations), gates])}"
+    rules = [spec.plan.approval.to_json(), spec.plan.limits.to_json(), spec.checks.to_json()]
+    return f"sha256:{of_json([summary.target, summary.base, list(operations), rules])}"
 
 
 def retoken(plan: PlanStatus, spec: EnvironmentSpec) -> str:
@@ -59,21 +61,26 @@ def retoken(plan: PlanStatus, spec: EnvironmentSpec) -> str:
     return token(summary, spec, tuple(plan.operations))
 
 
+def apply_inputs(plan: PlanStatus) -> str:
+    """Inputs of the task that applies a plan: 16 hex digits of its token."""
+    return plan.digest.removeprefix(_SHA)[:16]
+
+
 def author(metadata: ObjectMeta) -> str | None:
     """Who created an object; None when nobody knows."""
     return metadata.annotations.get(names.CREATED_BY) or None
 
 
 def expires_at(plan: PlanStatus, policy: ApprovalPolicy) -> dt.datetime:
-    """When words on a plan come too late: it is planned again then."""
+    """When votes on a plan come too late: it is planned again then."""
     return plan.time + parse_duration(policy.expire_after)
 
 
 def decide(plan: PlanStatus, spec: EnvironmentSpec, author: str | None) -> Decision:
-    """GO, WAIT or NO. One word of Reject for this very plan is a no, also the author's."""
+    """GO, WAIT or NO. One vote of Reject for this very plan rejects it, also the author's."""
     digest, policy = plan.digest.removeprefix(_SHA), spec.plan.approval
-    words = [a for a in spec.approvals if a.plan.removeprefix(_SHA) == digest]
-    rejected = [a for a in words if a.decision == "Reject"]
+    votes = [a for a in spec.approvals if a.plan.removeprefix(_SHA) == digest]
+    rejected = [a for a in votes if a.decision == "Reject"]
     if rejected:
         by, comment = rejected[0].by, rejected[0].comment
         why = f"{by} rejected it" + (f": {comment}" if comment else "")
@@ -84,7 +91,7 @@ def decide(plan: PlanStatus, spec: EnvironmentSpec, author: str | None) -> Decis
     without = policy.exclude_author
     if without and author is None:
         return Decision(Say.WAIT, f"{'; '.join(causes)}: {_UNKNOWN}", reason=Why.AUTHOR_UNKNOWN)
-    approvers = {a.by for a in words if a.decision == "Approve"}
+    approvers = {a.by for a in votes if a.decision == "Approve"}
     approved = tuple(sorted(approvers - {author} if without else approvers))
     missing = policy.count - len(approved)
     if missing <= 0:

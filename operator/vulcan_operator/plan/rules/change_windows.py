@@ -1,4 +1,4 @@
-"""What holds changes of views: the gateway's freeze, and for promotions the target's windows. Pure.
+"""What stops changes of views: the gateway's freeze, and for promotions the target's windows. Pure.
 
 Steps that change views ask before their Job is started, never for one that was started, and never
 for a rollback. Environments and gateways show the answer as their condition ChangesAllowed.
@@ -7,6 +7,7 @@ for a rollback. Environments and gateways show the answer as their condition Cha
 import datetime as dt
 from dataclasses import dataclass
 
+from vulcan_contract import times
 from vulcan_contract.reasons import ABOUT, Leaves, Reason
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Type, Why
@@ -20,7 +21,7 @@ from vulcan_operator.plan.rules import windows
 # a mixture. And those that were preempted: they had begun in time.
 _HALF_DONE = tuple(r for r in Reason if ABOUT[r].leaves is not Leaves.NOTHING)
 
-_A_DAY = dt.timedelta(days=1)  # what is not in sight comes into sight
+_A_DAY = dt.timedelta(days=1)  # an opening that is too far away to be found comes nearer
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class ChangeWindow:
 
 
 def of_gateway(gateway: GatewayFacts | None, now: dt.datetime) -> ChangeWindow:
-    """What holds every change on a gateway: its freeze."""
+    """What stops every change on a gateway: its freeze."""
     freeze = gateway.spec.freeze if gateway is not None else None
     if gateway is None or freeze is None or (freeze.until is not None and freeze.until <= now):
         return ChangeWindow(Why.OPEN, "no freeze")
@@ -59,7 +60,7 @@ def of_gateway(gateway: GatewayFacts | None, now: dt.datetime) -> ChangeWindow:
 def of_promotions(
     spec: EnvironmentSpec, gateway: GatewayFacts | None, now: dt.datetime
 ) -> ChangeWindow:
-    """What holds promotions to an environment: the freeze, then its windows."""
+    """What stops promotions to an environment: the freeze, then its windows."""
     frozen = of_gateway(gateway, now)
     if frozen.is_open:
         return _windows(spec, now)
@@ -131,4 +132,4 @@ def _windows(spec: EnvironmentSpec, now: dt.datetime) -> ChangeWindow:
 
 
 def _text(moment: dt.datetime) -> str:
-    return f"{moment:%Y-%m-%dT%H:%MZ}"
+    return times.to_minute(moment)

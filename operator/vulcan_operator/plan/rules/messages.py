@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from vulcan_contract import times
 from vulcan_contract.reasons import Reason
 from vulcan_contract.task import TaskKind
 from vulcan_operator.api.conditions import Type, Why
@@ -63,8 +64,8 @@ def is_suspended(spec: Suspendable, now: dt.datetime) -> bool:
 
 def suspension(spec: Suspendable, since: dt.datetime | None) -> str:
     """Since when, until when and why."""
-    began = f" since {since:%Y-%m-%dT%H:%MZ}" if since is not None else ""
-    ends = f" until {spec.suspend_until:%Y-%m-%dT%H:%MZ}" if spec.suspend_until else ""
+    began = f" since {times.to_minute(since)}" if since is not None else ""
+    ends = f" until {times.to_minute(spec.suspend_until)}" if spec.suspend_until else ""
     return f"suspended{began}{ends}" + (f": {spec.suspend_reason}" if spec.suspend_reason else "")
 
 
@@ -82,7 +83,7 @@ def unguarded(missing: tuple[str, ...] | None) -> Verdict | None:
 def failing(failure: FailureStatus, again: dt.datetime | None) -> Verdict:
     """How a failure shows in Ready; a run that is given up is not stalled: the next will be due."""
     if again is not None:
-        message = f"{failure.message} Next attempt at {again:%Y-%m-%dT%H:%M:%SZ}."
+        message = f"{failure.message} Next attempt at {times.to_second(again)}."
         return Verdict("False", failure.reason, message, reconciling=True)
     if failure.task == TaskKind.RUN and failure.reason != Reason.MANUAL_CHECK:
         return Verdict("False", Why.RUN_FAILED, f"{failure.reason}: {failure.message}")

@@ -1,6 +1,7 @@
 """A plan as people see it: the summary in status, the full report in a ConfigMap. Pure."""
 
 import base64
+import dataclasses
 import datetime as dt
 import hashlib
 from typing import Any
@@ -59,28 +60,16 @@ def plan_status(
 
 
 def summary_status(summary: PlanSummary) -> statuses.PlanSummaryStatus:
-    """The summary as status shows it."""
-    shown = summary.models[:20]
-    return statuses.PlanSummaryStatus(
-        text=words.plan(summary)[:1024],
-        added=summary.added,
-        directly_modified=summary.directly_modified,
-        indirectly_modified=summary.indirectly_modified,
-        metadata_modified=summary.metadata_modified,
-        removed=summary.removed,
-        total_models=summary.total_models,
-        backfill_intervals=summary.backfill_intervals,
-        rebuilt_models=summary.rebuilt_models,
-        history_days=summary.history_days,
-        breaking=summary.breaking,
-        catch_up_intervals=summary.catch_up_intervals,
-        tests_run=summary.tests_run,
-        destructive=[name[:512] for name in summary.destructive[:256]],
-        destructive_count=summary.destructive_count,
-        destructive_sha256=summary.destructive_sha256,
-        models=[_model(m) for m in shown],
-        omitted=summary.omitted + len(summary.models) - len(shown),
-    )
+    """The summary as status shows it: its counts by their names, its lists shortened."""
+    shown, status = summary.models[:20], statuses.PlanSummaryStatus
+    shortened: dict[str, Any] = {
+        "text": words.plan(summary)[:1024],
+        "destructive": [name[:512] for name in summary.destructive[:256]],
+        "models": [_model(m) for m in shown],
+        "omitted": summary.omitted + len(summary.models) - len(shown),
+    }
+    same = status.model_fields.keys() & {f.name for f in dataclasses.fields(summary)}
+    return status(**{name: getattr(summary, name) for name in same} | shortened)
 
 
 def _model(change: ModelChange) -> statuses.PlanModelStatus:

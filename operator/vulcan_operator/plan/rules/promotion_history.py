@@ -2,7 +2,7 @@
 
 Evidence outlives its promotion. An environment notes each promotion to it that has ended; what its
 promotionHistory has no place for any more loses its evidence. A promotion's finalizer asks
-`is_noted` before it lets it go.
+`is_noted` before it is removed.
 """
 
 import datetime as dt
@@ -26,8 +26,8 @@ def keep(
     promotions: Sequence[PromotionFacts],
     now: dt.datetime,
 ) -> Draft[EnvironmentStatus]:
-    """The draft with the promotions of today noted, and what falls out let go: before the status
-    that forgets it is written, for nothing else knows its name."""
+    """The draft with the promotions of today noted. Evidence that has no place any more is deleted
+    before the status that forgets it is written, for nothing else knows its name."""
     before, spec = draft.status.promotions, environment.spec.promotion_history
     items = _kept(spec, before, [p.item for p in promotions if p.item is not None], now)
     if items:

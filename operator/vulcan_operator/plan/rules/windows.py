@@ -36,7 +36,7 @@ class Look:
 
     is_open: bool
     denied_by: tuple[str, ...] = ()
-    changes: dt.datetime | None = None  # None: not in sight
+    changes: dt.datetime | None = None  # None: not within two years
 
 
 def look(windows: Sequence[PromotionWindow], now: dt.datetime) -> Look:

@@ -1,7 +1,7 @@
 """Soda checks: what their Job is made from, for environments and promotions alike. Pure.
 
 Used by `environments`, and by the promotion step of the same name: read the ConfigMap, announce a
-task with `inputs`, start its Job with what `order` gives, and let the copy go (`copy_name`) when
+task with `inputs`, start its Job with what `order` gives, and delete the copy (`copy_name`) when
 the task has ended.
 """
 
@@ -31,7 +31,7 @@ def inputs(plan_id: str, files: Files) -> str:
 
 
 def copy_name(meta: ObjectMeta, task_inputs: str) -> str:
-    """The copy of the SodaCL files that a task mounts; a status is enough to let it go."""
+    """The copy of the SodaCL files that a task mounts; a status is enough to delete it."""
     return copies.name_of(meta, "checks", task_inputs)
 
 

@@ -40,7 +40,7 @@ class JobPolicy:
 
 
 class Stage(enum.Enum):
-    """What became of the task in hand."""
+    """What became of the current task."""
 
     ABSENT = enum.auto()  # no Job of this name
     PENDING = enum.auto()  # its container has not run yet
@@ -51,7 +51,7 @@ class Stage(enum.Enum):
 
 @dataclass(frozen=True)
 class Progress:
-    """The task in hand, classified."""
+    """The current task, classified."""
 
     stage: Stage
     detail: str = ""  # for people: what keeps it
@@ -75,7 +75,7 @@ def next_attempt(jobs: Jobs, kind: str, inputs: str, known: int) -> int:
 def classify(
     task: TaskStatus, jobs: Jobs, pods: Pods, policy: JobPolicy, now: dt.datetime
 ) -> Progress:
-    """What became of the task in hand: it ends with its pod, or is given up with its pod's node."""
+    """What became of the current task: it ends with its pod, or is given up with its pod's node."""
     job = next((j for j in jobs if j.name == task.job), None)
     mine = [p for p in pods if p.job == task.job]
     pod = max(mine, key=lambda p: (p.ended, p.started), default=None)
@@ -89,7 +89,7 @@ def classify(
             return Progress(Stage.ENDED, result=_result(task, job, pod), pod=pod)
         return Progress(Stage.ABSENT, pod=pod)
     # The Job controller counts an ended pod a second later, and a stopped one goes away with its
-    # result then: its word is taken before that. It is the only one a Job ever has.
+    # result then: the result is taken before that. It is the only one that a Job ever has.
     spoke = pod is not None and bool(pod.termination) and all(p.ended for p in mine)
     if job.state is not JobState.UNFINISHED or spoke:
         return Progress(Stage.ENDED, result=_result(task, job, pod), job=job, pod=pod)

@@ -74,7 +74,7 @@ def build_job(task: Task, parts: JobParts) -> CreateJob:
 
 
 def runner_digest(image: str, runner: RunnerSpec) -> str:
-    """Of everything that decides whether a pod can start; how long it may take is none of that."""
+    """Digest of the settings that decide whether a pod can start; deadlines are excluded."""
     said = {k: v for k, v in runner.to_json().items() if k not in _NO_MATTER_OF_STARTING}
     return of_json([image, said])[:16]
 

@@ -1,7 +1,7 @@
-"""What nothing refers to any more: old Jobs, reports, copies of ConfigMaps. Pure.
+"""Old Jobs, and the copies of ConfigMaps that a status refers to. Pure; used by all planners.
 
-Derived in every pass from what is there and what status names, so that a crash between a record
-and its clean-up leaves nothing behind.
+Jobs are judged in every pass by what is there and what status names, so that a crash between a
+record and its clean-up leaves none behind.
 """
 
 import datetime as dt
@@ -25,7 +25,7 @@ _NO_COPY = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}|.*@sha256:.*")  # revisions of
 def expired_jobs(
     jobs: Jobs, pods: Pods, current: set[str], policy: JobPolicy, now: dt.datetime
 ) -> list[Action]:
-    """Jobs that are not in hand: few ended ones are kept, those that never start are deleted."""
+    """Jobs of no current task: few ended ones are kept, those that never start are deleted."""
     others = [j for j in jobs if j.name not in current]
     ended = [j for j in others if j.state is not JobState.UNFINISHED]
     by_task: defaultdict[str, list[JobSeen]] = defaultdict(list)

@@ -1,7 +1,7 @@
 """Whose turn it is to write on a gateway. Pure.
 
 One writer per gateway at any time: SQLMesh itself corrupts data under concurrent writers. Who waits
-is known from the statuses of all objects on the gateway; the Lease (`reconcile.execute`) decides.
+is known from the statuses of all objects on the gateway; the Lease (`reconcile.slots`) decides.
 """
 
 import datetime as dt

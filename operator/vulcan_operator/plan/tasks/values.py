@@ -1,5 +1,6 @@
 """Task values from a gateway and an environment. Pure; no secret passes here, only their names."""
 
+import dataclasses
 import urllib.parse
 
 from vulcan_contract import task as contract
@@ -88,15 +89,11 @@ def operations_of(
 
 
 def limits_of(plan: PlanSpec) -> contract.Limits:
-    """Limits in the contract's units (days)."""
+    """The limits by their names; the history's in days."""
     most = plan.limits
     days = parse_duration(most.max_history).days if most.max_history else None
-    return contract.Limits(
-        max_backfill_intervals=most.max_backfill_intervals,
-        max_rebuilt_models=most.max_rebuilt_models,
-        max_history_days=days,
-        max_removed_percent=most.max_removed_percent,
-    )
+    same = {f.name for f in dataclasses.fields(contract.Limits)} & type(most).model_fields.keys()
+    return contract.Limits(max_history_days=days, **{name: getattr(most, name) for name in same})
 
 
 def source_of(project: ProjectSource, *, commit: str | None, digest: str | None) -> contract.Source:

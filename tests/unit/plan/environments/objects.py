@@ -21,7 +21,7 @@ from vulcan_operator.api.gateway import VulcanGateway
 from vulcan_operator.plan.core.actions import Need, ReadConfigMap
 from vulcan_operator.plan.core.conditions import Verdict
 from vulcan_operator.plan.core.facts import Claim
-from vulcan_operator.plan.core.moves import Hold, Move, Order, Site
+from vulcan_operator.plan.core.moves import Move, Order, Site, Wait
 from vulcan_operator.plan.core.needs import Live, Unread
 from vulcan_operator.plan.environments.context import Context
 from vulcan_operator.plan.environments.step import Step
@@ -100,27 +100,27 @@ def ordered(kind: TaskKind, inputs: str, why: str, **fields: Any) -> Order:
 
 def held(
     reason: str, ready: str = "False", *, until: dt.datetime | None = None, **fields: Any
-) -> Hold:
-    """A Hold without its message; `settles` beside the flags of the verdict."""
+) -> Wait:
+    """A Wait without its message; `settles` beside the flags of the verdict."""
     settles = fields.pop("settles", {})
-    return Hold(Verdict(ready, reason, **fields), until, settles)
+    return Wait(Verdict(ready, reason, **fields), until, settles)
 
 
 def answer(step: Step, status: EnvironmentStatus, context: Context) -> Answer:
-    """What a step answers, a Hold without its message; or what it has to read first."""
+    """What a step answers, a Wait without its message; or what it has to read first."""
     try:
         move = step.next(status, context)
     except Unread as unread:
         return unread.needs
     return (
-        replace(move, verdict=replace(move.verdict, message="")) if isinstance(move, Hold) else move
+        replace(move, verdict=replace(move.verdict, message="")) if isinstance(move, Wait) else move
     )
 
 
 def message(step: Step, status: EnvironmentStatus, context: Context) -> str:
-    """The message of a Hold."""
+    """The message of a Wait."""
     move = step.next(status, context)
-    assert isinstance(move, Hold)
+    assert isinstance(move, Wait)
     return move.verdict.message
 
 

@@ -273,7 +273,7 @@ def test_its_job_carries_the_decision_and_only_the_planned_operations() -> None:
 
 
 def test_nobody_had_to_approve() -> None:
-    extras = filled(STEP, FREE, status(PLAN), applies.inputs_of(PLAN))
+    extras = filled(STEP, FREE, status(PLAN), approval.apply_inputs(PLAN))
     assert extras is not None and extras.task.approved is not None
     assert not extras.task.approved.by_human and extras.task.approved.target == "t"
 
@@ -284,10 +284,10 @@ def test_nobody_had_to_approve() -> None:
         pytest.param(status(), TOKEN[7:23], id="the plan is gone"),
         pytest.param(status(PLAN), "another", id="it is another plan"),
         pytest.param(
-            status(PLAN, revision=None), applies.inputs_of(PLAN), id="the revision is forgotten"
+            status(PLAN, revision=None), approval.apply_inputs(PLAN), id="the revision is forgotten"
         ),
         pytest.param(
-            status(PLAN, revision=REVISION.but(inputs="old")), applies.inputs_of(PLAN),
+            status(PLAN, revision=REVISION.but(inputs="old")), approval.apply_inputs(PLAN),
             id="another source",
         ),
     ],

@@ -16,7 +16,7 @@ from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.api.promotion_status import PromotionStatus
 from vulcan_operator.plan.core.actions import Need
 from vulcan_operator.plan.core.facts import EnvironmentFacts
-from vulcan_operator.plan.core.moves import Done, Hold, Move, Order
+from vulcan_operator.plan.core.moves import Done, Move, Order, Wait
 from vulcan_operator.plan.core.needs import Live
 from vulcan_operator.plan.core.world import PromotionSeen
 from vulcan_operator.plan.promotions.route import Case, Route
@@ -123,11 +123,11 @@ def told(move: Move) -> tuple[str, str]:
     match move:
         case Done():
             return f"Done {move.state}", move.message
-        case Hold():
-            return f"Hold {move.verdict.reason}", move.verdict.message
+        case Wait():
+            return f"Wait {move.verdict.reason}", move.verdict.message
         case Order():
             return f"Order {move.kind} on {move.site.name}", move.inputs
-    return "Again", move.why
+    return "Again", ""
 
 
 def ask(

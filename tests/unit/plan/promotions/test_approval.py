@@ -24,15 +24,15 @@ def voted(**vote: str) -> dict[str, Any]:
     ("spec", "after", "says"),
     [
         pytest.param({}, 0, "Done Succeeded", id="nobody is asked"),
-        pytest.param(ALWAYS, 0, "Hold AwaitingApproval", id="somebody is"),
+        pytest.param(ALWAYS, 0, "Wait AwaitingApproval", id="somebody is"),
         pytest.param(voted(), 0, "Done Succeeded", id="and has approved"),
         pytest.param(voted(decision="Reject"), 0, "Done Failed", id="and has rejected"),
-        pytest.param(voted(plan="sha256:" + "b" * 64), 0, "Hold AwaitingApproval", id="of another plan"),
+        pytest.param(voted(plan="sha256:" + "b" * 64), 0, "Wait AwaitingApproval", id="of another plan"),
         pytest.param(ALWAYS, 73, "Again", id="nobody has answered in time"),
         pytest.param(voted(), 73, "Again", id="the approval is too old"),
         pytest.param({}, 73, "Done Succeeded", id="where nobody is asked there is no hurry"),
         pytest.param(
-            {"approval": {"mode": "Always", "excludeAuthor": True}}, 0, "Hold AuthorUnknown", id="nobody knows the author"
+            {"approval": {"mode": "Always", "excludeAuthor": True}}, 0, "Wait AuthorUnknown", id="nobody knows the author"
         ),
     ],
 )  # fmt: skip
@@ -58,9 +58,9 @@ def test_of_a_protected_target_nothing_counts_that_the_api_server_does_not_guard
     target = {"status": {"protected": True}}
     assert (
         ask(Approval(), PLANNED, target=target, unguarded=("policy",))[0]
-        == "Hold ApprovalsUnprotected"
+        == "Wait ApprovalsUnprotected"
     )
-    assert ask(Approval(), PLANNED, target=target, unguarded=None)[0] == "Hold ApprovalsUnprotected"
+    assert ask(Approval(), PLANNED, target=target, unguarded=None)[0] == "Wait ApprovalsUnprotected"
     assert ask(Approval(), PLANNED, target=target)[0] == "Done Succeeded"
 
 

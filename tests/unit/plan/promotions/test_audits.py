@@ -41,14 +41,14 @@ def test_it_is_asked_again_for_another_plan_of_the_source() -> None:
 
 def test_a_source_that_is_gone_is_waited_for() -> None:
     found = status(**ACROSS)
-    assert ask(Audits(), found, across=True)[0] != "Hold EnvironmentObjectNotFound"
-    assert ask(Audits(), found, source_gateway=None)[0] == "Hold EnvironmentObjectNotFound"
+    assert ask(Audits(), found, across=True)[0] != "Wait EnvironmentObjectNotFound"
+    assert ask(Audits(), found, source_gateway=None)[0] == "Wait EnvironmentObjectNotFound"
 
 
 def test_nothing_is_asked_before_the_plan_where_it_may_find_nothing_to_do() -> None:
     """The target may have the revision already: a Job would have looked in vain."""
     same = {**HAD, "sourceDigest": APPLIED["sourceDigest"]}
-    assert ask(Audits(), had=same)[0] == "Hold Planning"
+    assert ask(Audits(), had=same)[0] == "Wait Planning"
     assert ask(Audits(), status(plan=PLAN), had=same)[0].startswith("Order")
 
 

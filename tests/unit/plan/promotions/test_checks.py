@@ -38,7 +38,7 @@ def test_the_files_are_read_before_anything_is_ordered() -> None:
 
 
 def test_missing_files_are_waited_for_where_the_gate_is_required() -> None:
-    assert ask(Checks(), spec=REQUIRED, live={NEED: None})[0] == "Hold ConfigMapNotFound"
+    assert ask(Checks(), spec=REQUIRED, live={NEED: None})[0] == "Wait ConfigMapNotFound"
     assert ask(Checks(), spec=OPTIONAL, live={NEED: None})[0] == "Done Skipped"
 
 

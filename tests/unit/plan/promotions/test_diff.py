@@ -124,7 +124,7 @@ def test_a_report_is_kept_and_read_in_the_next_pass() -> None:
     after = Diff().judge(running, way, end)
     assert after.status.reports == ["to-prod-diff-" + "5" * 12]
     assert [c.manifest["metadata"]["name"] for c in after.kept] == after.status.reports
-    assert type(Diff().next(after.status, way)).__name__ == "Hold"
+    assert type(Diff().next(after.status, way)).__name__ == "Wait"
     assert Diff().leftovers(after.status, promotion().metadata) == {
         DeleteConfigMap("data", after.status.reports[0])
     }

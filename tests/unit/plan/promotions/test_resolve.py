@@ -42,9 +42,9 @@ def resolved(spec: dict[str, Any] | None = None, *rivals: Any, **fields: Any) ->
         pytest.param({"revision": "new"}, APPLIED, "Done Succeeded", id="which is the wanted one"),
         pytest.param({"revision": "d-new"}, APPLIED, "Done Succeeded", id="by its digest"),
         pytest.param({"revision": "other"}, APPLIED, "Done Failed", id="which is another one"),
-        pytest.param({}, None, "Hold SourceNotReady", id="nothing yet"),
+        pytest.param({}, None, "Wait SourceNotReady", id="nothing yet"),
         pytest.param(
-            {}, {**APPLIED, "planId": ""}, "Hold SourceNotReady", id="nothing that SQLMesh knows"
+            {}, {**APPLIED, "planId": ""}, "Wait SourceNotReady", id="nothing that SQLMesh knows"
         ),
     ],
 )
@@ -72,7 +72,7 @@ def test_a_target_that_has_not_taken_up_what_it_was_given_is_waited_for() -> Non
     given = promotion(
         "first", status={**DONE, "appliedPlanId": "p-1", "finishedAt": "2026-11-22T13:00:00Z"}
     )
-    assert resolved({}, given)[0] == "Hold Queued"
+    assert resolved({}, given)[0] == "Wait Queued"
     assert resolved({}, promotion("first", status=DONE))[0] == "Done Succeeded"
 
 
@@ -98,7 +98,7 @@ def test_a_held_revision_is_not_tried_again_before_the_hold_is_lifted(
         pytest.param({**APPLIED, "origin": {"kind": "Git", "url": "u", "commit": "c"}}, None, "Done Succeeded", id="noted"),
         pytest.param(APPLIED, None, "Done Failed", id="nobody has noted them"),
         pytest.param({**APPLIED, "partial": True}, None, "Done Failed", id="only some models"),
-        pytest.param(APPLIED, {"configMap": {"name": "project"}}, "Hold SourceNotReady", id="the project has changed"),
+        pytest.param(APPLIED, {"configMap": {"name": "project"}}, "Wait SourceNotReady", id="the project has changed"),
         pytest.param(
             {**APPLIED, "origin": {"kind": "Image", "image": "evil:1"}}, None, "Done Failed", id="not an allowed image"
         ),

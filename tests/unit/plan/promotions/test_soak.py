@@ -6,7 +6,7 @@ import pytest
 
 from tests.builders import NOW
 from tests.unit.plan.promotions.cases import APPLIED, HOUR, ask, route, status
-from vulcan_operator.plan.core.moves import Hold
+from vulcan_operator.plan.core.moves import Wait
 from vulcan_operator.plan.promotions.steps.soak import Soak
 
 GATE = {"gates": {"soak": {"duration": "2h", "greenRuns": 2}}}
@@ -17,8 +17,8 @@ SECOND = dt.timedelta(seconds=1)
     ("after", "runs", "says"),
     [
         pytest.param(2 * HOUR, 2, "Done Succeeded", id="both"),
-        pytest.param(2 * HOUR - SECOND, 2, "Hold Soaking", id="a second too early"),
-        pytest.param(9 * HOUR, 1, "Hold Soaking", id="a run is missing"),
+        pytest.param(2 * HOUR - SECOND, 2, "Wait Soaking", id="a second too early"),
+        pytest.param(9 * HOUR, 1, "Wait Soaking", id="a run is missing"),
     ],
 )
 def test_time_and_runs_must_both_have_come(after: dt.timedelta, runs: int, says: str) -> None:
@@ -29,7 +29,7 @@ def test_time_and_runs_must_both_have_come(after: dt.timedelta, runs: int, says:
 def test_it_looks_again_when_the_time_has_come_and_not_for_runs() -> None:
     for after, until in ((HOUR, NOW + 2 * HOUR), (3 * HOUR, None)):
         move = Soak().next(status(), route(status(), GATE, now=NOW + after))
-        assert isinstance(move, Hold) and move.until == until
+        assert isinstance(move, Wait) and move.until == until
 
 
 def test_a_source_with_another_plan_has_not_soaked_this_one() -> None:

@@ -39,12 +39,12 @@ def test_within_one_system_it_promotes_and_across_systems_it_applies() -> None:
     ("spec", "gateway", "step", "says"),
     [
         pytest.param({}, {}, None, "Order promote", id="decided, and nothing is closed"),
-        pytest.param({"approval": {"mode": "Always"}}, {}, None, "Hold AwaitingApproval", id="the approval was withdrawn"),
+        pytest.param({"approval": {"mode": "Always"}}, {}, None, "Wait AwaitingApproval", id="the approval was withdrawn"),
         pytest.param(
             {"approvals": [{"plan": PLAN["digest"], "by": "bea", "decision": "Reject"}]}, {}, None, "Done Failed",
             id="rejected meanwhile",
         ),
-        pytest.param({}, FREEZE, None, "Hold Frozen", id="frozen"),
+        pytest.param({}, FREEZE, None, "Wait Frozen", id="frozen"),
         pytest.param({}, FREEZE, TOUCHED, "Order promote", id="half changed views are finished, frozen or not"),
     ],
 )  # fmt: skip

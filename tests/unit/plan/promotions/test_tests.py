@@ -44,7 +44,7 @@ def test_across_systems_they_ran_again(steps: list[Any], target: dict[str, Any],
 
 
 def test_across_systems_they_are_waited_for() -> None:
-    assert ask(Tests(), status(**ACROSS), across=True)[0] == "Hold Planning"
+    assert ask(Tests(), status(**ACROSS), across=True)[0] == "Wait Planning"
 
 
 def test_a_source_that_has_nothing_any_more_has_run_none() -> None:

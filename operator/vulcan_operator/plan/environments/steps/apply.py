@@ -18,7 +18,7 @@ from vulcan_operator.api.environment_status import (
 from vulcan_operator.api.fields import TaskState, TaskStatus
 from vulcan_operator.plan.core.conditions import Verdict
 from vulcan_operator.plan.core.deadlines import GUARD_CHECK
-from vulcan_operator.plan.core.moves import Done, Hold, Move, Order
+from vulcan_operator.plan.core.moves import Done, Move, Order, Wait
 from vulcan_operator.plan.environments.context import Context
 from vulcan_operator.plan.environments.step import Judged, Step, filled, replanned
 from vulcan_operator.plan.environments.steps import plan as plans
@@ -45,34 +45,34 @@ class Apply(Step):
             return Done()
         expires = approval.expires_at(plan, context.spec.plan.approval)
         if plan.state == PlanState.REJECTED:
-            return Hold(Verdict("False", Why.REJECTED, plan.why))
+            return Wait(Verdict("False", Why.REJECTED, plan.why))
         if plan.reason is None:
             return self._decided(status, plan, context)
         if expires <= context.now:
             return plans.order(context, plan.inputs, "the plan waited too long")
-        return Hold(_awaiting(plan, context), expires)
+        return Wait(_awaiting(plan, context), expires)
 
     def _decided(self, status: EnvironmentStatus, plan: PlanStatus, context: Context) -> Move:
         if _is_too_late(status, plan, context):
             return plans.order(context, plan.inputs, "the plan waited too long")
         unguarded = messages.unguarded(context.seen.unguarded) if context.protected else None
         if unguarded is not None:
-            return Hold(unguarded, context.now + GUARD_CHECK)
+            return Wait(unguarded, context.now + GUARD_CHECK)
         window = change_windows.of_gateway(context.seen.gateway, context.now)
         if change_windows.blocks(window, status.failure, self.kind):
-            return Hold(window.verdict, window.look_again)
+            return Wait(window.verdict, window.look_again)
         # Before an approval counts, what people looked at must still be there.
         unseen = plan.approved_by and not _is_in_flight(context)
         if unseen and not plan_text.is_report_kept(plan, context.meta.namespace, context.live):
             return plans.order(context, plan.inputs, "the plan's report is gone")
         assert context.site is not None
-        return Order(self.kind, inputs_of(plan), plan.why[:256], context.site)
+        return Order(self.kind, approval.apply_inputs(plan), plan.why[:256], context.site)
 
     def task(
         self, base: contract.Task, current: TaskStatus, status: EnvironmentStatus, context: Context
     ) -> Extras | None:
         plan = status.plan
-        if plan is None or inputs_of(plan) != current.inputs:
+        if plan is None or approval.apply_inputs(plan) != current.inputs:
             return None
         approved = values.approved_of(context.spec.plan, plan, by_human=bool(plan.approved_by))
         task = filled(base, status, context)
@@ -142,11 +142,6 @@ def answered(status: EnvironmentStatus, context: Context) -> EnvironmentStatus:
             approved_by=list(decision.by) if decision.say is Say.GO else [],
         )
     )
-
-
-def inputs_of(plan: PlanStatus) -> str:
-    """What an apply is made from: the plan that was decided on."""
-    return plan.digest.removeprefix("sha256:")[:16]
 
 
 def _awaiting(plan: PlanStatus, context: Context) -> Verdict:

@@ -10,7 +10,7 @@ from vulcan_operator.api.environment_status import ChecksStatus, EnvironmentStat
 from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.plan.core.actions import Action, DeleteConfigMap
 from vulcan_operator.plan.core.deadlines import CONFIG_MAP_CHECK
-from vulcan_operator.plan.core.moves import Done, Hold, Move, Order
+from vulcan_operator.plan.core.moves import Done, Move, Order, Wait
 from vulcan_operator.plan.environments.context import Context
 from vulcan_operator.plan.environments.step import Judged, Step, absent, filled
 from vulcan_operator.plan.tasks import checks
@@ -33,7 +33,7 @@ class Checks(Step):
         files = context.live.config_map(context.meta.namespace, name)
         if files is None:
             verdict = absent(context, name, "does not exist; create it")
-            return Hold(verdict, context.now + CONFIG_MAP_CHECK, settles)
+            return Wait(verdict, context.now + CONFIG_MAP_CHECK, settles)
         inputs = checks.inputs(applied.plan_id, files)
         if status.checks is not None and status.checks.inputs == inputs:
             return _done(status)

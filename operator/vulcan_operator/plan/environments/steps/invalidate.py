@@ -6,7 +6,7 @@ It works from status alone, without the project. `deletion` decides whether it i
 from vulcan_contract.tasks import TaskKind
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import EnvironmentStatus
-from vulcan_operator.plan.core.moves import Done, Hold, Move, Order
+from vulcan_operator.plan.core.moves import Done, Move, Order, Wait
 from vulcan_operator.plan.environments import preconditions
 from vulcan_operator.plan.environments.context import Context
 from vulcan_operator.plan.environments.step import Judged, Step
@@ -24,7 +24,7 @@ class Invalidate(Step):
             return Done()  # it never came to life, or this task has ended well
         closed = preconditions.gateway_not_ready(context)
         if closed is not None:
-            return Hold(closed)
+            return Wait(closed)
         assert context.site is not None
         return Order(self.kind, "delete", "deleted", context.site)
 

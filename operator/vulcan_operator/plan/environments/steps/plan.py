@@ -19,7 +19,7 @@ from vulcan_operator.api.environment_status import (
 from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.plan.core.actions import Action, DeleteConfigMap, WriteConfigMap
 from vulcan_operator.plan.core.conditions import Verdict
-from vulcan_operator.plan.core.moves import Done, Hold, Move, Order
+from vulcan_operator.plan.core.moves import Done, Move, Order, Wait
 from vulcan_operator.plan.environments.context import Context
 from vulcan_operator.plan.environments.step import Judged, Step, filled
 from vulcan_operator.plan.environments.steps import resolve
@@ -55,7 +55,7 @@ class Plan(Step):
         if plan.state != PlanState.OUTDATED:
             return order(context, inputs, _CHANGED)
         if plan.changed >= _NOT_DETERMINISTIC_AFTER:
-            return Hold(_not_deterministic(plan))
+            return Wait(_not_deterministic(plan))
         return order(context, inputs, "the plan changed")
 
     def task(

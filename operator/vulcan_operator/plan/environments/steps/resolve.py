@@ -21,7 +21,7 @@ from vulcan_operator.api.environment_status import (
 from vulcan_operator.api.fields import TaskStatus, parse_duration
 from vulcan_operator.api.source import ConfigMapSource, GitSource
 from vulcan_operator.plan.core.deadlines import CONFIG_MAP_CHECK
-from vulcan_operator.plan.core.moves import Done, Hold, Move, Order
+from vulcan_operator.plan.core.moves import Done, Move, Order, Wait
 from vulcan_operator.plan.environments.context import Context
 from vulcan_operator.plan.environments.step import Judged, Step, absent, filled
 from vulcan_operator.plan.tasks import values
@@ -47,7 +47,7 @@ class Resolve(Step):
             files, lacks = project_files(project.config_map, context)
             if files is None:
                 verdict = absent(context, project.config_map.name, lacks)
-                return Hold(verdict, context.now + CONFIG_MAP_CHECK)
+                return Wait(verdict, context.now + CONFIG_MAP_CHECK)
             return _known(status, project.config_map.name, digest.of_files(files), inputs)
         if project.image is not None:
             name, _, sha = project.image.partition("@")

@@ -6,7 +6,7 @@ A lane of its own: runs go on while a change waits for people or fails, and the 
 import datetime as dt
 from typing import Any
 
-from vulcan_contract import digest
+from vulcan_contract import digest, times
 from vulcan_contract.reasons import Reason, Retry
 from vulcan_contract.result import Work
 from vulcan_contract.tasks import TaskKind
@@ -14,7 +14,7 @@ from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import EnvironmentStatus, RunStatus
 from vulcan_operator.api.fields import parse_duration
 from vulcan_operator.plan.core.conditions import Verdict
-from vulcan_operator.plan.core.moves import Done, Hold, Move, Order
+from vulcan_operator.plan.core.moves import Done, Move, Order, Wait
 from vulcan_operator.plan.environments.context import Context
 from vulcan_operator.plan.environments.step import RUNS, Judged, Step
 from vulcan_operator.plan.rules import messages, schedule
@@ -35,26 +35,26 @@ class Run(Step):
         if applied is None or not applied.inputs:  # gone or half swapped: apply it again
             if context.spec.project is not None:
                 return Done()
-            return Hold(Verdict("False", Why.NO_REVISION, _GONE, stalled=True))
+            return Wait(Verdict("False", Why.NO_REVISION, _GONE, stalled=True))
         settles = _due(status, context)
         status = status.but(**settles)
         failed, request = status.run_failure, context.request("run", status)
         due = status.next_run_time
         if failed is not None and failed.reason == Reason.MANUAL_CHECK and request is None:
-            return Hold(messages.failing(failed, None), settles=settles)
+            return Wait(messages.failing(failed, None), settles=settles)
         assert context.site is not None
         if request is None and (due is None or due > context.now):
             if failed is None:
                 return Done(settles=settles, until=due)
             if context.retry_at(failed) is None:
-                return Hold(messages.failing(failed, None), due, settles)
+                return Wait(messages.failing(failed, None), due, settles)
             # It ran on request, and failed.
             why = "the last run failed"
             return Order(self.kind, failed.inputs, why, context.site, settles=settles, until=due)
         made_of = [applied.plan_id or applied.inputs, due.isoformat() if due else "", request]
         inputs = digest.of_json(made_of)[:16]
         late = " by its own schedule" if context.spec.schedule.mode == "Cron" else ""
-        why = "requested" if request else f"due at {due:%Y-%m-%dT%H:%M:%SZ}{late}"
+        why = "requested" if due is None or request else f"due at {times.to_second(due)}{late}"
         return Order(self.kind, inputs, why, context.site, request, due, settles)
 
     def judge(self, status: EnvironmentStatus, ended: Ended, context: Context) -> Judged:

@@ -1,14 +1,15 @@
 """Step Approval: people's answer to the plan, under the stricter rule of both objects. Pure."""
 
+from vulcan_contract import times
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import PlanState, PlanStatus
 from vulcan_operator.api.fields import TaskState
 from vulcan_operator.api.promotion_status import PromotionStatus, StepName, StepState, StepStatus
 from vulcan_operator.plan.core.conditions import Verdict
 from vulcan_operator.plan.core.deadlines import GUARD_CHECK
-from vulcan_operator.plan.core.moves import Again, Done, Hold, Move
+from vulcan_operator.plan.core.moves import Done, Wait
 from vulcan_operator.plan.promotions.route import Route
-from vulcan_operator.plan.promotions.step import Step, settled
+from vulcan_operator.plan.promotions.step import Again, Answer, Step, settled
 from vulcan_operator.plan.promotions.steps.swap import SWAPS
 from vulcan_operator.plan.rules import approval, messages, plan_text
 
@@ -18,23 +19,23 @@ class Approval(Step):
 
     name = StepName.APPROVAL
 
-    def next(self, status: PromotionStatus, route: Route) -> Move:
+    def next(self, status: PromotionStatus, route: Route) -> Answer:
         plan = settled(status.plan)
         decision = approval.decide(plan, route.rules, route.author)
         if decision.say is approval.Say.NO:
             return Done(StepState.FAILED, f"rejected: {decision.why}")
         if route.has_moved(status):
-            return Again("the target has moved")  # nobody is asked for what will not hold
+            return Again()  # nobody is asked about a plan that does not hold
         expires = approval.expires_at(plan, route.policy)
         if expires <= route.now and (decision.by or decision.say is approval.Say.WAIT):
-            return Again("the plan waited too long")
+            return Again()  # it has waited too long
         if decision.say is approval.Say.WAIT:
-            return Hold(_asking(plan, decision, route), expires)
+            return Wait(_asking(plan, decision, route), expires)
         unguarded = messages.unguarded(route.seen.unguarded) if route.protected else None
         if unguarded is not None:
-            return Hold(unguarded, route.now + GUARD_CHECK)
+            return Wait(unguarded, route.now + GUARD_CHECK)
         if decision.by and not plan_text.is_report_kept(plan, route.meta.namespace, route.live):
-            return Again("the plan's report is gone")
+            return Again()  # nobody could read what was approved: its report is gone
         by = {"by": ", ".join(decision.by)} if decision.by else {}
         evidence, settles = {"plan": plan.digest, **by}, {"approved_by": list(decision.by)}
         return Done(StepState.SUCCEEDED, decision.why, evidence, settles)
@@ -48,7 +49,7 @@ def _asking(plan: PlanStatus, decision: approval.Decision, route: Route) -> Verd
         command = approval.approve_command(
             meta.namespace, meta.name, plan.digest, is_first=is_first, resource="vulcanpromotion"
         )
-        message = f"{message} until {expires:%Y-%m-%dT%H:%M:%SZ}. To approve: {command}"
+        message = f"{message} until {times.to_second(expires)}. To approve: {command}"
     return Verdict("False", decision.reason, message)
 
 

@@ -11,7 +11,7 @@ from vulcan_operator.api.promotion_status import PromotionStatus, StepName
 from vulcan_operator.plan.core.actions import DeleteConfigMap
 from vulcan_operator.plan.core.conditions import Verdict
 from vulcan_operator.plan.core.deadlines import CONFIG_MAP_CHECK
-from vulcan_operator.plan.core.moves import Hold, Move, Order, Site
+from vulcan_operator.plan.core.moves import Move, Order, Site, Wait
 from vulcan_operator.plan.promotions.route import Route
 from vulcan_operator.plan.promotions.step import Gate, settled, unjudged
 from vulcan_operator.plan.tasks import checks
@@ -42,7 +42,7 @@ class Checks(Gate):
             return unjudged("Optional", f"optional, and not judged: {missing}")
         message = f"{missing}; create it"
         verdict = Verdict("False", Why.CONFIG_MAP_MISSING, message, reconciling=True)
-        return Hold(verdict, route.now + CONFIG_MAP_CHECK)
+        return Wait(verdict, route.now + CONFIG_MAP_CHECK)
 
     def task(self, base: Task, named: TaskStatus, status: PromotionStatus, route: Route) -> Extras:
         filled, install = super().task(base, named, status, route), route.seen.settings.install

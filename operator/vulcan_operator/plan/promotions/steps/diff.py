@@ -21,7 +21,7 @@ from vulcan_operator.api.promotion import GatesSpec
 from vulcan_operator.api.promotion_status import PromotionStatus, StepName, StepState
 from vulcan_operator.plan.core.actions import DeleteConfigMap, WriteConfigMap
 from vulcan_operator.plan.core.conditions import Verdict
-from vulcan_operator.plan.core.moves import Hold, Move, Order, Site
+from vulcan_operator.plan.core.moves import Move, Order, Site, Wait
 from vulcan_operator.plan.promotions import data_diff
 from vulcan_operator.plan.promotions.lane import begin
 from vulcan_operator.plan.promotions.route import Route
@@ -48,7 +48,7 @@ class Diff(Gate):
         if not route.is_across:
             return Order(TaskKind.DIFF, _inputs("rows", made_of), "comparing data", route.to_site)
         if _just_left(status, route):
-            return Hold(_COUNTED, route.now)
+            return Wait(_COUNTED, route.now)
         left, reports = _evidence(status), _reports(status, route)
         # A report that is gone is counted again.
         if left.get(statuses.TARGET_REPORT) not in reports:

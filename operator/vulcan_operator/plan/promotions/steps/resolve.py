@@ -16,7 +16,7 @@ from vulcan_operator.api.promotion_status import PromotionStatus, StepName, Step
 from vulcan_operator.api.source import Origin
 from vulcan_operator.plan.core.conditions import Verdict
 from vulcan_operator.plan.core.facts import EnvironmentFacts, PromotionFacts
-from vulcan_operator.plan.core.moves import Done, Hold, Move, Site
+from vulcan_operator.plan.core.moves import Done, Move, Site, Wait
 from vulcan_operator.plan.promotions import files
 from vulcan_operator.plan.promotions.route import Route
 from vulcan_operator.plan.promotions.step import SOURCE_GONE, Step
@@ -34,9 +34,9 @@ class Resolve(Step):
         if last is not None:
             left = f"what VulcanPromotion {last.full_name} has left"
             message = f"waiting for {target.metadata.full_name} to take up {left}"
-            return Hold(Verdict("False", Why.QUEUED, message, reconciling=True))
+            return Wait(Verdict("False", Why.QUEUED, message, reconciling=True))
         wanted = route.promotion.spec.rollback_to
-        found: Done | Hold
+        found: Done | Wait
         if wanted is not None:
             found = _resolve_back(wanted, route)
         elif status.source is not None:  # the target has moved: the same revision goes on
@@ -45,14 +45,14 @@ class Resolve(Step):
             found = _unless_held(revision, digest, done, route)
         else:
             found = _resolve_source(route)
-        if isinstance(found, Hold):
+        if isinstance(found, Wait):
             return found
         had = target.applied
         settles = {"target": _side(target, route.to_site, had), "previous": _previous(had)}
         return replace(found, settles={**settles, **found.settles})
 
 
-def _resolve_source(route: Route) -> Done | Hold:
+def _resolve_source(route: Route) -> Done | Wait:
     source, site, wanted = route.source, route.from_site, route.promotion.spec.revision
     if source is None or site is None:
         return SOURCE_GONE
@@ -65,7 +65,7 @@ def _resolve_source(route: Route) -> Done | Hold:
         has = f"{name} has revision {short(applied.revision)}"
         return Done(StepState.FAILED, f"{has}, not {wanted}")
     found = _files(source, applied, route)
-    if isinstance(found, Done | Hold):
+    if isinstance(found, Done | Wait):
         return found
     settles: dict[str, Any] = {
         "origin": found,
@@ -81,7 +81,7 @@ def _resolve_source(route: Route) -> Done | Hold:
 
 def _files(
     source: EnvironmentFacts, applied: AppliedStatus, route: Route
-) -> Origin | Done | Hold | None:
+) -> Origin | Done | Wait | None:
     """Where another system gets the files, or why it cannot. Within one system they are noted."""
     found, name = files.of_applied(source), source.metadata.full_name
     if not route.is_across:
@@ -102,8 +102,8 @@ def _files(
     return found
 
 
-def _not_ready(message: str) -> Hold:
-    return Hold(Verdict("False", Why.SOURCE_NOT_READY, message, reconciling=True))
+def _not_ready(message: str) -> Wait:
+    return Wait(Verdict("False", Why.SOURCE_NOT_READY, message, reconciling=True))
 
 
 def _unless_held(revision: str, digest: str, done: Done, route: Route) -> Done:
@@ -191,7 +191,8 @@ def _by_plan(plan_id: str, route: Route) -> _Earlier | Done:
     known |= {h.plan_id: (h.revision, h.source_digest) for h in target.history}
     if plan_id not in known:
         listed = ", ".join(sorted(known)) or "none"
-        message = f"plan {plan_id} is not in the environment's status.history; there are: {listed}"
+        listed_in = "the environment's status.rollbackTargets or status.history"
+        message = f"plan {plan_id} is not in {listed_in}; there are: {listed}"
         return Done(StepState.FAILED, message)
     return _Earlier(*known[plan_id], plan_id)
 

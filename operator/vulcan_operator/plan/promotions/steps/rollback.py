@@ -7,6 +7,7 @@ views. Waits for no window, freeze or queue.
 import datetime as dt
 from dataclasses import replace
 
+from vulcan_contract import times
 from vulcan_contract.digest import of_json
 from vulcan_contract.reasons import Reason
 from vulcan_contract.result import Work
@@ -105,5 +106,5 @@ def _undone(status: PromotionStatus) -> str:
 def _age_of_data(work: Work, until: dt.datetime) -> str:
     many = work.intervals_behind != 1
     missing = f"{work.intervals_behind} intervals are missing" if many else "1 interval is missing"
-    at = f"{until:%Y-%m-%dT%H:%M:%SZ}"
+    at = f"{times.to_second(until)}"
     return f"Data is complete up to {at}; {missing} until the run that follows."

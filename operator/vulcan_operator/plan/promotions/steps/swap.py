@@ -15,7 +15,7 @@ from vulcan_operator.api.environment_status import PlanState
 from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.api.promotion_status import PromotionStatus, StepName, StepState
 from vulcan_operator.plan.core.conditions import Verdict
-from vulcan_operator.plan.core.moves import Done, Hold, Move, Order
+from vulcan_operator.plan.core.moves import Done, Move, Order, Wait
 from vulcan_operator.plan.promotions import files
 from vulcan_operator.plan.promotions.lane import MOST_REPLANS, close, replanned
 from vulcan_operator.plan.promotions.route import Case, Route
@@ -42,14 +42,14 @@ class Apply(Change):
             return Done(StepState.FAILED, f"rejected: {decision.why}")
         if decision.say is approval.Say.WAIT:
             message = f"an approval was withdrawn: {decision.why}"
-            return Hold(Verdict("False", Why.AWAITING, message))
+            return Wait(Verdict("False", Why.AWAITING, message))
         failures = (s.failure for s in status.steps if s.name in SWAPS)
         failure = next((f for f in failures if f is not None), None)
         window = change_windows.closed_for(route.target.spec, route.gateway, failure, route.now)
         if window is not None and not is_touched(status):
-            return Hold(window.verdict, window.look_again, {"next_opening_time": window.opens})
+            return Wait(window.verdict, window.look_again, {"next_opening_time": window.opens})
         kind = TaskKind.APPLY if route.is_across else TaskKind.PROMOTE
-        inputs = plan.digest.removeprefix("sha256:")[:16]
+        inputs = approval.apply_inputs(plan)
         return Order(kind, inputs, "the promotion was decided on", route.to_site)
 
     def task(self, base: Task, named: TaskStatus, status: PromotionStatus, route: Route) -> Extras:

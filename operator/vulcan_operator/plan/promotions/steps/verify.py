@@ -1,6 +1,6 @@
 """Step Verify: the audits of the target, once its views are changed. Pure.
 
-Where they fail, the views are rolled back, unless onFailure says Hold or nothing was changed.
+Where they fail, the views are rolled back, unless onFailure says Wait or nothing was changed.
 """
 
 from vulcan_contract import reasons

@@ -41,7 +41,7 @@ class _Kept(Generic[V, R]):
         return self._made
 
 
-class Crowd:
+class GatewayIndex:
     """Holds what goes on at one gateway."""
 
     def __init__(self) -> None:
