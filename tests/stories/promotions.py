@@ -15,6 +15,7 @@ ACROSS: dict[str, Any] = {"to": {"environmentRef": {"name": "prod", "namespace":
 DIFF: dict[str, Any] = {"dataDiff": {"maxChangedRowsPercent": 1}}
 EARLY, LATE = "2026-11-20T00:00:00+00:00", "2026-11-22T00:00:00+00:00"
 SODA = {"checks": {"soda": {"configMapRef": {"name": "quality"}}}}
+NO_FLOOR: dict[str, Any] = {"approval": {"mode": "Never"}}
 FILES = builders.config_map("quality", **{"orders.yml": "checks for orders:\n  - row_count > 0\n"})
 NIGHTS = {"name": "nights", "kind": "Allow", "cron": "0 22 * * *", "duration": "4h", "timeZone": "Europe/Berlin"}
 TONIGHT = dt.datetime(2026, 11, 22, 21, 0, tzinfo=dt.timezone.utc)
@@ -45,7 +46,7 @@ def verified_badly(sqlmesh: SqlMesh, **spec: Any) -> SqlMesh:
     return sqlmesh.work()
 
 
-def two(engine: str = "postgres", **prod: Any) -> SqlMesh:
+def two(engine: str = "postgres", floor: dict[str, Any] = NO_FLOOR, **prod: Any) -> SqlMesh:
     """staging on gateway `warehouse` in `data`, and prod without a revision on gateway `production` in `live`."""
     sqlmesh = fresh(builders.environment("base", environment="prod"), builders.environment("staging"))
     sqlmesh.work()
@@ -53,7 +54,7 @@ def two(engine: str = "postgres", **prod: Any) -> SqlMesh:
     sqlmesh.work()
     grants = [
         {"namespaces": {"from": "All"}, "environments": ["*"], "promotions": True},
-        {"environments": ["prod"], "protected": True},
+        {"environments": ["prod"], "protected": True, "minimum": floor},
     ]
     connection = {"type": engine, "options": {"database": "/data/x.db"}, "secrets": None} if engine == "duckdb" else {}
     gateway = builders.gateway(

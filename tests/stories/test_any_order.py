@@ -14,7 +14,7 @@ from vulcan_operator.plan.core.seen import JobState
 
 SEEDS = range(24)
 GRANTS: list[dict[str, Any]] = [
-    {"environments": ["prod"], "protected": True},
+    {"environments": ["prod"], "protected": True, "minimum": {"approval": {"mode": "Never"}}},
     {"environments": ["staging"]},
     {"environments": ["dev_*"], "maxEnvironments": 2},
 ]

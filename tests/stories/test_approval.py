@@ -250,7 +250,7 @@ def test_what_is_applied_keeps_the_decision_that_it_was_started_with(change: dic
     assert applied is not None and (applied.plan_digest, applied.approved_by) == (decided, ["alice"])
 
 
-PROTECTED = {"grants": [{"environments": ["prod"], "protected": True}]}
+PROTECTED = {"grants": [{"environments": ["prod"], "protected": True, "minimum": {"approval": {"mode": "Never"}}}]}
 
 
 @pytest.mark.parametrize("guarded", [False, None], ids=["not guarded", "not known yet"])

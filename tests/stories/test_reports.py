@@ -52,7 +52,9 @@ def test_a_report_that_somebody_deleted_is_planned_for_again_before_an_approval_
     sqlmesh.world.approve("venv/prod").settle()
     assert sqlmesh.world.jobs("apply") == []
     plan_with_report(sqlmesh)
-    assert reports(sqlmesh) == [name]
+    assert len(reports(sqlmesh)) == 1 and reports(sqlmesh) != [name]
+    assert sqlmesh.work().world.says("venv/prod")["Ready"] == "False/AwaitingApproval"
+    sqlmesh.world.approve("venv/prod")
     sqlmesh.work()
     assert sqlmesh.world.says("venv/prod")["Ready"] == "True/Ready"
 

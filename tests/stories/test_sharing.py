@@ -14,7 +14,8 @@ from vulcan_operator.kube.resources import LEASES, PODS
 from vulcan_operator.plan.core.seen import JobState
 
 DUCKDB = {"connection": {"type": "duckdb", "options": {"database": "w.db"}, "secrets": None}}
-GRANTS = {"grants": [{"environments": ["prod"], "protected": True}, {"environments": ["*"]}]}
+NO_FLOOR = {"approval": {"mode": "Never"}}
+GRANTS = {"grants": [{"environments": ["prod"], "protected": True, "minimum": NO_FLOOR}, {"environments": ["*"]}]}
 
 
 def dev(name: str = "dev", **spec: Any) -> dict[str, Any]:

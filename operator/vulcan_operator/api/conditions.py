@@ -90,6 +90,9 @@ class Why(enum.StrEnum):
         "No runner image is configured.", "Set runner.image on the gateway.")
     CONFIG_MAP_MISSING = ("ConfigMapNotFound",
         "A ConfigMap that the spec names does not exist.", "Create it; work then continues.")
+    REPORT_TAMPERED = ("ReportTampered",
+        "A plan's report was replaced: approvals of it do not count.",
+        "Find out who replaced the ConfigMap, then delete it.")
     INVALID = ("SpecInvalid",
         "The object does not match its schema.", "Apply the current CRDs and correct the spec.")
     NO_REVISION = ("NoRevision",

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from vulcan_operator.api.environment_history import MOST_PROMOTIONS
+from vulcan_operator.api.environment_history import PromotionHistory
 from vulcan_operator.api.environment_status import EnvironmentStatus
 from vulcan_operator.api.fields import ObjectMeta, ObjectRef
 from vulcan_operator.api.policy import ApprovalItem, ChecksSpec, Date, ModelName, PlanSpec
@@ -82,15 +82,6 @@ class RollbackPolicy(Model):
         description="How long a rollback to a replaced revision should remain possible. Condition "
         "RollbackExpiring warns if SQLMesh's janitor may remove it earlier, which the project's "
         "snapshot_ttl decides. 0: no expectation.",
-    )
-
-
-class PromotionHistory(Model):
-    """Which ended promotions to this environment are kept, in its status and as evidence."""
-
-    limit: int = Field(50, ge=1, le=MOST_PROMOTIONS, description="Maximum number of promotions.")
-    max_age: PositiveDuration = Field(
-        "365d", description="How long they are kept. Their evidence is deleted with them."
     )
 
 

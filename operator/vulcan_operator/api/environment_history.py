@@ -1,7 +1,7 @@
-"""History in an environment's status: earlier revisions to roll back to, and ended promotions.
+"""History of an environment: earlier revisions to roll back to, ended promotions, what is kept.
 
-Used by `api.environment_status`; written by `plan.environments.rollback_targets` and
-`plan.rules.promotion_history`.
+Used by `api.environment_status` and `api.environment`; written by
+`plan.environments.rollback_targets` and `plan.rules.promotion_history`.
 """
 
 from typing import Annotated
@@ -9,7 +9,16 @@ from typing import Annotated
 from pydantic import Field
 
 from vulcan_operator.api.schemas import Model
-from vulcan_operator.api.texts import Message, Name, ShortText, Text63, Text64, Text128, Timestamp
+from vulcan_operator.api.texts import (
+    Message,
+    Name,
+    PositiveDuration,
+    ShortText,
+    Text63,
+    Text64,
+    Text128,
+    Timestamp,
+)
 
 MOST_TARGETS = 10
 MOST_PROMOTIONS = 100
@@ -65,3 +74,12 @@ class PromotionItem(Model):
     revision: ShortText = Field("", description="Promoted revision.")
     finished_at: Timestamp = Field(description="When it ended.")
     evidence: EvidenceRef = Field(description="The evidence that it left.")
+
+
+class PromotionHistory(Model):
+    """Which ended promotions to this environment are kept, in its status and as evidence."""
+
+    limit: int = Field(50, ge=1, le=MOST_PROMOTIONS, description="Maximum number of promotions.")
+    max_age: PositiveDuration = Field(
+        "365d", description="How long they are kept. Their evidence is deleted with them."
+    )

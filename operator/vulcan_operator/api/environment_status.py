@@ -17,6 +17,7 @@ from vulcan_operator.api.environment_history import (
 )
 from vulcan_operator.api.fields import Condition, FailureStatus, TaskStatus, short_revision
 from vulcan_operator.api.policy import ModelName
+from vulcan_operator.api.rules import EffectiveRules
 from vulcan_operator.api.schemas import Model, listed
 from vulcan_operator.api.source import Origin
 from vulcan_operator.api.texts import (
@@ -122,6 +123,14 @@ class PlanStatus(Model):
     """The current plan: pending, rejected, applied, outdated or without changes."""
 
     digest: Digest = Field(description="Plan digest: what an approval names.")
+    number: int = Field(
+        0,
+        description="Number of the plan: no two plans of an object have the same. 0: planned by an "
+        "earlier release.",
+    )
+    image: Text512 = Field(
+        "", description="Runner image of the plan's Job, by digest where its node reported one."
+    )
     state: Text16 = Field(
         description="Pending, Rejected, NoChanges, Applied or Outdated.",
         json_schema_extra={"enum": list(PlanState)},
@@ -262,6 +271,10 @@ class EnvironmentStatus(Model):
     environment: Text40 | None = Field(None, description="SQLMesh environment name.")
     protected: bool = Field(False, description="Whether a grant of the gateway protects it.")
     revision: RevisionStatus | None = Field(None, description="The resolved source.")
+    rules: EffectiveRules | None = Field(
+        None, description="The rules in force: the stricter ones of spec and grants."
+    )
+    plan_number: int = Field(0, description="Number of its last plan.")
     plan: PlanStatus | None = Field(None, description="The current plan, which approvals refer to.")
     applied: AppliedStatus | None = Field(None, description="The applied revision.")
     task: TaskStatus | None = Field(None, description="The current task.")

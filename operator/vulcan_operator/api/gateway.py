@@ -22,6 +22,7 @@ from vulcan_operator.api.fields import (
     TaskStatus,
 )
 from vulcan_operator.api.gateway_runner import RunnerSpec
+from vulcan_operator.api.rules import Minimum
 from vulcan_operator.api.schemas import Model, cel, immutable, listed, rule, schema
 from vulcan_operator.api.texts import (
     Cron,
@@ -115,8 +116,13 @@ class Grant(Model):
     protected: bool = Field(
         False,
         description="true: environments of this grant are protected. They are never invalidated, "
-        "are retained on deletion, and nothing is applied to them unless the admission policies "
-        "are in force.",
+        "are retained on deletion, every plan needs approval unless minimum.approval.mode says "
+        "otherwise, and nothing is applied to them unless the admission policies are in force.",
+    )
+    minimum: Minimum = Field(
+        Minimum(),
+        description="The weakest rules that environments of this grant may have; their own can "
+        "only be stricter. Where several grants apply, so does the strictest of each.",
     )
     max_environments: int | None = Field(
         None, ge=0, le=10000, description="Maximum number of environments. Default: no limit."

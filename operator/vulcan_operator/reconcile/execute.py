@@ -16,7 +16,7 @@ from vulcan_operator.cluster.cache import Cache
 from vulcan_operator.cluster.kinds import KINDS
 from vulcan_operator.cluster.wake import Intake
 from vulcan_operator.kube import errors
-from vulcan_operator.kube.client import Kube
+from vulcan_operator.kube.client import Kube, exists
 from vulcan_operator.kube.clock import Clock
 from vulcan_operator.kube.resources import CONFIG_MAPS, JOBS, PODS, Raw, Resource
 from vulcan_operator.plan.core import actions as act
@@ -134,9 +134,16 @@ class Executor:
             self.intake.event(JOBS, raw, by=key)
 
     async def _write_config_map(self, action: act.WriteConfigMap) -> None:
-        namespace = action.manifest["metadata"]["namespace"]
-        with contextlib.suppress(errors.AlreadyExists):
+        namespace, name = (action.manifest["metadata"][part] for part in ("namespace", "name"))
+        try:
             await self.kube.create(CONFIG_MAPS, namespace, dict(action.manifest))
+        except errors.AlreadyExists:
+            found = await exists(self.kube, CONFIG_MAPS, namespace, name)
+            if found is None:  # deleted in between
+                raise errors.Conflict(f"ConfigMap {namespace}/{name} comes and goes") from None
+            if any(found.get(part) != action.manifest.get(part) for part in ("data", "binaryData")):
+                problem = f"ConfigMap {namespace}/{name} exists with other content; find out why"
+                raise errors.Permanent(f"{problem}, then delete it") from None
 
     async def _set_finalizer(self, action: act.SetFinalizer, versions: dict[str, str]) -> None:
         version = versions.get(action.resource_version, action.resource_version)

@@ -134,7 +134,7 @@ def plan(
 ) -> PlanStatus:
     """A plan in status."""
     return PlanStatus(
-        digest=digest, state=state, inputs="i", target="t", base="b", revision="r", source_digest="d", time=NOW,
+        digest=digest, state=state, number=1, inputs="i", target="t", base="b", revision="r", source_digest="d", time=NOW,
         adopted=adopted, summary=PlanSummaryStatus(**summary),
     )  # fmt: skip
 

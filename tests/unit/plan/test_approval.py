@@ -5,25 +5,33 @@ from typing import Any
 import pytest
 
 from tests.unit.plan.seen_objects import env, plan
-from vulcan_contract.result import PlanSummary
 from vulcan_operator.api.conditions import Why
+from vulcan_operator.api.environment_status import ReportRef
 from vulcan_operator.plan.rules import approval
 from vulcan_operator.plan.rules.approval import Say
 
 DIGEST = "sha256:" + "a" * 64
-SUMMARY = PlanSummary(target="t", base="b")
 
 
-def token(summary: PlanSummary = SUMMARY, operations: tuple[str, ...] = (), **spec: Any) -> str:
-    return approval.token(summary, env(**spec).spec, operations)
+def token(environment: str = "e-1", change: dict[str, Any] | None = None, **spec: Any) -> str:
+    return approval.token(environment, plan().but(**(change or {})), env(**spec).spec)
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        pytest.param(token(PlanSummary(target="t2", base="b")), id="another target"),
-        pytest.param(token(PlanSummary(target="t", base="b2")), id="another base"),
-        pytest.param(token(operations=("fix",)), id="a one-shot"),
+        pytest.param(token("e-2"), id="another environment"),
+        pytest.param(token(change={"number": 2}), id="another plan"),
+        pytest.param(token(change={"source_digest": "other"}), id="other files"),
+        pytest.param(token(change={"revision": "other"}), id="another commit"),
+        pytest.param(token(change={"image": "other"}), id="another image"),
+        pytest.param(token(change={"inputs": "other"}), id="other planning fields"),
+        pytest.param(token(change={"operations": ["fix"]}), id="a one-shot"),
+        pytest.param(
+            token(change={"report_ref": ReportRef(name="r", sha256="f" * 64)}), id="another report"
+        ),
+        pytest.param(token(change={"target": "t2"}), id="another target, as its Job claims"),
+        pytest.param(token(change={"base": "b2"}), id="another base, as its Job claims"),
         pytest.param(token(plan={"approval": {"mode": "Always"}}), id="another mode"),
         pytest.param(token(plan={"approval": {"count": 2}}), id="another count"),
         pytest.param(token(plan={"approval": {"excludeAuthor": True}}), id="not by the author"),
@@ -49,8 +57,21 @@ def test_a_token_does_not_change_with_what_is_no_gate(spec: dict[str, Any]) -> N
     assert token(**spec) == token()
 
 
-def test_a_token_of_a_recorded_plan_is_the_one_it_got() -> None:
-    assert approval.retoken(plan(), env().spec) == token()
+def test_a_token_does_not_change_with_what_is_decided_on_the_plan() -> None:
+    decided = {"state": "Rejected", "why": "w", "approved_by": ["a"], "changed": 2, "digest": "d"}
+    assert token(change=decided) == token()
+
+
+def test_a_plan_of_an_earlier_release_is_asked_about_again_and_says_why() -> None:
+    asks = env(plan={"approval": {"mode": "Always"}}).spec
+    decision = approval.decide(plan().but(number=0), asks, None)
+    assert decision.say is Say.WAIT and "earlier release" in decision.why
+    assert (
+        approval.decide(
+            plan().but(number=0), env(plan={"approval": {"mode": "Never"}}).spec, None
+        ).say
+        is Say.GO
+    )
 
 
 def words(*said: tuple[str, str]) -> list[dict[str, str]]:

@@ -12,12 +12,13 @@ from vulcan_operator.api import names
 from vulcan_operator.api.environment import EnvironmentSpec, VulcanEnvironment
 from vulcan_operator.api.environment_status import EnvironmentStatus
 from vulcan_operator.api.fields import FailureStatus, ObjectMeta, parse_duration
+from vulcan_operator.api.rules import EffectiveRules
 from vulcan_operator.plan.core.actions import Key, Kind
 from vulcan_operator.plan.core.facts import Claim, GatewayFacts
 from vulcan_operator.plan.core.moves import Site
 from vulcan_operator.plan.core.needs import Live
 from vulcan_operator.plan.core.world import EnvironmentSeen
-from vulcan_operator.plan.rules import access, approval, schedule
+from vulcan_operator.plan.rules import access, approval, schedule, strict
 from vulcan_operator.plan.tasks import life
 
 _OUTAGE = tuple(r for r in Reason if ABOUT[r].side in (Side.DATABASE, Side.SECRET))
@@ -100,6 +101,17 @@ class Context:
     def protected(self) -> bool:
         """Whether the gateway protects it."""
         return self.seen.gateway is not None and self.access.protected
+
+    @functools.cached_property
+    def in_force(self) -> EffectiveRules:
+        """The rules of its spec, or stricter ones of the grants."""
+        grants = self.access.grants if self.seen.gateway is not None else ()
+        return strict.in_force(self.spec, strict.floor(grants))
+
+    @functools.cached_property
+    def rules(self) -> EnvironmentSpec:
+        """Its spec with the rules that are in force."""
+        return strict.with_rules(self.spec, self.in_force)
 
     @property
     def author(self) -> str | None:

@@ -93,7 +93,7 @@ def _advance(draft: EnvironmentDraft, context: Context) -> Walk:
         until = spec.suspend_until if closed.reason == Why.SUSPENDED else None
         return _idle(draft).again(context.now + soon if soon is not None else None, until), closed
     name = context.environment.sqlmesh_environment
-    draft = draft.with_status(environment=name, protected=context.protected)
+    draft = draft.with_status(environment=name, protected=context.protected, rules=context.in_force)
     if spec.project is None and draft.status.applied is None:
         message = "waiting for a VulcanPromotion to this environment"
         return _idle(draft), Verdict("False", Why.NO_REVISION, message, reconciling=True)
@@ -187,7 +187,7 @@ def _idle(draft: EnvironmentDraft) -> EnvironmentDraft:
 def _tidy(draft: EnvironmentDraft, context: Context) -> EnvironmentDraft:
     """Notes what promotions left and what can be rolled back to; deletes what nothing names."""
     seen, before, now = context.seen, context.environment.status, context.now
-    draft = promotion_history.keep(draft, context.environment, seen.promotions, now)
+    draft = promotion_history.keep(draft, context.in_force.promotion_history, seen.promotions, now)
     draft = rollback_targets.watch(draft, context)
     current = {draft.status.task.job} if draft.status.task is not None else set[str]()
     policy = life.site_policy(context.site)

@@ -93,7 +93,7 @@ def filled(base: contract.Task, status: EnvironmentStatus, context: Context) -> 
         plan=values.options_of(context.spec.plan),
         operations=values.operations_of(environment, status),
         expires=context.deletion_policy == "Expire",
-        audits=context.spec.checks.audits,
+        audits=context.rules.checks.audits,
         image=context.image,
         secret_env=values.secret_env(gateway),
         secret_paths=values.secret_paths(gateway),

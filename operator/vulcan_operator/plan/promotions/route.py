@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vulcan_operator.api.environment import EnvironmentSpec
-from vulcan_operator.api.fields import ObjectMeta, parse_duration
+from vulcan_operator.api.fields import ObjectMeta
 from vulcan_operator.api.policy import ApprovalPolicy
 from vulcan_operator.api.promotion import GatesSpec, VulcanPromotion
 from vulcan_operator.api.promotion_status import PromotionStatus, Relation
@@ -20,10 +20,8 @@ from vulcan_operator.plan.core.facts import EnvironmentFacts, GatewayFacts, Prom
 from vulcan_operator.plan.core.moves import Site
 from vulcan_operator.plan.core.needs import Live
 from vulcan_operator.plan.core.world import PromotionSeen
-from vulcan_operator.plan.rules import access, approval, promoted_revision
+from vulcan_operator.plan.rules import access, approval, promoted_revision, strict
 from vulcan_operator.plan.rules.promotion_facts import promotion_facts
-
-_STRICT = ("Never", "OnRisk", "Always")
 
 
 @dataclass(frozen=True)
@@ -180,27 +178,22 @@ class Route(Case):
     @property
     def policy(self) -> ApprovalPolicy:
         """Of the target's rule and its own, the stricter one."""
-        theirs, own = self.target.spec.plan.approval, self.promotion.spec.approval
-        if own is None:
-            return theirs
-        mode = max(theirs.mode, own.mode, key=_STRICT.index)
-        risks = own.risks if mode == own.mode else theirs.risks
-        if theirs.mode == own.mode == "OnRisk":
-            risks = sorted({*theirs.risks, *own.risks})
-        return ApprovalPolicy(
-            mode=mode,
-            risks=risks,
-            count=max(theirs.count, own.count),
-            expire_after=min(theirs.expire_after, own.expire_after, key=parse_duration),
-            exclude_author=theirs.exclude_author or own.exclude_author,
-        )
+        theirs, own = self._theirs.plan.approval, self.promotion.spec.approval
+        return strict.stricter_policy(theirs, own) if own is not None else theirs
 
     @functools.cached_property
     def rules(self) -> EnvironmentSpec:
         """The target's rules with this promotion's votes, under the stricter of both policies."""
-        spec = self.target.spec
-        plan = spec.plan.but(approval=self.policy)
-        return spec.but(plan=plan, approvals=self.promotion.spec.approvals)
+        plan = self._theirs.plan.but(approval=self.policy)
+        return self._theirs.but(plan=plan, approvals=self.promotion.spec.approvals)
+
+    @functools.cached_property
+    def _theirs(self) -> EnvironmentSpec:
+        """The target's spec with the rules in force there: as its own planner has noted them, which
+        knows the labels of its namespace, and at least as strict as the grants of today."""
+        target, noted = self.target, self.target.rules
+        spec = strict.with_rules(target.spec, noted) if noted is not None else target.spec
+        return strict.with_rules(spec, strict.in_force(spec, strict.floor(self.access.grants)))
 
     @property
     def author(self) -> str | None:

@@ -20,6 +20,7 @@ class Access:
     allowed: bool
     protected: bool = False
     quota: Grant | None = None  # the grant whose maxEnvironments counts
+    grants: tuple[Grant, ...] = ()  # all that apply
 
 
 def needs_labels(gateway: GatewayFacts, environment: AnEnvironment) -> bool:
@@ -37,7 +38,7 @@ def access(gateway: GatewayFacts, environment: AnEnvironment, labels: _Labels) -
     named = (g for g in gateway.spec.grants if covers(g, environment.sqlmesh_environment))
     matching = [g for g in named if _reaches(g, same, dict(labels or {}))]
     protected = any(g.protected for g in matching)
-    return Access(bool(matching), protected, _most_generous(matching))
+    return Access(bool(matching), protected, _most_generous(matching), tuple(matching))
 
 
 def _most_generous(grants: list[Grant]) -> Grant | None:
@@ -67,6 +68,12 @@ def image_allowed(environment: AnEnvironment, gateway: GatewayFacts) -> bool:
     named = [i for i in (environment.spec.runner.image, project.image if project else None) if i]
     patterns = [*gateway.spec.runner.allowed_images, *filter(None, [gateway.spec.runner.image])]
     return all(any(fnmatch.fnmatchcase(image, p) for p in patterns) for image in named)
+
+
+def image_granted(image: str, grants: Iterable[Grant]) -> bool:
+    """Whether all grants that apply accept a runner image, by their minimum.runnerImages."""
+    asked = (g.minimum.runner_images for g in grants if g.minimum.runner_images)
+    return all(any(fnmatch.fnmatchcase(image, p) for p in patterns) for patterns in asked)
 
 
 def promotion_allowed(

@@ -1,9 +1,11 @@
 """Whether a plan may be applied: its token, what makes it need people, and what they said. Pure.
 
-The token binds the plan's content (target), what it starts from (base), its one-shots and the
-effective rules, so an approval is for exactly one change from exactly one state, under the rules
-that were shown. Who may approve is decided by the API server (deploy/policies.yaml): `by` is the
-user who wrote it, with verb `approve`, and the author is who created the object.
+The token binds what the operator knows without asking project code: which environment, which plan
+of it, which source, image and inputs, which report, under which rules. So an approval is for one
+plan, once. What the plan's Job says of its content (target, base) is bound, too, but is a claim of
+the code that is judged: it catches change, not malice. Who may approve is decided by the API server
+(deploy/policies.yaml): `by` is the user who wrote it, with verb `approve`, and the author is who
+created the object.
 """
 
 import datetime as dt
@@ -12,7 +14,6 @@ from dataclasses import dataclass
 
 from vulcan_contract import limits
 from vulcan_contract.digest import of_json
-from vulcan_contract.result import PlanSummary
 from vulcan_operator.api import names
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment import EnvironmentSpec
@@ -29,6 +30,9 @@ _UNKNOWN = (
     f" deploy/created-by applied or with annotation {names.CREATED_BY}: YOUR-USER-NAME (kubectl"
     " auth whoami); nobody can add it later"
 )
+
+
+_EARLIER = "it was planned by an earlier release, whose approvals do not count any more"
 
 
 class Say(enum.Enum):
@@ -49,16 +53,22 @@ class Decision:
     reason: Why = Why.AWAITING  # for WAIT: what for
 
 
-def token(summary: PlanSummary, spec: EnvironmentSpec, operations: tuple[str, ...]) -> str:
-    """What an approval names."""
-    rules = [spec.plan.approval.to_json(), spec.plan.limits.to_json(), spec.checks.to_json()]
-    return f"sha256:{of_json([summary.target, summary.base, list(operations), rules])}"
+def token(environment: str, plan: PlanStatus, rules: EnvironmentSpec) -> str:
+    """What an approval names: a plan as it was recorded, under the rules in force today.
+    `environment`: uid of the object whose views it changes."""
+    report = plan.report_ref.sha256 if plan.report_ref is not None else ""
+    made_of = [plan.revision, plan.source_digest, plan.image, plan.inputs, list(plan.operations)]
+    gates = [rules.plan.approval.to_json(), rules.plan.limits.to_json(), rules.checks.to_json()]
+    claimed = [plan.target, plan.base]
+    return f"{_SHA}{of_json([environment, plan.number, made_of, report, gates, claimed])}"
 
 
-def retoken(plan: PlanStatus, spec: EnvironmentSpec) -> str:
-    """The token of a recorded plan under the rules of today."""
-    summary = PlanSummary(target=plan.target, base=plan.base)
-    return token(summary, spec, tuple(plan.operations))
+def token_today(environment: str, plan: PlanStatus, rules: EnvironmentSpec) -> str:
+    """The token under the rules in force today. A plan of an earlier release that needs nobody's
+    approval keeps its own: the Job that applies it is named by it."""
+    if plan.number == 0 and not needs_people(plan, rules):
+        return plan.digest
+    return token(environment, plan, rules)
 
 
 def apply_inputs(plan: PlanStatus) -> str:
@@ -85,9 +95,11 @@ def decide(plan: PlanStatus, spec: EnvironmentSpec, author: str | None) -> Decis
         by, comment = rejected[0].by, rejected[0].comment
         why = f"{by} rejected it" + (f": {comment}" if comment else "")
         return Decision(Say.NO, why, tuple(a.by for a in rejected))
-    causes = needs_people(plan.summary, spec, adopted=plan.adopted)
+    causes = needs_people(plan, spec)
     if not causes:
         return Decision(Say.GO, f"approval is not needed (mode {policy.mode}, within the limits)")
+    if plan.number == 0:
+        causes.append(_EARLIER)
     without = policy.exclude_author
     if without and author is None:
         return Decision(Say.WAIT, f"{'; '.join(causes)}: {_UNKNOWN}", reason=Why.AUTHOR_UNKNOWN)
@@ -101,15 +113,17 @@ def decide(plan: PlanStatus, spec: EnvironmentSpec, author: str | None) -> Decis
     return Decision(Say.WAIT, why, approved)
 
 
-def needs_people(summary: PlanSummaryStatus, spec: EnvironmentSpec, *, adopted: bool) -> list[str]:
+def needs_people(plan: PlanStatus, spec: EnvironmentSpec) -> list[str]:
     """Why this plan needs people; empty: it does not."""
     causes = []
-    approval = spec.plan.approval
+    approval, summary = spec.plan.approval, plan.summary
     if approval.mode == "Always":
         causes.append("every plan needs approval")
+    if approval.mode == "OnRisk" and plan.operations:
+        causes.append("it recomputes data (operations)")
     if approval.mode == "OnRisk":
         causes += [f"risk {risk}" for risk in approval.risks if _has_risk(summary, risk)]
-    if adopted:
+    if plan.adopted:
         causes.append("the environment was not made by the operator")
     above = limits.exceeded(summary, values.limits_of(spec.plan))
     return causes + [f"{e.limit}: {_text(e.value)} above {e.most}" for e in above]

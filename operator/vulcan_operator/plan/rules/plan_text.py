@@ -3,18 +3,21 @@
 import base64
 import dataclasses
 import datetime as dt
+import enum
 import hashlib
 from typing import Any
 
 from vulcan_contract import words
-from vulcan_contract.result import ModelChange, PlanSummary, Result
+from vulcan_contract.result import ModelChange, PlanSummary
 from vulcan_operator.api import environment_status as statuses
+from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment import EnvironmentSpec, VulcanEnvironment
-from vulcan_operator.api.fields import TaskStatus
 from vulcan_operator.api.promotion import VulcanPromotion
+from vulcan_operator.plan.core.conditions import Verdict
 from vulcan_operator.plan.core.needs import Live
 from vulcan_operator.plan.rules import approval
-from vulcan_operator.plan.tasks import config_maps
+from vulcan_operator.plan.tasks import config_maps, values
+from vulcan_operator.plan.tasks.life import Ended
 
 REPORT_KEY = "report.json.gz"
 
@@ -26,25 +29,27 @@ def report_name(owner: VulcanEnvironment | VulcanPromotion, digest: str, sha256:
 
 def plan_status(
     owner: VulcanEnvironment | VulcanPromotion,
-    task: TaskStatus,
-    result: Result,
+    ended: Ended,
     rules: EnvironmentSpec,
     operations: tuple[str, ...],
     now: dt.datetime,
     *,
+    environment: str,
+    image: str,
+    number: int,
     revision: str,
     source_digest: str,
 ) -> statuses.PlanStatus:
-    """What a plan task has found, as its owner's status has it. An approval of it is also one of
-    the `rules` and `operations`."""
-    summary = result.summary
+    """What a plan task has found, as its owner's status has it; see `approval.token` for what an
+    approval of it is bound to."""
+    summary, sha = ended.result.summary, ended.result.report_sha256
     assert summary is not None
-    digest = approval.token(summary, rules, operations)
-    sha = result.report_sha256 if summary.has_changes else None
-    return statuses.PlanStatus(
-        digest=digest,
+    plan = statuses.PlanStatus(
+        digest="",
+        number=number,
+        image=values.pinned(image, ended.image)[:512],
         state="Pending" if summary.has_changes else "NoChanges",
-        inputs=task.inputs,
+        inputs=ended.task.inputs,
         target=summary.target,
         base=summary.base,
         revision=revision,
@@ -53,10 +58,14 @@ def plan_status(
         adopted=summary.adopted,
         operations=list(operations),
         summary=summary_status(summary),
-        report_ref=statuses.ReportRef(name=report_name(owner, digest, sha), sha256=sha)
-        if sha
-        else None,
     )
+    if sha and summary.has_changes:
+        plan = plan.but(report_ref=statuses.ReportRef(name="report", sha256=sha))
+    digest = approval.token(environment, plan, rules)
+    if plan.report_ref is not None:
+        name = report_name(owner, digest, plan.report_ref.sha256)
+        plan = plan.but(report_ref=plan.report_ref.but(name=name))
+    return plan.but(digest=digest)
 
 
 def summary_status(summary: PlanSummary) -> statuses.PlanSummaryStatus:
@@ -82,12 +91,34 @@ def _model(change: ModelChange) -> statuses.PlanModelStatus:
     )
 
 
-def is_report_kept(plan: statuses.PlanStatus, namespace: str, live: Live) -> bool:
-    """Whether what people look at before they approve is still there, as it was."""
+class Report(enum.Enum):
+    """What became of the report that people look at before they approve."""
+
+    KEPT = enum.auto()
+    GONE = enum.auto()
+    TAMPERED = enum.auto()  # another one is in its place
+
+
+def report_of(plan: statuses.PlanStatus, namespace: str, live: Live) -> Report:
+    """Whether a plan's report is still there, as its Job wrote it."""
     if plan.report_ref is None:
-        return True
-    packed = (live.config_map(namespace, plan.report_ref.name) or {}).get(REPORT_KEY, b"")
-    return hashlib.sha256(packed).hexdigest() == plan.report_ref.sha256
+        return Report.KEPT
+    content = live.config_map(namespace, plan.report_ref.name)
+    if content is None:
+        return Report.GONE
+    found = hashlib.sha256(content.get(REPORT_KEY, b"")).hexdigest()
+    return Report.KEPT if found == plan.report_ref.sha256 else Report.TAMPERED
+
+
+def tampered(plan: statuses.PlanStatus, namespace: str) -> Verdict:
+    """Nobody knows what people have looked at when they approved."""
+    name = plan.report_ref.name if plan.report_ref is not None else ""
+    message = (
+        f"ConfigMap {namespace}/{name} is not the report that the plan's Job wrote (sha256 in"
+        " status.plan.reportRef): somebody has replaced it, and approvals of this plan do not"
+        " count. Find out who; then delete the ConfigMap, so that it is planned again"
+    )
+    return Verdict("False", Why.REPORT_TAMPERED, message, stalled=True)
 
 
 def report_manifest(

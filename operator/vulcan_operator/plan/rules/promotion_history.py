@@ -8,8 +8,7 @@ promotionHistory has no place for any more loses its evidence. A promotion's fin
 import datetime as dt
 from collections.abc import Sequence
 
-from vulcan_operator.api.environment import PromotionHistory, VulcanEnvironment
-from vulcan_operator.api.environment_history import EvidenceRef, PromotionItem
+from vulcan_operator.api.environment_history import EvidenceRef, PromotionHistory, PromotionItem
 from vulcan_operator.api.environment_status import EnvironmentStatus
 from vulcan_operator.api.fields import parse_duration
 from vulcan_operator.api.promotion import VulcanPromotion
@@ -22,13 +21,13 @@ _Items = Sequence[PromotionItem]
 
 def keep(
     draft: Draft[EnvironmentStatus],
-    environment: VulcanEnvironment,
+    spec: PromotionHistory,
     promotions: Sequence[PromotionFacts],
     now: dt.datetime,
 ) -> Draft[EnvironmentStatus]:
     """The draft with the promotions of today noted. Evidence that has no place any more is deleted
     before the status that forgets it is written, for nothing else knows its name."""
-    before, spec = draft.status.promotions, environment.spec.promotion_history
+    before = draft.status.promotions
     items = _kept(spec, before, [p.item for p in promotions if p.item is not None], now)
     if items:
         oldest = min(item.finished_at for item in items)

@@ -102,6 +102,7 @@ class Ended:
     result: Result
     packed: bytes | None = None
     frees_slot: bool = True  # not while its Job, which never started, is still there
+    image: str = ""  # of its pod, as the node reports it: by digest
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,9 @@ def inspect(task: TaskStatus, namespace: str, policy: JobPolicy, seen: Pass) -> 
             if progress.pod is None or not progress.pod.termination:
                 seen.live.require_job(namespace, task.job)
             assert progress.result is not None
-            return _with_report(task, progress.result, namespace, seen.live)
+            ended = _with_report(task, progress.result, namespace, seen.live)
+            image = progress.pod.image_id if progress.pod is not None else ""
+            return dataclasses.replace(ended, image=image)
 
 
 def _with_report(task: TaskStatus, result: Result, namespace: str, live: Live) -> Ended:
@@ -199,6 +202,7 @@ class Extras:
 
     task: contract.Task
     copies: tuple[WriteConfigMap, ...] = ()  # of the ConfigMaps that it mounts
+    image: str | None = None  # the site's by digest: what was approved is what runs
     source_config_map: str | None = None
     git_secret: str | None = None
     checks_config_map: str | None = None
@@ -336,5 +340,6 @@ def _parts(site: Site, task: TaskStatus, extras: Extras, seen: Pass) -> JobParts
     me, uid, install = seen.key, seen.meta.uid, seen.settings.install
     extra = (extras.source_config_map, extras.git_secret, extras.checks_config_map)
     return JobParts(
-        me, uid, install, task.inputs, task.attempt, task.why, site.image, site.gateway, *extra
-    )
+        me, uid, install, task.inputs, task.attempt, task.why, site.image, site.gateway, *extra,
+        extras.image,
+    )  # fmt: skip

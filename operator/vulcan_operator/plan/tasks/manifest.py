@@ -44,6 +44,7 @@ class JobParts:
     source_config_map: str | None = None
     git_secret: str | None = None
     checks_config_map: str | None = None
+    pinned_image: str | None = None  # `image` by digest, which is the same for `runner_digest`
 
 
 def build_job(task: Task, parts: JobParts) -> CreateJob:
@@ -132,7 +133,7 @@ def _container(name: str, command: list[str], task: Task, parts: JobParts) -> di
     own = _proxies(runner) if fetch else runner.env
     container: dict[str, Any] = {
         "name": name,
-        "image": parts.image,
+        "image": parts.pinned_image or parts.image,
         "command": command,
         "env": [*_environment(task, parts, fetch=fetch), *own],
         "volumeMounts": _mounts(task, parts, fetch=fetch),

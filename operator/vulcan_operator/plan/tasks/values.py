@@ -143,6 +143,24 @@ def plan_inputs(
     return of_json([source_digest, options, once, image, *system])[:16]
 
 
+def pinned(image: str, reported: str) -> str:
+    """An image by the digest that a node has reported for a pod of it. As it is named where it has
+    a digest already, or where the node tells of another repository (loaded by hand, a mirror)."""
+    repository, at, digest = reported.rpartition("@")
+    name = image.rpartition(":")[0] if ":" in image.rpartition("/")[2] else image
+    same = _full(repository.removeprefix("docker-pullable://")) == _full(name)
+    return f"{name}@{digest}" if at and same and "@" not in image else image
+
+
+def _full(repository: str) -> str:
+    """A repository with the registry that is meant where none is named."""
+    first, slash, _ = repository.partition("/")
+    if not slash:
+        return f"docker.io/library/{repository}"
+    named = "." in first or ":" in first or first == "localhost"
+    return repository if named else f"docker.io/{repository}"
+
+
 def git_secret(gateway: GatewayFacts, url: str) -> str | None:
     """Secret with credentials for a git URL: the longest prefix of whole path segments."""
     matching = [c for c in gateway.spec.git_credentials if _covers(c, url)]

@@ -33,7 +33,17 @@ FILES_DIGEST = digest.of_files({"config.yaml": b"x", "models/a.sql": b"y"})
 PROJECT = ReadConfigMap("data", "project")
 READ: Mapping[Need, Any] = {PROJECT: FILES}
 SITE = Site(facts(), "runner:1")
-PROTECTED = {"grants": [{"namespaces": {"from": "Same"}, "environments": ["*"], "protected": True}]}
+NO_FLOOR = {"approval": {"mode": "Never"}}
+PROTECTED = {
+    "grants": [
+        {
+            "namespaces": {"from": "Same"},
+            "environments": ["*"],
+            "protected": True,
+            "minimum": NO_FLOOR,
+        }
+    ]
+}
 
 Answer = Move | frozenset[Need]
 

@@ -55,12 +55,16 @@ def status(plan: PlanStatus | None = None, **fields: Any) -> EnvironmentStatus:
 INPUTS = plans.inputs_of(status(), FREE)
 PLAN = plan().but(inputs=INPUTS)
 REPORTED = PLAN.but(report_ref=ReportRef(name="rep", sha256=SHA))
-TOKEN, ASKED_TOKEN = approval.retoken(PLAN, FREE.spec), approval.retoken(PLAN, ASKS.spec)
+UID = FREE.meta.uid
+READ_TOKEN, FREE_READ_TOKEN = (approval.token(UID, REPORTED, c.spec) for c in (ASKS, FREE))
+TOKEN, ASKED_TOKEN = (approval.token(UID, PLAN, c.spec) for c in (FREE, ASKS))
 
 
-def said(decision: str = "Approve", read: Any = READ, **more: Any) -> Context:
+def said(
+    decision: str = "Approve", read: Any = READ, token: str = ASKED_TOKEN, **more: Any
+) -> Context:
     """Every plan needs approval, and ann has said this of it."""
-    words = [{"plan": ASKED_TOKEN, "by": "ann", "decision": decision}]
+    words = [{"plan": token, "by": "ann", "decision": decision}]
     return context(read, approvals=words, **ALWAYS, **more)
 
 
@@ -80,9 +84,10 @@ FREELY = "approval is not needed (mode Never, within the limits)"
 NOT_YET = "every plan needs approval: 1 approval missing"
 APPROVED = "approved by ann"
 YES = decided("Pending", APPROVED, "ann")
-YES_REPORTED = decided("Pending", APPROVED, "ann", of=REPORTED)
+YES_REPORTED = decided("Pending", APPROVED, "ann", token=READ_TOKEN, of=REPORTED)
 GO = ordered(TaskKind.APPLY, TOKEN[7:23], FREELY, settles=decided("Pending", FREELY, token=TOKEN))
 APPROVED_GO = ordered(TaskKind.APPLY, ASKED_TOKEN[7:23], APPROVED, settles=YES)
+READ_GO = ordered(TaskKind.APPLY, READ_TOKEN[7:23], APPROVED, settles=YES_REPORTED)
 WAITED, LOST = "the plan waited too long", "the plan's report is gone"
 KEPT, ALTERED = {**READ, REPORT: {REPORT_KEY: b"packed"}}, {**READ, REPORT: {REPORT_KEY: b"other"}}
 GOES_ON = {"status": EnvironmentStatus(task=current(TaskKind.APPLY))}
@@ -90,7 +95,7 @@ FROZEN = {"gateway": gw(freeze={"reason": "audit", "until": objects.stamp(later(
 FOR_GOOD = {"gateway": gw(freeze={"reason": "audit"})}
 GUARDED = {"gateway": gw(**objects.PROTECTED)}
 AUTHOR = {"plan": {"approval": {"mode": "Always", "excludeAuthor": True}}}
-AUTHOR_TOKEN = approval.retoken(PLAN, context(**AUTHOR).spec)
+AUTHOR_TOKEN = approval.token(UID, PLAN, context(**AUTHOR).spec)
 
 UNKNOWN_AUTHOR = decided(
     "Pending",
@@ -209,28 +214,31 @@ def again(why: str, settles: Any = YES) -> Answer:
             id="what was begun before the freeze is finished",
         ),
         pytest.param(
-            status(REPORTED), said(), frozenset({REPORT}), id="what people looked at has to be read"
+            status(REPORTED), said(token=READ_TOKEN), frozenset({REPORT}), id="what people looked at has to be read"
         ),
         pytest.param(
-            status(REPORTED), said(read=KEPT), replace(APPROVED_GO, settles=YES_REPORTED),
+            status(REPORTED), said(read=KEPT, token=READ_TOKEN), READ_GO,
             id="it is still there",
         ),
         pytest.param(
-            status(REPORTED), said(read=ALTERED), again(LOST, YES_REPORTED),
-            id="it is not what it was",
+            status(REPORTED), said(read=ALTERED, token=READ_TOKEN),
+            held(Why.REPORT_TAMPERED, until=later(seconds=30), stalled=True, settles=YES_REPORTED),
+            id="somebody has replaced it",
         ),
         pytest.param(
-            status(REPORTED), said(read={**READ, REPORT: None}), again(LOST, YES_REPORTED),
+            status(REPORTED), said(read={**READ, REPORT: None}, token=READ_TOKEN), again(LOST, YES_REPORTED),
             id="it is gone",
         ),
         pytest.param(
-            status(REPORTED), said(**GOES_ON),
-            replace(APPROVED_GO, settles=YES_REPORTED),
+            status(REPORTED), said(token=READ_TOKEN, **GOES_ON), READ_GO,
             id="nobody reads it again while its apply is in flight",
         ),
         pytest.param(
             status(REPORTED), FREE,
-            replace(GO, settles=decided("Pending", FREELY, token=TOKEN, of=REPORTED)),
+            ordered(
+                TaskKind.APPLY, FREE_READ_TOKEN[7:23], FREELY,
+                settles=decided("Pending", FREELY, token=FREE_READ_TOKEN, of=REPORTED),
+            ),
             id="nobody had to look at it",
         ),
     ],

@@ -65,7 +65,9 @@ def test_a_plan_with_changes_waits_for_its_decision() -> None:
         FILES_DIGEST,
         ["o"],
     )
-    expected = status(applied=HAS, operations_done=["x"], plan=plan_now, observed_plan_id="b1")
+    expected = status(
+        applied=HAS, operations_done=["x"], plan=plan_now, plan_number=1, observed_plan_id="b1"
+    )
     assert judged.status == expected
 
 
@@ -136,7 +138,13 @@ FIRST, EARLIER = (
             EARLIER,
             later(hours=1),
             later(days=-1),
-            id="the same data as before: its schedule goes on",
+            id="the same data as before: its schedule goes on, and nobody has approved these files",
+        ),
+        pytest.param(
+            EARLIER.but(source_digest=FILES_DIGEST),
+            later(hours=1),
+            later(days=-1),
+            id="the same files as before, which somebody has approved",
         ),
     ],
 )
@@ -157,7 +165,7 @@ def test_a_plan_without_changes_is_as_good_as_applied(
     assert after.applied == applied(
         "i", revision="project", source_digest=FILES_DIGEST, plan_id="b9", time=time, tests_run=7,
         plan_digest=old.plan_digest if old else after.plan.digest, report=old.report if old else "",
-        approved_by=old.approved_by if old else [],
+        approved_by=["ann"] if old and old.source_digest == FILES_DIGEST else [],
     )  # fmt: skip
 
 

@@ -41,11 +41,13 @@ GIT = {"project": {"configMap": None, "git": {"url": "https://g/p", "ref": "main
 SODA, FILES = {"checks": {"soda": {"configMapRef": {"name": "soda"}}}}, {"a.yml": b"c"}
 SPEC, ASKS = context(), context(**ALWAYS)
 INPUTS = plans.inputs_of(EnvironmentStatus(revision=objects.revision(SPEC)), SPEC)
-TOKEN = approval.retoken(plan(), ASKS.spec)
 
 
 def pending(**fields: Any) -> PlanStatus:
     return plan().but(inputs=INPUTS, **fields)
+
+
+TOKEN = approval.token(ASKS.meta.uid, pending(), ASKS.spec)
 
 
 def status(**fields: Any) -> EnvironmentStatus:

@@ -17,13 +17,14 @@ from vulcan_operator.api.environment_status import (
 )
 from vulcan_operator.api.fields import TaskState, TaskStatus
 from vulcan_operator.plan.core.conditions import Verdict
-from vulcan_operator.plan.core.deadlines import GUARD_CHECK
+from vulcan_operator.plan.core.deadlines import CONFIG_MAP_CHECK, GUARD_CHECK
 from vulcan_operator.plan.core.moves import Done, Move, Order, Wait
 from vulcan_operator.plan.environments.context import Context
 from vulcan_operator.plan.environments.step import Judged, Step, filled, replanned
 from vulcan_operator.plan.environments.steps import plan as plans
 from vulcan_operator.plan.rules import approval, change_windows, messages, plan_text
 from vulcan_operator.plan.rules.approval import Say
+from vulcan_operator.plan.rules.plan_text import Report
 from vulcan_operator.plan.tasks import ended as ends
 from vulcan_operator.plan.tasks import values
 from vulcan_operator.plan.tasks.life import Ended, Extras
@@ -43,7 +44,7 @@ class Apply(Step):
             return Done()
         if status.applied is not None and status.applied.inputs == plans.inputs_of(status, context):
             return Done()
-        expires = approval.expires_at(plan, context.spec.plan.approval)
+        expires = approval.expires_at(plan, context.rules.plan.approval)
         if plan.state == PlanState.REJECTED:
             return Wait(Verdict("False", Why.REJECTED, plan.why))
         if plan.reason is None:
@@ -62,9 +63,16 @@ class Apply(Step):
         if change_windows.blocks(window, status.failure, self.kind):
             return Wait(window.verdict, window.look_again)
         # Before an approval counts, what people looked at must still be there.
-        unseen = plan.approved_by and not _is_in_flight(context)
-        if unseen and not plan_text.is_report_kept(plan, context.meta.namespace, context.live):
-            return plans.order(context, plan.inputs, "the plan's report is gone")
+        namespace = context.meta.namespace
+        if plan.approved_by and not _is_in_flight(context):
+            match plan_text.report_of(plan, namespace, context.live):
+                case Report.GONE:
+                    return plans.order(context, plan.inputs, "the plan's report is gone")
+                case Report.TAMPERED:
+                    again = context.now + CONFIG_MAP_CHECK
+                    return Wait(plan_text.tampered(plan, namespace), again)
+                case Report.KEPT:
+                    pass
         assert context.site is not None
         return Order(self.kind, approval.apply_inputs(plan), plan.why[:256], context.site)
 
@@ -74,11 +82,12 @@ class Apply(Step):
         plan = status.plan
         if plan is None or approval.apply_inputs(plan) != current.inputs:
             return None
-        approved = values.approved_of(context.spec.plan, plan, by_human=bool(plan.approved_by))
+        approved = values.approved_of(context.rules.plan, plan, by_human=bool(plan.approved_by))
         task = filled(base, status, context)
         operations = tuple(o for o in task.operations if o.id in plan.operations)
         task = replace(task, approved=approved, operations=operations)
-        return plans.from_project(task, status, context)
+        extras = plans.from_project(task, status, context)
+        return replace(extras, image=plan.image or None) if extras is not None else None
 
     def judge(self, status: EnvironmentStatus, ended: Ended, context: Context) -> Judged:
         plan, work = status.plan, ended.result.work
@@ -132,8 +141,8 @@ def answered(status: EnvironmentStatus, context: Context) -> EnvironmentStatus:
     applies = task is not None and task.kind == TaskKind.APPLY and task.state != TaskState.WAITING
     if plan is None or plan.state not in OPEN_PLANS or applies:  # what is applied was decided on
         return status
-    plan = plan.but(digest=approval.retoken(plan, context.spec))
-    decision = approval.decide(plan, context.spec, context.author)
+    plan = plan.but(digest=approval.token_today(context.meta.uid, plan, context.rules))
+    decision = approval.decide(plan, context.rules, context.author)
     return status.but(
         plan=plan.but(
             state=PlanState.REJECTED if decision.say is Say.NO else PlanState.PENDING,
@@ -158,7 +167,7 @@ def _is_too_late(status: EnvironmentStatus, plan: PlanStatus, context: Context) 
     """Whether people approved a plan that had waited too long by then; one whose apply was begun
     goes on."""
     failed = status.failure is not None and status.failure.task == TaskKind.APPLY
-    expires = approval.expires_at(plan, context.spec.plan.approval)
+    expires = approval.expires_at(plan, context.rules.plan.approval)
     begun = failed or _is_in_flight(context)
     return bool(plan.approved_by) and not begun and expires <= context.now
 

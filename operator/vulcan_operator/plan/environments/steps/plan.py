@@ -68,9 +68,11 @@ class Plan(Step):
         if summary is None or revision is None:
             return Judged(status)
         environment = context.environment
+        number = status.plan_number + 1
         plan = plan_text.plan_status(
-            environment, ended.task, ended.result, environment.spec,
+            environment, ended, context.rules,
             tuple(o.id for o in values.operations_of(environment, status)), context.now,
+            environment=context.meta.uid, image=context.image, number=number,
             revision=revision.resolved, source_digest=revision.digest,
         )  # fmt: skip
         old = status.plan
@@ -79,7 +81,7 @@ class Plan(Step):
             PlanState.OUTDATED,
         ):
             plan = plan.but(changed=old.changed)
-        status = status.but(plan=plan, observed_plan_id=summary.base_plan_id)
+        status = status.but(plan=plan, plan_number=number, observed_plan_id=summary.base_plan_id)
         if not summary.has_changes:
             status = status.but(**_nothing_to_apply(status, plan, summary, context))
         if ended.packed is None or plan.report_ref is None:
@@ -155,6 +157,7 @@ def _nothing_to_apply(
 ) -> dict[str, Any]:
     """A plan with nothing to do needs no apply and nobody's approval."""
     old = status.applied
+    same = old is not None and old.source_digest == plan.source_digest
     return {
         "applied": AppliedStatus(
             revision=plan.revision,
@@ -166,7 +169,8 @@ def _nothing_to_apply(
             time=old.time if old is not None else context.now,
             tests_run=tests_run(context, summary.tests_run),
             partial=bool(context.spec.plan.select_models),
-            approved_by=old.approved_by if old is not None else [],
+            # Other files were approved by nobody: that they change nothing is their own claim.
+            approved_by=old.approved_by if old is not None and same else [],
         ),
         "next_run_time": context.now if old is None else status.next_run_time,
         "run_failure": None,

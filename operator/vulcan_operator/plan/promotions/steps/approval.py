@@ -6,12 +6,13 @@ from vulcan_operator.api.environment_status import PlanState, PlanStatus
 from vulcan_operator.api.fields import TaskState
 from vulcan_operator.api.promotion_status import PromotionStatus, StepName, StepState, StepStatus
 from vulcan_operator.plan.core.conditions import Verdict
-from vulcan_operator.plan.core.deadlines import GUARD_CHECK
+from vulcan_operator.plan.core.deadlines import CONFIG_MAP_CHECK, GUARD_CHECK
 from vulcan_operator.plan.core.moves import Done, Wait
 from vulcan_operator.plan.promotions.route import Route
 from vulcan_operator.plan.promotions.step import Again, Answer, Step, settled
 from vulcan_operator.plan.promotions.steps.swap import SWAPS
 from vulcan_operator.plan.rules import approval, messages, plan_text
+from vulcan_operator.plan.rules.plan_text import Report
 
 
 class Approval(Step):
@@ -34,8 +35,14 @@ class Approval(Step):
         unguarded = messages.unguarded(route.seen.unguarded) if route.protected else None
         if unguarded is not None:
             return Wait(unguarded, route.now + GUARD_CHECK)
-        if decision.by and not plan_text.is_report_kept(plan, route.meta.namespace, route.live):
-            return Again()  # nobody could read what was approved: its report is gone
+        report = (
+            plan_text.report_of(plan, route.meta.namespace, route.live) if decision.by else None
+        )
+        if report is Report.GONE:
+            return Again()  # nobody could read what was approved
+        if report is Report.TAMPERED:
+            again = route.now + CONFIG_MAP_CHECK
+            return Wait(plan_text.tampered(plan, route.meta.namespace), again)
         by = {"by": ", ".join(decision.by)} if decision.by else {}
         evidence, settles = {"plan": plan.digest, **by}, {"approved_by": list(decision.by)}
         return Done(StepState.SUCCEEDED, decision.why, evidence, settles)
@@ -60,7 +67,7 @@ def under_rules_of_today(status: PromotionStatus, route: Route) -> PromotionStat
     if plan is None or plan.state != PlanState.PENDING or status.applied_plan_id:
         return status
     tasks = [s.task for s in status.steps if s.name in SWAPS and s.task is not None]
-    digest = approval.retoken(plan, route.rules)
+    digest = approval.token_today(route.target.metadata.uid, plan, route.rules)
     if digest == plan.digest or any(task.state != TaskState.WAITING for task in tasks):
         return status
     steps = [_asked_again(step) for step in status.steps]

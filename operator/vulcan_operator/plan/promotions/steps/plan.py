@@ -46,7 +46,9 @@ class Plan(Step):
             return Judged(replanned(status))
         operations = (route.meta.uid,)  # an approval of one promotion approves no other
         plan = plan_text.plan_status(
-            route.promotion, ended.task, ended.result, route.rules, operations, route.now,
+            route.promotion, ended, route.rules, operations, route.now,
+            environment=route.target.metadata.uid, image=route.to_site.image,
+            number=status.plans + 1,
             revision=status.revision or "", source_digest=status.source_digest or "",
         )  # fmt: skip
         plan = plan.but(summary=categories.beside(plan.summary, route))
@@ -85,7 +87,7 @@ def _there_already(status: PromotionStatus, summary: PlanSummary, route: Route) 
     is_it = had is None or had.plan_id == summary.base_plan_id
     doubted = had is not None and had.verification in ("Failed", "Unknown")
     verified = is_it and not doubted and not is_touched(status)
-    if verified or not route.target.spec.checks.audits:
+    if verified or not route.rules.checks.audits:
         return end(status, Outcome.SUCCEEDED, route.now)
     return status
 

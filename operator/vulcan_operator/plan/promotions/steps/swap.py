@@ -56,7 +56,8 @@ class Apply(Change):
         by_human, plan = bool(status.approved_by), settled(status.plan)
         approved = values.approved_of(route.rules.plan, plan, by_human=by_human)
         task = super().task(base, named, status, route).task
-        return files.computing(replace(task, approved=approved), status, route)
+        extras = files.computing(replace(task, approved=approved), status, route)
+        return replace(extras, image=plan.image or None)
 
     def judge(self, status: PromotionStatus, route: Case, ended: Ended) -> Judged:
         result = ended.result

@@ -27,7 +27,7 @@ class Verify(Step):
     runs_even_there = True
 
     def next(self, status: PromotionStatus, route: Route) -> Move:
-        if not route.target.spec.checks.audits:
+        if not route.rules.checks.audits:
             return Done(StepState.SKIPPED, "the target's checks.audits is off")
         inputs = of_json(["verify", status.applied_plan_id])[:16]
         return Order(TaskKind.AUDIT, inputs, "audits of the target", route.to_site)
