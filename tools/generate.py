@@ -24,6 +24,10 @@ def outputs() -> dict[Path, str]:
         document = crdgen.crd(kind)
         crdlint.check(document)
         files[ROOT / "crds" / f"{kind.group}_{kind.plural}.yaml"] = NOTE + yamlout.dump(document)
+    kustomization = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
+    names = [path.name for path in files]
+    listed = yamlout.dump({**kustomization, "resources": names})
+    files[ROOT / "crds" / "kustomization.yaml"] = NOTE + listed
     files[ROOT / "docs" / "reference" / "api.md"] = refdocs.api(KINDS)
     files[ROOT / "docs" / "reference" / "reasons.md"] = reasondocs.listed()
     files |= {PAGES / name: text for name, text in reasondocs.pages(PAGES.with_name("reasons.d")).items()}

@@ -1,4 +1,4 @@
-"""The three kinds as `kubectl` shows them: short names, categories, columns, selectors, rules on `metadata.name`.
+"""The kinds as `kubectl` shows them: short names, categories, columns, selectors, rules on `metadata.name`.
 
 Read by `tools.generate` and by tests. The fields of a kind are defined in `vulcan_operator.api`, not here.
 """

@@ -20,8 +20,10 @@ def api(kinds: Sequence[Kind]) -> str:
     """Return `docs/reference/api.md`."""
     documents = {kind.name: kind.model.model_json_schema(by_alias=True, mode="serialization") for kind in kinds}
     used = {name: list(_reachable(document)) for name, document in documents.items()}
-    shared = [t for t in used[kinds[0].name] if any(t in used[k.name] for k in kinds[1:])]
-    shared += [t for t in used[kinds[1].name] if t in used[kinds[2].name] and t not in shared]
+    shared: list[str] = []
+    for number, kind in enumerate(kinds, 1):
+        later = {t for k in kinds[number:] for t in used[k.name]}
+        shared += [t for t in used[kind.name] if t in later and t not in shared]
     parts = [HEAD, _INTRODUCTION]
     parts += [f"- [{kind.name}](#{kind.name.lower()})\n" for kind in kinds] + ["- [Shared types](#shared-types)\n"]
     for kind in kinds:
@@ -36,7 +38,7 @@ def api(kinds: Sequence[Kind]) -> str:
 
 _INTRODUCTION = """# API reference
 
-All fields of the three kinds. On a cluster, `kubectl explain venv.spec.plan` shows the same texts.
+All fields of all kinds. On a cluster, `kubectl explain venv.spec.plan` shows the same texts.
 
 *Default* is the value of an absent field; "required" means that the field must be set. The API server stores no defaults
 that are empty or in items of a list, so GitOps tools see no difference. Durations are written like `90s`, `15m`, `2h30m`

@@ -109,7 +109,7 @@ class Cache:
         """Return the gateway where an object's Jobs are; for a promotion that of its target."""
         if isinstance(found, VulcanGateway):
             return (found.metadata.namespace, found.metadata.name)
-        if isinstance(found, VulcanEnvironment):
+        if not isinstance(found, VulcanPromotion):
             return gateway_of(found)
         target = self.environment(target_of(found))
         if target is not None or found.status.target is None:

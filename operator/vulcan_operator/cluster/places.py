@@ -2,13 +2,12 @@
 
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.fields import ObjectRef
-from vulcan_operator.api.gateway import VulcanGateway
 from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.cluster.store import Place
 from vulcan_operator.cluster.views import Unparsable
+from vulcan_operator.plan.core.actions import Custom as Custom
 from vulcan_operator.plan.core.actions import Key
 
-Custom = VulcanGateway | VulcanEnvironment | VulcanPromotion
 Watched = Custom | Unparsable
 NOWHERE: Place = ("", "")
 

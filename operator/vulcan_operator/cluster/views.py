@@ -6,17 +6,14 @@ Called by `cluster.wake` once per version of an object. Pure.
 import datetime as dt
 import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import pydantic
 
 from vulcan_operator.api import names
-from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.fields import ObjectMeta
-from vulcan_operator.api.gateway import VulcanGateway
-from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.kube.resources import Raw
-from vulcan_operator.plan.core.actions import Kind
+from vulcan_operator.plan.core.actions import Custom, Kind
 from vulcan_operator.plan.core.seen import JobSeen, JobState, PodSeen
 
 JOB_NAME = "batch.kubernetes.io/job-name"
@@ -36,16 +33,10 @@ class Unparsable:
     status: dict[str, Any]
 
 
-MODELS: dict[Kind, type[VulcanGateway] | type[VulcanEnvironment] | type[VulcanPromotion]] = {
-    Kind.GATEWAY: VulcanGateway,
-    Kind.ENVIRONMENT: VulcanEnvironment,
-    Kind.PROMOTION: VulcanPromotion,
-}
+MODELS: dict[Kind, type[Custom]] = {Kind(model.__name__): model for model in get_args(Custom)}
 
 
-def custom(
-    kind: Kind, raw: Raw
-) -> VulcanGateway | VulcanEnvironment | VulcanPromotion | Unparsable:
+def custom(kind: Kind, raw: Raw) -> Custom | Unparsable:
     """Parse one of our objects."""
     metadata = {k: v for k, v in raw["metadata"].items() if k != "managedFields"}
     if LAST_APPLIED in (annotations := metadata.get("annotations", {})):

@@ -31,9 +31,10 @@ class Resource:
         return "/".join((*parts, *(part for part in (self.plural, name, sub) if part)))
 
 
-GATEWAYS = Resource(GROUP, VERSION, Kind.GATEWAY.plural, Kind.GATEWAY.value)
-ENVIRONMENTS = Resource(GROUP, VERSION, Kind.ENVIRONMENT.plural, Kind.ENVIRONMENT.value)
-PROMOTIONS = Resource(GROUP, VERSION, Kind.PROMOTION.plural, Kind.PROMOTION.value)
+CUSTOM = {kind: Resource(GROUP, VERSION, kind.plural, kind.value) for kind in Kind}
+"""The kinds this operator reconciles; the gate waits for them."""
+GATEWAYS, ENVIRONMENTS = CUSTOM[Kind.GATEWAY], CUSTOM[Kind.ENVIRONMENT]
+PROMOTIONS = CUSTOM[Kind.PROMOTION]
 JOBS = Resource("batch", "v1", "jobs", "Job")
 PODS = Resource("", "v1", "pods", "Pod")
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")
@@ -48,12 +49,5 @@ POLICIES = Resource(_ADMISSION, "v1", "validatingadmissionpolicies", _POLICY, Fa
 POLICY_BINDINGS = Resource(
     _ADMISSION, "v1", "validatingadmissionpolicybindings", f"{_POLICY}Binding", False
 )
-
-CUSTOM: dict[Kind, Resource] = {
-    Kind.GATEWAY: GATEWAYS,
-    Kind.ENVIRONMENT: ENVIRONMENTS,
-    Kind.PROMOTION: PROMOTIONS,
-}
-"""The kinds this operator reconciles; the gate waits for them."""
 
 WATCHED = (*CUSTOM.values(), JOBS, PODS)

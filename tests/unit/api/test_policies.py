@@ -71,6 +71,11 @@ def test_a_policy_and_the_model_have_the_same_default(root: str, path: str, text
         assert said == ("" if default is None else default), f"{path}: deploy/policies.yaml says {text}"
 
 
+def test_no_limit_of_a_plan_can_be_raised_without_a_policy() -> None:
+    guarded = {path.split(".?")[-1] for root, path, _ in repeated() if root == "variables.newLimits"}
+    assert guarded == {info.alias or name for name, info in PlanLimits.model_fields.items()}
+
+
 def test_no_default_of_a_policy_is_overlooked() -> None:
     found = {path.split(".?")[-1] for _, path, _ in repeated()}
     assert found == {

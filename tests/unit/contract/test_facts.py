@@ -1,5 +1,6 @@
 """Facts that operator and runner both know: limits, engines, times, sentences, bounds of fields."""
 
+import dataclasses
 import datetime as dt
 import re
 from pathlib import Path
@@ -12,9 +13,9 @@ from vulcan_contract.codec import Bound, ContractError, check
 from vulcan_contract.diff_report import DiffReport, ModelDiff
 from vulcan_contract.limits import exceeded, removed_percent
 from vulcan_contract.result import PlanSummary, RollbackOption
-from vulcan_contract.task import Limits
+from vulcan_contract.task import Limits, PlanOptions
 from vulcan_contract.times import rfc3339
-from vulcan_operator.api.policy import PlanLimits
+from vulcan_operator.api.policy import PlanLimits, PlanSpec
 
 POLICIES = Path(__file__).parents[3] / "deploy" / "policies.yaml"
 
@@ -34,6 +35,23 @@ def test_every_limit_is_asked_and_what_equals_it_passes() -> None:
     ]
     assert not list(exceeded(plan, Limits(6, 3, 11, 34.0)))
     assert not list(exceeded(plan, Limits()))
+
+
+def test_every_limit_of_the_spec_reaches_the_rule_and_is_asked_by_it() -> None:
+    known = {f.name for f in dataclasses.fields(Limits)}
+    assert known - {"max_history_days"} == PlanLimits.model_fields.keys() - {"max_history"}
+    counts = {
+        name: 2 if name != "added" else 1
+        for name, f in PlanSummary.__dataclass_fields__.items()
+        if f.type in (int, "int")
+    }
+    for name in known:  # every count is above 0
+        assert len(list(exceeded(summary(**counts), Limits(**{name: 0})))) == 1, name
+
+
+def test_every_planning_field_of_the_spec_reaches_the_task() -> None:
+    rules = {"approval", "limits"}  # decide on a plan and do not change it
+    assert {f.name for f in dataclasses.fields(PlanOptions)} == PlanSpec.model_fields.keys() - rules
 
 
 @pytest.mark.parametrize(

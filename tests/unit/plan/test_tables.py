@@ -5,6 +5,7 @@ from vulcan_contract.tasks import TaskKind
 from vulcan_operator.api.conditions import Type, Why
 from vulcan_operator.plan.environments.step import CHANGE, RUNS, Step
 from vulcan_operator.plan.environments.steps import CHANGE_STEPS, INVALIDATE, RUN, STEPS
+from vulcan_operator.plan.gateways import steps as of_gateways
 
 OF_GATEWAYS = {TaskKind.PROBE}
 OF_ENVIRONMENTS = {
@@ -20,6 +21,10 @@ OF_PROMOTIONS = {
 def test_every_task_kind_belongs_to_somebody() -> None:
     assert set(TaskKind) == OF_GATEWAYS | OF_ENVIRONMENTS | OF_PROMOTIONS
     assert not OF_GATEWAYS & (OF_ENVIRONMENTS | OF_PROMOTIONS)
+
+
+def test_every_task_of_a_gateway_has_its_row() -> None:
+    assert of_gateways.STEPS.keys() == OF_GATEWAYS
 
 
 def test_every_task_of_an_environment_has_its_step() -> None:

@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from vulcan_operator.api import names
+from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.environment_status import EnvironmentStatus
 from vulcan_operator.api.fields import ObjectMeta
-from vulcan_operator.api.gateway import GatewayStatus
+from vulcan_operator.api.gateway import GatewayStatus, VulcanGateway
+from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.api.promotion_status import PromotionStatus
 
 
@@ -28,6 +30,10 @@ class Kind(enum.StrEnum):
     def plural(self) -> str:
         """Resource name in URLs."""
         return f"{self.value.lower()}s"
+
+
+Custom = VulcanGateway | VulcanEnvironment | VulcanPromotion
+"""An object of one of our kinds."""
 
 
 @dataclass(frozen=True, order=True)

@@ -16,6 +16,7 @@ from vulcan_operator.plan.core.moves import Site
 from vulcan_operator.plan.core.seen import Waiter
 from vulcan_operator.plan.core.world import GatewaySeen
 from vulcan_operator.plan.gateways import probe
+from vulcan_operator.plan.gateways.steps import STEPS
 from vulcan_operator.plan.rules import change_windows, messages
 from vulcan_operator.plan.tasks import slot
 from vulcan_operator.plan.tasks.jobs import Progress
@@ -88,10 +89,10 @@ def _verdict(
     if task is None:
         return Verdict("Unknown", Why.PENDING, "not probed yet", reconciling=True)
     if task.state == TaskState.WAITING:
-        message = "the probe waits for the writer slot"
+        message = f"the {task.kind} waits for the writer slot"
         return Verdict("Unknown", Why.WAITING_FOR_WRITER, message, reconciling=True)
-    message = f"testing both connections, Job {task.job}"
-    return Verdict("Unknown", Why.PROBING, message, reconciling=True)
+    reason, doing = STEPS[TaskKind(task.kind)].doing
+    return Verdict("Unknown", reason, f"{doing}, Job {task.job}", reconciling=True)
 
 
 def _reached(state: GatewayStatus) -> dict[str, tuple[str, str, str]]:

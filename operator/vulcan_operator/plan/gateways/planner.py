@@ -7,6 +7,7 @@ probe.interval; any Job of its environments that reached both databases counts a
 
 import datetime as dt
 
+from vulcan_contract.tasks import TaskKind
 from vulcan_operator.api.gateway import GatewayStatus
 from vulcan_operator.plan.core.actions import Key, Kind, Plan
 from vulcan_operator.plan.core.decision import Draft, GatewayDraft
@@ -14,7 +15,8 @@ from vulcan_operator.plan.core.facts import GatewayFacts
 from vulcan_operator.plan.core.moves import Order, Site
 from vulcan_operator.plan.core.needs import answering
 from vulcan_operator.plan.core.world import GatewaySeen
-from vulcan_operator.plan.gateways import conditions, preempt, probe
+from vulcan_operator.plan.gateways import conditions, preempt
+from vulcan_operator.plan.gateways.steps import STEPS, Step
 from vulcan_operator.plan.rules.messages import is_suspended
 from vulcan_operator.plan.tasks import life, retention, slot
 
@@ -36,8 +38,9 @@ def _plan(seen: GatewaySeen, now: dt.datetime) -> Plan[GatewayStatus]:
     key = Key(Kind.GATEWAY, meta.namespace, meta.name)
     mine = life.Pass(key, meta, seen.settings, seen.jobs, seen.pods, seen.live, now)
     draft, progress = life.settle(
-        draft, _LANE, site, meta.namespace, mine, lambda d, ended: probe.judge(d, ended, seen, now)
-    )
+        draft, _LANE, site, meta.namespace, mine,
+        lambda d, ended: STEPS[TaskKind(ended.task.kind)].judge(d, ended, seen, now),
+    )  # fmt: skip
     if progress is None:
         draft = _advance(draft, seen, site, mine)
     current = {draft.status.task.job} if draft.status.task is not None else set()
@@ -55,16 +58,22 @@ def _site(seen: GatewaySeen) -> Site:
 
 
 def _advance(draft: GatewayDraft, seen: GatewaySeen, site: Site, mine: life.Pass) -> GatewayDraft:
-    """Starts a probe if one is due."""
+    """Starts the first task that is wanted."""
     if is_suspended(seen.gateway.spec, mine.now):
         return draft.with_status(task=None).again(seen.gateway.spec.suspend_until)
-    move = probe.next(draft.status, site, seen, mine.now)
-    draft = draft.with_status(**move.settles).again(move.until)
-    if not isinstance(move, Order):
-        return draft.with_status(task=None)
-    observed = seen.gateway.status.task
-    rank = slot.Priority.PROTECTED_RUN
-    match life.start(draft, _LANE, move, observed, rank, probe.task, mine):
+    for step in STEPS.values():
+        move = step.next(draft.status, site, seen, mine.now)
+        draft = draft.with_status(**move.settles).again(move.until)
+        if isinstance(move, Order):
+            return _start(draft, move, step, seen, mine)
+    return draft.with_status(task=None)
+
+
+def _start(
+    draft: GatewayDraft, order: Order, step: Step, seen: GatewaySeen, mine: life.Pass
+) -> GatewayDraft:
+    observed, rank = seen.gateway.status.task, slot.Priority.PROTECTED_RUN
+    match life.start(draft, _LANE, order, observed, rank, step.task, mine):
         case life.Started(started):
             return started
         case life.Queued(queued):

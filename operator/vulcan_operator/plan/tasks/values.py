@@ -63,21 +63,10 @@ def _connection(connection: Connection | StateConnection) -> contract.Connection
 
 
 def options_of(plan: PlanSpec) -> contract.PlanOptions:
-    """Planning fields, SQLMesh's words."""
-    return contract.PlanOptions(
-        categorization=plan.categorization,
-        categories=plan.categories,
-        forward_only=plan.forward_only,
-        effective_from=plan.effective_from,
-        select_models=tuple(plan.select_models),
-        allow_destructive_models=tuple(plan.allow_destructive_models),
-        allow_additive_models=tuple(plan.allow_additive_models),
-        no_gaps=plan.no_gaps,
-        start=plan.start,
-        dev_start=plan.dev_start,
-        skip_tests=plan.skip_tests,
-        skip_linter=plan.skip_linter,
-    )
+    """Planning fields by their names, which are SQLMesh's."""
+    given = {f.name: getattr(plan, f.name) for f in dataclasses.fields(contract.PlanOptions)}
+    lists = {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
+    return contract.PlanOptions(**given | lists)
 
 
 def operations_of(
