@@ -11,6 +11,7 @@ from tests.golden.restricted import violations
 from tests.unit.plan.seen_objects import env, facts
 from vulcan_contract.task import Approved, Checks, Diff, Operation, Promotion, Source, SourceKind, Task, TaskKind
 from vulcan_operator.plan.core.actions import Key, Kind
+from vulcan_operator.plan.core.moves import Site
 from vulcan_operator.plan.core.seen import Settings
 from vulcan_operator.plan.tasks import values
 from vulcan_operator.plan.tasks.manifest import JobParts, build_job
@@ -45,7 +46,7 @@ def job(kind: TaskKind, source: Source | None = None, *, full: bool = False, **t
     gateway, environment = facts(**(FULL if full else {})), env()
     planning = kind in (TaskKind.PLAN, TaskKind.RESOLVE, TaskKind.CHECKS)
     built = Task(
-        kind, f"prod-{kind}-0123456789", "n0nce", values.gateway_of(gateway, SETTINGS, planning=planning),
+        kind, f"prod-{kind}-0123456789", "n0nce", values.gateway_of(Site(gateway, "runner:1"), SETTINGS, planning=planning),
         environment="" if kind is TaskKind.PROBE else environment.sqlmesh_environment, source=source,
         plan=values.options_of(environment.spec.plan), image="runner:1", **task,
     )  # fmt: skip

@@ -160,3 +160,26 @@ def test_an_image_that_no_minimum_accepts_is_refused() -> None:
     sqlmesh = fresh(builders.gateway(grants=[grant]), builders.environment()).work()
     ready = sqlmesh.world.conditions("venv/prod")["Ready"]
     assert ready.reason == "ImageNotAllowed" and "minimum.runnerImages" in ready.message
+
+
+def secrets_of(sqlmesh: SqlMesh, task: str) -> set[str]:
+    """Secrets that the connections of a task's Job name."""
+    gateway = sqlmesh.task(sqlmesh.world.job(task)).gateway
+    connections = [c for c in (gateway.connection, gateway.state_connection) if c is not None]
+    return {ref.name for c in connections for ref in c.secrets.values()}
+
+
+def test_environments_of_a_grant_with_connections_get_no_credential_of_the_gateway() -> None:
+    own = {"type": "postgres", "options": {"host": "db"}, "secrets": {"password": {"name": "dev-only", "key": "p"}}}
+    grants = [
+        {"environments": ["prod"]},
+        {"environments": ["dev"], "connections": {"connection": own, "stateConnection": own}},
+    ]
+    planning = {"connection": {**own, "secrets": {"password": {"name": "planning", "key": "p"}}}}
+    sqlmesh = fresh(builders.gateway(grants=grants, planning=planning), builders.environment("dev", environment="dev"))
+    sqlmesh.work("probe")
+    assert secrets_of(sqlmesh, "plan") == {"dev-only"}
+    sqlmesh.work("plan")
+    assert secrets_of(sqlmesh, "apply") == {"dev-only"}
+    sqlmesh.work().world.apply(builders.environment()).settle()
+    assert "planning" in secrets_of(sqlmesh, "plan") and "dev-only" not in secrets_of(sqlmesh, "plan")

@@ -116,6 +116,16 @@ class PlanningConnections(Model):
     )
 
 
+class GrantConnections(Model):
+    """Connections of the environments of a grant, instead of the gateway's: to the same databases,
+    with fewer permissions."""
+
+    connection: Connection | None = Field(None, description="Warehouse connection of their Jobs.")
+    state_connection: StateConnection | None = Field(
+        None, description="State connection of their Jobs; its schema is the gateway's."
+    )
+
+
 SQLMESH_NAME_RULE = cel(
     "self.matches('^[A-Za-z][A-Za-z0-9_-]*$') && !self.contains('__')",
     "sqlmeshName starts with a letter and has letters, digits, - and single _ only",

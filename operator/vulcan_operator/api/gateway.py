@@ -2,13 +2,14 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from vulcan_operator.api.connection import (
     SECRET_FIELDS,
     SQLMESH_NAME_RULE,
     AdditionalConnection,
     Connection,
+    GrantConnections,
     PlanningConnections,
     SecretKeyRef,
     StateConnection,
@@ -86,6 +87,15 @@ class NamespaceGrant(Model):
 class Grant(Model):
     """Who may create environments on this gateway. What no grant allows is refused."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rule(
+            "!has(self.connections) || !has(self.namespaces) || !has(self.namespaces.from) || "
+            "self.namespaces.from != 'Selector'",
+            "connections need namespaces.from Same or All: promotions do not know the labels of "
+            "their target's namespace",
+        )
+    )
+
     namespaces: NamespaceGrant = Field(
         NamespaceGrant(),
         description="Namespaces whose environments may use this gateway. Default: this namespace.",
@@ -123,6 +133,12 @@ class Grant(Model):
         Minimum(),
         description="The weakest rules that environments of this grant may have; their own can "
         "only be stricter. Where several grants apply, so does the strictest of each.",
+    )
+    connections: GrantConnections | None = Field(
+        None,
+        description="Connections of these environments' Jobs, for every task, instead of the "
+        "gateway's (and its planning): what can be written with them is all that their authors can "
+        "write. Of several grants that apply, the first that has them counts.",
     )
     max_environments: int | None = Field(
         None, ge=0, le=10000, description="Maximum number of environments. Default: no limit."

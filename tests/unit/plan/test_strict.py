@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.plan.seen_objects import env
+from vulcan_operator.api.environment_history import PromotionHistory
 from vulcan_operator.api.fields import parse_duration
 from vulcan_operator.api.gateway import Grant
-from vulcan_operator.api.policy import ApprovalPolicy
+from vulcan_operator.api.policy import ApprovalPolicy, ChecksSpec, PlanLimits
 from vulcan_operator.api.rules import EffectiveRules, Minimum
 from vulcan_operator.plan.rules import strict
 
@@ -55,6 +56,9 @@ def test_the_cases_name_every_rule() -> None:
     parts = {n: f.annotation for n, f in Minimum.model_fields.items() if n != "runner_images"}
     fields = {f"{p}.{f}" for p, model in parts.items() for f in model.model_fields}  # type: ignore[union-attr]
     assert strict.STRICTER.keys() == fields
+    rules = (ApprovalPolicy, PlanLimits, ChecksSpec, PromotionHistory)
+    for model, part in zip(rules, parts.values(), strict=True):
+        assert part is not None and part.model_fields.keys() == model.model_fields.keys() - {"soda"}
     assert {strict.json_name(rule) for rule in strict.STRICTER} == named
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vulcan_contract.task import TaskKind
+from vulcan_operator.api.connection import GrantConnections
 from vulcan_operator.api.promotion_status import StepState
 from vulcan_operator.plan.core.conditions import Verdict
 from vulcan_operator.plan.core.facts import GatewayFacts, TaskFacts
@@ -23,6 +24,7 @@ class Site:
     image: str
     waiters: tuple[Waiter, ...] = ()  # others only
     tasks: tuple[TaskFacts, ...] = ()
+    connections: GrantConnections | None = None  # instead of the gateway's
 
     @property
     def namespace(self) -> str:

@@ -76,7 +76,8 @@ class Context:
         gateway = self.seen.gateway
         if gateway is None:
             return None
-        return Site(gateway, self.image, self.seen.waiters, self.seen.tasks)
+        own = access.connections(self.access.grants)
+        return Site(gateway, self.image, self.seen.waiters, self.seen.tasks, own)
 
     @functools.cached_property
     def mine(self) -> life.Pass:

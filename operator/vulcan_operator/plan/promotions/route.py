@@ -109,7 +109,8 @@ class Case:
         image = access.runner_image(target, gateway, seen.settings.runner_image)
         if relation is Relation.ACROSS and files is not None and files.image:
             image = files.image  # a project image is the runner image with the project in it
-        to_site = Site(gateway, image, seen.waiters, seen.tasks)
+        own = access.connections(access.access(gateway, target, {}).grants)
+        to_site = Site(gateway, image, seen.waiters, seen.tasks, own)
         return Route(seen, self.now, target, to_site, relation, self._from_site(to_site, relation))
 
     def _relation(self, status: PromotionStatus) -> Relation:
@@ -127,7 +128,8 @@ class Case:
         if gateway is None:
             return None
         image = access.runner_image(source, gateway, seen.settings.runner_image)
-        return Site(gateway, image, seen.source_waiters, seen.source_tasks)
+        own = access.connections(access.access(gateway, source, {}).grants)
+        return Site(gateway, image, seen.source_waiters, seen.source_tasks, own)
 
 
 @dataclass(frozen=True)

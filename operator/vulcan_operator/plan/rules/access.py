@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from vulcan_contract import REFERENCE
+from vulcan_operator.api.connection import GrantConnections
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.gateway import Grant
 from vulcan_operator.plan.core.facts import EnvironmentFacts, GatewayFacts
@@ -74,6 +75,11 @@ def image_granted(image: str, grants: Iterable[Grant]) -> bool:
     """Whether all grants that apply accept a runner image, by their minimum.runnerImages."""
     asked = (g.minimum.runner_images for g in grants if g.minimum.runner_images)
     return all(any(fnmatch.fnmatchcase(image, p) for p in patterns) for patterns in asked)
+
+
+def connections(grants: Iterable[Grant]) -> GrantConnections | None:
+    """The connections of an environment's own Jobs; None: the gateway's."""
+    return next((g.connections for g in grants if g.connections is not None), None)
 
 
 def promotion_allowed(

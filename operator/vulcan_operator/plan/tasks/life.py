@@ -254,7 +254,7 @@ def start(
         return Queued(queued.again(seen.now + SLOT_CHECK))
     nonce = of_json([task.job, seen.meta.uid, task.since])[:16]
     planning = order.kind.traits.weak_credentials
-    gateway = values.gateway_of(order.site.gateway, seen.settings, planning=planning)
+    gateway = values.gateway_of(order.site, seen.settings, planning=planning)
     base = contract.Task(kind=order.kind, job=task.job, nonce=nonce, gateway=gateway)
     extras = fill(base, task)
     if extras is None:

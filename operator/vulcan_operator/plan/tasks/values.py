@@ -13,16 +13,18 @@ from vulcan_operator.api.gateway import GitCredential
 from vulcan_operator.api.policy import PlanSpec
 from vulcan_operator.api.source import ProjectSource
 from vulcan_operator.plan.core.facts import EnvironmentFacts, GatewayFacts
+from vulcan_operator.plan.core.moves import Site
 from vulcan_operator.plan.core.seen import Settings
 from vulcan_operator.plan.tasks import copies
 
 _PORTS = {"https": 443, "http": 80, "ssh": 22}
 
 
-def gateway_of(gateway: GatewayFacts, settings: Settings, *, planning: bool) -> contract.Gateway:
-    """The isolated system as the runner needs it; `planning` prefers the weaker credentials."""
-    spec = gateway.spec
-    weak = spec.planning if planning else None
+def gateway_of(site: Site, settings: Settings, *, planning: bool) -> contract.Gateway:
+    """The isolated system as the runner needs it, with the connections of the environment's grant
+    or the gateway's; of the latter, `planning` prefers the weaker credentials."""
+    gateway, spec = site.gateway, site.gateway.spec
+    weak = site.connections or (spec.planning if planning else None)
     warehouse = (weak.connection if weak else None) or spec.connection
     state = (weak.state_connection if weak else None) or spec.state_connection
     others = spec.additional_connections

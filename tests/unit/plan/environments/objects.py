@@ -137,7 +137,7 @@ def message(step: Step, status: EnvironmentStatus, context: Context) -> str:
 def base(kind: TaskKind) -> contract.Task:
     """The Task as every Job of this kind gets it."""
     return contract.Task(
-        kind, "j", "n", values.gateway_of(facts(), seen_objects.SETTINGS, planning=False)
+        kind, "j", "n", values.gateway_of(SITE, seen_objects.SETTINGS, planning=False)
     )
 
 

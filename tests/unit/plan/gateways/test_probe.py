@@ -195,7 +195,7 @@ TASK = TaskStatus(kind="probe", job="j", inputs="i", since=NOW, why="requested")
 
 def test_its_job_gets_nothing_but_the_gateway() -> None:
     base = contract.Task(
-        TaskKind.PROBE, "j", "n", values.gateway_of(site(PLAIN).gateway, SETTINGS, planning=False)
+        TaskKind.PROBE, "j", "n", values.gateway_of(site(PLAIN), SETTINGS, planning=False)
     )
     assert probe.task(base, TASK) == life.Extras(base)
 
