@@ -8,10 +8,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from vulcan_operator.api.environment_history import MOST_PROMOTIONS, PromotionHistory
-from vulcan_operator.api.policy import ApprovalPolicy, PlanLimits
+from vulcan_operator.api.environment_history import MOST_PROMOTIONS
 from vulcan_operator.api.schemas import Model, schema
-from vulcan_operator.api.texts import Duration, PositiveDuration, Text63, Text512
+from vulcan_operator.api.texts import Duration, PositiveDuration, Text16, Text32, Text63, Text512
 
 
 class MinimumApproval(Model):
@@ -92,16 +91,44 @@ class Minimum(Model):
     )
 
 
+class ApprovalInForce(Model):
+    """When a plan needs approval."""
+
+    mode: Text16 = Field(description="Never, OnRisk or Always.")
+    risks: list[Text32] = Field([], max_length=16, description="For OnRisk: which risks count.")
+    count: int = Field(1, description="How many different users must approve.")
+    expire_after: Text32 = Field("", description="How long a plan may wait for approval.")
+    exclude_author: bool = Field(
+        False, description="Whether approvals by the object's creator do not count."
+    )
+
+
+class LimitsInForce(Model):
+    """Plans above these limits need approval in every mode. Unset: no limit."""
+
+    max_backfill_intervals: int | None = Field(None, description="Intervals to compute.")
+    max_rebuilt_models: int | None = Field(None, description="Models to rebuild.")
+    max_history: Text32 | None = Field(None, description="Reach of a backfill.")
+    max_removed_percent: int | None = Field(None, description="Percentage of removed models.")
+
+
+class HistoryInForce(Model):
+    """Which ended promotions are kept."""
+
+    limit: int = Field(0, description="Maximum number of promotions.")
+    max_age: Text32 = Field("", description="How long they are kept.")
+
+
 class EffectiveRules(Model):
     """The rules in force: of the environment's spec and its grants' minimum, the stricter ones."""
 
-    approval: ApprovalPolicy = Field(ApprovalPolicy(), description="When a plan needs approval.")
-    limits: PlanLimits = Field(
-        PlanLimits(), description="Plans above these limits need approval in every mode."
+    approval: ApprovalInForce = Field(description="When a plan needs approval.")
+    limits: LimitsInForce = Field(
+        LimitsInForce(), description="Plans above these limits need approval in every mode."
     )
     audits: bool = Field(True, description="Whether audits run after each apply.")
-    promotion_history: PromotionHistory = Field(
-        PromotionHistory(), description="Which ended promotions are kept."
+    promotion_history: HistoryInForce = Field(
+        HistoryInForce(), description="Which ended promotions are kept."
     )
     from_grant: list[Text63] = Field(
         [],

@@ -11,7 +11,7 @@ from vulcan_operator.api.environment_history import PromotionHistory
 from vulcan_operator.api.fields import parse_duration
 from vulcan_operator.api.gateway import Grant
 from vulcan_operator.api.policy import ApprovalPolicy, ChecksSpec, PlanLimits
-from vulcan_operator.api.rules import EffectiveRules, Minimum
+from vulcan_operator.api.rules import Minimum
 from vulcan_operator.plan.rules import strict
 
 SPEC_OF = {
@@ -22,12 +22,12 @@ SPEC_OF = {
 }
 
 
-def in_force(spec: dict[str, Any], minimum: dict[str, Any]) -> EffectiveRules:
+def in_force(spec: dict[str, Any], minimum: dict[str, Any]) -> strict.InForce:
     return strict.in_force(env(**spec).spec, Minimum.model_validate(minimum))
 
 
-def value_of(rules: EffectiveRules, part: str, field: str) -> Any:
-    found = rules.to_json()
+def value_of(rules: strict.InForce, part: str, field: str) -> Any:
+    found = rules.shown.to_json()
     return found["audits"] if part == "checks" else found[part].get(field)
 
 
@@ -67,23 +67,23 @@ def test_the_stricter_value_is_in_force_whoever_writes_it(
     part: str, field: str, weak: Any, hard: Any
 ) -> None:
     raised = in_force(SPEC_OF[part]({field: weak}), {part: {field: hard}})
-    assert value_of(raised, part, field) == hard and raised.from_grant == [f"{part}.{field}"]
+    assert value_of(raised, part, field) == hard and raised.from_grant == (f"{part}.{field}",)
     own = in_force(SPEC_OF[part]({field: hard}), {part: {field: weak}})
-    assert value_of(own, part, field) == hard and own.from_grant == []
+    assert value_of(own, part, field) == hard and own.from_grant == ()
 
 
 def test_without_a_minimum_the_rules_are_those_of_the_spec() -> None:
     spec = env(plan={"approval": {"mode": "Never", "risks": []}}, checks={"audits": False}).spec
     rules = strict.in_force(spec, Minimum())
-    assert strict.with_rules(spec, rules) == spec and rules.from_grant == []
+    assert strict.with_rules(spec, rules) == spec and rules.from_grant == ()
 
 
 def test_risks_add_up() -> None:
     spec = {"plan": {"approval": {"mode": "OnRisk", "risks": ["Breaking"]}}}
     rules = in_force(spec, {"approval": {"risks": ["Backfill"]}})
-    assert rules.approval.risks == ["Backfill", "Breaking"] and rules.from_grant == [
-        "approval.risks"
-    ]
+    assert rules.approval.risks == ["Backfill", "Breaking"] and rules.from_grant == (
+        "approval.risks",
+    )
 
 
 @pytest.mark.parametrize(

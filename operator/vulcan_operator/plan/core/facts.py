@@ -18,7 +18,6 @@ from vulcan_operator.api.environment_history import PromotionItem, RollbackTarge
 from vulcan_operator.api.fields import Condition, ObjectMeta
 from vulcan_operator.api.gateway import GatewaySpec, VulcanGateway
 from vulcan_operator.api.promotion_status import PreviousStatus
-from vulcan_operator.api.rules import EffectiveRules
 from vulcan_operator.plan.core.actions import Key, Kind
 from vulcan_operator.plan.core.conditions import condition
 
@@ -106,7 +105,6 @@ class EnvironmentFacts:
     revision: statuses.RevisionStatus | None = None
     applied: statuses.AppliedStatus | None = None
     plan: statuses.PlanStatus | None = None  # the one that it has applied
-    rules: EffectiveRules | None = None  # in force, as its own planner has noted them
     green_runs: int = 0
     held: tuple[statuses.HeldStatus, ...] = ()
     history: tuple[statuses.HistoryItem, ...] = ()
@@ -131,7 +129,6 @@ class EnvironmentFacts:
             revision=status.revision,
             applied=applied,
             plan=plan if is_applied else None,
-            rules=status.rules,
             green_runs=status.green_runs,
             held=tuple(status.held),
             history=tuple(status.history),

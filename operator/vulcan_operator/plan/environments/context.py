@@ -12,7 +12,6 @@ from vulcan_operator.api import names
 from vulcan_operator.api.environment import EnvironmentSpec, VulcanEnvironment
 from vulcan_operator.api.environment_status import EnvironmentStatus
 from vulcan_operator.api.fields import FailureStatus, ObjectMeta, parse_duration
-from vulcan_operator.api.rules import EffectiveRules
 from vulcan_operator.plan.core.actions import Key, Kind
 from vulcan_operator.plan.core.facts import Claim, GatewayFacts
 from vulcan_operator.plan.core.moves import Site
@@ -104,7 +103,7 @@ class Context:
         return self.seen.gateway is not None and self.access.protected
 
     @functools.cached_property
-    def in_force(self) -> EffectiveRules:
+    def in_force(self) -> strict.InForce:
         """The rules of its spec, or stricter ones of the grants."""
         grants = self.access.grants if self.seen.gateway is not None else ()
         return strict.in_force(self.spec, strict.floor(grants))

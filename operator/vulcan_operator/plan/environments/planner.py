@@ -93,7 +93,9 @@ def _advance(draft: EnvironmentDraft, context: Context) -> Walk:
         until = spec.suspend_until if closed.reason == Why.SUSPENDED else None
         return _idle(draft).again(context.now + soon if soon is not None else None, until), closed
     name = context.environment.sqlmesh_environment
-    draft = draft.with_status(environment=name, protected=context.protected, rules=context.in_force)
+    draft = draft.with_status(
+        environment=name, protected=context.protected, rules=context.in_force.shown
+    )
     if spec.project is None and draft.status.applied is None:
         message = "waiting for a VulcanPromotion to this environment"
         return _idle(draft), Verdict("False", Why.NO_REVISION, message, reconciling=True)

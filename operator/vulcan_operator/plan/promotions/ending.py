@@ -65,8 +65,8 @@ def _is_known(case: Case) -> bool:
     target, left, now = case.seen.target, case.facts.left, case.now
     if target is None or target.metadata.deleted is not None:
         return True
-    rules = target.rules or target.spec
-    history = rules.promotion_history
+    route = case.route(case.promotion.status)
+    history = (route.rules if route is not None else target.spec).promotion_history
     if not promotion_history.is_noted(history, target.promotions, case.facts.item, now):
         return False
     if left is None or target.spec.revision_from != "Promotion":

@@ -107,9 +107,8 @@ def target_refused(route: Route) -> Verdict | None:
     if not ready.status or not ready.is_current:
         message = f"waiting until the operator has looked at {name}"
         return Verdict("False", Why.TARGET_REFUSED, message, reconciling=True)
-    granted = access.needs_labels(route.gateway, target) or route.access.allowed
     is_named = target.environment == target.sqlmesh_environment
-    if granted and ready.reason not in _REFUSALS and is_named:
+    if route.access.allowed and ready.reason not in _REFUSALS and is_named:
         return None
     message = f"{name} is refused itself: {ready.reason}: {ready.message}"
     return Verdict("False", Why.TARGET_REFUSED, message[:1000], stalled=True)

@@ -170,7 +170,9 @@ class Route(Case):
     @functools.cached_property
     def access(self) -> access.Access:
         """What the grants say of the target."""
-        return access.access(self.gateway, self.target, {})
+        asks = access.needs_labels(self.gateway, self.target)
+        labels = self.live.labels(self.target.metadata.namespace) if asks else {}
+        return access.access(self.gateway, self.target, labels)
 
     @property
     def protected(self) -> bool:
@@ -191,10 +193,8 @@ class Route(Case):
 
     @functools.cached_property
     def _theirs(self) -> EnvironmentSpec:
-        """The target's spec with the rules in force there: as its own planner has noted them, which
-        knows the labels of its namespace, and at least as strict as the grants of today."""
-        target, noted = self.target, self.target.rules
-        spec = strict.with_rules(target.spec, noted) if noted is not None else target.spec
+        """The target's spec with the rules in force there."""
+        spec = self.target.spec
         return strict.with_rules(spec, strict.in_force(spec, strict.floor(self.access.grants)))
 
     @property

@@ -6,15 +6,23 @@ grants of its gateway, which they cannot write. Used by the contexts of environm
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic.alias_generators import to_camel
 
 from vulcan_operator.api.environment import EnvironmentSpec
+from vulcan_operator.api.environment_history import PromotionHistory
 from vulcan_operator.api.fields import parse_duration
 from vulcan_operator.api.gateway import Grant
-from vulcan_operator.api.policy import ApprovalPolicy
-from vulcan_operator.api.rules import EffectiveRules, Minimum
+from vulcan_operator.api.policy import ApprovalPolicy, PlanLimits
+from vulcan_operator.api.rules import (
+    ApprovalInForce,
+    EffectiveRules,
+    HistoryInForce,
+    LimitsInForce,
+    Minimum,
+)
 
 _MODES = ("Never", "OnRisk", "Always")
 Pick = Callable[[Any, Any], Any]
@@ -89,7 +97,29 @@ def floor(grants: Iterable[Grant]) -> Minimum:
     return found
 
 
-def in_force(spec: EnvironmentSpec, minimum: Minimum) -> EffectiveRules:
+@dataclass(frozen=True)
+class InForce:
+    """The rules in force; `from_grant` names those that are not the spec's."""
+
+    approval: ApprovalPolicy
+    limits: PlanLimits
+    audits: bool
+    promotion_history: PromotionHistory
+    from_grant: tuple[str, ...] = ()
+
+    @property
+    def shown(self) -> EffectiveRules:
+        """As the environment's status shows them."""
+        return EffectiveRules(
+            approval=ApprovalInForce(**self.approval.__dict__),
+            limits=LimitsInForce(**self.limits.__dict__),
+            audits=self.audits,
+            promotion_history=HistoryInForce(**self.promotion_history.__dict__),
+            from_grant=list(self.from_grant),
+        )
+
+
+def in_force(spec: EnvironmentSpec, minimum: Minimum) -> InForce:
     """The rules of an environment's spec, made as strict as the minimum."""
     parts: dict[str, Any] = {
         "approval": spec.plan.approval,
@@ -105,16 +135,16 @@ def in_force(spec: EnvironmentSpec, minimum: Minimum) -> EffectiveRules:
         if picked != own:
             parts[part] = parts[part].but(**{field: picked})
             raised.append(json_name(rule))
-    return EffectiveRules(
+    return InForce(
         approval=parts["approval"],
         limits=parts["limits"],
         audits=parts["checks"].audits,
         promotion_history=parts["promotion_history"],
-        from_grant=raised,
+        from_grant=tuple(raised),
     )
 
 
-def with_rules(spec: EnvironmentSpec, rules: EffectiveRules) -> EnvironmentSpec:
+def with_rules(spec: EnvironmentSpec, rules: InForce) -> EnvironmentSpec:
     """The spec as if these rules were written in it."""
     return spec.but(
         plan=spec.plan.but(approval=rules.approval, limits=rules.limits),

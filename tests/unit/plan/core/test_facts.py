@@ -38,7 +38,7 @@ from vulcan_operator.api.promotion_status import (
     StepStatus,
     VoteStatus,
 )
-from vulcan_operator.api.rules import EffectiveRules
+from vulcan_operator.api.rules import ApprovalInForce, EffectiveRules
 from vulcan_operator.api.source import Origin
 from vulcan_operator.plan.core.facts import (
     EnvironmentFacts,
@@ -109,13 +109,13 @@ ENVIRONMENT_READ: dict[str, Any] = {
     "applied": APPLIED.but(plan_id="p"),
     "revision": RevisionStatus(resolved="r", digest="d", inputs="i"),
     "plan": plan().but(revision="other"),
-    "rules": EffectiveRules(from_grant=["approval.mode"]),
     "green_runs": 1, "held": [HELD], "history": [HistoryItem(revision="r", time=NOW)],
     "rollback_targets": [RollbackTargetStatus(plan_id="p")], "promotions": [ITEM],
     "suspended_since": NOW,
 }  # fmt: skip
 ENVIRONMENT_UNREAD: dict[str, Any] = {
-    "plan_number": 1, "task": task(), "failure": failure(), "standing": StandingStatus(status="False", reason="x"),
+    "plan_number": 1, "rules": EffectiveRules(approval=ApprovalInForce(mode="Always")),
+    "task": task(), "failure": failure(), "standing": StandingStatus(status="False", reason="x"),
     "run_failure": failure(), "checks": ChecksStatus(inputs="i", time=NOW),
     "last_run": RunStatus(time=NOW, reason="x"),
     "promotion": "data/p", "next_run_time": NOW, "schedule": "Auto", "next_opening_time": NOW,

@@ -39,7 +39,7 @@ SOURCE = {
 TARGET = {"environment": "prod", "gateway": "data/warehouse", "planId": "p-old", "revision": "old"}
 PREVIOUS = {"revision": "old", "sourceDigest": "d-old", "planId": "p-old"}
 PLAN = {
-    "digest": "sha256:" + "a" * 64, "state": "Pending", "inputs": "i", "target": "t", "base": "b",
+    "digest": "sha256:" + "a" * 64, "number": 1, "state": "Pending", "inputs": "i", "target": "t", "base": "b",
     "revision": "new", "sourceDigest": "d-new", "time": builders.stamp(NOW), "summary": {"text": "1 added"},
 }  # fmt: skip
 RESOLVED = {
