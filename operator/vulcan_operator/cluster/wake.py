@@ -60,7 +60,7 @@ class Intake:
             self._wake(self._changed(resource, place, before, None), by)
             return
         version = _number(meta.get("resourceVersion", ""))
-        if self._is_ours(meta) and store.is_news(place, meta["uid"], version):
+        if self._is_ours(resource, meta) and store.is_news(place, meta["uid"], version):
             self._wake(self._put(resource, place, version, raw), by)
 
     def live(self, resource: Resource, raw: Raw) -> None:
@@ -70,7 +70,7 @@ class Intake:
         true has a lower version or was deleted.
         """
         meta = raw["metadata"]
-        if self._is_ours(meta):
+        if self._is_ours(resource, meta):
             version = _number(meta.get("resourceVersion", ""))
             self._wake(self._put(resource, (meta["namespace"], meta["name"]), version, raw))
 
@@ -105,8 +105,14 @@ class Intake:
             if key != by:
                 self.wake(key)
 
-    def _is_ours(self, meta: Raw) -> bool:
-        """Return whether it is of a user or of this installation: only operators set the label."""
+    def _is_ours(self, resource: Resource, meta: Raw) -> bool:
+        """Return whether it concerns this installation.
+
+        The label selects Jobs and pods, which operators create. On objects of users it means
+        nothing: whoever may label one could otherwise hide it from the operator.
+        """
+        if resource in BY_RESOURCE:
+            return True
         return bool(meta.get("labels", {}).get(names.INSTALL, self.install) == self.install)
 
     def _put(self, resource: Resource, place: Place, version: int, raw: Raw) -> Iterator[Key]:

@@ -7,6 +7,7 @@ import pytest
 from tests.builders import environment, gateway, promotion
 from vulcan_operator.api import names
 from vulcan_operator.cluster.cache import Cache
+from vulcan_operator.cluster.kinds import BY_RESOURCE
 from vulcan_operator.cluster.views import Unparsable
 from vulcan_operator.cluster.wake import Intake
 from vulcan_operator.kube.resources import ENVIRONMENTS, GATEWAYS, JOBS, PODS, PROMOTIONS
@@ -146,6 +147,21 @@ def test_jobs_of_another_installation_are_not_seen(town: Town) -> None:
     town.woken_by(ENVIRONMENTS, stored(environment()))
     assert town.woken_by(JOBS, job(PROD, "uid-prod", install="other")) == set()
     assert len(town.cache.jobs) == 0
+
+
+def test_a_label_of_an_installation_hides_no_object_of_a_user(town: Town) -> None:
+    town.woken_by(GATEWAYS, stored(gateway()))
+    for resource, raw in ((GATEWAYS, gateway()), (ENVIRONMENTS, environment()), (PROMOTIONS, promotion())):
+        labelled = {**raw, "metadata": {**raw["metadata"], "labels": {names.INSTALL: "elsewhere"}}}
+        key = Key(BY_RESOURCE[resource], raw["metadata"]["namespace"], raw["metadata"]["name"])
+        assert key in town.woken_by(resource, stored(labelled, 7)), "created with the label"
+        suspended = {**labelled, "spec": {**labelled["spec"], "suspend": True}}
+        town.woken_by(resource, stored(suspended, 8))
+        found = town.cache.custom(key)
+        assert found is not None and found.metadata.resource_version == "8", "changed while it has the label"
+        town.intake.live(resource, stored(labelled, 5))
+        found = town.cache.custom(key)
+        assert found is not None and found.metadata.resource_version == "5", "read live"
 
 
 def test_who_gives_the_task_up_wakes_the_first_in_line(town: Town) -> None:
