@@ -256,6 +256,7 @@ class FakeKube:
                 raise error
 
     def _key(self, resource: Resource, namespace: str, name: str) -> tuple[str, str, str]:
+        resource.path(namespace, name)  # as HttpKube does, which refuses what is no name
         return (resource.plural, namespace if resource.namespaced else "", name)
 
     def _existing(self, resource: Resource, namespace: str, name: str) -> tuple[tuple[str, str, str], Raw]:
