@@ -144,20 +144,25 @@ class Intake:
         if job is None or before == after:
             return
         was_open = before is not None and before.state is JobState.UNFINISHED
-        if was_open and after is not None and after.state is not JobState.UNFINISHED:
-            self.finished(job)
         owner = self._owner_of(job.owner_uid, job.name, job.namespace)
         if owner is not None:
+            if was_open and after is not None and after.state is not JobState.UNFINISHED:
+                self.finished(job)
             yield owner
         elif after is not None:
             self.orphan(job)
 
     def _owner_of(self, uid: str, job: str, namespace: str) -> Key | None:
-        """Return the owner of a Job if it exists, by the Job's labels or else by uid."""
+        """Return the owner of a Job if it exists, by the Job's labels or else by uid.
+
+        Anybody can give a Job these labels: it is one of the owner's only where those are.
+        """
         known = self.cache.jobs.get((namespace, job))
         key = _owner(known) if known is not None else self._owner_by_uid(uid)
         found = self.cache.custom(key) if key is not None else None
-        return key if found is not None and found.metadata.uid == uid else None
+        if found is None or found.metadata.uid != uid:
+            return None
+        return key if self.cache.may_have_jobs(found, namespace) else None
 
     def _owner_by_uid(self, uid: str) -> Key | None:
         for key in self.cache.all_keys():
