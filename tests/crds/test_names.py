@@ -32,8 +32,7 @@ SPACES = [
 
 
 def _with(document: Raw, path: str, value: str) -> Raw:
-    document = {**document, "spec": _set(document["spec"], path.split("."), value)}
-    return document
+    return {**document, "spec": _set(document["spec"], path.split("."), value)}
 
 
 def _set(node: Raw, path: list[str], value: str) -> Raw:
