@@ -1,9 +1,11 @@
 """Names of objects, wherever a spec gives one: the API server takes what can be a name, and says what is wrong."""
 
+import json
 from typing import Any
 
 import pytest
 
+from tests.crds.conftest import ROOT, until
 from tests.crds.objects import GONE, environment, gateway, promotion
 from tests.crds.server import User
 
@@ -75,3 +77,25 @@ def test_label_keys(admin: User) -> None:
     for key in ("team", "kubernetes.io/metadata.name", "A_b.c"):
         assert admin.create(selecting(key), dry_run=True).ok
     assert "a label key has" in admin.create(selecting("a/b/c"), dry_run=True).message
+
+
+def test_what_an_older_release_let_through_stays(server: Any, admin: User, bob: User, operator: User) -> None:
+    """An object with an odd name from before: the operator writes its status, people change it and delete it."""
+    crd = "vulcanenvironments.vulcan.dev"
+    field = "spec/properties/project/properties/configMap/properties/name"
+    rules = f"/spec/versions/0/schema/openAPIV3Schema/properties/{field}/x-kubernetes-validations"
+    server.kubectl("patch", "crd", crd, "--type=json", "-p", json.dumps([{"op": "remove", "path": rules}]))
+    old = environment({"project": {"configMap": {"name": "../../teamb/configmaps/secretproj"}}})
+    try:
+        until(lambda: admin.create(old).ok, "the rule is gone")
+    finally:
+        path = str(ROOT / "crds" / "vulcan.dev_vulcanenvironments.yaml")
+        server.kubectl("apply", "--server-side", "--force-conflicts", "-f", path)
+    trial = _with(environment(CONFIG_MAP), "project.configMap.name", "a/b")
+    until(lambda: not admin.create(trial, dry_run=True).ok, "the rule is back")
+    status = {key: old[key] for key in ("apiVersion", "kind", "metadata")}
+    assert operator.apply({**status, "status": {"observedGeneration": 1}}, "vulcan-operator", "/status").ok
+    assert bob.patch(old, {"spec": {"suspend": True}}).ok
+    assert OBJECTS in bob.patch(old, {"spec": {"project": {"configMap": {"name": "c/d"}}}}).message
+    assert bob.patch(old, {"spec": {"project": {"configMap": {"name": "files"}}}}).ok
+    assert bob.delete(old).ok
