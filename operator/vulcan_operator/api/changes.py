@@ -1,8 +1,9 @@
-"""Who may change which field of an object that is protected: every field of the three specs is listed.
+"""Lists every field of the three specs: who may change it on an object that is protected.
 
-The admission policies in `deploy/policies.yaml` are tested against this table, and a test fails on
-a field that is missing here. A row covers what is below it, except rows of their own; a row FREE
-stands for one field only, so that a new field is never free unless somebody says so.
+Read by tests only: a field that is missing here fails, and every row RULE is tried against the
+admission policies of `deploy/policies.yaml` on a real API server. A row covers what is below it,
+except rows of their own; a row FREE stands for one field only, so that a new field is never free
+unless somebody says so.
 """
 
 import enum
@@ -88,7 +89,7 @@ ENVIRONMENT: dict[str, Change] = {
     "promotionWindows": RULE,
     "promotionHistory": RULE,
     "checks": RULE,
-    "checks.soda.configMapRef.name": FREE,  # whoever may change the environment may change the files
+    "checks.soda.configMapRef.name": FREE,  # the ConfigMap itself is an editor's, too
     "ttlAction": RULE,
     # How much of the source is planned, which limits bound.
     "plan.selectModels[]": FREE,
