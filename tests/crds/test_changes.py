@@ -51,19 +51,19 @@ OF_GATEWAYS: Rows = [
     ("runner.caBundle", {}, {"runner.caBundle.name": "mine"}),
     ("runner.proxy", {}, {"runner.proxy": "http://evil.example.com"}),
     ("grants", {}, {"grants": []}),
-    ("freeze", FREEZE, {"freeze": GONE}),
-    ("freeze", FREEZE, {"freeze.until": "2026-12-01T00:00:00Z"}),
+    ("freeze.until", FREEZE, {"freeze": GONE}),
+    ("freeze.until", FREEZE, {"freeze.until": "2026-12-01T00:00:00Z"}),
 ]
 OF_ENVIRONMENTS: Rows = [
     ("revisionFrom", PROMOTED, {"revisionFrom": "Source", "project": GIT}),
-    ("plan.approval", {}, {"plan.approval.mode": "Never"}),
-    ("plan.approval", {"plan.approval.mode": "Always"}, {"plan.approval.risks": []}),
-    ("plan.approval", {"plan.approval.count": 2}, {"plan.approval.count": 1}),
-    ("plan.approval", {"plan.approval.excludeAuthor": True}, {"plan.approval.excludeAuthor": False}),
-    ("plan.limits", {}, {"plan.limits.maxBackfillIntervals": 5001}),
-    ("plan.limits", {}, {"plan.limits.maxRemovedPercent": 21}),
-    ("plan.limits", {"plan.limits.maxRebuiltModels": 1}, {"plan.limits.maxRebuiltModels": 2}),
-    ("plan.limits", {"plan.limits.maxHistory": "1d"}, {"plan.limits.maxHistory": "2d"}),
+    ("plan.approval.mode", {}, {"plan.approval.mode": "Never"}),
+    ("plan.approval.risks", {"plan.approval.mode": "Always"}, {"plan.approval.risks": []}),
+    ("plan.approval.count", {"plan.approval.count": 2}, {"plan.approval.count": 1}),
+    ("plan.approval.excludeAuthor", {"plan.approval.excludeAuthor": True}, {"plan.approval.excludeAuthor": False}),
+    ("plan.limits.maxBackfillIntervals", {}, {"plan.limits.maxBackfillIntervals": 5001}),
+    ("plan.limits.maxRemovedPercent", {}, {"plan.limits.maxRemovedPercent": 21}),
+    ("plan.limits.maxRebuiltModels", {"plan.limits.maxRebuiltModels": 1}, {"plan.limits.maxRebuiltModels": 2}),
+    ("plan.limits.maxHistory", {"plan.limits.maxHistory": "1d"}, {"plan.limits.maxHistory": "2d"}),
     ("plan.categorization", {}, {"plan.categorization": "Auto"}),
     ("plan.categories", {}, {"plan.categories": {"shop.a": "NonBreaking"}}),
     ("plan.categories", {"plan.categories": {"shop.a": "Breaking"}}, {"plan.categories": GONE}),
@@ -79,13 +79,13 @@ OF_ENVIRONMENTS: Rows = [
     ("operations", {"operations": [RESTATE]}, {"operations": [RESTATE, {**RESTATE, "id": "b"}]}),
     ("approvals", {}, {"approvals": [{"plan": "0" * 64, "by": "bob", "decision": "Approve"}]}),
     ("promotionWindows", {**PROMOTED, "promotionWindows": [NIGHTS]}, {"promotionWindows": []}),
-    ("promotionHistory", {}, {"promotionHistory.limit": 49}),
-    ("promotionHistory", {"promotionHistory.limit": 100}, {"promotionHistory": GONE}),
-    ("promotionHistory", {}, {"promotionHistory.maxAge": "1s"}),
-    ("promotionHistory", {}, {"promotionHistory.maxAge": "364d"}),
-    ("promotionHistory", {"promotionHistory.maxAge": "400d"}, {"promotionHistory": GONE}),
-    ("checks", {}, {"checks.audits": False}),
-    ("checks", {"checks.soda.configMapRef.name": "q"}, {"checks.soda": GONE}),
+    ("promotionHistory.limit", {}, {"promotionHistory.limit": 49}),
+    ("promotionHistory.limit", {"promotionHistory.limit": 100}, {"promotionHistory": GONE}),
+    ("promotionHistory.maxAge", {}, {"promotionHistory.maxAge": "1s"}),
+    ("promotionHistory.maxAge", {}, {"promotionHistory.maxAge": "364d"}),
+    ("promotionHistory.maxAge", {"promotionHistory.maxAge": "400d"}, {"promotionHistory": GONE}),
+    ("checks.audits", {}, {"checks.audits": False}),
+    ("checks.soda.configMapRef.name", {"checks.soda.configMapRef.name": "q"}, {"checks.soda": GONE}),
     ("ttlAction", {"ttl": "1h"}, {"ttlAction": "Delete"}),
 ]
 FREE_OF_GATEWAYS: Raw = {
@@ -98,7 +98,7 @@ FREE_OF_GATEWAYS: Raw = {
 FREE_OF_ENVIRONMENTS: Raw = {
     "project.git.url": "https://git.example.com/b.git", "project.git.ref": "next", "project.git.path": "folder",
     "project.git.pollInterval": "1h", "runner.image": "another:1", "plan.approval.expireAfter": "1h",
-    "checks.soda.configMapRef.name": "others", "plan.selectModels": ["a"], "plan.noGaps": True,
+    "plan.selectModels": ["a"], "plan.noGaps": True,
     "plan.start": "2026-01-01", "plan.devStart": "2026-01-01", "schedule.mode": "Cron",
     "schedule.cron": {"cron": "1 1 * * *", "timeZone": "Europe/Berlin"}, "freshness.maxLag": "1h", "retry.limit": 1,
     "retry.backoff": "1s", "retry.maxBackoff": "1m", "rollback.window": "1d", "deletionPolicy": "Expire", "ttl": "9d",
@@ -139,7 +139,7 @@ def test_gateways_without_protected_grants_are_their_writers(
     document = gateway({"grants": [{"environments": ["dev_*"]}], **before})
     assert admin.create(document).ok
     answer = replaced(carol, admin, document, change)
-    assert answer.ok is (row not in ("takeover", "freeze")), answer.message
+    assert answer.ok is (row not in ("takeover", "freeze.until")), answer.message
 
 
 def test_a_new_gateway_takes_nothing_over(admin: User, carol: User) -> None:
@@ -165,7 +165,7 @@ def test_rules_of_environments(
         assert replaced(alice, admin, document, change).ok
 
 
-ALSO_UNPROTECTED = {"revisionFrom", "plan.approval", "plan.limits", "approvals", "promotionWindows", "checks"}
+ALSO_UNPROTECTED = ("revisionFrom", "plan.approval.", "plan.limits.", "approvals", "promotionWindows", "checks.")
 
 
 @pytest.mark.parametrize(("row", "before", "change"), OF_ENVIRONMENTS, ids=str)
@@ -175,7 +175,7 @@ def test_rules_of_environments_that_are_not_protected(
     document = environment(before)
     assert admin.create(document).ok
     answer = replaced(bob, admin, document, change)
-    assert answer.ok is (row not in ALSO_UNPROTECTED), answer.message
+    assert answer.ok is not row.startswith(ALSO_UNPROTECTED), answer.message
 
 
 @pytest.mark.parametrize(
@@ -186,6 +186,7 @@ def test_rules_of_environments_that_are_not_protected(
         ({"plan.skipTests": True, "plan.skipLinter": True}, {"plan.skipTests": False, "plan.skipLinter": GONE}),
         ({"plan.allowDestructiveModels": ["a"], "plan.allowAdditiveModels": ["a"]},
          {"plan.allowDestructiveModels": [], "plan.allowAdditiveModels": GONE}),
+        ({"checks.soda.configMapRef.name": "q"}, {"checks.soda.configMapRef.name": "others"}),
         ({}, {"promotionHistory": {"limit": 51, "maxAge": "366d"}}),
         ({}, {"promotionHistory": {"limit": 50, "maxAge": "365d"}}),
         ({}, {"plan.categories": {}, "plan.categorization": "Project", "operations": []}),
@@ -202,7 +203,7 @@ def test_stricter_is_an_editors(admin: User, bob: User, operator: User, before: 
 
 def test_what_is_free_is_free(admin: User, bob: User, carol: User, operator: User) -> None:
     guarded = gateway({**PROTECTED, **FREEZE})
-    prod = environment({"checks.soda.configMapRef.name": "q"})
+    prod = environment()
     assert admin.create(guarded).ok and admin.create(prod).ok
     protect(operator, prod)
     for user, document, changes in ((carol, guarded, FREE_OF_GATEWAYS), (bob, prod, FREE_OF_ENVIRONMENTS)):
@@ -230,3 +231,5 @@ def test_the_largest_objects_are_within_the_budget(admin: User, operator: User, 
     wide = gateway({**PROTECTED, "connection.options": options, "stateConnection.options": options})
     assert admin.create(wide).ok
     assert replaced(admin, admin, wide, {"connection.options.option_1": "y" * 1000}).ok
+    queries = {f"option_{n}": "a=b&" * 250 for n in range(60)}
+    assert replaced(admin, admin, wide, {"connection.options": queries}).ok

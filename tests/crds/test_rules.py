@@ -318,9 +318,12 @@ def test_controllers_of_kubernetes_delete_what_is_protected_only_with_its_namesp
             bind(server, namespace, role, "--serviceaccount=kube-system:some-controller")
     controller = account("kube-system", "some-controller")
     grants, promoted = {"grants": [PROTECTED], "freeze": {"reason": "x"}}, promotion()
-    frozen = gateway(grants)
-    assert admin.create(frozen).ok and admin.create(promoted).ok
-    refused = {"to delete a protected environment": protected, "a protected grant": frozen, "not ended": promoted}
+    granting, frozen = gateway({"grants": [PROTECTED]}), gateway({"freeze": {"reason": "x"}})
+    assert all(admin.create(document).ok for document in (granting, frozen, promoted))
+    refused = {
+        "to delete a protected environment": protected, "a protected grant": granting, "to end a freeze": frozen,
+        "not ended": promoted,
+    }  # fmt: skip
     for says, document in refused.items():
         answer = controller.delete(document)
         assert answer.code == 403 and says in answer.message, answer.message

@@ -38,7 +38,7 @@ GATEWAY: dict[str, Change] = {
     "runner.caBundle": RULE,
     "runner.proxy": RULE,
     "grants": RULE,
-    "freeze": RULE,
+    "freeze.until": RULE,  # and its removal
     "freeze.reason": FREE,
     # Part of what is planned and approved.
     "variables": FREE,
@@ -73,9 +73,15 @@ ENVIRONMENT: dict[str, Change] = {
     "project.image": FREE,
     "runner.image": FREE,  # one of the gateway's allowedImages, and part of the plan
     # What decides whether somebody is asked.
-    "plan.approval": RULE,
+    "plan.approval.mode": RULE,
+    "plan.approval.risks": RULE,
+    "plan.approval.count": RULE,
+    "plan.approval.excludeAuthor": RULE,
     "plan.approval.expireAfter": FREE,
-    "plan.limits": RULE,
+    "plan.limits.maxBackfillIntervals": RULE,
+    "plan.limits.maxRebuiltModels": RULE,
+    "plan.limits.maxHistory": RULE,
+    "plan.limits.maxRemovedPercent": RULE,
     "plan.categorization": RULE,
     "plan.categories": RULE,
     "plan.forwardOnly": RULE,
@@ -87,9 +93,10 @@ ENVIRONMENT: dict[str, Change] = {
     "operations": RULE,
     "approvals": RULE,
     "promotionWindows": RULE,
-    "promotionHistory": RULE,
-    "checks": RULE,
-    "checks.soda.configMapRef.name": FREE,  # the ConfigMap itself is an editor's, too
+    "promotionHistory.limit": RULE,
+    "promotionHistory.maxAge": RULE,
+    "checks.audits": RULE,
+    "checks.soda.configMapRef.name": RULE,  # its removal: another ConfigMap is an editor's
     "ttlAction": RULE,
     # How much of the source is planned, which limits bound.
     "plan.selectModels[]": FREE,

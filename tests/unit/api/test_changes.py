@@ -11,6 +11,12 @@ from vulcan_operator.api.changes import CHANGES, Change
 
 SPECS: dict[str, Any] = {kind.name: crdgen.root_schema(kind)["properties"]["spec"] for kind in KINDS}
 
+WHOLE = {
+    "connection", "stateConnection", "planning", "additionalConnections", "gitCredentials", "grants",
+    "runner.env", "runner.volumes", "operations", "approvals", "promotionWindows",
+}  # fmt: skip
+"""Rows that policies compare as a whole: with ==, or item by item."""
+
 
 def fields(kind: str) -> set[str]:
     """Paths of a spec with nothing below them; of what is free inside only the whole."""
@@ -43,6 +49,20 @@ def test_every_field_is_free_a_rule_or_immutable(kind: str, field: str) -> None:
         f"{field} is new: list it in api/changes.py, and what is a rule in deploy/policies.yaml, too"
     )
     assert CHANGES[kind][row] is not Change.FREE or row == field, f"{field} is not free because {row} is: list it"
+
+
+@pytest.mark.parametrize("kind", SPECS)
+def test_a_rule_for_several_fields_is_one_that_a_policy_compares_as_a_whole(kind: str) -> None:
+    """Otherwise a new field below it would look covered, and no policy would look at it."""
+    for row, change in CHANGES[kind].items():
+        below = [field for field in fields(kind) if next(rows_of(kind, field), None) == row]
+        assert change is not Change.RULE or len(below) == 1 or row in WHOLE, row
+
+
+@pytest.mark.parametrize("field", ["plan.approval.new", "plan.new", "runner.new", "new", "promotionHistory.new"])
+def test_a_field_that_is_new_has_no_row(field: str) -> None:
+    for kind in ("VulcanGateway", "VulcanEnvironment"):
+        assert next(rows_of(kind, field), None) is None
 
 
 @pytest.mark.parametrize("kind", SPECS)
