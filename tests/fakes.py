@@ -256,6 +256,7 @@ class FakeKube:
                 raise error
 
     def _key(self, resource: Resource, namespace: str, name: str) -> tuple[str, str, str]:
+        resource.path(namespace, name)  # as HttpKube does, which refuses what is no name
         return (resource.plural, namespace if resource.namespaced else "", name)
 
     def _existing(self, resource: Resource, namespace: str, name: str) -> tuple[tuple[str, str, str], Raw]:
@@ -339,7 +340,8 @@ def _check(resource: Resource, raw: Raw, before: Raw | None) -> None:
     limit = 63 if resource.plural == "jobs" else 253
     if not _NAME.fullmatch(meta["name"]) or len(meta["name"]) > limit:
         raise errors.Invalid(f"metadata.name: Invalid value: {meta['name']!r}", status=422)
-    for name, value in meta.get("labels", {}).items():
+    of_pods = raw["spec"]["template"]["metadata"].get("labels", {}) if resource.plural == "jobs" else {}
+    for name, value in (*meta.get("labels", {}).items(), *of_pods.items()):
         if not isinstance(value, str) or len(value) > 63 or not _LABEL.fullmatch(value):
             raise errors.Invalid(f"metadata.labels: Invalid value: {name}={value!r}", status=422)
     if any(not isinstance(value, str) for value in meta.get("annotations", {}).values()):

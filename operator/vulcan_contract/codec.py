@@ -30,11 +30,13 @@ _hints = functools.cache(typing.get_type_hints)
 class Bound:
     """What a field's text and collections must be besides their type: `Annotated[str, Bound(64)]`.
 
-    Nested dataclasses have bounds of their own. Numbers are finite and of 63 bits everywhere.
+    Nested dataclasses have bounds of their own. Numbers are finite, not negative and of 63 bits
+    everywhere.
     """
 
     longest: int | None = None  # characters of text
     most: int | None = None  # elements of a collection
+    highest: int | None = None  # number
     filled: bool = False  # no text is empty
     time: bool = False  # text is RFC 3339 with a zone; empty only where it need not be filled
 
@@ -54,7 +56,7 @@ def check(value: object, default: Bound, bound: Bound | None = None, name: str =
             check(inner, default, bound, name)
         for key in value if isinstance(value, Mapping) else ():
             _check_text(key, default, default.longest, f"a key of {name}")
-    elif isinstance(value, (int, float)) and not 0 <= value <= _MOST:  # nor NaN
+    elif isinstance(value, (int, float)) and not 0 <= value <= (own.highest or _MOST):  # nor NaN
         raise ContractError(f"{name}: {value} is out of range")
     elif isinstance(value, str):
         _check_text(value, own, own.longest or default.longest, name)

@@ -170,8 +170,8 @@ class Reason(enum.StrEnum):
         "The task is retried; if no Job of this gateway runs, look for another SQLMesh process.")
     STATE_OWNERSHIP = ("StateOwnershipConflict", _NO, _NEVER, Side.STATE, Leaves.NOTHING,
         "The state database belongs to another gateway.",
-        "Give this gateway a state database of its own, or set spec.takeover to the owner in the "
-        "message.")
+        "Give this gateway a state database of its own, or set spec.takeover to the owner that "
+        "the message quotes.")
     STATE_LOST = ("StateLost", _NO, _NEVER, Side.STATE, Leaves.NOTHING,
         "The state is empty although the warehouse has SQLMesh tables.",
         "Restore the state database from a backup and annotate the gateway with "

@@ -22,6 +22,9 @@ Sha256 = Annotated[str, Bound(64)]
 SourceDigest = Annotated[str, Bound(80)]
 PlanId = Annotated[str, Bound(128)]
 Word = Annotated[str, Bound(32)]
+ModelCount = Annotated[int, Bound(highest=100_000)]
+IntervalCount = Annotated[int, Bound(highest=10**12)]  # of 100,000 models, every minute for years
+DayCount = Annotated[int, Bound(highest=4_000_000)]  # from year 1 to the last that has a date
 Time = Annotated[str, Bound(filled=True, time=True)]  # RFC 3339
 
 
@@ -35,8 +38,12 @@ class ModelChange:
     change: Word
     category: Word = ""  # SQLMesh's SnapshotChangeCategory, title case: Breaking, ForwardOnly, ...
     kind: str = ""
-    intervals: int = 0
+    intervals: IntervalCount = 0
     destructive: bool = False
+
+
+_PARTS = ("added", "directly_modified", "indirectly_modified", "metadata_modified", "breaking",
+          "rebuilt_models", "destructive_count")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -47,31 +54,38 @@ class PlanSummary:
     base: Sha256  # sha256 of what the plan starts from
     base_plan_id: PlanId = ""
     has_changes: bool = False
-    catch_up_intervals: int = 0  # of a promotion: recent ones, up to what the target has
+    catch_up_intervals: IntervalCount = 0  # of a promotion: recent ones, up to what the target has
     computed: tuple[str, ...] = ()  # of a promotion: models that need more than that
     unaudited: bool = False  # the last apply is there, but its audits have not passed
     project_changed: bool = False  # its settings or materialisations, kept in the state for runs
-    added: int = 0
-    directly_modified: int = 0
-    indirectly_modified: int = 0
-    metadata_modified: int = 0
-    removed: int = 0
-    total_models: int = 0
-    backfill_intervals: int = 0
-    rebuilt_models: int = 0
-    history_days: int = 0
-    removed_percent: float = 0.0
-    breaking: int = 0
+    added: ModelCount = 0
+    directly_modified: ModelCount = 0
+    indirectly_modified: ModelCount = 0
+    metadata_modified: ModelCount = 0
+    removed: ModelCount = 0
+    total_models: ModelCount = 0
+    backfill_intervals: IntervalCount = 0
+    rebuilt_models: ModelCount = 0
+    history_days: DayCount = 0
+    removed_percent: Annotated[float, Bound(highest=100)] = 0.0
+    breaking: ModelCount = 0
     # For people; may be cut: what decides is the next two.
     destructive: tuple[Annotated[str, Bound(512, filled=True)], ...] = ()
-    destructive_count: int = 0
+    destructive_count: ModelCount = 0
     destructive_sha256: Sha256 = ""  # digest.of_names of all of them
     adopted: bool = False  # the environment was in state before its first plan by the operator
     tests_run: int = 0
     # Planning field -> "value (where it is set)".
     effective: Mapping[str, str] = field(default_factory=dict)
     models: tuple[ModelChange, ...] = ()
-    omitted: int = 0
+    omitted: ModelCount = 0
+
+    def check(self) -> None:
+        """Raises ContractError for counts of models above the number of models that there are."""
+        most = self.total_models + self.removed
+        for name in _PARTS:
+            if getattr(self, name) > most:
+                raise ContractError(f"{name}: more than the {most} models before and after")
 
 
 @dataclass(frozen=True)
@@ -180,6 +194,8 @@ class Result:
         """Raises ContractError for values outside their bounds. Project code can write the file as
         well, and what is read from it goes into objects with a strict schema."""
         check(self, _DEFAULT)
+        if self.summary is not None:
+            self.summary.check()
 
 
 def _dump(result: Result) -> str:

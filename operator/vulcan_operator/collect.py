@@ -4,7 +4,9 @@ Jobs have no ownerReferences, because a foreground delete would kill a running a
 
 Run by `term`, after a resync and when a Job names an unknown owner. An orphan is a Job of our
 install whose owner a live GET answers with 404 or another uid, twice, a minute apart. Readers are
-deleted; writers run to their end first, then their slot is freed. Copies of a project or of SodaCL
+deleted; writers run to their end first, then their slot is freed. Anybody who may create Jobs may
+give them our labels, so a Job costs two GETs and one DELETE at most, and a namespace where this
+account may not delete is left alone for an hour. Copies of a project or of SodaCL
 files in another namespace's gateway have no owner there that the garbage collector knows: they go
 with the object that they were made for, too.
 """
@@ -34,7 +36,9 @@ from vulcan_operator.reconcile import slots
 
 _log = logging.getLogger(__name__)
 APART = 60.0
+_CLOSED = 3600.0  # how long Jobs stay alone where this account may not delete them
 _MOST_COPIES = 1000
+_KNOWN = frozenset(k.value for k in TaskKind)
 _READERS = frozenset(k.value for k in TaskKind if not k.traits.ends_by_itself)
 
 
@@ -57,6 +61,7 @@ class Collector:
         self._kube, self._cache, self._clock = kube, cache, clock
         self._wake, self._install = wake, install
         self._suspects: dict[str, float] = {}  # Job uid -> when its owner was first found gone
+        self._closed: dict[str, float] = {}  # namespace -> when a DELETE was refused there
         self._copies: dict[Place, str] = {}  # place of a ConfigMap -> uid of the owner that is gone
         self._news = asyncio.Event()
 
@@ -98,16 +103,22 @@ class Collector:
 
     async def sweep(self) -> None:
         """Check all Jobs without a known owner once."""
-        ours = (job for job in self._cache.jobs.values() if job.install == self._install)
-        orphans = [job for job in ours if not self._owner_known(job)]
+        now = self._clock.monotonic()
+        self._closed = {space: at for space, at in self._closed.items() if now - at < _CLOSED}
+        orphans = [job for job in self._cache.jobs.values() if self._is_orphan(job)]
         for uid in self._suspects.keys() - {job.uid for job in orphans}:
             del self._suspects[uid]
         for job in orphans:
+            first = self._suspects.get(job.uid)
+            if job.namespace in self._closed or (
+                first is not None and not self._may_go(job, first)
+            ):
+                continue
             if await self._owner_exists(job):
                 self._suspects.pop(job.uid, None)
-                continue
-            first = self._suspects.setdefault(job.uid, self._clock.monotonic())
-            if self._clock.monotonic() - first >= APART:
+            elif first is None:
+                self._suspects[job.uid] = now
+            else:
                 await self._collect(job)
         await self._clear_copies()
 
@@ -135,6 +146,15 @@ class Collector:
                 await self._kube.delete(CONFIG_MAPS, *place)
             self._copies.pop(place, None)
 
+    def _is_orphan(self, job: JobSeen) -> bool:
+        ours = job.install == self._install and job.task in _KNOWN
+        return ours and not self._owner_known(job)
+
+    def _may_go(self, job: JobSeen, first: float) -> bool:
+        """Return whether it is time; the end of a writer is an event and brings us here again."""
+        ends_first = job.task not in _READERS and job.state is JobState.UNFINISHED
+        return self._clock.monotonic() - first >= APART and not ends_first
+
     def _owner_known(self, job: JobSeen) -> bool:
         if job.owner_kind not in frozenset(Kind):
             return False
@@ -149,8 +169,6 @@ class Collector:
         return raw is not None and raw["metadata"]["uid"] == job.owner_uid
 
     async def _collect(self, job: JobSeen) -> None:
-        if job.task not in _READERS and job.state is JobState.UNFINISHED:
-            return  # its end is an event and brings us here again
         what, owner = f"{job.namespace}/{job.name}", f"{job.owner_kind} {job.owner_name}"
         _log.info("collecting Job %s: its owner %s is gone", what, owner)
         try:
@@ -159,7 +177,8 @@ class Collector:
         except (errors.NotFound, errors.Conflict):
             pass
         except errors.Forbidden as error:
-            _log.warning("Job %s stays: %s", what, error.message)
+            _log.warning("orphaned Jobs in %s stay: %s", job.namespace, error.message)
+            self._closed[job.namespace] = self._clock.monotonic()
             return
         metrics.ORPHANS.inc()
         for waiter in self._cache.waiters((job.namespace, job.gateway))[:1]:

@@ -80,7 +80,10 @@ class Files:
         if key in self.objects:
             _reject(place, f"repeats {_named(resource, namespace, key[2])}; leave one of them")
         # A manifest that was never applied has none of these.
-        uid = str(uuid.uuid5(uuid.NAMESPACE_URL, resource.path(namespace, key[2])))
+        try:
+            uid = str(uuid.uuid5(uuid.NAMESPACE_URL, resource.path(namespace, key[2])))
+        except errors.NoSuchName as error:
+            _reject(place, f"cannot be: {error.message}")
         defaults = {"namespace": namespace, "uid": uid, "resourceVersion": "1", "generation": 1}
         self.objects[key] = {**raw, "metadata": {**defaults, **meta}}
 

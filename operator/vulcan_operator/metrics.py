@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.core import GaugeMetricFamily, Metric
 
+from vulcan_contract.tasks import TaskKind
 from vulcan_operator import metrics_promotions
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.gateway import VulcanGateway
@@ -25,6 +26,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 REGISTRY = CollectorRegistry()
 _SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
 _PROMOTION_SECONDS = (10, 30, 60, 300, 900, 3600, 4 * 3600, 24 * 3600, 72 * 3600)
+_TASKS = frozenset(kind.value for kind in TaskKind)
 _JOB_SECONDS = (5, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600)
 
 
@@ -100,8 +102,11 @@ def noted(key: Key, note: Note) -> None:
 
 
 def job_finished(job: JobSeen) -> None:
-    """Record the end of a Job; called by `cluster.wake`."""
-    if job.created is not None and job.finished is not None:
+    """Record the end of a Job; called by `cluster.wake` for Jobs whose owner is known.
+
+    Labels of Jobs are texts that users may write: only known kinds get a series.
+    """
+    if job.task in _TASKS and job.created is not None and job.finished is not None:
         seconds = (job.finished - job.created).total_seconds()
         JOB_SECONDS.labels(job.task, job.state.value).observe(seconds)
 

@@ -120,11 +120,12 @@ def _require_may_own(gateway: Gateway, state: State) -> None:
     if gateway.takeover and gateway.takeover in (owner, identity):
         return
     if row is not None and row.owner != gateway.owner:
-        message = f"The state belongs to {owner}. To take it over, set takeover: {owner}"
+        advice = f'To take it over, set spec.takeover: "{owner}"'  # quoted: a sentence may end here
+        message = f"The state belongs to {owner}. {advice}"
         raise Problem(Reason.STATE_OWNERSHIP, message)
     before = gateway.state_identity
     if before is not None and before != identity:
-        advice = f"To accept it, set takeover: {identity or owner}"
+        advice = f'To accept it, set spec.takeover: "{identity or owner}"'
         message = f"The state is {identity or 'unmarked'}, it was {before} before. {advice}"
         raise Problem(Reason.STATE_IDENTITY, message)
 

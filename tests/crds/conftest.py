@@ -145,6 +145,11 @@ def guarded(admin: User, bob: User, carol: User, dave: User, operator: User) -> 
         "vulcan-environment-deletion": lambda: bob.delete(environment, dry_run=True),
         "vulcan-gateway-grants": lambda: carol.patch(gateway, {"spec": {"grants": []}}, dry_run=True),
         "vulcan-gateway-freeze": lambda: carol.patch(gateway, {"spec": {"freeze": None}}, dry_run=True),
+        "vulcan-ownership": lambda: bob.patch(environment, objects.OWNED, dry_run=True),
+        "vulcan-gateway-rules": lambda: carol.patch(gateway, {"spec": {"takeover": "x"}}, dry_run=True),
+        "vulcan-gateway-options": lambda: admin.patch(
+            gateway, {"spec": {"connection": {"options": {"PASSWORD": "x"}}}}, dry_run=True
+        ),
         "vulcan-operator-account": lambda: operator.patch(environment, {"spec": {"suspend": True}}, dry_run=True),
     }
     for policy, trial in trials.items():

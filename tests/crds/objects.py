@@ -14,6 +14,10 @@ _numbers = itertools.count(1)
 GONE = object()
 """As a value: the field is removed."""
 
+NOBODY = {"apiVersion": "v1", "kind": "ConfigMap", "name": "nope", "uid": "00000000-0000-0000-0000-000000000001"}
+OWNED = {"metadata": {"ownerReferences": [NOBODY]}}
+"""A change: an owner that does not exist, so that the garbage collector deletes the object."""
+
 
 def _object(kind: str, spec: Raw, changes: Raw) -> Raw:
     name = changes.pop("name", f"{kind.removeprefix('Vulcan').lower()}-{next(_numbers)}")

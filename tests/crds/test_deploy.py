@@ -30,7 +30,7 @@ def built(server: Any) -> list[Raw]:
 def test_everything_is_in_the_kustomization(built: list[Raw]) -> None:
     kinds = [document["kind"] for document in built]
     assert kinds.count("CustomResourceDefinition") == 3
-    assert kinds.count("ValidatingAdmissionPolicy") == kinds.count("ValidatingAdmissionPolicyBinding") == 10
+    assert kinds.count("ValidatingAdmissionPolicy") == kinds.count("ValidatingAdmissionPolicyBinding") == 13
     files = ("namespace.yaml", "rbac.yaml", "policies.yaml", "operator.yaml")
     assert len(built) == 3 + sum(len(documents(file)) for file in files)
 

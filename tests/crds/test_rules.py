@@ -1,11 +1,12 @@
 """Rules are weakened only by those who may approve: alice (may), bob and carol (may not)."""
 
+import time
 from typing import Any
 
 import pytest
 
-from tests.crds.conftest import bind
-from tests.crds.objects import GONE, approval, changed, environment, gateway, promotion
+from tests.crds.conftest import bind, until
+from tests.crds.objects import GONE, NOBODY, OWNED, approval, changed, environment, gateway, promotion
 from tests.crds.server import User, path_of
 
 Raw = dict[str, Any]
@@ -39,6 +40,13 @@ WEAKER = [
     ("a risk less", STRICT, {"plan.approval.risks": ["Breaking", "Destructive"]}, "plan.approval.risks"),
     ("no risks", STRICT, {"plan.approval.risks": []}, "plan.approval.risks"),
     ("another risk", {}, {"plan.approval.risks": ["Breaking", "Backfill"]}, "plan.approval.risks"),
+    (
+        "risks that count with the next mode",
+        NEVER,
+        {"plan.approval.mode": "OnRisk", "plan.approval.risks": ["Breaking"]},
+        "plan.approval.risks",
+    ),
+    ("risks that do not count yet", ALWAYS, {"plan.approval.risks": []}, "plan.approval.risks"),
     ("more intervals", STRICT, {"plan.limits.maxBackfillIntervals": 11}, "maxBackfillIntervals"),
     ("intervals by default", STRICT, {"plan.limits.maxBackfillIntervals": GONE}, "maxBackfillIntervals"),
     ("more models", STRICT, {"plan.limits.maxRebuiltModels": 6}, "maxRebuiltModels"),
@@ -61,8 +69,7 @@ WEAKER = [
 
 NOT_WEAKER = [
     ("stricter", {}, STRICT | ALWAYS),
-    ("Never to OnRisk with fewer risks", NEVER, {"plan.approval.mode": "OnRisk", "plan.approval.risks": ["Breaking"]}),
-    ("risks that do not count", ALWAYS, {"plan.approval.risks": []}),
+    ("Never to OnRisk", NEVER, {"plan.approval.mode": "OnRisk"}),
     ("risks in another order", {}, {"plan.approval.risks": ["Destructive", "Breaking"]}),
     ("expiry", STRICT, {"plan.approval.expireAfter": "1000h"}),
     ("fewer intervals", STRICT, {"plan.limits.maxBackfillIntervals": 9}),
@@ -300,8 +307,83 @@ def test_editors_may_not_touch_gateways(bob: User, admin: User) -> None:
     assert bob.delete(document, dry_run=True).code == 403
 
 
-def test_controllers_of_kubernetes_may_delete(server: Any, account: Any, protected: Raw) -> None:
-    """Where controllers have own accounts, the namespace controller may delete everything, but approve nothing."""
+def test_controllers_of_kubernetes_delete_what_is_protected_only_with_its_namespace(
+    server: Any, admin: User, operator: User, account: Any, protected: Raw
+) -> None:
+    """Where controllers have own accounts, each may act for somebody who may not: the garbage collector does."""
     server.kubectl("create", "serviceaccount", "some-controller", "-n", "kube-system")
-    bind(server, protected["metadata"]["namespace"], "vulcan-editor", "--serviceaccount=kube-system:some-controller")
-    assert account("kube-system", "some-controller").delete(protected).ok
+    server.kubectl("create", "namespace", "held")
+    for namespace in (protected["metadata"]["namespace"], "held"):
+        for role in ("vulcan-editor", "vulcan-admin"):
+            bind(server, namespace, role, "--serviceaccount=kube-system:some-controller")
+    controller = account("kube-system", "some-controller")
+    grants, promoted = {"grants": [PROTECTED], "freeze": {"reason": "x"}}, promotion()
+    granting, frozen = gateway({"grants": [PROTECTED]}), gateway({"freeze": {"reason": "x"}})
+    assert all(admin.create(document).ok for document in (granting, frozen, promoted))
+    refused = {
+        "to delete a protected environment": protected, "a protected grant": granting, "to end a freeze": frozen,
+        "not ended": promoted,
+    }  # fmt: skip
+    for says, document in refused.items():
+        answer = controller.delete(document)
+        assert answer.code == 403 and says in answer.message, answer.message
+
+    inside = [environment(namespace="held"), gateway(grants, namespace="held"), promotion(namespace="held")]
+    for document in inside:
+        held = {**document, "metadata": {**document["metadata"], "finalizers": ["example.com/held"]}}
+        assert admin.create(held).ok
+    assert _status(operator, inside[0], {"protected": True}).ok
+    assert controller.delete(inside[0]).code == 403, "the namespace does not end yet"
+    server.kubectl("delete", "namespace", "held", "--wait=false")
+    for document in inside:
+        until(lambda document=document: controller.delete(document).ok, "the namespace ends")  # type: ignore[misc]
+        admin.patch(document, {"metadata": {"finalizers": None}})
+    server.kubectl("wait", "--for=delete", "namespace/held", "--timeout=60s")
+
+
+def test_the_garbage_collector_deletes_nothing_protected(admin: User, bob: User, carol: User, protected: Raw) -> None:
+    guarded, other = gateway({"grants": [PROTECTED]}), environment()
+    assert admin.create(guarded).ok and admin.create(other).ok
+    for user, document in ((bob, protected), (carol, guarded), (bob, other)):
+        answer = user.patch(document, OWNED)
+        assert answer.code == 403 and "to give it an owner" in answer.message
+    # Whoever may approve may set it; what is protected stays all the same, because the collector may not delete it.
+    for document in (protected, guarded, other):
+        assert admin.patch(document, OWNED).ok
+    until(lambda: admin.get(other).code == 404, "the collector deletes what is not protected")
+    time.sleep(2)
+    assert admin.get(protected).ok and admin.get(guarded).ok
+
+
+@pytest.mark.parametrize("make", [environment, gateway, promotion], ids=lambda make: make.__name__)
+def test_owners_are_set_by_approvers(admin: User, gina: User, carol: User, make: Any) -> None:
+    """Also at the creation, and a change of one is another; taking one away is anybody's."""
+    user = carol if make is gateway else gina
+    document = make()
+    space = document["metadata"]["namespace"]
+    owner = admin.call("GET", f"/api/v1/namespaces/{space}/serviceaccounts/default").body["metadata"]
+    reference = {"apiVersion": "v1", "kind": "ServiceAccount", "name": "default", "uid": owner["uid"]}
+    owned = {**document, "metadata": {**document["metadata"], "ownerReferences": [reference]}}
+    assert carol.create(owned).code == 403
+    assert admin.create(owned).ok
+    for change in ({"name": "nope"}, {"uid": NOBODY["uid"]}, {"kind": "ConfigMap"}, {"apiVersion": "v2"}):
+        references = {"metadata": {"ownerReferences": [{**reference, **change}]}}
+        assert "to give it an owner" in carol.patch(document, references).message, change
+    same = {"metadata": {"ownerReferences": [{**reference, "blockOwnerDeletion": True}], "labels": {"a": "b"}}}
+    assert carol.patch(document, same).ok, "which the collector itself may change"
+    assert user.patch(document, {"metadata": {"ownerReferences": None}}).ok
+
+
+def test_the_operators_account_sets_no_owners(server: Any, operator: User, admin: User) -> None:
+    document = environment()
+    assert admin.create(document).ok
+    answer = operator.patch(document, OWNED)
+    assert answer.code == 403 and ("vulcan-ownership" in answer.message or "ownerReferences" in answer.message)
+    server.kubectl("create", "clusterrole", "approves", "--verb=approve", "--resource=vulcanenvironments.vulcan.dev")
+    bind(server, "crds", "approves", "--serviceaccount=vulcan-system:vulcan-operator")
+    try:
+        until(lambda: operator.may("approve", "vulcan.dev", "vulcanenvironments", "crds"), "it may approve")
+        answer = operator.patch(document, OWNED)
+        assert answer.code == 403 and "may not change ownerReferences" in answer.message
+    finally:
+        server.kubectl("delete", "rolebinding", "approves-vulcan-system-vulcan-operator", "-n", "crds")

@@ -1,6 +1,7 @@
 """Probe: what the gateway's condition says of every way a system can be wrong."""
 
 import dataclasses
+import re
 
 import duckdb
 import pytest
@@ -96,7 +97,7 @@ def test_another_state_under_the_gateway_is_noticed(remote: System, servers: Ser
     assert changed.result.reason is Reason.STATE_IDENTITY
     assert copied.result.probe is not None
     identity = copied.result.probe.state_identity
-    assert identity in changed.result.message
+    assert f'set spec.takeover: "{identity}"' in changed.result.message
     assert remote.probe(state_connection=other, takeover=identity).result.reason is Reason.SUCCEEDED
 
 
@@ -105,8 +106,9 @@ def test_two_gateways_conflict_whatever_host_name_they_use(remote: System) -> No
     through = _with_state(remote, host="localhost")
     ended = remote.probe(owner=rival, state_connection=through, state_identity=None)
     assert ended.result.reason is Reason.STATE_OWNERSHIP
-    assert str(remote.gateway.owner) in ended.result.message
-    taken = remote.probe(owner=rival, state_connection=through, state_identity=None, takeover=str(remote.gateway.owner))
+    quoted = re.search('set spec.takeover: "([^"]+)"', ended.result.message)  # so that no dot is copied along
+    assert quoted is not None and quoted[1] == str(remote.gateway.owner)
+    taken = remote.probe(owner=rival, state_connection=through, state_identity=None, takeover=quoted[1])
     assert taken.result.reason is Reason.SUCCEEDED
     assert remote.probe().result.reason is Reason.STATE_OWNERSHIP
 

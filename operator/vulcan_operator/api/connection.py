@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from vulcan_operator.api.schemas import IDENTIFIER, Model, cel, rule, schema
-from vulcan_operator.api.texts import Name
+from vulcan_operator.api.texts import DataKey, ObjectName
 
 # Secret fields of SQLMesh's connection types and of drivers behind dicts. They go into `secrets`.
 SECRET_FIELDS = (
@@ -56,8 +56,8 @@ _NO_SECRETS: dict[str, Any] = {
 class SecretKeyRef(Model):
     """One key of a Secret in the gateway's namespace; Jobs mount it as a file."""
 
-    name: Name = Field(description="Name of the Secret, in the gateway's namespace.")
-    key: Name = Field(description="Key in the Secret.")
+    name: ObjectName = Field(description="Name of the Secret, in the gateway's namespace.")
+    key: DataKey = Field(description="Key in the Secret.")
     as_: Literal["Value", "Path", "JSON"] = Field(
         "Value",
         alias="as",

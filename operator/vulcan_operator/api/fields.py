@@ -14,9 +14,11 @@ from vulcan_operator.api.schemas import Model, cel, listed
 from vulcan_operator.api.texts import (
     DURATION,
     BriefMessage,
+    LabelKey,
     LongMessage,
     Message,
-    Name,
+    NamespaceName,
+    ObjectName,
     Text16,
     Text63,
     Text64,
@@ -56,14 +58,14 @@ def short_revision(revision: str) -> str:
 class LocalRef(Model):
     """A reference to an object in the same namespace."""
 
-    name: Name = Field(description="Name of the object, in this namespace.")
+    name: ObjectName = Field(description="Name of the object, in this namespace.")
 
 
 class ObjectRef(Model):
     """A reference to an object, by default in the same namespace."""
 
-    name: Name = Field(description="Name of the object.")
-    namespace: Name | None = Field(
+    name: ObjectName = Field(description="Name of the object.")
+    namespace: NamespaceName | None = Field(
         None,
         description="Its namespace. Default: this object's; others need a grant of the gateway.",
     )
@@ -72,7 +74,7 @@ class ObjectRef(Model):
 class LabelSelectorRequirement(Model):
     """One requirement on labels, as everywhere in Kubernetes."""
 
-    key: Name = Field(description="Label key.")
+    key: LabelKey = Field(description="Label key.")
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist"] = Field(
         description="In and NotIn compare with values; Exists and DoesNotExist only check the key."
     )

@@ -9,7 +9,14 @@ from pydantic import Field
 
 from vulcan_operator.api.fields import LocalRef
 from vulcan_operator.api.schemas import Model, cel, listed, schema
-from vulcan_operator.api.texts import FreeDict, Name, PositiveDuration, ShortText, Text63, Text512
+from vulcan_operator.api.texts import (
+    FreeDict,
+    ObjectName,
+    PositiveDuration,
+    ShortText,
+    Text63,
+    Text512,
+)
 
 _FREE = {"type": "object", "maxProperties": 64, "x-kubernetes-preserve-unknown-fields": True}
 _NOT_OURS = cel(
@@ -91,7 +98,7 @@ class RunnerSpec(Model):
         "project.image. Empty: only this gateway's own image.",
     )
     image_pull_secrets: list[LocalRef] = listed(16, "Secrets for private registries.", key="name")
-    service_account_name: Name | None = Field(
+    service_account_name: ObjectName | None = Field(
         None,
         description="Identity for cloud databases; no API token is mounted. Default: the "
         "namespace's `default`.",

@@ -3,7 +3,7 @@
 from vulcan_operator.api import GROUP
 
 MANAGED = f"{GROUP}/managed"  # label on Jobs and their pods, which the watch selects on
-INSTALL = f"{GROUP}/install"  # label: which installation of the operator created it
+INSTALL = f"{GROUP}/install"  # label on Jobs, pods, ConfigMaps: the installation that created it
 OWNER_KIND = f"{GROUP}/owner-kind"
 OWNER_NAME = f"{GROUP}/owner-name"
 OWNER_NAMESPACE = f"{GROUP}/owner-namespace"

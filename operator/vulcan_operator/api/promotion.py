@@ -12,7 +12,7 @@ from vulcan_operator.api.fields import ObjectMeta, ObjectRef
 from vulcan_operator.api.policy import ApprovalItem, ApprovalPolicy, ModelName, SodaChecks
 from vulcan_operator.api.promotion_status import PromotionStatus
 from vulcan_operator.api.schemas import Model, cel, immutable, listed, rule, schema
-from vulcan_operator.api.texts import Duration, Name
+from vulcan_operator.api.texts import Duration, ObjectName
 
 Gate = Literal["Required", "Optional", "Skip"]
 
@@ -133,7 +133,7 @@ class GatesSpec(Model):
 class RollbackTarget(Model):
     """The revision to roll back to: exactly one of the two fields."""
 
-    promotion: Name | None = Field(
+    promotion: ObjectName | None = Field(
         None, description="VulcanPromotion in this namespace to undo, to its status.previous."
     )
     plan_id: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(

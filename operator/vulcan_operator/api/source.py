@@ -8,7 +8,15 @@ from typing import Annotated
 from pydantic import Field
 
 from vulcan_operator.api.schemas import Model, cel, listed, rule, schema
-from vulcan_operator.api.texts import Name, PositiveDuration, ShortText, Text64, Text320, Text512
+from vulcan_operator.api.texts import (
+    DataKey,
+    ObjectName,
+    PositiveDuration,
+    ShortText,
+    Text64,
+    Text320,
+    Text512,
+)
 
 _INSIDE = "!self.startsWith('/') && !self.matches('(^|/)[.][.](/|$)')"
 
@@ -59,7 +67,7 @@ class GitSource(Model):
 class ConfigMapItem(Model):
     """One file of a project in a ConfigMap."""
 
-    key: Name = Field(description="Key in the ConfigMap.")
+    key: DataKey = Field(description="Key in the ConfigMap.")
     path: Annotated[str, Field(min_length=1, max_length=256)] = Field(
         description="File in the project, for example models/orders.sql.",
         json_schema_extra=rule(_INSIDE, "path is a file inside the project: relative, without .."),
@@ -69,7 +77,7 @@ class ConfigMapItem(Model):
 class ConfigMapSource(Model):
     """A small project in a ConfigMap of this namespace."""
 
-    name: Name = Field(description="Name of the ConfigMap.")
+    name: ObjectName = Field(description="Name of the ConfigMap.")
     items: list[ConfigMapItem] = listed(
         256,
         "Which key becomes which file. Empty: every key, with __ in its name for / "

@@ -24,7 +24,35 @@ _DURATION_RULE = cel(
     "a duration is written like 90s, 15m, 2h30m or 400d",
 )
 
-Name = Annotated[str, Field(min_length=1, max_length=253)]
+_DNS_LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_NAME_RULE = cel(
+    f"self.matches('^{_DNS_LABEL}([.]{_DNS_LABEL})*$')",
+    "the name of an object has lower-case letters, digits, - and . only (an RFC 1123 subdomain)",
+)
+_NAMESPACE_RULE = cel(
+    f"self.matches('^{_DNS_LABEL}$')",
+    "the name of a namespace has lower-case letters, digits and - only (an RFC 1123 label)",
+)
+NAME_RULES = (_NAME_RULE["rule"], _NAMESPACE_RULE["rule"])
+"""One of these holds for whatever becomes a part of a URL."""
+_KEY_RULE = rule(
+    "self.matches('^[-._a-zA-Z0-9]+$') && self != '.' && !self.startsWith('..')",
+    "a key of a ConfigMap or Secret has letters, digits, -, _ and . only, and does not start "
+    "with ..",
+)
+_LABEL_KEY_RULE = rule(
+    f"self.matches('^({_DNS_LABEL}([.]{_DNS_LABEL})*/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$')",
+    "a label key has letters, digits, -, _ and . only, after a DNS name and / at most",
+)
+ObjectName = Annotated[
+    str, Field(min_length=1, max_length=253, json_schema_extra=schema(_NAME_RULE))
+]
+NamespaceName = Annotated[
+    str, Field(min_length=1, max_length=253, json_schema_extra=schema(_NAMESPACE_RULE))
+]
+DataKey = Annotated[str, Field(min_length=1, max_length=253, json_schema_extra=_KEY_RULE)]
+LabelKey = Annotated[str, Field(min_length=1, max_length=316, json_schema_extra=_LABEL_KEY_RULE)]
+Name = Annotated[str, Field(min_length=1, max_length=253)]  # in a status, which has no rules
 Text16 = Annotated[str, Field(max_length=16)]
 Text32 = Annotated[str, Field(max_length=32)]
 Text40 = Annotated[str, Field(max_length=40)]

@@ -127,6 +127,10 @@ class Cache:
         places = self._namespaces(found)
         return tuple(p for p in self.pods.by("owner", found.metadata.uid) if p.namespace in places)
 
+    def may_have_jobs(self, found: Watched, namespace: str) -> bool:
+        """Return whether Jobs of an object may be in a namespace; unknown if it does not parse."""
+        return isinstance(found, Unparsable) or namespace in self._namespaces(found)
+
     def _namespaces(self, found: Custom) -> set[str]:
         """Return where its Jobs may be: with its gateway, a promotion's also with its source's."""
         places = {self.home(found)[0]}

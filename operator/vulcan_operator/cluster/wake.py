@@ -60,7 +60,7 @@ class Intake:
             self._wake(self._changed(resource, place, before, None), by)
             return
         version = _number(meta.get("resourceVersion", ""))
-        if self._is_ours(meta) and store.is_news(place, meta["uid"], version):
+        if self._is_ours(resource, meta) and store.is_news(place, meta["uid"], version):
             self._wake(self._put(resource, place, version, raw), by)
 
     def live(self, resource: Resource, raw: Raw) -> None:
@@ -70,7 +70,7 @@ class Intake:
         true has a lower version or was deleted.
         """
         meta = raw["metadata"]
-        if self._is_ours(meta):
+        if self._is_ours(resource, meta):
             version = _number(meta.get("resourceVersion", ""))
             self._wake(self._put(resource, (meta["namespace"], meta["name"]), version, raw))
 
@@ -105,8 +105,14 @@ class Intake:
             if key != by:
                 self.wake(key)
 
-    def _is_ours(self, meta: Raw) -> bool:
-        """Return whether it is of a user or of this installation: only operators set the label."""
+    def _is_ours(self, resource: Resource, meta: Raw) -> bool:
+        """Return whether it concerns this installation.
+
+        The label selects Jobs and pods, which operators create. On objects of users it means
+        nothing: whoever may label one could otherwise hide it from the operator.
+        """
+        if resource in BY_RESOURCE:
+            return True
         return bool(meta.get("labels", {}).get(names.INSTALL, self.install) == self.install)
 
     def _put(self, resource: Resource, place: Place, version: int, raw: Raw) -> Iterator[Key]:
@@ -138,20 +144,25 @@ class Intake:
         if job is None or before == after:
             return
         was_open = before is not None and before.state is JobState.UNFINISHED
-        if was_open and after is not None and after.state is not JobState.UNFINISHED:
-            self.finished(job)
         owner = self._owner_of(job.owner_uid, job.name, job.namespace)
         if owner is not None:
+            if was_open and after is not None and after.state is not JobState.UNFINISHED:
+                self.finished(job)
             yield owner
         elif after is not None:
             self.orphan(job)
 
     def _owner_of(self, uid: str, job: str, namespace: str) -> Key | None:
-        """Return the owner of a Job if it exists, by the Job's labels or else by uid."""
+        """Return the owner of a Job if it exists, by the Job's labels or else by uid.
+
+        Anybody can give a Job these labels: it is one of the owner's only where those are.
+        """
         known = self.cache.jobs.get((namespace, job))
         key = _owner(known) if known is not None else self._owner_by_uid(uid)
         found = self.cache.custom(key) if key is not None else None
-        return key if found is not None and found.metadata.uid == uid else None
+        if found is None or found.metadata.uid != uid:
+            return None
+        return key if self.cache.may_have_jobs(found, namespace) else None
 
     def _owner_by_uid(self, uid: str) -> Key | None:
         for key in self.cache.all_keys():

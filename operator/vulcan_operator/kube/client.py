@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from vulcan_operator.kube import errors
-from vulcan_operator.kube.resources import Raw, Resource
+from vulcan_operator.kube.resources import PODS, Raw, Resource
 from vulcan_operator.kube.transport import RateLimit, Request, Transport
 
 Fence = Callable[[], bool]
@@ -131,7 +131,7 @@ class HttpKube:
     async def log(
         self, namespace: str, pod: str, container: str, mark: str, most: int
     ) -> list[str]:
-        path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
+        path = PODS.path(namespace, pod, "log")
         request = Request("GET", path, "get", "pods/log", namespace, {"container": container})
         return await self._transport.lines(request, mark, most)
 
@@ -195,16 +195,16 @@ class HttpKube:
         return dict(await self._transport.send(request))
 
     async def _write(
-        self, method: str, verb: str, resource: Resource, namespace: str, name: str = "",
-        sub: str = "", body: Any = None, content_type: str = "application/json",
-        params: Mapping[str, str] | None = None,
+        self, method: str, verb: str, resource: Resource, namespace: str,
+        name: str | None = None, sub: str = "", body: Any = None,
+        content_type: str = "application/json", params: Mapping[str, str] | None = None,
     ) -> Raw:  # fmt: skip
         await self._limit.wait()
         if not self.fence():
-            what = f"{verb} {resource.plural} {namespace}/{name}"
+            what = f"{verb} {resource.plural} {namespace}/{name or ''}"
             raise errors.NotLeader(f"{what}: this instance is not the leader any more")
         target = f"{resource.plural}/{sub}" if sub else resource.plural
-        path, timeout = resource.path(namespace, name or None, sub), self._write_timeout
+        path, timeout = resource.path(namespace, name, sub), self._write_timeout
         about = (verb, target, namespace)
         request = Request(method, path, *about, params, body, content_type, timeout)
         self._crash.reached(f"{self._prefix}{verb}-{target}", "before")

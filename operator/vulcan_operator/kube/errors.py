@@ -48,6 +48,10 @@ class NotFound(Permanent):
     """The object does not exist (or its namespace, if it is being created)."""
 
 
+class NoSuchName(NotFound):
+    """No object can have this name, so the API server is not asked."""
+
+
 class Forbidden(Permanent):
     """RBAC, a quota or an admission policy forbids it."""
 

@@ -1,9 +1,15 @@
-"""Lists the API resources that the operator uses, and their URLs, for whoever makes a request."""
+"""Lists the API resources that the operator uses, and their URLs, for whoever makes a request.
 
+URLs of objects are built here and nowhere else: names come from specs that anybody may have
+written, and must not lead to another object than the one of that name.
+"""
+
+import urllib.parse
 from dataclasses import dataclass
 from typing import Any
 
 from vulcan_operator.api import GROUP, VERSION
+from vulcan_operator.kube import errors
 from vulcan_operator.plan.core.actions import Kind
 
 Raw = dict[str, Any]
@@ -25,10 +31,27 @@ class Resource:
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def path(self, namespace: str | None = None, name: str | None = None, sub: str = "") -> str:
-        """Return the URL path of an object or collection; without namespace, of all of them."""
-        place = ("namespaces", namespace) if namespace and self.namespaced else ()
-        parts = ("/apis" if self.group else "/api", self.api_version, *place)
-        return "/".join((*parts, *(part for part in (self.plural, name, sub) if part)))
+        """Return the URL path of an object or collection; without namespace, of all of them.
+
+        Raises errors.NoSuchName for what cannot be the name of an object.
+        """
+        path = f"/apis/{self.api_version}" if self.group else f"/api/{self.api_version}"
+        if self.namespaced and (namespace is not None or name is not None):
+            path += f"/namespaces/{self._segment(namespace or '')}"
+        path += f"/{self.plural}"
+        if name is not None:
+            path += f"/{self._segment(name)}"
+        return f"{path}/{sub}" if sub else path
+
+    def _segment(self, name: str) -> str:
+        if not is_segment(name):
+            raise errors.NoSuchName(f'no {self.plural} "{name}" can exist: this is no valid name')
+        return urllib.parse.quote(name, safe="")
+
+
+def is_segment(name: str) -> bool:
+    """Return whether a name is one segment of a URL path, and not a way to another."""
+    return name not in ("", ".", "..") and "/" not in name
 
 
 CUSTOM = {kind: Resource(GROUP, VERSION, kind.plural, kind.value) for kind in Kind}

@@ -5,6 +5,7 @@ Read by `reconcile.reads`, taken and released by `reconcile.execute`, released f
 """
 
 import datetime as dt
+import re
 
 from vulcan_operator.api import names
 from vulcan_operator.cluster import views
@@ -18,6 +19,7 @@ from vulcan_operator.plan.core.seen import JobState, SlotSeen
 from vulcan_operator.plan.tasks.slot import is_fenced
 
 JUST = dt.timedelta(seconds=15)
+_JOB = re.compile("[a-z0-9][a-z0-9.-]{0,62}")  # it also goes into a label selector
 
 
 class SlotBusy(Exception):
@@ -93,7 +95,7 @@ async def _judge(
     taker: str = "",
 ) -> SlotSeen:
     holder = _holder(lease)
-    if not holder or holder == taker:
+    if not holder or holder == taker or not _JOB.fullmatch(holder):  # no such Job can exist
         return SlotSeen(holder or None)
     if cache.intends((namespace, gateway), holder):
         return SlotSeen(holder, live=True, detail="its task is in flight")

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from vulcan_operator.api.environment import EnvironmentSpec, EnvironmentStatus
-from vulcan_operator.api.gateway import Grant
+from vulcan_operator.api.gateway import GatewaySpec, Grant, RunnerSpec
 from vulcan_operator.api.policy import PlanLimits
 
 POLICIES = Path(__file__).resolve().parents[3] / "deploy" / "policies.yaml"
@@ -24,6 +24,10 @@ ROOTS: dict[str, type[BaseModel]] = {
     "variables.newLimits": PlanLimits,
     "oldObject.?status": EnvironmentStatus,
     "g": Grant,
+    "variables.oldGateway": GatewaySpec,
+    "variables.newGateway": GatewaySpec,
+    "variables.oldRunner": RunnerSpec,
+    "variables.newRunner": RunnerSpec,
 }
 """The expressions of the policies that start at an object of ours, and its model."""
 _DEFAULTED = re.compile(
@@ -81,4 +85,7 @@ def test_no_default_of_a_policy_is_overlooked() -> None:
     assert found == {
         "mode", "risks", "count", "excludeAuthor", "maxBackfillIntervals", "maxRemovedPercent", "maxRebuiltModels",
         "maxHistory", "audits", "revisionFrom", "promotionWindows", "ttlAction", "protected", "approvals",
+        "categories", "categorization", "effectiveFrom", "skipTests", "skipLinter", "allowDestructiveModels",
+        "allowAdditiveModels", "operations", "limit", "maxAge", "takeover", "additionalConnections", "gitCredentials",
+        "grants", "allowedImages", "podLabels", "podAnnotations", "env", "volumes",
     }  # fmt: skip

@@ -56,6 +56,35 @@ def test_words_arrive_as_far_as_they_have_bytes(message: str) -> None:
     assert back.message == message.encode(errors="replace").decode()[:700]
 
 
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"total_models": 2**63 - 1},
+        {"total_models": 100_001},
+        {"total_models": 4, "rebuilt_models": 5},
+        {"total_models": 4, "directly_modified": 2**40},
+        {"total_models": 4, "removed": 1, "destructive_count": 6},
+        {"total_models": 4, "breaking": 5},
+        {"backfill_intervals": 10**12 + 1},
+        {"catch_up_intervals": 2**62},
+        {"history_days": 4_000_001},
+        {"removed_percent": 100.5},
+        {"models": (ModelChange("a", "Added", intervals=2**62),)},
+    ],
+    ids=str,
+)
+def test_a_summary_with_numbers_that_cannot_be_is_no_result(forged: dict[str, Any]) -> None:
+    summary = PlanSummary(target="t" * 64, base="b" * 64, **forged)
+    with pytest.raises(ContractError):
+        Result.from_message(Result("plan", Reason.SUCCEEDED, summary=summary).to_message())
+
+
+def test_a_summary_may_be_large() -> None:
+    counts = {"total_models": 90_000, "removed": 10_000, "destructive_count": 100_000, "rebuilt_models": 90_000}
+    summary = PlanSummary(target="t" * 64, base="b" * 64, backfill_intervals=10**11, history_days=20_000, **counts)
+    assert Result.from_message(Result("plan", Reason.SUCCEEDED, summary=summary).to_message()).summary == summary
+
+
 def test_a_long_message_is_cut_and_says_so() -> None:
     assert Result.from_message(Result("run", Reason.LOST, "x" * 9999).to_message()).message == "x" * 699 + "…"
 

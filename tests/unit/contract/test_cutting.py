@@ -8,7 +8,7 @@ NAMES = tuple(f"some_schema.a_rather_long_model_name_{i:04}" for i in range(900)
 
 
 def test_names_are_cut_their_number_and_digest_are_not() -> None:
-    summary = PlanSummary("t" * 64, "b" * 64, destructive=NAMES, destructive_count=900,
+    summary = PlanSummary("t" * 64, "b" * 64, destructive=NAMES, destructive_count=900, total_models=900,
                           destructive_sha256=digest.of_names(NAMES))  # fmt: skip
     text = Result("plan", Reason.SUCCEEDED, summary=summary).to_message()
     assert len(text.encode()) <= MAX_BYTES

@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 
 from tests.builders import environment, gateway, promotion
+from vulcan_operator import metrics
 from vulcan_operator.api import names
 from vulcan_operator.cluster.cache import Cache
+from vulcan_operator.cluster.kinds import BY_RESOURCE
 from vulcan_operator.cluster.views import Unparsable
 from vulcan_operator.cluster.wake import Intake
 from vulcan_operator.kube.resources import ENVIRONMENTS, GATEWAYS, JOBS, PODS, PROMOTIONS
@@ -146,6 +148,51 @@ def test_jobs_of_another_installation_are_not_seen(town: Town) -> None:
     town.woken_by(ENVIRONMENTS, stored(environment()))
     assert town.woken_by(JOBS, job(PROD, "uid-prod", install="other")) == set()
     assert len(town.cache.jobs) == 0
+
+
+@pytest.mark.parametrize(
+    ("namespace", "uid", "task", "counts"),
+    [
+        pytest.param("data", "uid-prod", "run", True, id="ours"),
+        pytest.param("data", "uid-prod", "evil-1", False, id="no task of ours"),
+        pytest.param("data", "uid-nobody", "run", False, id="of nobody"),
+        pytest.param("elsewhere", "uid-prod", "run", False, id="where no Job of its can be"),
+    ],
+)
+def test_only_jobs_of_ours_make_series(town: Town, namespace: str, uid: str, task: str, counts: bool) -> None:
+    town.intake.finished = metrics.job_finished
+    town.woken_by(GATEWAYS, stored(gateway()))
+    town.woken_by(ENVIRONMENTS, stored(environment()))
+    raw = job(PROD, uid)
+    raw["metadata"] |= {"namespace": namespace, "creationTimestamp": "2026-11-22T12:00:00Z"}
+    raw["metadata"]["labels"][names.TASK] = task
+    before = _series()
+    town.woken_by(JOBS, raw)
+    ended = {"type": "Complete", "status": "True", "lastTransitionTime": "2026-11-22T12:01:00Z"}
+    raw["metadata"]["resourceVersion"] = "2"
+    woken = town.woken_by(JOBS, {**raw, "status": {"conditions": [ended]}})
+    assert (_series() != before) is counts
+    assert woken == ({PROD} if (namespace, uid) == ("data", "uid-prod") else set())
+
+
+def _series() -> dict[tuple[str, ...], float]:
+    found = [s for m in metrics.JOB_SECONDS.collect() for s in m.samples if s.name.endswith("_count")]
+    return {tuple(sorted(s.labels.values())): s.value for s in found}
+
+
+def test_a_label_of_an_installation_hides_no_object_of_a_user(town: Town) -> None:
+    town.woken_by(GATEWAYS, stored(gateway()))
+    for resource, raw in ((GATEWAYS, gateway()), (ENVIRONMENTS, environment()), (PROMOTIONS, promotion())):
+        labelled = {**raw, "metadata": {**raw["metadata"], "labels": {names.INSTALL: "elsewhere"}}}
+        key = Key(BY_RESOURCE[resource], raw["metadata"]["namespace"], raw["metadata"]["name"])
+        assert key in town.woken_by(resource, stored(labelled, 7)), "created with the label"
+        suspended = {**labelled, "spec": {**labelled["spec"], "suspend": True}}
+        town.woken_by(resource, stored(suspended, 8))
+        found = town.cache.custom(key)
+        assert found is not None and found.metadata.resource_version == "8", "changed while it has the label"
+        town.intake.live(resource, stored(labelled, 5))
+        found = town.cache.custom(key)
+        assert found is not None and found.metadata.resource_version == "5", "read live"
 
 
 def test_who_gives_the_task_up_wakes_the_first_in_line(town: Town) -> None:

@@ -117,6 +117,7 @@ def test_an_object_that_does_not_fit_is_explained(tmp_path: Path, capsys: pytest
         ("kind: A\n---\n- b: [1\n", "objects.yaml, document 1 lacks apiVersion, kind or metadata.name"),
         ("---\na: [1\n", "objects.yaml, document 1 is not YAML: "),
         ("# nothing\n---\n---\na: [1\n", "objects.yaml, document 2 is not YAML: "),
+        ("{apiVersion: v1, kind: ConfigMap, metadata: {name: ../a}}\n", 'cannot be: no configmaps "../a" can exist'),
         ("[1, 2]\n", "objects.yaml, document 1 is not a Kubernetes object; pass objects as `kubectl get -o yaml`"),
     ],
 )

@@ -20,7 +20,7 @@ from vulcan_operator.health import HealthServer
 from vulcan_operator.kube import errors
 from vulcan_operator.kube.access import Access
 from vulcan_operator.kube.client import HttpKube
-from vulcan_operator.kube.resources import CONFIG_MAPS, ENVIRONMENTS, LEASES, NAMESPACES, PROMOTIONS
+from vulcan_operator.kube.resources import CONFIG_MAPS, ENVIRONMENTS, LEASES, NAMESPACES, PROMOTIONS, Resource
 from vulcan_operator.kube.transport import Transport
 from vulcan_operator.leader import Elector, LeaseSettings
 from vulcan_operator.loop import Operator
@@ -153,6 +153,36 @@ async def test_an_orphaned_writer_runs_to_its_end() -> None:
     w.finish_job(name, None, exit_code=0)
     await collector.sweep()
     assert w.jobs() == []
+
+
+async def test_jobs_that_are_not_ours_cost_two_reads_and_no_delete_without_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    w = world().settle()
+    labels = {"vulcan.dev/managed": "true", "vulcan.dev/install": "test", "vulcan.dev/owner-kind": "VulcanEnvironment",
+              "vulcan.dev/owner-namespace": "pay", "vulcan.dev/owner-uid": "u"}  # fmt: skip
+    template = {"metadata": {}, "spec": {"containers": [{"name": "main", "image": "x"}]}}
+    for number in range(20):
+        task = "plan" if number % 2 else f"evil-{number}"
+        own = {**labels, "vulcan.dev/owner-name": f"no-{number}", "vulcan.dev/task": task}
+        meta = {"name": f"forged-{number}", "namespace": "pay", "labels": own}
+        w.apply({"apiVersion": "batch/v1", "kind": "Job", "metadata": meta, "spec": {"template": template}})
+    w.kube.fail("delete-jobs", errors.Forbidden("no right to delete jobs", status=403), times=-1)
+    asked, get = list[str](), w.kube.get
+
+    async def counted(resource: Resource, namespace: str, name: str) -> object:
+        asked.append(name)
+        return await get(resource, namespace, name)
+
+    monkeypatch.setattr(w.kube, "get", counted)
+    for _ in range(100):
+        await w.parts.collector.sweep()
+        w.clock.advance(dt.timedelta(seconds=20))
+    assert w.kube.writes.count("delete-jobs") == 1
+    assert 10 <= len(asked) <= 12 and not {"no-0", "no-2"} & set(asked)
+    w.clock.advance(dt.timedelta(hours=1))
+    await w.parts.collector.sweep()
+    assert w.kube.writes.count("delete-jobs") == 2, "rights may have come"
 
 
 async def test_copies_in_the_gateways_namespace_go_with_an_environment_of_another() -> None:
