@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 
 from dateutil import rrule
 
-MOST_YEARS = 96  # a third of a millisecond each
+MOST_YEARS = 72  # a third of a millisecond each
 _MOMENT = dt.timedelta(microseconds=1)
 _ONE_YEAR_ONLY = 10_000  # an interval after which dateutil is past its last year
 _WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
@@ -58,7 +58,8 @@ class Recurrence:
     def near(self, now: dt.datetime, until: dt.datetime) -> Iterator[dt.datetime]:
         """The last opening up to `now`, if there is one, and those after it, before `until`."""
         until = until if self._ends is None else min(until, self._ends + _MOMENT)
-        until = until if self._count is None else self._used_up(self._count, until)
+        if self._count is not None:
+            until = self._used_up(self._count, until) if self._count else self._start
         last = self._last(min(now, until - _MOMENT))
         if last is not None:
             yield last
@@ -78,12 +79,11 @@ class Recurrence:
     def _used_up(self, count: int, until: dt.datetime) -> dt.datetime:
         """When COUNT is used up, if that is before `until`."""
         for year in range(self._start.year, until.year + 1):
-            days = self._of(year)
-            here = sum(len(hours) for _, hours in days)
-            if count <= here:
-                last = next(itertools.islice(self._openings(days), max(count - 1, 0), None), until)
-                return min(until, last + _MOMENT) if count else self._start
-            count -= here
+            for day, hours in self._of(year):
+                if count <= len(hours):
+                    *_, last = self._openings([(day, hours[:count])])
+                    return min(until, last + _MOMENT)
+                count -= len(hours)
         return until
 
     def _openings(self, days: Iterable[Day]) -> Iterator[dt.datetime]:
@@ -99,7 +99,9 @@ class Recurrence:
             self._years.ask()
             first = self._start.replace(year=year, month=1, day=1, hour=0, minute=0)
             one = self._days_of_year.replace(dtstart=first, interval=_ONE_YEAR_ONLY)
-            days = [(found.date(), self._hours) for found in one if self._is_in_turn(found.date())]
+            days = [(found.date(), self._hours) for found in one]
+            if self._interval > 1:
+                days = [day for day in days if self._period(day[0]) % self._interval == 0]
             days = self._at_positions(days) if self._positions else days
             self._known[year] = [*self._begun(days)] if year == self._start.year else days
         return self._known[year]
@@ -110,10 +112,6 @@ class Recurrence:
                 yield day, hours
             elif day == self._start.date():
                 yield day, tuple(hour for hour in hours if hour >= self._start.hour)
-
-    def _is_in_turn(self, day: dt.date) -> bool:
-        """Whether INTERVAL does not leave out this day's period."""
-        return self._interval == 1 or self._period(day) % self._interval == 0
 
     def _period(self, day: dt.date) -> int:
         """The number of a day's period, counted from that of the start."""
