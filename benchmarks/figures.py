@@ -125,6 +125,16 @@ GOALS: dict[str, Goal] = {
         " after one to three minutes. Time from right before the end of a step's pod is sent to the API server until a"
         " watch shows the Job of the next step; 95th percentile.",
     ),
+    "hostile_create_to_job_p95_ms": Goal(
+        "ms", "<=", 1000,
+        "1,000 environments of one namespace, as large and as slow to judge as the CRDs allow, and no gateway"
+        " grants them anything. Time from the answer to the POST of an honest environment elsewhere to its first Job; 60"
+        " of them at 4 per second, once while the hostile ones are edited without a pause and once right after a restart"
+        " of the operator; the larger 95th percentile.",
+    ),
+    "hostile_operator_peak_rss_mb": Goal("MB", "<=", 256, "Highest resident memory of the operator in that time."),
+    "hostile_leases_lost": Goal("Leases", "<=", 0, "How often it lost its Lease in that time."),
+    "hostile_loop_late_s": Goal("s", "<=", 1, "The longest that its event loop was late, by its log."),
 }  # fmt: skip
 
 

@@ -59,6 +59,11 @@ class Meter:
         text = (self._proc / "status").read_text()
         return int(text.partition("VmRSS:")[2].split()[0]) / 1024
 
+    def peak_rss_mb(self) -> float:
+        """Resident memory at its highest so far."""
+        text = (self._proc / "status").read_text()
+        return int(text.partition("VmHWM:")[2].split()[0]) / 1024
+
     def settled(self, seconds: float = 60) -> tuple[dict[str, int], float]:
         """Wait until a second passes without a write; the writes, and since when they were all made (monotonic)."""
         until = time.monotonic() + seconds

@@ -251,6 +251,14 @@ class World:
             if (e["regarding"]["kind"], e["regarding"]["name"]) == (key.kind.value, key.name)
         ]  # fmt: skip
 
+    def answered(self, ref: Ref) -> Live:
+        """Every answer that the planner asks for at an object."""
+        key, ports = self.key(ref), self._ports
+        found = self.cache.custom(key)
+        assert found is not None and not isinstance(found, views.Unparsable), found
+        live: Live = _run(decide(self._planners, ports.observer, ports.reader, key, found, Live()))[1]
+        return live
+
     @property
     def writes(self) -> int:
         """Writes to the API server so far, Events not counted."""

@@ -50,7 +50,7 @@ def assemble(
 ) -> Parts:  # fmt: skip
     """Make the parts of the instance of that name; `leads` says whether events queue objects."""
     cache = Cache()
-    queue: WorkQueue[Key] = WorkQueue(clock.monotonic, jitter)
+    queue: WorkQueue[Key] = WorkQueue(clock.monotonic, jitter, lambda key: key.namespace)
 
     def wake_guarded() -> None:
         for key in cache.all_keys():

@@ -68,7 +68,7 @@ def settings() -> kopf.OperatorSettings:
     made.scanning.disabled = True
     made.queueing.idle_timeout = 0.2
     made.queueing.exit_timeout = 0.5
-    made.watching.chunk_size = 500
+    made.watching.chunk_size = 50
     made.watching.label_selectors["jobs.batch"] = SELECTOR
     made.watching.label_selectors["pods"] = SELECTOR
     made.networking.request_timeout = 30

@@ -1,7 +1,8 @@
 """Knows which objects are to be reconciled, and when: client-go's work queue for asyncio.
 
 A key is handed to one worker at a time; added while it is worked on, it comes once more afterwards.
-Of several delays the earliest wins. Made by `assemble`, emptied by `worker` (and by the tests'
+Of several delays the earliest wins. Tenants take turns: whoever adds a thousand keys delays their
+own, and everybody else's by one. Made by `assemble`, emptied by `worker` (and by the tests'
 World, without waiting). It must know nothing of objects.
 """
 
@@ -24,9 +25,11 @@ class WorkQueue(Generic[K]):
         self,
         monotonic: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
+        tenant: Callable[[K], Hashable] = lambda key: None,
     ) -> None:
-        self._monotonic, self._jitter = monotonic, jitter
-        self._ready: OrderedDict[K, float] = OrderedDict()  # key -> since when
+        self._monotonic, self._jitter, self._tenant = monotonic, jitter, tenant
+        # By tenant, the one whose turn it is first: key -> since when.
+        self._ready: OrderedDict[Hashable, OrderedDict[K, float]] = OrderedDict()
         self._busy: dict[K, float] = {}
         self._again: set[K] = set()  # added while busy
         self._due: dict[K, float] = {}
@@ -36,14 +39,16 @@ class WorkQueue(Generic[K]):
         self._getters: set[asyncio.Future[None]] = set()
 
     def __len__(self) -> int:
-        return len(self._ready)
+        return sum(map(len, self._ready.values()))
 
     def add(self, key: K) -> None:
         """Queue a key for the next free worker."""
         if key in self._busy:
             self._again.add(key)
-        elif key not in self._ready:
-            self._ready[key] = self._monotonic()
+            return
+        ready = self._ready.setdefault(self._tenant(key), OrderedDict())
+        if key not in ready:
+            ready[key] = self._monotonic()
             self._notify()
 
     def add_after(self, key: K, seconds: float) -> None:
@@ -80,7 +85,11 @@ class WorkQueue(Generic[K]):
         self._release_due()
         if not self._ready:
             return None
-        key, _ = self._ready.popitem(last=False)
+        tenant, ready = next(iter(self._ready.items()))
+        key, _ = ready.popitem(last=False)
+        self._ready.move_to_end(tenant)
+        if not ready:
+            del self._ready[tenant]
         self._busy[key] = self._monotonic()
         return key
 
@@ -111,7 +120,8 @@ class WorkQueue(Generic[K]):
 
     def longest_wait(self) -> float:
         """Return for how long the first ready key has waited."""
-        return max((self._monotonic() - since for since in self._ready.values()), default=0.0)
+        first = (next(iter(ready.values())) for ready in self._ready.values())
+        return max((self._monotonic() - since for since in first), default=0.0)
 
     def clear(self) -> None:
         """Forget everything, because this instance does not lead any more."""

@@ -7,8 +7,17 @@ from pydantic import Field
 from vulcan_operator.api.environment_history import PromotionHistory
 from vulcan_operator.api.environment_status import EnvironmentStatus
 from vulcan_operator.api.fields import ObjectMeta, ObjectRef
-from vulcan_operator.api.policy import ApprovalItem, ChecksSpec, Date, ModelName, PlanSpec
-from vulcan_operator.api.schemas import Model, cel, immutable, listed, rule, schema
+from vulcan_operator.api.policy import (
+    MOST_VOTES,
+    PLAN_SIZE_RULE,
+    VOTES_RULE,
+    ApprovalItem,
+    ChecksSpec,
+    Date,
+    ModelName,
+    PlanSpec,
+)
+from vulcan_operator.api.schemas import Model, cel, immutable, listed, rule, schema, size_of
 from vulcan_operator.api.source import ProjectSource
 from vulcan_operator.api.texts import (
     Cron,
@@ -30,7 +39,10 @@ class OperationSpec(Model):
     )
     type: Literal["Restate"] = Field("Restate", description="Restate: recompute these models.")
     models: list[ModelName] = Field(
-        min_length=1, max_length=256, description="Models or selectors to restate."
+        min_length=1,
+        max_length=256,
+        description="Models or selectors to restate.",
+        json_schema_extra=schema(maxItems=64),
     )
     start: Date | None = Field(None, description="First interval. Default: the model's start.")
     end: Date | None = Field(None, description="Last interval. Default: the time of planning.")
@@ -120,24 +132,33 @@ class EnvironmentSpec(Model):
     plan: PlanSpec = Field(
         PlanSpec(),
         description="How plans are built and when they need approval.",
-        json_schema_extra=rule(
-            "!has(self.effectiveFrom) || !has(self.forwardOnly) || self.forwardOnly",
-            "plan.effectiveFrom needs a forward-only plan; remove it or set forwardOnly: true",
+        json_schema_extra=schema(
+            cel(
+                "!has(self.effectiveFrom) || !has(self.forwardOnly) || self.forwardOnly",
+                "plan.effectiveFrom needs a forward-only plan; remove it or set forwardOnly: true",
+            ),
+            PLAN_SIZE_RULE,
         ),
     )
     operations: list[OperationSpec] = listed(
-        32,
+        16,
         "One-time operations; they are part of the plan that is approved.",
         cel(
             "self.all(o, !has(o.start) || !has(o.end) || o.start <= o.end)",
             "an operation's start must not be after its end",
         ),
+        cel(
+            f"self.map(o, o.models.map(m, {size_of('m')}).sum()).sum() <= 6144",
+            "operations name models with more than 6144 bytes in all: use selectors with *",
+        ),
         key="id",
+        read=32,
     )
     approvals: list[ApprovalItem] = listed(
-        64,
+        MOST_VOTES,
         "Approvals and rejections of plans. The message of AwaitingApproval is the command to add "
         "one.",
+        VOTES_RULE,
         key="plan by",
     )
     schedule: ScheduleSpec = Field(

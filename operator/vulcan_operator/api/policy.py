@@ -10,7 +10,7 @@ from pydantic import Field
 
 from vulcan_contract.limits import MAX_BACKFILL_INTERVALS, MAX_REMOVED_PERCENT
 from vulcan_operator.api.fields import LocalRef
-from vulcan_operator.api.schemas import Model, cel, rule, schema
+from vulcan_operator.api.schemas import Model, cel, rule, schema, size_of
 from vulcan_operator.api.texts import Duration, PositiveDuration, ShortText
 
 ModelName = Annotated[str, Field(min_length=1, max_length=512)]
@@ -28,6 +28,22 @@ Date = Annotated[
 DIGEST_RULE = cel(
     "self.matches('^(sha256:)?[0-9a-f]{64}$')",
     "plan must be the complete digest of the plan, as shown in status.plan.digest",
+)
+
+
+MOST_VOTES = 64
+VOTES_RULE = cel(
+    f"self.map(a, {size_of('a.by', 'a.comment')}).sum() <= 6144",
+    "names and comments in approvals have more than 6144 bytes in all: remove those of old plans",
+)
+_MODELS_OF_PLANS = ("categories", "selectModels", "allowDestructiveModels", "allowAdditiveModels")
+PLAN_SIZE_RULE = cel(
+    " + ".join(
+        f"(has(self.{name}) ? self.{name}.map(m, {size_of('m')}).sum() : 0)"
+        for name in _MODELS_OF_PLANS
+    )
+    + " <= 8192",
+    f"{', '.join(_MODELS_OF_PLANS)} have more than 8192 bytes in all: use selectors with *",
 )
 
 
@@ -104,6 +120,7 @@ class PlanSpec(Model):
         {},
         max_length=256,
         description="Category of directly modified models, by model name: Breaking or NonBreaking.",
+        json_schema_extra=schema(maxProperties=128),
     )
     forward_only: bool | None = Field(None, description="SQLMesh --forward-only.")
     effective_from: Date | None = Field(
@@ -113,12 +130,19 @@ class PlanSpec(Model):
         [],
         max_length=256,
         description="SQLMesh --select-model; models that it excludes stay unchanged.",
+        json_schema_extra=schema(maxItems=128),
     )
     allow_destructive_models: list[ModelName] = Field(
-        [], max_length=256, description="SQLMesh --allow-destructive-model; shown in the plan."
+        [],
+        max_length=256,
+        description="SQLMesh --allow-destructive-model; shown in the plan.",
+        json_schema_extra=schema(maxItems=128),
     )
     allow_additive_models: list[ModelName] = Field(
-        [], max_length=256, description="SQLMesh --allow-additive-model; shown in the plan."
+        [],
+        max_length=256,
+        description="SQLMesh --allow-additive-model; shown in the plan.",
+        json_schema_extra=schema(maxItems=128),
     )
     no_gaps: bool | None = Field(None, description="SQLMesh --no-gaps.")
     start: Date | None = Field(None, description="SQLMesh --start; not for environment prod.")

@@ -9,9 +9,16 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from vulcan_operator.api.fields import ObjectMeta, ObjectRef
-from vulcan_operator.api.policy import ApprovalItem, ApprovalPolicy, ModelName, SodaChecks
+from vulcan_operator.api.policy import (
+    MOST_VOTES,
+    VOTES_RULE,
+    ApprovalItem,
+    ApprovalPolicy,
+    ModelName,
+    SodaChecks,
+)
 from vulcan_operator.api.promotion_status import PromotionStatus
-from vulcan_operator.api.schemas import Model, cel, immutable, listed, rule, schema
+from vulcan_operator.api.schemas import Model, cel, immutable, listed, rule, schema, size_of
 from vulcan_operator.api.texts import Duration, ObjectName
 
 Gate = Literal["Required", "Optional", "Skip"]
@@ -46,6 +53,10 @@ class DataDiffGate(Model):
     expected_changes: list[ModelName] = Field(
         [],
         max_length=256,
+        json_schema_extra=rule(
+            f"self.map(m, {size_of('m')}).sum() <= 16384",
+            "expectedChanges has more than 16384 bytes in all",
+        ),
         description="Models whose data is expected to change, as schema.name: they are compared "
         "and reported, but cannot fail the gate. The step's evidence lists names that match no "
         "compared model as expectedNotCompared.",
@@ -174,9 +185,10 @@ class PromotionSpec(Model):
         "applies in any case; the stricter of the two counts. Default: that of the target.",
     )
     approvals: list[ApprovalItem] = listed(
-        64,
+        MOST_VOTES,
         "Approvals and rejections of this promotion's plan. The message of "
         "AwaitingApproval is the command to add one.",
+        VOTES_RULE,
         key="plan by",
     )
     queue: Literal["Wait", "Supersede"] = Field(

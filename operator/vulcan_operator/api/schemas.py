@@ -34,15 +34,27 @@ def rule(text: str, message: str, **more: str) -> dict[str, Any]:
     return schema(cel(text, message, **more))
 
 
-def listed(most: int, description: str, *rules: dict[str, str], key: str = "") -> Any:
+def size_of(*texts: str) -> str:
+    """Build a CEL expression for the bytes of texts, which may be missing."""
+    return " + ".join(
+        f"(has({text}) ? bytes({text}).size() : 0)" if "." in text else f"bytes({text}).size()"
+        for text in texts
+    )
+
+
+def listed(
+    most: int, description: str, *rules: dict[str, str], key: str = "", read: int = 0
+) -> Any:
     """Build the field of a list of at most so many items, empty by default.
 
     Server-side apply merges it by the key of its items (several are separated by a blank); without
-    one it replaces the whole list.
+    one it replaces the whole list. `read` is how many an object may have that an earlier release
+    let in: the API server lets them stay until somebody changes the list.
     """
     kind: dict[str, Any] = {"list_type": "map", "list_keys": key.split()} if key else {}
-    extra = schema(*rules, **(kind or {"list_type": "atomic"}))
-    return Field([], max_length=most, description=description, json_schema_extra=extra)
+    extra = schema(*rules, **(kind or {"list_type": "atomic"}), maxItems=most)
+    longest = max(most, read)
+    return Field([], max_length=longest, description=description, json_schema_extra=extra)
 
 
 def immutable(field: str, hint: str) -> dict[str, str]:

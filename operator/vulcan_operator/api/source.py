@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from vulcan_operator.api.schemas import Model, cel, listed, rule, schema
+from vulcan_operator.api.schemas import Model, cel, listed, rule, schema, size_of
 from vulcan_operator.api.texts import (
     DataKey,
     ObjectName,
@@ -79,10 +79,15 @@ class ConfigMapSource(Model):
 
     name: ObjectName = Field(description="Name of the ConfigMap.")
     items: list[ConfigMapItem] = listed(
-        256,
+        128,
         "Which key becomes which file. Empty: every key, with __ in its name for / "
         "(macros____init__.py).",
+        cel(
+            f"self.map(i, {size_of('i.key', 'i.path')}).sum() <= 8192",
+            "keys and paths of items have more than 8192 bytes in all",
+        ),
         key="path",
+        read=256,
     )
 
 

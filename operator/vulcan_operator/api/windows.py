@@ -10,11 +10,12 @@ from pydantic import Field
 from vulcan_operator.api.schemas import Model, cel, rule, schema
 from vulcan_operator.api.texts import Cron, PositiveDuration, ShortText, Timestamp, TimeZone
 
-_PARTS = "INTERVAL|COUNT|UNTIL|BYDAY|BYMONTH|BYHOUR|WKST"
+_PARTS = "UNTIL|BYDAY|BYMONTH|BYHOUR|WKST"
 _OF_MONTHS = "BYMONTHDAY|BYYEARDAY|BYWEEKNO|BYSETPOS"  # not with DAILY or WEEKLY: may never match
 _VALUE = "[A-Z0-9,+-]+"
-_DAYS = f"(DAILY|WEEKLY)(;({_PARTS})={_VALUE})*"
-_RRULE = f"^FREQ=({_DAYS}|(MONTHLY|YEARLY)(;({_PARTS}|{_OF_MONTHS})={_VALUE})*)$"
+_NUMBERS = "(INTERVAL|COUNT)=[1-9][0-9]{0,3}"
+_DAYS = f"(DAILY|WEEKLY)(;{_NUMBERS}|;({_PARTS})={_VALUE})*"
+_RRULE = f"^FREQ=({_DAYS}|(MONTHLY|YEARLY)(;{_NUMBERS}|;({_PARTS}|{_OF_MONTHS})={_VALUE})*)$"
 
 
 class PromotionWindow(Model):
@@ -39,7 +40,10 @@ class PromotionWindow(Model):
             "a window's cron starts with a single minute, so that it opens at most once an hour",
         ),
     )
-    rrule: Annotated[str, Field(min_length=10, max_length=256)] | None = Field(
+    rrule: (
+        Annotated[str, Field(min_length=10, max_length=256, json_schema_extra={"maxLength": 160})]
+        | None
+    ) = Field(
         None,
         description="When it opens: an RFC 5545 rule without the RRULE: prefix, for example "
         "FREQ=MONTHLY;BYDAY=-1FR.",
@@ -47,7 +51,7 @@ class PromotionWindow(Model):
             cel(
                 f"self.matches('{_RRULE}')",
                 "rrule starts with FREQ=DAILY, WEEKLY, MONTHLY or YEARLY, followed by RFC 5545 "
-                "parts such as ;BYDAY=FR",
+                "parts such as ;BYDAY=FR; INTERVAL and COUNT are numbers from 1 to 9999",
             ),
             cel(
                 "!self.contains('COUNT=') || !self.contains('UNTIL=')",

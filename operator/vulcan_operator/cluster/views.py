@@ -4,22 +4,25 @@ Called by `cluster.wake` once per version of an object. Pure.
 """
 
 import datetime as dt
+import json
 import sys
 from dataclasses import dataclass
 from typing import Any, get_args
 
 import pydantic
 
-from vulcan_operator.api import names
+from vulcan_operator.api import GROUP, names
 from vulcan_operator.api.fields import ObjectMeta
 from vulcan_operator.kube.resources import Raw
 from vulcan_operator.plan.core.actions import Custom, Kind
 from vulcan_operator.plan.core.seen import JobSeen, JobState, PodSeen
 
 JOB_NAME = "batch.kubernetes.io/job-name"
-LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+MOST_CHARACTERS = 256 * 1024
+"""Of one object: the schemas allow a quarter, but for what the CRD cannot bound."""
 _SHORT = 100
 _LONGEST_IMAGE = 512
+_LONGEST_NOTE = 4096
 _GIVEN: dict[frozenset[str], set[str]] = {}
 _WAITS_FOR_OTHERS = ("", "PodInitializing", "ContainerCreating")
 
@@ -38,9 +41,13 @@ MODELS: dict[Kind, type[Custom]] = {Kind(model.__name__): model for model in get
 
 def custom(kind: Kind, raw: Raw) -> Custom | Unparsable:
     """Parse one of our objects."""
-    metadata = {k: v for k, v in raw["metadata"].items() if k != "managedFields"}
-    if LAST_APPLIED in (annotations := metadata.get("annotations", {})):
-        metadata["annotations"] = {k: v for k, v in annotations.items() if k != LAST_APPLIED}
+    metadata = _ours(raw["metadata"])
+    size = len(json.dumps([metadata, raw.get("spec")], ensure_ascii=False))
+    if size > MOST_CHARACTERS:
+        # Its finalizers are not known: whoever wrote so many of them has to shorten the list.
+        meta = ObjectMeta.model_validate({**metadata, "finalizers": []})
+        kept = f"metadata and spec have {size} characters, and more than {MOST_CHARACTERS} are"
+        return Unparsable(meta, f"{kept} not kept: make them shorter", raw.get("status") or {})
     try:
         found = MODELS[kind].model_validate({**raw, "metadata": metadata})
         _share_names(found)
@@ -50,6 +57,16 @@ def custom(kind: Kind, raw: Raw) -> Custom | Unparsable:
         problem = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
         meta = ObjectMeta.model_validate(metadata)
         return Unparsable(meta, problem, raw.get("status") or {})
+
+
+def _ours(metadata: Raw) -> Raw:
+    """Return what the operator reads of metadata: anybody can write as much as they like there."""
+    kept = {k: v for k, v in metadata.items() if k not in ("managedFields", "ownerReferences")}
+    for name in ("annotations", "labels"):
+        if name in kept:
+            ours = (pair for pair in kept[name].items() if pair[0].startswith(f"{GROUP}/"))
+            kept[name] = {key: value[:_LONGEST_NOTE] for key, value in ours}
+    return kept
 
 
 def _share_names(model: pydantic.BaseModel) -> None:

@@ -15,7 +15,7 @@ from vulcan_operator.kube.transport import RateLimit, Request, Transport
 
 Fence = Callable[[], bool]
 CRASH_VARIABLE = "VULCAN_CRASH_AT"
-_PAGE = 500
+_PAGE = 50  # of at most 64 KB each
 _APPLY = "application/apply-patch+yaml"
 _JSON_PATCH = "application/json-patch+json"
 _MERGE_PATCH = "application/merge-patch+json"

@@ -42,9 +42,7 @@ def test_every_limit_of_the_spec_reaches_the_rule_and_is_asked_by_it() -> None:
     known = {f.name for f in dataclasses.fields(Limits)}
     assert known - {"max_history_days"} == PlanLimits.model_fields.keys() - {"max_history"}
     counts = {
-        name: 2 if name != "added" else 1
-        for name, kind in typing.get_type_hints(PlanSummary).items()
-        if kind is int
+        name: 2 if name != "added" else 1 for name, kind in typing.get_type_hints(PlanSummary).items() if kind is int
     }
     for name in known:  # every count is above 0
         assert len(list(exceeded(summary(**counts), Limits(**{name: 0})))) == 1, name

@@ -124,10 +124,6 @@ def test_open_or_shut(
         (rule("FREQ=DAILY;UNTIL=2026", "1h", "2026-01-01T00:00"), "isoformat"),
         (rule("FREQ=DAILY;COUNT=2;COUNT=3", "1h", "2026-01-01T00:00"), "twice"),
         (rule("FREQ=DAILY", "1h", "2026-02-30T00:00"), "day is out of range"),
-        (
-            rule(f"FREQ=DAILY;BYHOUR={','.join(map(str, range(24)))}", "1h", "2001-01-01T00:00"),
-            "a later start",
-        ),
     ],
     ids=lambda value: value.name if isinstance(value, PromotionWindow) else "",
 )
@@ -135,6 +131,51 @@ def test_what_cannot_be_kept_is_said_so(window: PromotionWindow, says: str) -> N
     found = windows.problem([NIGHT, window], NOW)
     assert found is not None
     assert found.startswith(f"window {window.name}: ") and says in found
+
+
+HOURLY = f"FREQ=DAILY;BYHOUR={','.join(map(str, range(24)))}"
+
+
+def test_an_old_start_is_no_problem() -> None:
+    """20,000 openings since the start were one too many, and took a second."""
+    window = rule(HOURLY, "30m", "2001-01-01T00:00")
+    assert windows.problem([NIGHT, window], NOW) is None
+    assert windows.look([window], NOW).changes == NOW + dt.timedelta(minutes=30)
+
+
+def test_what_takes_too_long_is_said_so() -> None:
+    """COUNT counts from the start, through all the years."""
+    old = [rule("FREQ=DAILY;COUNT=99999", f"{n}h", "2001-01-01T00:00") for n in range(1, 5)]
+    found = windows.problem(old, NOW)
+    assert found is not None
+    assert "choose a later start, or UNTIL instead of COUNT" in found
+
+
+def test_what_opens_very_often_is_known_for_a_day_at_least() -> None:
+    found = windows.look([rule(HOURLY, "1h", "2026-01-01T00:00", zone=BERLIN)] * 16, NOW)
+    assert (found.is_open, found.changes) == (True, None)
+    assert NOW + DAY < found.searched < NOW + windows.HORIZON
+
+
+@pytest.mark.parametrize("kind", ["Allow", "Deny"])
+def test_what_is_not_known_for_two_years_says_until_when_it_is(kind: str) -> None:
+    always = rule(HOURLY, "1h", "2026-01-01T00:00", kind)
+    spec = env(promotionWindows=[always.to_json()]).spec
+    window = change_windows.of_promotions(spec, facts(), NOW)
+    says = (
+        "open until 2027-01-03T04:00Z at least"
+        if kind == "Allow"
+        else "no opening before 2027-01-03T04:00Z"
+    )
+    assert says in window.message
+    assert window.look_again == NOW + DAY
+
+
+def test_a_freeze_until_the_end_of_time_is_no_bug() -> None:
+    environment = env(promotionWindows=[NIGHT.to_json()])
+    frozen = facts(freeze={**FREEZE, "until": "9999-12-31T23:59:59Z"})
+    window = change_windows.of_promotions(environment.spec, frozen, NOW)
+    assert window.why == Why.FROZEN
 
 
 ZONES = ["UTC", BERLIN, "America/New_York", "Australia/Lord_Howe"]

@@ -62,9 +62,15 @@ def finish(
     conditions = summarize(kept, final, generation, now)
     for kind, (value, reason, message) in facts.items():
         conditions = put(conditions, kind, value, reason, message, generation, now)
-    window = change_windows.of_promotions(spec, context.seen.gateway, now)
-    is_set = bool(spec.promotion_windows) or change_windows.is_frozen(context.seen.gateway)
-    conditions = change_windows.with_condition(conditions, window, generation, now, is_set=is_set)
+    if context.may_use_gateway:
+        window = change_windows.of_promotions(spec, context.seen.gateway, now)
+        is_set = bool(spec.promotion_windows) or change_windows.is_frozen(context.seen.gateway)
+        conditions = change_windows.with_condition(
+            conditions, window, generation, now, is_set=is_set
+        )
+    else:  # anybody can write windows: they cost nothing where there is nothing to promote to
+        window = change_windows.NOT_JUDGED
+        conditions = [c for c in conditions if c.type != Type.CHANGES]
     late = _late(status, context)
     return draft.with_status(
         conditions=conditions,

@@ -98,6 +98,11 @@ class Context:
         return access.access(self.gateway, self.environment, self.labels)
 
     @property
+    def may_use_gateway(self) -> bool:
+        """Whether there is a gateway, and a grant of it for this environment."""
+        return self.seen.gateway is not None and self.access.allowed
+
+    @property
     def protected(self) -> bool:
         """Whether the gateway protects it."""
         return self.seen.gateway is not None and self.access.protected

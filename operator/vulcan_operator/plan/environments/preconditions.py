@@ -80,10 +80,10 @@ def quota(context: Context) -> Verdict | None:
     earlier = sum(
         1
         for c in context.seen.claims.all()
-        if access.covers(grant, c.environment)
-        and not c.refused
+        if not c.refused  # first: anybody can claim, as often as they like
         and (not same or c.key.namespace == context.gateway_namespace)
         and _is_older(c, context)
+        and access.covers(grant, c.environment)
     )
     if earlier < most:
         return None

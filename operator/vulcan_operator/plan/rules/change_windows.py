@@ -45,6 +45,9 @@ class ChangeWindow:
         return Verdict("False", self.why, self.message, reconciling=waits, stalled=wrong)
 
 
+NOT_JUDGED = ChangeWindow(Why.OPEN, "no gateway may be used")
+
+
 def of_gateway(gateway: GatewayFacts | None, now: dt.datetime) -> ChangeWindow:
     """What stops every change on a gateway: its freeze."""
     freeze = gateway.spec.freeze if gateway is not None else None
@@ -116,18 +119,22 @@ def _windows(spec: EnvironmentSpec, now: dt.datetime) -> ChangeWindow:
     all_ = spec.promotion_windows
     if not all_:
         return ChangeWindow(Why.OPEN, "no freeze, and no windows are set")
-    wrong = windows.problem(all_, now)
-    if wrong is not None:
-        return ChangeWindow(Why.INVALID, f"spec.promotionWindows: {wrong}"[:900], now + _A_DAY)
-    look = windows.look(all_, now)
-    changes, again = look.changes, look.changes or now + _A_DAY
+    tomorrow = windows.after(now, _A_DAY)
+    try:
+        look = windows.look(all_, now)
+    except windows.WindowError as error:
+        return ChangeWindow(Why.INVALID, f"spec.promotionWindows: {error}"[:900], tomorrow)
+    changes, again = look.changes, look.changes or min(tomorrow, look.searched)
+    two_years = look.searched >= windows.after(now, windows.HORIZON)
     if look.is_open:
-        ends = f"until {_text(changes)}" if changes is not None else "for two years at least"
+        least = "for two years" if two_years else f"until {_text(look.searched)}"
+        ends = f"until {_text(changes)}" if changes is not None else f"{least} at least"
         return ChangeWindow(Why.OPEN, f"open {ends}", again)
     allow = ", ".join(w.name for w in all_ if w.kind == "Allow")
     inside = f"inside Deny window {', '.join(look.denied_by)}"
     where = inside if look.denied_by else f"outside Allow window {allow}"
-    opening = f"next opening at {_text(changes)}" if changes else "no opening within two years"
+    never = "within two years" if two_years else f"before {_text(look.searched)}"
+    opening = f"next opening at {_text(changes)}" if changes else f"no opening {never}"
     return ChangeWindow(Why.OUTSIDE_WINDOW, f"{where[:800]}; {opening}", again, changes)
 
 
