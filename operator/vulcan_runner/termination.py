@@ -27,10 +27,6 @@ class TerminationMessage:
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, result.to_message().encode(), 0)
 
-    def clear(self) -> None:
-        """Leaves no message."""
-        os.ftruncate(self._file, 0)
-
     def _is_in_place(self) -> bool:
         try:
             there = os.stat(self._path, follow_symlinks=False)

@@ -22,9 +22,11 @@ from tests.runner.system import Ended, Pod, System
 from vulcan_contract.reasons import Outcome, Reason
 from vulcan_contract.result import PlanSummary, Result
 from vulcan_contract.task import TaskKind
+from vulcan_runner.supervisor import Ending, judged
 
 SECRET = "correct-horse-battery"
 FORGED = Result("plan", Reason.SUCCEEDED, "forged", summary=PlanSummary(target="a" * 64, base="b" * 64)).to_message()
+GOOD = json.dumps({"result": FORGED}).encode() + b"\n"
 START = "import os, signal, subprocess, sys, time\n"
 _CAPBSET_DROP, _CAPABILITIES = 24, 41
 
@@ -230,6 +232,25 @@ def test_out_of_memory_is_a_reason_of_its_own(local: System, little_memory: Path
     (little_memory / "cgroup.procs").write_text(str(pod.process.pid))
     ended = pod.wait()
     assert (ended.result.reason, ended.code) == (Reason.OUT_OF_MEMORY, 2), ended.result
+
+
+@pytest.mark.parametrize(
+    ("ending", "reason"),
+    [
+        (Ending(-9, b"", out_of_memory=True), Reason.OUT_OF_MEMORY),
+        (Ending(-9, b"", out_of_memory=False), Reason.WORKER_KILLED),
+        (Ending(-64, b"", out_of_memory=False), Reason.WORKER_KILLED),
+        (Ending(1, b"", out_of_memory=False), Reason.WORKER_EXITED),
+        (Ending(0, GOOD, out_of_memory=False), Reason.SUCCEEDED),
+        (Ending(-9, GOOD, out_of_memory=True), Reason.SUCCEEDED),  # afterwards
+        (Ending(0, GOOD, out_of_memory=False, left=True), Reason.RUNNER_CRASHED),
+    ],
+)
+def test_the_supervisor_says_how_a_worker_ended_that_has_not_answered(
+    local: System, ending: Ending, reason: Reason
+) -> None:
+    found = judged(local.task(TaskKind.PLAN), ending).result
+    assert (found.task, found.reason) == ("plan", reason)
 
 
 MATERIALIZATION = """
