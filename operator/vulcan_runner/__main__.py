@@ -56,6 +56,7 @@ def main(arguments: list[str]) -> int:
         if result is not None:  # with the seconds of the last stage
             result = dataclasses.replace(result, seconds=dict(lines.seconds))
     else:
+        message.hold()
         result = _sent(supervisor.supervise(task, stdout, stderr), task, stdout, scrub)
         lines.enter("end")
     if result is None:

@@ -9,27 +9,35 @@ from pathlib import Path
 
 from vulcan_contract.result import Result
 
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+
 
 class TerminationMessage:
-    """Opened before the worker starts, so that no change to the file's mode closes it."""
+    """The file at a path; nothing is created before it is written or held."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        self._file: int | None = None
+
+    def hold(self) -> None:
+        """Opens the file before the worker starts, so that no change of its mode closes it."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(self._path, _CREATE, 0o644)
 
     def write(self, result: Result) -> None:
         """Replaces the content; at most 4 KiB, so it is one write."""
-        if not self._is_in_place():
+        if self._file is None:
+            self.hold()
+        elif not self._is_in_place(self._file):
             self._path.unlink(missing_ok=True)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            self._file = os.open(self._path, flags, 0o644)
+            self._file = os.open(self._path, _CREATE | os.O_EXCL | os.O_NOFOLLOW, 0o644)
+        assert self._file is not None
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, result.to_message().encode(), 0)
 
-    def _is_in_place(self) -> bool:
+    def _is_in_place(self, file: int) -> bool:
         try:
             there = os.stat(self._path, follow_symlinks=False)
         except FileNotFoundError:
             return False
-        return os.path.samestat(there, os.fstat(self._file))
+        return os.path.samestat(there, os.fstat(file))
