@@ -14,23 +14,29 @@ REFERENCE = "prod"
 
 
 class ExitCode:
-    """Exit codes of `python -m vulcan_runner`, for people who read pods; the Result says more."""
+    """Exit codes of `python -m vulcan_runner`, for people who read pods; the Result says more.
+
+    Only a supervisor that has written the Result itself ends with one of KNOWN. The termination
+    message of a container that ends in any other way may be somebody else's."""
 
     SUCCEEDED = 0
     FAILED = 1
     ERRORED = 2
     ABORTED = 3
     BAD_TASK = 64
+    NO_RESULT = 70  # the supervisor could not write it
+    KNOWN = frozenset({SUCCEEDED, FAILED, ERRORED, ABORTED, BAD_TASK})
 
 
 class PodEnv:
     """Environment variables of a Job's containers, so that no path is written in two places."""
 
+    # Of the supervisor alone: the worker's environment has neither.
     TASK = "VULCAN_TASK"  # JSON of Task; never a secret
+    RESULT = "VULCAN_RESULT"  # file: the termination message
     SECRETS = "VULCAN_SECRETS"  # folder: <Secret name>/<key>
     PROJECT = "VULCAN_PROJECT"  # folder of the project: fetched, a ConfigMap's, or the image's
     CHECKS = "VULCAN_CHECKS"  # folder of the SodaCL files of a task `checks`
     SODA_PYTHON = "VULCAN_SODA_PYTHON"  # Soda's own interpreter; the runner image sets it
     WORK = "VULCAN_WORK"  # writable folder that the pod's containers share: cache, fetch result
-    RESULT = "VULCAN_RESULT"  # file: the termination message
     GIT_CREDENTIALS = "VULCAN_GIT_CREDENTIALS"  # folder with Flux's key names; for `fetch` only

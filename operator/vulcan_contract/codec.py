@@ -13,7 +13,7 @@ import functools
 import json
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 
@@ -95,6 +95,21 @@ def _bound_in(hint: Any) -> Bound | None:
     inner = typing.get_args(hint)
     own = next((part for part in inner if isinstance(part, Bound)), None)
     return own or next(filter(None, map(_bound_in, inner)), None)
+
+
+def mapped(value: Any, change: Callable[[str], str]) -> Any:
+    """The same value with every text in it changed, keys of mappings included."""
+    if isinstance(value, enum.Enum):
+        return value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = dataclasses.fields(value)
+        changed = {f.name: mapped(getattr(value, f.name), change) for f in fields}
+        return dataclasses.replace(value, **changed)
+    if isinstance(value, Mapping):
+        return {change(key): mapped(inner, change) for key, inner in value.items()}
+    if isinstance(value, tuple):
+        return tuple(mapped(inner, change) for inner in value)
+    return change(value) if isinstance(value, str) else value
 
 
 def encode(value: Any) -> Any:

@@ -237,9 +237,21 @@ class Reason(enum.StrEnum):
         "The runner image and the operator do not understand each other.",
         "Use a runner image of the operator's version.")
     RUNNER_CRASHED = ("RunnerCrashed", _ERR, _BACK, Side.RUNNER, Leaves.MAYBE_VIEWS,
-        "The runner ended without a result (killed, out of memory, or a bug).",
-        "The task is retried; see the Job's log, and raise runner.resources if it was out of "
-        "memory.")
+        "The runner ended without a result, or with one that cannot be believed (a bug, or its "
+        "pod was killed).",
+        "The task is retried; see the Job's log.")
+    OUT_OF_MEMORY = ("OutOfMemory", _ERR, _BACK, Side.RUNNER, Leaves.MAYBE_VIEWS,
+        "The kernel killed the task because its container's memory was used up.",
+        "The task is retried; raise the memory limit in runner.resources, or compute less at once "
+        "(batch_size of the models).")
+    WORKER_KILLED = ("WorkerKilled", _ERR, _BACK, Side.RUNNER, Leaves.MAYBE_VIEWS,
+        "A signal ended the process that runs SQLMesh and the project's code.",
+        "The task is retried; see the Job's log. SIGSEGV and SIGABRT come from a native library, "
+        "SIGKILL mostly from the kernel or a person.")
+    WORKER_EXITED = ("WorkerExited", _ERR, _BACK, Side.PROJECT, Leaves.MAYBE_VIEWS,
+        "The process that runs SQLMesh and the project's code ended before it gave an answer.",
+        "Look for os._exit, or a library that ends the process, in the project's Python code; the "
+        "task is retried meanwhile.")
     DEADLINE_EXCEEDED = ("DeadlineExceeded", _ERR, _BACK, Side.CLUSTER, Leaves.MAYBE_VIEWS,
         "The task took longer than runner.deadline.",
         "The next attempt continues where this one stopped; raise runner.deadline.")

@@ -1,7 +1,8 @@
 """A full report on its way through a pod's log.
 
-The runner prints frames; the operator finds them among whatever project code printed: each line
-carries the Job's nonce, and the whole is checked against a sha256 in the Result. Gzipped it has at
+The runner's supervisor prints frames; the operator finds them among whatever project code printed:
+each line carries the Job's nonce, which project code does not get to see, and the whole is checked
+against a sha256 in the Result. Gzipped it has at
 most MAX_BYTES; the runner cuts details of models before that.
 """
 
@@ -12,6 +13,8 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from vulcan_contract import plain
+
 MAX_BYTES = 512 * 1024
 MAX_LOG = 4 * MAX_BYTES // 3 + 128 * 1024  # what the frames of the biggest report take, and some
 MARK = "::vulcan-report:"
@@ -19,8 +22,11 @@ _WIDTH = 1024
 
 
 def frames(report: Any, nonce: str) -> tuple[list[str], str, int]:
-    """Lines to print, sha256 of the gzipped report, its size in bytes."""
-    text = json.dumps(report, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    """Lines to print, sha256 of the gzipped report, its size in bytes. People read reports in
+    terminals, so control characters are replaced."""
+    text = json.dumps(
+        plain.lines(report), sort_keys=True, separators=(",", ":"), ensure_ascii=False
+    )
     packed = gzip.compress(text.encode(), mtime=0)
     encoded = base64.b64encode(packed).decode()
     chunks = [encoded[i : i + _WIDTH] for i in range(0, len(encoded), _WIDTH)]

@@ -1,8 +1,10 @@
 """Result: what one Job found or did, from the runner to the operator.
 
-Written by `vulcan_runner` to the termination message (at most 4 KiB, the kubelet's cap), read by
-the operator's planners. No secret and no data value may be in it; the runner scrubs before it
-writes. Detail that does not fit goes into the report on stdout (`report`).
+Written by the runner's supervisor to the termination message (at most 4 KiB, the kubelet's cap),
+read by the operator's planners. What the worker says in it is a claim: both sides check its bounds
+and replace control characters, in `from_message`. No secret and no data value may be in it; the
+supervisor scrubs before it writes. Detail that does not fit goes into the report on stdout
+(`report`).
 """
 
 import json
@@ -10,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated
 
-from vulcan_contract import CONTRACT_VERSION
-from vulcan_contract.codec import Bound, ContractError, check, decode, encode, load
+from vulcan_contract import CONTRACT_VERSION, plain
+from vulcan_contract.codec import Bound, ContractError, check, decode, encode, load, mapped
 from vulcan_contract.reasons import ABOUT, Outcome, Reason, Retry
 
 MAX_BYTES = 4096
@@ -176,6 +178,10 @@ class Result:
         """When the same task may be tried again."""
         return self.retry or ABOUT[self.reason].retry
 
+    def to_json(self) -> str:
+        """JSON of any length: what the worker hands to the supervisor."""
+        return _dump(replace(self, message=_cut(self.message, MAX_MESSAGE)))
+
     def to_message(self) -> str:
         """JSON of at most MAX_BYTES: models, failures and the message are cut until it fits."""
         result = replace(self, message=_cut(self.message, MAX_MESSAGE))
@@ -185,8 +191,9 @@ class Result:
 
     @classmethod
     def from_message(cls, text: str) -> "Result":
-        """Raises ContractError for anything else: after a crash, or if project code wrote it."""
-        result: Result = decode(cls, load(text))
+        """Inverse of `to_message` and `to_json`; raises ContractError for anything else: after a
+        crash, or if project code wrote it. Control characters are replaced (`plain`)."""
+        result: Result = mapped(decode(cls, load(text)), plain.line)
         result.check()
         return result
 

@@ -1,9 +1,9 @@
-"""For crash tests only: CRASH_TEST_AT=<task>:<stage> kills the process when that stage begins, as a
-power cut would.
+"""For crash tests only: CRASH_TEST_AT=<task>:<stage> kills supervisor and worker when that stage
+begins, as a power cut would.
 
 Stages are those of `Lines.enter`, and while a plan is applied SQLMesh's own (BackfillStage,
 FinalizeEnvironmentStage, …). The tests set the variable through a gateway's `spec.runner.env`,
-hence a name without VULCAN_. Armed by `__main__`; does nothing without the variable.
+hence a name without VULCAN_. Armed by `worker`; does nothing without the variable.
 """
 
 import logging
@@ -39,4 +39,5 @@ def arm(kind: TaskKind, lines: Lines) -> None:
 
 
 def _crash() -> None:
+    os.kill(os.getppid(), signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)

@@ -86,7 +86,7 @@ class Engine:
         )
         self._context.stop, self._context.journal = context.stop, journal
         if kept is not None:
-            self._context.load_kept()
+            self._context.load_kept(kept.names)
         self.catalog: str | None = None
 
     @property

@@ -1,6 +1,6 @@
 """Exceptions to reasons: the one place to edit when SQLMesh or a driver changes its words.
 
-Called by `__main__` at the process edge with the stage the task was in, and by `attempt` for the
+Called by `worker` at the process edge with the stage the task was in, and by `attempt` for the
 failures that SQLMesh's console reported. Nothing else in the runner may read an exception's text.
 """
 
@@ -66,6 +66,8 @@ def problem(error: BaseException, stage: str) -> Problem:
     """Why the task ended with this exception."""
     if isinstance(error, Problem):
         return error
+    if isinstance(error, MemoryError):
+        return Problem(Reason.OUT_OF_MEMORY, f"Stage {stage}: Python got no more memory.")
     text = _text(error)
     for kind, reason in _BY_TYPE:
         if isinstance(error, kind):
@@ -81,7 +83,7 @@ def problem(error: BaseException, stage: str) -> Problem:
         for sign, reason in _BY_TEXT:
             if sign in text.lower():
                 return Problem(reason, _cut(text))
-    if stage in _BY_STAGE and not isinstance(error, (MemoryError, OSError)):
+    if stage in _BY_STAGE and not isinstance(error, OSError):
         return Problem(_BY_STAGE[stage], _cut(_first_words(error)))
     if isinstance(error, sqlmesh_errors.ConfigError):
         return Problem(Reason.CONFIG_INVALID, _cut(_first_words(error)))

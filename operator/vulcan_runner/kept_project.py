@@ -2,8 +2,8 @@
 and the code of its custom materialisations. Nothing secret: connections, notification targets and
 variables are left out.
 
-Called by `applying` (which keeps it), `tasks` (which plan and run with it) and `engine` (which lays
-it out in the pod).
+Called by `applying` (which keeps it), `tasks` (which plan and run with it), `session` (which leaves
+out code that a task does not need) and `engine` (which lays it out in the pod).
 """
 
 import base64
@@ -11,7 +11,7 @@ import gzip
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ from typing import Any
 from sqlmesh.core import constants as c
 from sqlmesh.core.config import Config
 
-from vulcan_contract import digest
+from vulcan_contract import REFERENCE, digest
 from vulcan_contract.reasons import Reason
+from vulcan_contract.task import Task
 from vulcan_runner import project
 from vulcan_runner.problem import Problem
 from vulcan_runner.state import State
@@ -39,6 +40,8 @@ class KeptProject:
 
     settings: Mapping[str, Any]
     files: Mapping[str, bytes]
+    # Custom materialisations whose code is not among the files: known by name only.
+    names: frozenset[str] = frozenset()
 
     @cached_property
     def digest(self) -> str:
@@ -96,6 +99,29 @@ def of_record(state: State, digest_: str) -> KeptProject:
         message = "The state no longer has what was kept of the project."
         raise Problem(Reason.CONFIGURATION_UNKNOWN, message)
     return unpack(packed)
+
+
+def needed(
+    kept: KeptProject, task: Task, state: State, revision: Mapping[str, str] | None
+) -> KeptProject:
+    """What of it a task loads. Code that was kept is run only where a model of the revision is
+    computed with it: a task that audits, compares or plans would be judged by what it judges.
+    `revision`: name -> identifier of its snapshots; None: those that the environment has."""
+    if not kept.files:
+        return kept
+    there = _snapshots(state, task.environment)
+    used = state.materializations((there if revision is None else revision).items())
+    if task.kind.traits.computes and used:
+        return kept
+    # It also reads the snapshots of what it compares with, or plans from.
+    others = [there, _snapshots(state, REFERENCE)]
+    known = frozenset(name for each in others for name in state.materializations(each.items()))
+    return replace(kept, files={}, names=used | known)
+
+
+def _snapshots(state: State, environment: str) -> dict[str, str]:
+    found = state.environment(environment)
+    return {s.name: s.identifier for s in found.snapshots} if found is not None else {}
 
 
 def is_news(wanted: KeptProject, state: State, environment: str) -> bool:

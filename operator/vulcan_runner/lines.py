@@ -1,7 +1,8 @@
 """Lines on stdout: one JSON object per line with a short `msg`, everything scrubbed.
 
-`__main__` puts scrubbing streams in place of stdout and stderr, so that project code and libraries
-cannot print a secret either; `console` and the tasks report progress through `say`. Must not raise:
+`__main__` and `worker` put scrubbing streams in place of stdout and stderr. The supervisor's are
+those that count: whatever the worker and its child processes print passes through them. `console`
+and the tasks report progress through `say`. Must not raise:
 a full pipe is no reason to stop.
 """
 

@@ -1,4 +1,5 @@
-"""Pod: the folders and files of a Job's pod, read once from its environment by `__main__`."""
+"""Pod: the folders and files of a Job's pod, read once from its environment by `__main__` and by
+`worker`. The termination message is not among them: the worker has no business with it."""
 
 import os
 from collections.abc import Mapping
@@ -15,7 +16,6 @@ class Pod:
     secrets: Path
     project: Path
     work: Path
-    result: Path
     git_credentials: Path
     checks: Path
     soda_python: Path
@@ -27,7 +27,6 @@ class Pod:
             secrets=Path(env.get(PodEnv.SECRETS, "/var/run/vulcan/secrets")),
             project=Path(env.get(PodEnv.PROJECT, "/project")),
             work=Path(env.get(PodEnv.WORK, "/work")),
-            result=Path(env.get(PodEnv.RESULT, "/dev/termination-log")),
             git_credentials=Path(env.get(PodEnv.GIT_CREDENTIALS, "/var/run/vulcan/git")),
             checks=Path(env.get(PodEnv.CHECKS, "/checks")),
             soda_python=Path(env.get(PodEnv.SODA_PYTHON, "/opt/soda/bin/python")),

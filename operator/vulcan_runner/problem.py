@@ -1,6 +1,6 @@
 """Problem: the end of a task for a reason that the runner itself knows.
 
-Raised anywhere in the runner, turned into a Result by `__main__`. Exceptions of others (SQLMesh,
+Raised anywhere in the runner, turned into a Result by `edge`. Exceptions of others (SQLMesh,
 drivers, project code) become Problems in `failures` only. Must not import SQLMesh: the init
 container uses it as well.
 """

@@ -36,7 +36,7 @@ def opened(session: Session) -> Iterator[RevisionSource]:
         promotion = task.promotion
         row = history.find(session.state, promotion.environment, promotion.plan_id)
         kept = kept_project.of_record(session.state, row.project)
-        with session.engine(kept=kept) as attempt:
+        with session.engine(kept=kept, revision=history.snapshots(row)) as attempt:
 
             def from_state(record: ApplyRow | None, check: bool) -> BuiltPlan:
                 return promoting.build(attempt, promotion, row, record)

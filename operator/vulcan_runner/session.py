@@ -4,12 +4,12 @@ is released whatever happens.
 Used by `tasks`. The only place where secrets are read.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from vulcan_contract.reasons import Reason
-from vulcan_runner import failures, guard, lock
+from vulcan_runner import failures, guard, kept_project, lock
 from vulcan_runner.attempt import Attempt
 from vulcan_runner.config import Connections, application_name, writer_prefix
 from vulcan_runner.context import TaskContext
@@ -50,10 +50,16 @@ class Session:
 
     @contextmanager
     def engine(
-        self, folder: Path | None = None, kept: KeptProject | None = None
+        self,
+        folder: Path | None = None,
+        kept: KeptProject | None = None,
+        revision: Mapping[str, str] | None = None,
     ) -> Iterator[Attempt]:
-        """SQLMesh on these connections; without a folder it has no project but what is `kept`."""
+        """SQLMesh on these connections; without a folder it has no project but what is `kept`, of
+        which it loads what these snapshots need (`kept_project.needed`)."""
         self.context.lines.enter("config")
+        if kept is not None:
+            kept = kept_project.needed(kept, self.context.task, self.state, revision)
         engine = Engine(self.context, self.connections, self._journal, folder, kept)
         try:
             yield Attempt(self.context, self.state, self.identity, engine)

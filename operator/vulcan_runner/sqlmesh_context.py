@@ -8,6 +8,7 @@ changes.
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from sqlmesh import CustomMaterialization
 from sqlmesh.core.context import Context
 from sqlmesh.core.scheduler import Scheduler
 from sqlmesh.core.snapshot.definition import DeployabilityIndex, Snapshot
@@ -43,9 +44,13 @@ class RunnerContext(Context):
         plain.journal = self.journal
         return plain
 
-    def load_kept(self) -> None:
-        """Loads custom materialisations, once, before snapshots of their kinds are read."""
+    def load_kept(self, names: Iterable[str]) -> None:
+        """Loads custom materialisations, once, before snapshots of their kinds are read. Those of
+        which only names are given are stood in for: SQLMesh then reads snapshots of their kinds,
+        and cannot compute them."""
         self._load_materializations()
+        bases = (CustomMaterialization,)
+        self._stand_ins = [type("StandIn", bases, {"NAME": name}) for name in names]
         self._loaded = True
 
     def _select_models_for_run(

@@ -145,6 +145,18 @@ class State:
                 found[name, identifier] = kept
         return found
 
+    def materializations(self, wanted: Collection[SnapshotKey]) -> frozenset[str]:
+        """Names of the custom materialisations of these snapshots. SQLMesh's own call would read
+        the snapshots, for which it wants the materialisations' code."""
+        ids = [SnapshotId(name=name, identifier=identifier) for name, identifier in wanted]
+        query = exp.select("snapshot").from_(exp.table_("_snapshots", db=self.schema))
+        query = query.where(exp.column("kind_name").eq("CUSTOM"))
+        found = set[str]()
+        for where in snapshot_id_filter(self.adapter, ids, batch_size=_BATCH) if ids else ():
+            for (text,) in fetchall(self.adapter, query.where(where)):
+                found.add(str(json.loads(text)["node"]["kind"]["materialization"]))
+        return frozenset(found)
+
     def uses(self, own: str, wanted: Collection[SnapshotKey]) -> dict[SnapshotKey, int | None]:
         """Those that environments other than `own` refer to, and until when (ms); None: for as long
         as these have them. Only what is asked about is parsed: there may be many environments with

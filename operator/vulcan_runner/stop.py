@@ -1,8 +1,8 @@
 """Stop: one flag for SIGTERM and for a lost writer lock, which SQLMesh reads before every batch.
 
 While the task only reads, a signal ends it at once; while it writes, the current batch is finished
-first. A second signal changes nothing. `__main__` installs it, `engine` gives it to SQLMesh as
-circuit breaker.
+first. A second signal changes nothing. `worker` installs it, `__main__` where there is none;
+`engine` gives it to SQLMesh as circuit breaker.
 """
 
 import signal

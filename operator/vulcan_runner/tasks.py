@@ -1,7 +1,8 @@
 """One function per task kind, chosen by `run`.
 
-Called by `__main__`, which turns what is raised here into a Result. Every task but `resolve` first
-verifies whose state it is (`guard`); those that write hold the writer lock all the time.
+Called by `worker`; what is raised here is turned into a Result (`edge`). Every task first verifies
+whose state it is (`guard`); those that write hold the writer lock all the time. `resolve` is none
+of them: it needs no SQLMesh, and the supervisor does it.
 """
 
 import dataclasses
@@ -20,7 +21,6 @@ from vulcan_runner import (
     guard,
     history,
     kept_project,
-    resolving,
     revision,
     running,
     session,
@@ -43,7 +43,7 @@ def run(context: TaskContext) -> Result:
         case TaskKind.PROBE:
             return _probe(context)
         case TaskKind.RESOLVE:
-            return resolving.resolve(context.task, context.pod, context.lines)
+            raise Problem(Reason.CONTRACT_MISMATCH, "A source is resolved without a worker.")
         case TaskKind.PLAN:
             return _plan(context)
         case TaskKind.APPLY | TaskKind.PROMOTE | TaskKind.ROLLBACK:
@@ -79,8 +79,8 @@ def _plan(context: TaskContext) -> Result:
     if found.has_changes:
         reason, said = Reason.SUCCEEDED, f"{words.plan(found)}."
     result = Result(context.task.kind, reason, said, summary=found, digest=built.source)
-    sha256 = context.send(full)
-    return dataclasses.replace(result, report_sha256=sha256, report_omitted=omitted)
+    context.send(full)
+    return dataclasses.replace(result, report_omitted=omitted)
 
 
 def _planned(source: RevisionSource) -> tuple[BuiltPlan, PlanSummary]:
@@ -129,26 +129,25 @@ def _diff(context: TaskContext) -> Result:
     if wanted is None:
         raise Problem(Reason.CONTRACT_MISMATCH, "The task does not say what to compare.")
     with session.reading(context) as held:
-        row = None
+        row = compared = None
         if wanted.statistics:
             kept = kept_project.of_environment(held.state, task.environment)
         else:
             row = history.find(held.state, wanted.environment, wanted.plan_id)
             kept = kept_project.of_record(held.state, row.project)
-        with held.engine(kept=kept) as attempt:
+            compared = history.snapshots(row)
+        with held.engine(kept=kept, revision=compared) as attempt:
             attempt.engine.connect()
             context.lines.enter("diff")
             if row is None:
                 found = counting.count(attempt, wanted)
             else:
                 found = diffing.compare(attempt, wanted, row)
-    sha256 = context.send(encode(found))
+    context.send(encode(found))
     looked = [not m.why for m in found.counted] + [bool(m.method) for m in found.models]
     done = "counted" if wanted.statistics else "compared"
     said = f"{sum(looked)} of {len(looked) + found.omitted} models {done}."
-    return Result(
-        task.kind, Reason.SUCCEEDED, said, report_sha256=sha256, report_omitted=found.omitted
-    )
+    return Result(task.kind, Reason.SUCCEEDED, said, report_omitted=found.omitted)
 
 
 def _checks(context: TaskContext) -> Result:

@@ -212,7 +212,8 @@ class Pod:
         stdout = "".join(self._seen) + rest
         self._system.outputs.append(stdout)
         path = self._home / "result"
-        text = path.read_text() if path.is_file() else '{"task":"","reason":"RunnerCrashed"}'
+        said = path.read_text() if path.is_file() else ""
+        text = said or '{"task":"","reason":"RunnerCrashed"}'  # as the operator takes it
         self._system.outputs.append(text)
         return Ended(Result.from_message(text), stdout, self.process.returncode, time.monotonic() - self._began)
 

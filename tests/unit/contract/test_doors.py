@@ -7,6 +7,7 @@ from pathlib import Path
 
 RUNNER = Path(__file__).parents[3] / "operator" / "vulcan_runner"
 PUBLIC = {  # documented, or stable for years
+    "sqlmesh",
     "sqlmesh.core.config", "sqlmesh.core.config.connection", "sqlmesh.core.console",
     "sqlmesh.core.context", "sqlmesh.core.plan", "sqlmesh.utils", "sqlmesh.utils.date",
     "sqlmesh.utils.errors", "sqlmesh.core",

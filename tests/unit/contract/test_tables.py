@@ -65,13 +65,14 @@ def test_traits_do_not_contradict_each_other() -> None:
 SETS = {
     "may be finished in a closed window": (
         lambda about: about.leaves is not Leaves.NOTHING,
-        {"EnvironmentUnfinalized", "Lost", "RunnerCrashed", "DeadlineExceeded", "Cancelled",
-         "Preempted"},
+        {"EnvironmentUnfinalized", "Lost", "RunnerCrashed", "OutOfMemory", "WorkerKilled",
+         "WorkerExited", "DeadlineExceeded", "Cancelled", "Preempted"},
     ),
     "left the views alone": (lambda a: a.leaves is Leaves.BATCHES, {"Cancelled", "Preempted"}),
     "may have touched the target": (
         lambda about: about.leaves is Leaves.MAYBE_VIEWS,
-        {"Lost", "RunnerCrashed", "DeadlineExceeded", "EnvironmentUnfinalized"},
+        {"Lost", "RunnerCrashed", "OutOfMemory", "WorkerKilled", "WorkerExited",
+         "DeadlineExceeded", "EnvironmentUnfinalized"},
     ),
     "an outage": (
         lambda about: about.side in (Side.DATABASE, Side.SECRET),

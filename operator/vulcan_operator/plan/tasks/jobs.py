@@ -8,6 +8,7 @@ import datetime as dt
 import enum
 from dataclasses import dataclass
 
+from vulcan_contract import ExitCode
 from vulcan_contract.codec import ContractError
 from vulcan_contract.digest import of_json
 from vulcan_contract.reasons import Outcome, Reason
@@ -22,7 +23,7 @@ _PULL = (
     "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull",
     "ImageInspectError",
 )  # fmt: skip
-_DEADLINE = "DeadlineExceeded"
+_DEADLINE, _OUT_OF_MEMORY = "DeadlineExceeded", "OOMKilled"
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,10 @@ def _stuck(task: TaskStatus, pod: PodSeen | None, detail: str, policy: JobPolicy
 
 
 def _believable(result: Result, task: TaskStatus, pod: PodSeen) -> bool:
-    """Project code can write the file, too: it must at least fit the task and the process's end."""
+    """Project code can write the file, too: it must fit the task and the exit code, which is the
+    supervisor's own. One that was killed has not written it, whatever is in it."""
+    if pod.exit_code not in ExitCode.KNOWN:
+        return False
     good = result.outcome is Outcome.SUCCEEDED
     timed_out = pod.exit_reason == _DEADLINE and result.outcome is Outcome.ABORTED
     # A runner that cannot read its task does not know which it is.
@@ -187,6 +191,9 @@ def _result(task: TaskStatus, job: JobSeen | None, pod: PodSeen | None) -> Resul
     if exit_reason == _DEADLINE or (job is not None and job.reason == _DEADLINE):
         message = "the task took longer than runner.deadline"
         return Result(task.kind, Reason.DEADLINE_EXCEEDED, message)
+    if exit_reason == _OUT_OF_MEMORY:
+        message = "the container was killed because its memory was used up (OOMKilled)"
+        return Result(task.kind, Reason.OUT_OF_MEMORY, message)
     if pod is None:
         return Result(task.kind, Reason.LOST, "the Job ended, its pod and result are gone")
     how = f"{exit_reason or 'Error'}, exit {pod.exit_code}"
