@@ -26,6 +26,8 @@ from vulcan_runner.problem import Problem
 FETCHED = "fetch.json"
 _MTIME = 946_684_800  # SQLMesh's model cache keys on mtimes: the same content must look the same
 _SCP_LIKE = re.compile(r"^[A-Za-z0-9._-]+@[A-Za-z0-9.-]+:(?!//)")
+# What the CRD refuses, too: a user, a host or a path of user@host:path that looks like an option.
+_DASHED = re.compile(r"([a-z]+://)?([^/]*@)?-|[^/:]+:-")
 _COMMIT = re.compile(r"^[0-9a-f]{40}([0-9a-f]{24})?$")
 _SCHEMES = ("https", "http", "ssh", "file")
 
@@ -64,7 +66,7 @@ def _get(git: Git, source: Source, lines: Lines) -> str:
     name = next((n for n in names if n in refs), None)
     if name is None:
         raise Problem(Reason.SOURCE_REF_MISSING, f"The repository has no branch or tag {wanted}.")
-    git.fetch(name, depth=1)
+    git.fetch(name)
     return git.checkout("FETCH_HEAD")
 
 
@@ -73,17 +75,20 @@ def _get_commit(git: Git, commit: str, refs: dict[str, str]) -> str:
     at_it = [name for name, sha in refs.items() if sha == commit and not name.endswith("^{}")]
     if git.try_fetch(at_it[0] if at_it else commit) and git.has("FETCH_HEAD", commit):
         return git.checkout("FETCH_HEAD")
-    git.fetch("+refs/*:refs/remotes/all/*", depth=None)
+    git.fetch_everything()
     if not git.exists(commit):
         raise Problem(Reason.SOURCE_REF_MISSING, f"The repository has no commit {commit}.")
     return git.checkout(commit)
 
 
 def _scheme(url: str) -> str:
+    if _DASHED.match(url):
+        message = "No part of the URL may begin with a dash: neither user, host nor path."
+        raise Problem(Reason.SOURCE_UNREACHABLE, message)
     if _SCP_LIKE.match(url):
         return "ssh"
     parts = urlsplit(url)
-    if parts.scheme not in _SCHEMES or url.startswith("-"):
+    if parts.scheme not in _SCHEMES:
         message = f"The URL must start with one of {', '.join(_SCHEMES)}."
         raise Problem(Reason.SOURCE_UNREACHABLE, message)
     if parts.password is not None:
