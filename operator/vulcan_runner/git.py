@@ -11,11 +11,14 @@ import shlex
 import shutil
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, NamedTuple
 from urllib.parse import urlsplit
 
 from vulcan_contract.reasons import Reason
 from vulcan_runner.problem import Problem
+from vulcan_runner.source_size import history_too_large
 
 _ANSWER = 20  # seconds until a silent server counts as unreachable
 _TRANSFER = 900
@@ -32,6 +35,15 @@ _AUTH = (
 )  # fmt: skip
 _REDIRECTED = ("error: 301", "error: 302", "error: 303", "error: 307", "error: 308")
 _NO_REF = ("couldn't find remote ref", "not our ref", "no such ref", "unadvertised object")
+_CUT_OFF = ("signal 25", "file too large")  # SIGXFSZ and EFBIG, of `source_size.bounded_files`
+
+
+class Entry(NamedTuple):
+    """A file, folder or submodule of a commit."""
+
+    path: str
+    size: int
+    is_submodule: bool
 
 
 class Git:
@@ -87,17 +99,31 @@ class Git:
         return done.returncode == 0
 
     def has(self, name: str, commit: str) -> bool:
-        return self._commit(name) == commit
+        return self.commit(name) == commit
 
-    def checkout(self, name: str) -> str:
-        """Checks a commit or ref out and returns the commit."""
-        commit = self._commit(name)
-        self._run("checkout", "-q", "--detach", "--force", commit, "--", limit=_TRANSFER)
-        return commit
-
-    def _commit(self, name: str) -> str:
+    def commit(self, name: str) -> str:
+        """The commit that a fetched name stands for."""
         found = self._run("rev-parse", "--verify", _END, f"{name}^{{commit}}", limit=_ANSWER)
         return found.strip()
+
+    def entries(self, commit: str) -> Iterator[Entry]:
+        """What a commit has, one by one: there may be more than anybody wants to hear."""
+        look = ("ls-tree", "-r", "-t", "-l", "-z", _END, commit)
+        with self._started(look, inside=True) as listed:
+            try:
+                for line in _lines(listed.stdout):
+                    about, _, path = line.partition("\t")
+                    mode, _, _, size = about.split()
+                    yield Entry(path, 0 if size == "-" else int(size), mode == "160000")
+                _, err = listed.communicate()
+            finally:
+                _kill(listed)
+        if listed.returncode:
+            raise _problem(err)
+
+    def checkout(self, commit: str) -> None:
+        """Takes a fetched commit out, without its submodules."""
+        self._run("checkout", "-q", "--detach", "--force", commit, "--", limit=_TRANSFER)
 
     def _environment(self) -> dict[str, str]:
         proxies = [k for k in os.environ if k.lower().endswith("_proxy")]
@@ -182,12 +208,7 @@ class Git:
     def _process(
         self, args: tuple[str, ...], limit: int, inside: bool
     ) -> subprocess.CompletedProcess[str]:
-        """Runs in its own session, so that a time limit or a signal ends git's helpers, too."""
-        command = ["git", *(["-C", str(self.tree)] if inside else []), *args]
-        with subprocess.Popen(
-            command, env=self._env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True,
-        ) as process:  # fmt: skip
+        with self._started(args, inside) as process:
             try:
                 out, err = process.communicate(timeout=limit)
             except subprocess.TimeoutExpired:
@@ -198,7 +219,15 @@ class Git:
             except BaseException:  # Stopped: without this, the end of the `with` waits for git
                 _kill(process)
                 raise
-        return subprocess.CompletedProcess(command, process.returncode, out, err)
+        return subprocess.CompletedProcess(args, process.returncode, out, err)
+
+    def _started(self, args: tuple[str, ...], inside: bool) -> subprocess.Popen[str]:
+        """In its own session, so that a time limit or a signal ends git's helpers, too."""
+        command = ["git", *(["-C", str(self.tree)] if inside else []), *args]
+        return subprocess.Popen(
+            command, env=self._env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True,
+        )  # fmt: skip
 
 
 def _kill(process: subprocess.Popen[str]) -> None:
@@ -206,10 +235,21 @@ def _kill(process: subprocess.Popen[str]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
+def _lines(stream: IO[str] | None) -> Iterator[str]:
+    """What a stream says between its NULs."""
+    assert stream is not None
+    rest = ""
+    while part := stream.read(1 << 16):
+        *whole, rest = (rest + part).split("\0")
+        yield from whole
+
+
 def _problem(stderr: str) -> Problem:
     lines = [line.removeprefix("fatal: ").strip() for line in stderr.splitlines() if line.strip()]
     text = " ".join(lines[-3:])[:400] or "git ended without a message"
     lower = stderr.lower()
+    if any(sign in lower for sign in _CUT_OFF):
+        return history_too_large()
     if any(sign in lower for sign in _REDIRECTED):
         message = (
             "The git server redirects to another URL, and a bearerToken follows no redirect: set"

@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlmesh.core import constants
 
 from vulcan_contract.reasons import Reason
-from vulcan_contract.task import Source, SourceKind
+from vulcan_contract.result import Result
+from vulcan_contract.task import Connection, Gateway, Owner, Source, SourceKind, Task, TaskKind
 from vulcan_runner import fetch as fetching
+from vulcan_runner import resolving, source_size, unfetched
 from vulcan_runner.lines import Lines
 from vulcan_runner.pod import Pod
 from vulcan_runner.problem import Problem
@@ -196,3 +199,140 @@ def test_a_ref_that_begins_with_a_dash_is_not_found(pod: Pod, tmp_path: Path, sa
     problem = _fetch(pod, _repository(tmp_path / "repository", FILES), ref=ref)
     assert problem is not None and problem.reason is Reason.SOURCE_REF_MISSING
     assert ref not in said_to_git.read_text()
+
+
+def _tree_bomb(folder: Path, leaf: str, depth: int) -> None:
+    """A commit with 10^depth times an entry, in a dozen objects."""
+    for _ in range(depth):
+        lines = "".join(f"{leaf}\t{i}\n" for i in range(10))
+        made = subprocess.run(["git", "mktree"], cwd=folder, input=lines, check=True, capture_output=True, text=True)
+        leaf = f"040000 tree {made.stdout.strip()}"
+    commit = _git(folder, "commit-tree", "-m", "bomb", leaf.split()[2])
+    _git(folder, "update-ref", "refs/heads/main", commit)
+
+
+@pytest.mark.parametrize("leaf", ["files", "empty folders"])
+def test_a_tree_bomb_is_not_checked_out(pod: Pod, tmp_path: Path, leaf: str) -> None:
+    folder = _repository(tmp_path / "repository", FILES)
+    blob = "100644 blob " + _git(folder, "rev-parse", "HEAD:etl/config.yaml")
+    empty = "040000 tree " + _git(folder, "hash-object", "-t", "tree", "-w", "/dev/null")
+    _tree_bomb(folder, blob if leaf == "files" else empty, 9)
+    problem = _fetch(pod, folder)
+    assert problem is not None and problem.reason is Reason.SOURCE_TOO_LARGE, problem
+    assert "100000 files" in problem.message
+    assert not pod.project.exists()
+
+
+def test_links_count_as_what_they_stand_for(pod: Pod, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Links to folders of links: 10^9 files without a tree bomb."""
+    monkeypatch.setattr(source_size, "MOST_ENTRIES", 2000)
+    folder = _repository(tmp_path / "repository", FILES)
+    for level in range(9):
+        (folder / f"l{level}").mkdir()
+        for i in range(10):
+            (folder / f"l{level}" / str(i)).symlink_to(f"../l{level + 1}")
+    _commit(folder, {"l9/x.sql": "x"})
+    problem = _fetch(pod, folder)
+    assert problem is not None and problem.reason is Reason.SOURCE_TOO_LARGE, problem
+
+
+def test_the_bytes_are_bounded_with_links_resolved(pod: Pod, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_size, "MOST_BYTES", 3000)
+    folder = _repository(tmp_path / "repository", {"a.sql": "x" * 2000})
+    assert _fetch(pod, folder) is None
+    (folder / "b.sql").symlink_to("a.sql")
+    _commit(folder, {})
+    linked = _fetch(pod, folder)
+    _commit(folder, {"c.sql": "y" * 2000})
+    (folder / "b.sql").unlink()
+    _commit(folder, {})
+    written = _fetch(pod, folder)
+    assert [p and p.reason for p in (linked, written)] == [Reason.SOURCE_TOO_LARGE] * 2
+
+
+def test_what_a_server_sends_is_bounded(pod: Pod, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_size, "MOST_HISTORY", 100_000)
+    folder = _repository(tmp_path / "repository", FILES)
+    assert _fetch(pod, folder) is None
+    (folder / "noise").write_bytes(os.urandom(300_000))
+    _commit(folder, {})
+    problem = _fetch(pod, folder)
+    assert problem is not None and problem.reason is Reason.SOURCE_TOO_LARGE, problem.message
+    assert "history" in problem.message
+
+
+def test_the_folders_are_those_of_sqlmesh() -> None:
+    searched = ("audits", "linter", "macros", "materializations", "metrics", "models", "seeds", "signals", "tests")
+    assert {getattr(constants, name.upper()) for name in searched} == unfetched.FOLDERS
+
+
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+
+
+def _resolved(pod: Pod, path: str = ".") -> Result | Problem:
+    gateway = Gateway("main", Connection("duckdb"), Owner("c", "n", "g"))
+    task = Task(TaskKind.RESOLVE, "j", "n", gateway, source=Source(SourceKind.GIT, "u", "main", path))
+    try:
+        return resolving.resolve(task, pod, Lines())
+    except Problem as problem:
+        return problem
+
+
+@pytest.mark.parametrize("name", ["seeds/rates.csv", "models/m.sql", "config.yaml", "a.PY"])
+def test_a_pointer_that_sqlmesh_would_read_is_named(pod: Pod, tmp_path: Path, name: str) -> None:
+    assert _fetch(pod, _repository(tmp_path / "repository", {"config.yaml": "a: 1", name: POINTER})) is None
+    found = _resolved(pod)
+    assert isinstance(found, Problem) and found.reason is Reason.SOURCE_INCOMPLETE
+    assert found.message.startswith(f"{name} is a Git LFS pointer")
+
+
+def test_other_pointers_are_mentioned(pod: Pod, tmp_path: Path) -> None:
+    url = _repository(tmp_path / "repository", {"config.yaml": "a: 1", "docs/a.png": POINTER, "b.md": "version 1"})
+    assert _fetch(pod, url) is None
+    found = _resolved(pod)
+    assert isinstance(found, Result) and found.reason is Reason.SUCCEEDED
+    assert "docs/a.png is a Git LFS pointer; its content is not fetched." in found.message
+
+
+def _with_submodule(tmp_path: Path, at: str, files: dict[str, str]) -> Path:
+    shared = _repository(tmp_path / "shared", {"shared.sql": "x"})
+    folder = _repository(tmp_path / "repository", files)
+    _git(folder, "submodule", "--quiet", "add", str(shared), at)
+    _commit(folder, {})
+    return folder
+
+
+@pytest.mark.parametrize(("at", "path"), [("models/lib", "."), ("etl/models/lib", "etl"), ("etl/macros", "etl")])
+def test_a_submodule_where_sqlmesh_looks_is_named(pod: Pod, tmp_path: Path, at: str, path: str) -> None:
+    url = _with_submodule(tmp_path, at, {"config.yaml": "a: 1", "etl/config.yaml": "a: 1"})
+    assert _fetch(pod, url, path=path) is None
+    found = _resolved(pod, path)
+    assert isinstance(found, Problem) and found.reason is Reason.SOURCE_INCOMPLETE
+    assert found.message.startswith(f"{at.removeprefix('etl/')} is a submodule")
+
+
+def test_a_submodule_behind_a_link_is_named(pod: Pod, tmp_path: Path) -> None:
+    url = _with_submodule(tmp_path, "vendor/lib", {"config.yaml": "a: 1", "models/m.sql": "x"})
+    (url / "models" / "lib").symlink_to("../vendor/lib")
+    _commit(url, {})
+    assert _fetch(pod, url) is None
+    found = _resolved(pod)
+    assert isinstance(found, Problem) and found.message.startswith("models/lib is a submodule")
+
+
+@pytest.mark.parametrize("path", ["lib", "lib/etl"])
+def test_a_project_in_a_submodule_is_named(pod: Pod, tmp_path: Path, path: str) -> None:
+    problem = _fetch(pod, _with_submodule(tmp_path, "lib", {"config.yaml": "a: 1"}), path=path)
+    assert problem is not None and problem.reason is Reason.SOURCE_INCOMPLETE
+    assert "submodule lib" in problem.message
+
+
+def test_other_submodules_are_mentioned_and_those_elsewhere_not(pod: Pod, tmp_path: Path) -> None:
+    url = _with_submodule(tmp_path, "etl/docs/theme", {"etl/config.yaml": "a: 1"})
+    _git(url, "submodule", "--quiet", "add", str(tmp_path / "shared"), "elsewhere")
+    _commit(url, {})
+    assert _fetch(pod, url, path="etl") is None
+    found = _resolved(pod, "etl")
+    assert isinstance(found, Result)
+    assert "docs/theme is a submodule; its content is not fetched." in found.message
+    assert "elsewhere" not in found.message
