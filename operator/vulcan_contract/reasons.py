@@ -213,6 +213,14 @@ class Reason(enum.StrEnum):
     SOURCE_PATH_MISSING = ("SourcePathMissing", _NO, _NEVER, Side.SOURCE, Leaves.NOTHING,
         "The repository has no such folder, or it holds no SQLMesh project.",
         "Fix project.git.path.")
+    SOURCE_INCOMPLETE = ("SourceIncomplete", _NO, _NEVER, Side.SOURCE, Leaves.NOTHING,
+        "SQLMesh would read files that the source does not contain: Git LFS has them, or a "
+        "submodule.",
+        "Commit the files named in the message themselves, and push a new revision.")
+    SOURCE_TOO_LARGE = ("SourceTooLarge", _NO, _NEVER, Side.SOURCE, Leaves.NOTHING,
+        "The git repository has more or larger files than are fetched.",
+        "Move the project into a repository of its own, or bring it in an image "
+        "(project.image).")
     SOURCE_CHANGED = ("SourceDigestMismatch", _ERR, _REPLAN, Side.SOURCE, Leaves.NOTHING,
         "The source in the pod is not the one that was resolved.", "The source is resolved again.")
     NOT_VIRTUAL_ONLY = ("NotVirtualOnly", _NO, _NEVER, Side.ENVIRONMENT, Leaves.NOTHING,

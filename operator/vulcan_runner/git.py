@@ -11,14 +11,18 @@ import shlex
 import shutil
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, NamedTuple
 from urllib.parse import urlsplit
 
 from vulcan_contract.reasons import Reason
 from vulcan_runner.problem import Problem
+from vulcan_runner.source_size import history_too_large
 
 _ANSWER = 20  # seconds until a silent server counts as unreachable
 _TRANSFER = 900
+_END = "--end-of-options"  # what follows came from outside and is never an option
 _HELPER = (
     '!f() { test "$1" = get || exit 0; printf "username=%s\\npassword=%s\\n"'
     ' "$(cat "$VULCAN_GIT_USERNAME")" "$(cat "$VULCAN_GIT_PASSWORD")"; }; f'
@@ -29,7 +33,17 @@ _AUTH = (
     "terminal prompts disabled", "access denied", "error: 401", "error: 403",
     "no matching host key", "load key", "invalid credentials",
 )  # fmt: skip
+_REDIRECTED = ("error: 301", "error: 302", "error: 303", "error: 307", "error: 308")
 _NO_REF = ("couldn't find remote ref", "not our ref", "no such ref", "unadvertised object")
+_CUT_OFF = ("signal 25", "file too large")  # SIGXFSZ and EFBIG, of `source_size.bounded_files`
+
+
+class Entry(NamedTuple):
+    """A file, folder or submodule of a commit."""
+
+    path: str
+    size: int
+    is_submodule: bool
 
 
 class Git:
@@ -45,21 +59,34 @@ class Git:
         self._run("init", "-q", str(self.tree), limit=_ANSWER, inside=False)
 
     def remote_refs(self) -> dict[str, str]:
-        """Every ref of the server and its commit. Also checks that the server answers."""
-        out = self._run("ls-remote", "--quiet", self._url, limit=_ANSWER)
-        pairs = (line.split("\t", 1) for line in out.splitlines() if "\t" in line)
-        return {name: sha for sha, name in pairs}
+        """The refs of the server and their commits. Also checks that the server answers.
 
-    def fetch(self, ref: str, depth: int | None) -> None:
+        A server can advertise any text as a name: others than git's own namespaces are left out.
+        """
+        out = self._run("ls-remote", "--quiet", _END, self._url, limit=_ANSWER)
+        pairs = (line.split("\t", 1) for line in out.splitlines() if "\t" in line)
+        return {name: sha for sha, name in pairs if name == "HEAD" or name.startswith("refs/")}
+
+    def fetch(self, ref: str) -> None:
         """Raises SourceUnreachable, SourceAuthFailed or SourceRefMissing."""
-        shallow = ["--depth", str(depth)] if depth else []
-        options = ["-q", "--no-tags", "--no-recurse-submodules", *shallow]
-        self._run("fetch", *options, self._url, ref, limit=_TRANSFER)
+        check = ("check-ref-format", "--allow-onelevel", ref)
+        if self._process(check, _ANSWER, inside=False).returncode:
+            message = "The name of the ref is none that git allows."
+            raise Problem(Reason.SOURCE_REF_MISSING, message)
+        self._fetch("--depth", "1", ref=ref)
+
+    def fetch_everything(self) -> None:
+        """For a commit that a server does not give by itself. Raises as `fetch`."""
+        self._fetch(ref="+refs/*:refs/remotes/all/*")
+
+    def _fetch(self, *options: str, ref: str) -> None:
+        always = ("-q", "--no-tags", "--no-recurse-submodules")
+        self._run("fetch", *always, *options, _END, self._url, ref, limit=_TRANSFER)
 
     def try_fetch(self, ref: str) -> bool:
         """Fetches a ref; False when the server does not offer it."""
         try:
-            self.fetch(ref, depth=1)
+            self.fetch(ref)
         except Problem as problem:
             if problem.reason is Reason.SOURCE_AUTH_FAILED:
                 raise
@@ -67,16 +94,36 @@ class Git:
         return True
 
     def exists(self, commit: str) -> bool:
-        done = self._process(("cat-file", "-e", f"{commit}^{{commit}}"), _ANSWER, inside=True)
+        look = ("cat-file", "-e", _END, f"{commit}^{{commit}}")
+        done = self._process(look, _ANSWER, inside=True)
         return done.returncode == 0
 
     def has(self, name: str, commit: str) -> bool:
-        return self._run("rev-parse", f"{name}^{{commit}}", limit=_ANSWER).strip() == commit
+        return self.commit(name) == commit
 
-    def checkout(self, name: str) -> str:
-        """Checks a commit or ref out and returns the commit."""
-        self._run("checkout", "-q", "--detach", "--force", name, limit=_TRANSFER)
-        return self._run("rev-parse", "HEAD", limit=_ANSWER).strip()
+    def commit(self, name: str) -> str:
+        """The commit that a fetched name stands for."""
+        found = self._run("rev-parse", "--verify", _END, f"{name}^{{commit}}", limit=_ANSWER)
+        return found.strip()
+
+    def entries(self, commit: str) -> Iterator[Entry]:
+        """What a commit has, one by one: there may be more than anybody wants to hear."""
+        look = ("ls-tree", "-r", "-t", "-l", "-z", _END, commit)
+        with self._started(look, inside=True) as listed:
+            try:
+                for line in _lines(listed.stdout):
+                    about, _, path = line.partition("\t")
+                    mode, _, _, size = about.split()
+                    yield Entry(path, 0 if size == "-" else int(size), mode == "160000")
+                _, err = listed.communicate()
+            finally:
+                _kill(listed)
+        if listed.returncode:
+            raise _problem(err)
+
+    def checkout(self, commit: str) -> None:
+        """Takes a fetched commit out, without its submodules."""
+        self._run("checkout", "-q", "--detach", "--force", commit, "--", limit=_TRANSFER)
 
     def _environment(self) -> dict[str, str]:
         proxies = [k for k in os.environ if k.lower().endswith("_proxy")]
@@ -115,9 +162,13 @@ class Git:
         settings = [
             ("core.hooksPath", "/dev/null"), ("core.autocrlf", "false"), ("safe.directory", "*"),
             ("http.lowSpeedLimit", "100"), ("http.lowSpeedTime", str(_ANSWER)),
-            ("advice.detachedHead", "false"), ("gc.auto", "0"), ("http.followRedirects", "initial"),
+            ("advice.detachedHead", "false"), ("gc.auto", "0"),
         ]  # fmt: skip
         folder = self._credentials
+        has_token = (folder / "bearerToken").is_file() and self._scheme in ("http", "https")
+        # git would send the token's header wherever the first answer redirects it to. A user name
+        # and password come from a helper, which git asks for each host.
+        settings.append(("http.followRedirects", "false" if has_token else "initial"))
         bundle = os.environ.get("GIT_SSL_CAINFO") or os.environ.get("SSL_CERT_FILE")
         if (folder / "ca.crt").is_file():
             settings.append(("http.sslCAInfo", str(folder / "ca.crt")))
@@ -130,7 +181,7 @@ class Git:
         for name, value in settings:
             add = ("config", "--file", str(path), "--add", name, value)
             self._run(*add, limit=_ANSWER, inside=False)
-        if (folder / "bearerToken").is_file() and self._scheme in ("http", "https"):
+        if has_token:
             token = (folder / "bearerToken").read_text().strip()
             path.write_text(path.read_text() + self._bearer(token))
 
@@ -157,12 +208,7 @@ class Git:
     def _process(
         self, args: tuple[str, ...], limit: int, inside: bool
     ) -> subprocess.CompletedProcess[str]:
-        """Runs in its own session, so that a time limit or a signal ends git's helpers, too."""
-        command = ["git", *(["-C", str(self.tree)] if inside else []), *args]
-        with subprocess.Popen(
-            command, env=self._env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True,
-        ) as process:  # fmt: skip
+        with self._started(args, inside) as process:
             try:
                 out, err = process.communicate(timeout=limit)
             except subprocess.TimeoutExpired:
@@ -173,7 +219,15 @@ class Git:
             except BaseException:  # Stopped: without this, the end of the `with` waits for git
                 _kill(process)
                 raise
-        return subprocess.CompletedProcess(command, process.returncode, out, err)
+        return subprocess.CompletedProcess(args, process.returncode, out, err)
+
+    def _started(self, args: tuple[str, ...], inside: bool) -> subprocess.Popen[str]:
+        """In its own session, so that a time limit or a signal ends git's helpers, too."""
+        command = ["git", *(["-C", str(self.tree)] if inside else []), *args]
+        return subprocess.Popen(
+            command, env=self._env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True,
+        )  # fmt: skip
 
 
 def _kill(process: subprocess.Popen[str]) -> None:
@@ -181,10 +235,27 @@ def _kill(process: subprocess.Popen[str]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
+def _lines(stream: IO[str] | None) -> Iterator[str]:
+    """What a stream says between its NULs."""
+    assert stream is not None
+    rest = ""
+    while part := stream.read(1 << 16):
+        *whole, rest = (rest + part).split("\0")
+        yield from whole
+
+
 def _problem(stderr: str) -> Problem:
     lines = [line.removeprefix("fatal: ").strip() for line in stderr.splitlines() if line.strip()]
     text = " ".join(lines[-3:])[:400] or "git ended without a message"
     lower = stderr.lower()
+    if any(sign in lower for sign in _CUT_OFF):
+        return history_too_large()
+    if any(sign in lower for sign in _REDIRECTED):
+        message = (
+            "The git server redirects to another URL, and a bearerToken follows no redirect: set"
+            " project.git.url to the URL that the server redirects to."
+        )
+        return Problem(Reason.SOURCE_UNREACHABLE, message)
     if any(sign in lower for sign in _NO_REF):
         return Problem(Reason.SOURCE_REF_MISSING, f"The repository has no such ref: {text}")
     if any(sign in lower for sign in _AUTH):

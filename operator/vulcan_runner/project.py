@@ -41,7 +41,7 @@ def lay_out(mounted: Path, target: Path) -> Path:
 def within(folder: Path, path: str) -> Path:
     """A path below a folder; raises SourcePathMissing when it, or a link in it, leads out."""
     target = Path(os.path.normpath(folder / path.lstrip("/")))
-    if not target.is_relative_to(folder) or not _real(target).is_relative_to(_real(folder)):
+    if not target.is_relative_to(folder) or not real(target).is_relative_to(real(folder)):
         raise Problem(Reason.SOURCE_PATH_MISSING, f"The path {path} leads out of the source.")
     return target
 
@@ -71,7 +71,13 @@ def _blocks(file: Path) -> Iterator[bytes]:
 
 def files(folder: Path, *, mount: bool = False) -> Iterator[tuple[str, Path]]:
     """Relative POSIX paths and files. In a ConfigMap's mount, names with `..` are the volume's."""
-    root = _real(folder)
+    return ((path, entry) for path, entry in entries(folder, mount=mount) if entry.is_file())
+
+
+def entries(folder: Path, *, mount: bool = False) -> Iterator[tuple[str, Path]]:
+    """The same with folders, each before what is in it. Links are followed, so that few links can
+    stand for any number of entries: whoever does not trust the source counts them."""
+    root = real(folder)
     yield from _walk(folder, "", root, (root,), mount)
 
 
@@ -81,16 +87,22 @@ def _walk(
     for entry in sorted(folder.iterdir(), key=lambda p: p.name):
         if entry.name in IGNORED or (mount and entry.name.startswith("..")):
             continue
-        real, relative = _real(entry), f"{prefix}{entry.name}"
-        if not real.is_relative_to(root):
-            name = os.fsencode(relative).decode(errors="replace")
-            raise Problem(Reason.PROJECT_LOAD_FAILED, f"The link {name} leads out of the source.")
-        if real.is_dir() and real not in above:
-            yield from _walk(entry, f"{relative}/", root, (*above, real), mount)
-        elif real.is_file():
+        target, relative = real(entry), f"{prefix}{entry.name}"
+        if not target.is_relative_to(root):
+            message = f"The link {printable(relative)} leads out of the source."
+            raise Problem(Reason.PROJECT_LOAD_FAILED, message)
+        if target.is_dir() and target not in above:
+            yield relative, entry
+            yield from _walk(entry, f"{relative}/", root, (*above, target), mount)
+        elif target.is_file():
             yield relative, entry
 
 
-def _real(path: Path) -> Path:
+def printable(path: str) -> str:
+    """A path in a message: names need not be UTF-8."""
+    return os.fsencode(path).decode(errors="replace")
+
+
+def real(path: Path) -> Path:
     """Where links lead. Other than for `Path.resolve`, a link to itself is no error."""
     return Path(os.path.realpath(path))

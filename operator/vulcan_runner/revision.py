@@ -6,7 +6,7 @@ Opened by `tasks`, for a plan and for the apply that rebuilds it; used by `apply
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vulcan_runner import history, kept_project, planning, promoting, resolving
 from vulcan_runner.attempt import Attempt
@@ -48,7 +48,8 @@ def opened(session: Session) -> Iterator[RevisionSource]:
 
         def from_project(record: ApplyRow | None, check: bool) -> BuiltPlan:
             tests_run = planning.prepare(attempt, check=check)
-            return planning.build(attempt, got.digest, record, tests_run)
+            built = planning.build(attempt, got.digest, record, tests_run)
+            return replace(built, warnings=(*built.warnings, *got.warnings))
 
         kept = kept_project.of(attempt.engine.config, got.folder)
         yield RevisionSource(attempt, kept, got.digest, from_project)

@@ -53,7 +53,7 @@ def test_libpq_and_git_have_the_ca_bundle() -> None:
 
 
 def test_both_containers_have_resources() -> None:
-    resources = {"limits": {"memory": "1Gi"}}
+    resources = {"limits": {"memory": "1Gi", "ephemeral-storage": "2Gi"}}
     assert [c["resources"] for c in _containers(resources=resources)] == [resources, resources]
 
 

@@ -104,7 +104,10 @@ class RunnerSpec(Model):
         "namespace's `default`.",
     )
     resources: FreeDict | None = Field(
-        None, description="Requests and limits of each container, as in a Pod. Default: none."
+        None,
+        description="Requests and limits of each container, as in a Pod. If it says nothing of "
+        "ephemeral-storage: 1Gi requested, 10Gi at most. That limit is also the size of each "
+        "emptyDir of the pod that has none of its own.",
     )
     node_selector: dict[str, Text63] = Field(
         {}, max_length=32, description="Labels of the nodes that Jobs may run on."

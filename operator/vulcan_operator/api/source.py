@@ -35,6 +35,11 @@ class GitSource(Model):
                 "url is an https, ssh or file URL, or user@host:path",
             ),
             cel(
+                "!self.matches('^([a-z]+://)?([^/]*@)?-') && !self.matches('^[^/:]+:-')",
+                "no part of url begins with a dash, which git or ssh could take for an option: "
+                "correct its user, host or path",
+            ),
+            cel(
                 "!self.matches('^https?://[^/]*@') && !self.matches('^ssh://[^/@]*:[^/]*@')",
                 "url must not contain credentials: put them into a Secret named in the gateway's "
                 "gitCredentials",

@@ -18,6 +18,7 @@ from vulcan_operator.api.fields import parse_duration
 from vulcan_operator.api.gateway_runner import RunnerSpec
 from vulcan_operator.plan.core.actions import CreateJob, Key
 from vulcan_operator.plan.core.facts import GatewayFacts
+from vulcan_operator.plan.tasks import disk
 
 _ROOT = "/vulcan"
 _RESULT = "/dev/termination-log"
@@ -131,7 +132,7 @@ def _pod(task: Task, parts: JobParts, runner: RunnerSpec, deadline: int) -> dict
 def _container(name: str, command: list[str], task: Task, parts: JobParts) -> dict[str, Any]:
     fetch, runner = name == "fetch", parts.gateway.spec.runner
     own = _proxies(runner) if fetch else runner.env
-    container: dict[str, Any] = {
+    return {
         "name": name,
         "image": parts.pinned_image or parts.image,
         "command": command,
@@ -144,10 +145,9 @@ def _container(name: str, command: list[str], task: Task, parts: JobParts) -> di
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         },
+        # Of both containers: a ResourceQuota refuses a pod with a container that has none.
+        "resources": disk.resources(runner),
     }
-    if runner.resources:  # both: a ResourceQuota refuses a pod with a container that has none
-        container["resources"] = runner.resources
-    return container
 
 
 def _environment(task: Task, parts: JobParts, *, fetch: bool) -> list[dict[str, str]]:
@@ -221,11 +221,11 @@ def _mounts(task: Task, parts: JobParts, *, fetch: bool) -> list[dict[str, Any]]
 
 def _volumes(task: Task, parts: JobParts) -> list[dict[str, Any]]:
     runner = parts.gateway.spec.runner
-    volumes: list[dict[str, Any]] = [{"name": name, "emptyDir": {}} for name in ("work", "tmp")]
+    volumes: list[dict[str, Any]] = [_folder(name, runner) for name in ("work", "tmp")]
     if parts.source_config_map is not None:
         volumes.append({"name": "project", "configMap": {"name": parts.source_config_map}})
     elif task.source is not None and not _in_image(task):
-        volumes.append({"name": "project", "emptyDir": {}})
+        volumes.append(_folder("project", runner))
     if parts.checks_config_map is not None:
         volumes.append({"name": "checks", "configMap": {"name": parts.checks_config_map}})
     if runner.ca_bundle is not None:
@@ -233,8 +233,12 @@ def _volumes(task: Task, parts: JobParts) -> list[dict[str, Any]]:
     if parts.git_secret is not None:
         volumes.append(_secret("git", parts.git_secret))
     volumes += [_secret(f"secret-{i}", name) for i, name in enumerate(_secret_names(task))]
-    extra = _extra(runner)
-    return [*volumes, *({**v["volume"], "name": f"extra-{i}"} for i, v in enumerate(extra))]
+    extra = (disk.bounded(v["volume"], runner) for v in _extra(runner))
+    return [*volumes, *({**volume, "name": f"extra-{i}"} for i, volume in enumerate(extra))]
+
+
+def _folder(name: str, runner: RunnerSpec) -> dict[str, Any]:
+    return disk.bounded({"name": name, "emptyDir": {}}, runner)
 
 
 def _secret(volume: str, secret: str) -> dict[str, Any]:
