@@ -161,3 +161,15 @@ def test_what_cannot_be_read_does_not_hold_its_deletion_for_ever() -> None:
     assert world.exists("venv/dev")
     world.advance(6 * MINUTE)
     assert not world.exists("venv/dev")
+
+
+@pytest.mark.parametrize("holder", ["../../pods/x", "x,a in (b)", "a=b", ".."])
+def test_a_holder_that_can_be_no_job_holds_nothing(holder: str) -> None:
+    """Who may write Leases there may write anything into it; it must not get into a URL or a label selector."""
+    sqlmesh = alive()
+    world = sqlmesh.world
+    lease = ("leases", "data", "vulcan-writer-warehouse")
+    world.kube.objects[lease]["spec"]["holderIdentity"] = holder
+    world.annotate("venv/prod", run_requested_at="1").settle()
+    sqlmesh.work()
+    assert world.raw("venv/prod")["status"]["lastHandledRunRequestedAt"] == "1"
