@@ -9,6 +9,7 @@ import gzip
 import itertools
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -178,10 +179,12 @@ class Pod:
         self._home = system.folder / "pods" / task.job
         self._home.mkdir(parents=True)
         self._began = time.monotonic()
+        self._alive, held = os.pipe()  # by all of its processes: a container ends when they all have
         self.process = subprocess.Popen(
-            [str(RUNNER), "-m", "vulcan_runner"],
+            [str(RUNNER), "-m", "vulcan_runner"], pass_fds=(held,),
             env=self._env(task) | env, cwd="/", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
+        os.close(held)
         self._seen: list[str] = []
 
     def _env(self, task: Task) -> dict[str, str]:
@@ -209,6 +212,8 @@ class Pod:
 
     def wait(self) -> Ended:
         rest, _ = self.process.communicate(timeout=600)
+        assert select.select([self._alive], [], [], 60)[0], "a process has outlived its pod"
+        os.close(self._alive)
         stdout = "".join(self._seen) + rest
         self._system.outputs.append(stdout)
         path = self._home / "result"
