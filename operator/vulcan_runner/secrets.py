@@ -4,27 +4,27 @@ Used by `config` to fill connections and by `lines` and `__main__` for everythin
 returned. A value that leaves this module goes to SQLMesh and nowhere else.
 """
 
-import base64
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, quote_plus
 
 from vulcan_contract.reasons import Reason
 from vulcan_contract.task import Connection, SecretForm, SecretRef
 from vulcan_runner.problem import Problem
+from vulcan_runner.spellings import SHORTEST, spellings
 
 MASK = "***"
-_SHORTEST = 4  # a shorter secret would blank out ordinary words
 _LARGEST = 64 * 1024  # bytes of a mounted file that is read
 _SHORTEST_UNNAMED = 8  # of keys that no connection names: a Secret is mounted whole
 _PUBLIC = ("username", "known_hosts", "identity.pub", "ca.crt")  # of Flux's key names
-_URL = re.compile(
-    r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]{0,30}://)[^\s/@'\"]{0,256}:[^\s@'\"]{0,4096}@"
-)
+_USERS = ("username", "user", "login")  # keys, options and secret fields that name a user
+# What ends at an @ without blanks and quotes, and in it what follows scheme:// and has a colon:
+# apart, because together they would be tried from every place of a long text.
+_BEFORE_AT = re.compile(r"(?<![^\s@'\"])[^\s@'\"]+@")
+_LOGIN = re.compile(r"(?<=[a-zA-Z0-9+.-]://)[^/:]*:.*")
 _NAMED = re.compile(
     r"(?i)\b(?P<key>password|passwd|pwd|token|secret|access_key|secret_key|bearer)\b"
     r"(?P<sep>\s*=\s*|['\"]?\s*:\s*(?=['\"])|\s+(?=[A-Za-z0-9._-]{20}))"
@@ -65,21 +65,30 @@ class Secrets:
 
     def scrubber(self, connections: Iterable[Connection], more: Iterable[str] = ()) -> "Scrubber":
         """Knows `more` and every mounted key's value; a short one if a connection names it."""
-        named = {(ref.name, ref.key) for c in connections for ref in c.secrets.values()}
+        used = list(connections)
+        named = {(ref.name, ref.key) for c in used for ref in c.secrets.values()}
+        users = {str(c.options[name]) for c in used for name in _USERS if name in c.options}
+        users |= {w for c in used for name in _USERS for w in self._user(c.secrets.get(name))}
         words: set[str] = set(more)
         if self.folder.is_dir():
             for secret in self.folder.iterdir():
                 for path in _keys(secret) if secret.is_dir() else ():
-                    shortest = _SHORTEST if (secret.name, path.name) in named else _SHORTEST_UNNAMED
+                    shortest = SHORTEST if (secret.name, path.name) in named else _SHORTEST_UNNAMED
                     words |= {w for w in _words(path) if len(w) >= shortest}
-        return Scrubber(words)
+                    users |= _user_name(path)
+        return Scrubber(words, users)
+
+    def _user(self, ref: SecretRef | None) -> set[str]:
+        """The user of a connection, under whatever key a Secret has it."""
+        path = self.folder / ref.name / ref.key if ref is not None else None
+        return {_text(path)} if path is not None and path.is_file() else set()
 
 
 def other_secrets(variables: Iterable[str], folders: Iterable[str]) -> Iterator[str]:
     """Secrets that the pod has besides its connections': in variables, and as volumes."""
     for name in variables:
         value = os.environ.get(name, "").strip("\r\n")
-        yield from ([value] if len(value) >= _SHORTEST else [])
+        yield from ([value] if len(value) >= SHORTEST else [])
     for folder in map(Path, folders):
         for path in folder.rglob("*"):
             inside = path.relative_to(folder).parts
@@ -93,17 +102,18 @@ def git_scrubber(folder: Path) -> "Scrubber":
     if not folder.is_dir():
         return Scrubber()
     secret = [path for path in _keys(folder) if path.name not in _PUBLIC]
-    return Scrubber(word for path in secret for word in _words(path) if len(word) >= _SHORTEST)
+    words = (word for path in secret for word in _words(path) if len(word) >= SHORTEST)
+    return Scrubber(words, {user for path in _keys(folder) for user in _user_name(path)})
 
 
 class Scrubber:
     """Replaces secrets, in every spelling a driver or a URL gives them, by ***."""
 
-    def __init__(self, words: Iterable[str] = ()) -> None:
-        spellings = {s for word in words for s in _spellings(word)}
-        longest_first = sorted(spellings, key=lambda s: (-len(s), s))
-        self.longest = max(map(len, spellings), default=0)
-        self._known = re.compile("|".join(map(re.escape, longest_first))) if spellings else None
+    def __init__(self, words: Iterable[str] = (), users: Iterable[str] = ()) -> None:
+        names = sorted(set(users))
+        found = {s for word in set(words) for s in spellings(word, names)}
+        self._known = sorted(found, key=lambda s: (-len(s), s))  # the longest goes first
+        self.longest = max(map(len, self._known), default=0)
 
     def text(self, text: str) -> str:
         """The text without secrets and without credentials in URLs and connection strings."""
@@ -111,16 +121,23 @@ class Scrubber:
 
     def whole(self, text: str, end: int) -> int:
         """Where to cut a text instead of at `end`, so that no secret is cut in two."""
-        for pattern in filter(None, (_URL, _NAMED, self._known)):
-            for found in pattern.finditer(text):
-                if found.start() < end < found.end():
-                    end = found.end()
+        for found in (*_logins(text), *(found.span() for found in _NAMED.finditer(text))):
+            if found[0] < end < found[1]:
+                end = found[1]
+        for word in self._known:
+            at = text.find(word, max(0, end - len(word) + 1), end + len(word) - 1)
+            end = at + len(word) if at >= 0 else end
         return end
 
     def known(self, text: str) -> str:
         """The text without known secrets only: for project text, in which `token = x` is code."""
-        text = self._known.sub(MASK, text) if self._known else text
-        return _URL.sub(rf"\g<scheme>{MASK}@", text)
+        for word in self._known:
+            text = text.replace(word, MASK)
+        parts, after = [], 0
+        for start, end in _logins(text):
+            parts += [text[after:start], MASK]
+            after = end - 1  # the @ stays
+        return "".join((*parts, text[after:]))
 
     def tree(self, value: Any) -> Any:
         """`known` for every string in a JSON-like value, keys included."""
@@ -148,16 +165,28 @@ def cut(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
+def _logins(text: str) -> Iterator[tuple[int, int]]:
+    """Where user:password@ stands in a URL."""
+    for run in _BEFORE_AT.finditer(text):
+        found = _LOGIN.search(run.group())
+        if found is not None:
+            yield run.start() + found.start(), run.end()
+
+
 # Values may hold quotes and newlines, and PostgreSQL doubles neither: what begins with a quote is
 # cut up to the last one, and all that follows the message itself (DETAIL and the like) is dropped.
-_DATA = (
-    (re.compile(r"(?s)\n\s*(DETAIL|CONTEXT|HINT|QUERY|WHERE|LINE \d+):.*"), ""),
-    (re.compile(r"(?m)^\s*\^.*$"), ""),
+_DATA: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
+    (re.compile(r"(?s)\n[^\S\n]*(DETAIL|CONTEXT|HINT|QUERY|WHERE|LINE \d+):.*"), ""),
+    (re.compile(r"(?m)^[^\S\n]*\^.*$"), ""),
     (re.compile(r'(?s)(?<=: )".*"'), '"…"'),
     (re.compile(r'(?is)\b(value|string|row|literal) ".*"'), r'\1 "…"'),
     (re.compile(r"\([^()]*\)=\([^()]*\)"), "(…)=(…)"),
-    (re.compile(r"'(?:[^'\\]|''|\\.){0,2000}'"), "'…'"),
-    (re.compile(r'(?i)\bkey "(?:[^"\n]|""){0,2000}"'), 'key "…"'),
+    # Where no end is found, there is none for what follows either: it is not tried again.
+    (
+        re.compile(r"(?s)'(?:[^'\\]|''|\\.)*'|(?P<open>'.*)"),
+        lambda found: found["open"] or "'…'",
+    ),
+    (re.compile(r'(?i)\bkey "(?:[^"\n]|"")*"'), 'key "…"'),
     (re.compile(r"(?i)\b(value|number|key) -?\d[\d.,:eE+-]*"), r"\1 …"),
 )
 
@@ -167,16 +196,24 @@ def without_data(text: str) -> str:
     text = _Process.scrubber.text(text)
     for pattern, by in _DATA:
         text = pattern.sub(by, text)
-    return re.sub(r"\n\s*\n+", "\n", text).strip()
+    return "\n".join(line for line in text.split("\n") if line.strip()).strip()
 
 
 def _keys(folder: Path) -> Iterator[Path]:
     return (p for p in folder.iterdir() if not p.name.startswith("..") and p.is_file())
 
 
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="surrogateescape").strip("\r\n")
+
+
+def _user_name(path: Path) -> set[str]:
+    return {_text(path)} if path.name in _USERS else set()
+
+
 def _words(path: Path) -> Iterator[str]:
     """A secret file's whole text, its lines, and every string in it when it is JSON."""
-    text = path.read_text(encoding="utf-8", errors="surrogateescape").strip("\r\n")
+    text = _text(path)
     yield text
     lines = text.splitlines()
     if len(lines) > 1:
@@ -194,15 +231,3 @@ def _strings(value: Any) -> Iterator[str]:
     elif isinstance(value, (dict, list)):
         for inner in value.values() if isinstance(value, dict) else value:
             yield from _strings(inner)
-
-
-def _spellings(word: str) -> set[str]:
-    raw = word.encode("utf-8", errors="surrogateescape")
-    escaped = word.replace("\\", "\\\\").replace("'", "\\'")
-    plain = {
-        word, escaped, word.replace("'", "''"), repr(word)[1:-1], json.dumps(word)[1:-1],
-        json.dumps(word, ensure_ascii=False)[1:-1], base64.b64encode(raw).decode(),
-    }  # fmt: skip
-    quoted = {q(raw, safe=safe) for q in (quote, quote_plus) for safe in ("", "/", "!$&()*,;=:@/")}
-    lower = {re.sub(r"%[0-9A-F]{2}", lambda m: m.group().lower(), q) for q in quoted}
-    return {s for s in plain | quoted | lower if len(s) >= _SHORTEST}
