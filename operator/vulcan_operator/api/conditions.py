@@ -82,8 +82,10 @@ class Why(enum.StrEnum):
         "The operator lacks permissions in this namespace.",
         "Bind ClusterRole vulcan-gateway there, as the message says.")
     UNPROTECTED = ("ApprovalsUnprotected",
-        "The API server does not enforce the admission policies, so approvals prove nothing.",
-        "Apply deploy/policies.yaml; the message names the policies. Work then continues.")
+        "The API server does not enforce the admission policies as the operator's release ships "
+        "them, so approvals prove nothing.",
+        "Apply deploy/policies.yaml of that release; the message says which policy differs, and "
+        "where. Work continues within five minutes.")
     IMAGE_NOT_ALLOWED = ("ImageNotAllowed",
         "runner.image is not in the gateway's allowedImages.", "Use an allowed image, or add it.")
     NO_IMAGE = ("RunnerImageMissing",
