@@ -27,6 +27,8 @@ EVERYWHERE: dict[tuple[str, str, str], set[str]] = {
         ("admissionregistration.k8s.io", name, ""): {"list"}
         for name in ("validatingadmissionpolicies", "validatingadmissionpolicybindings")
     },
+    ("authentication.k8s.io", "tokenreviews", ""): {"create"},
+    ("authorization.k8s.io", "subjectaccessreviews", ""): {"create"},
 }
 IN_GATEWAYS: dict[tuple[str, str, str], set[str]] = {
     ("batch", "jobs", ""): READ | {"create", "patch", "delete"},
