@@ -30,7 +30,7 @@ def built(server: Any) -> list[Raw]:
 def test_everything_is_in_the_kustomization(built: list[Raw]) -> None:
     kinds = [document["kind"] for document in built]
     assert kinds.count("CustomResourceDefinition") == 3
-    assert kinds.count("ValidatingAdmissionPolicy") == kinds.count("ValidatingAdmissionPolicyBinding") == 10
+    assert kinds.count("ValidatingAdmissionPolicy") == kinds.count("ValidatingAdmissionPolicyBinding") == 12
     files = ("namespace.yaml", "rbac.yaml", "policies.yaml", "operator.yaml")
     assert len(built) == 3 + sum(len(documents(file)) for file in files)
 
@@ -64,7 +64,8 @@ def test_pods_of_the_operator_are_restricted(admin: User) -> None:
 
 def test_the_account_has_one_name_everywhere() -> None:
     policies = (ROOT / "deploy" / "policies.yaml").read_text()
-    assert f"request.userInfo.username == '{ACCOUNT}'" in policies
+    assert policies.count(f"request.userInfo.username == '{ACCOUNT}'") == 3
+    assert policies.count("system:serviceaccount:vulcan") == policies.count(ACCOUNT)
     deployment = next(d for d in documents("operator.yaml") if d["kind"] == "Deployment")
     spec = deployment["spec"]["template"]["spec"]
     variables = {item["name"]: item.get("value") for item in spec["containers"][0]["env"]}
