@@ -48,6 +48,10 @@ class Type(enum.StrEnum):
     PLAN_READ_ONLY = (
         "PlanReadOnly",
         "Protected environments only: plan Jobs, which run unapproved code, use spec.planning.")
+    SHARED = (
+        "CredentialsShared",
+        "Gateways only: environments that are protected and others that are not run with the same "
+        "credentials. A gateway for which that is not so does not have the condition.")
     CHANGES = (
         "ChangesAllowed",
         "Views may be changed now: promotionWindows permit it and the gateway has no freeze. Set "
@@ -215,6 +219,9 @@ class Why(enum.StrEnum):
     PLAN_WRITES = ("PlanRunsWithWriteCredentials",
         "Plan Jobs of a protected environment run with credentials that may write.",
         "Give the gateway spec.planning with read-only credentials.")
+    SHARED = ("SharedWithUnprotected",
+        "Protected and unprotected environments use this gateway, and so the same credentials.",
+        "Give the unprotected ones a gateway whose users cannot write what is protected.")
     DELETION_FORCED = ("InvalidateGivenUp",
         "The environment was not removed from SQLMesh in time; the object was deleted anyway.",
         "Remove it yourself with `sqlmesh invalidate`.")

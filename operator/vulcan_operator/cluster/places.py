@@ -25,6 +25,15 @@ def gateway_of(environment: Watched | None) -> Place:
     return _resolve(environment.spec.gateway_ref, environment)
 
 
+def taken_from(gateway: Watched) -> Place:
+    """Return the gateway whose state this one takes over, if takeover names one."""
+    if not isinstance(gateway, VulcanGateway):
+        return NOWHERE
+    _cluster, _, owner = (gateway.spec.takeover or "").partition("/")
+    namespace, _, name = owner.partition("/")
+    return (namespace, name)
+
+
 def target_of(promotion: Watched) -> Place:
     """Return the environment that a promotion changes."""
     if not isinstance(promotion, VulcanPromotion):

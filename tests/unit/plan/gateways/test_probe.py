@@ -1,6 +1,7 @@
 """The probe of a gateway: when one is due, what its Job gets, what its end means."""
 
 import datetime as dt
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -65,6 +66,11 @@ def doubt(
     return seen(None, Contact(reached=at), Contact(None, reason, later(minutes=minutes)))
 
 
+def taken(minutes: float) -> GatewaySeen:
+    """A gateway whose takeover names this one was probed so many minutes after it."""
+    return replace(PLAIN, taken_over=later(minutes=minutes))
+
+
 def order(why: str, request: str | None = None, what: GatewaySeen = PLAIN, **settles: Any) -> Order:
     return Order(TaskKind.PROBE, INPUTS, why, site(what), request, settles=settles)
 
@@ -93,6 +99,17 @@ def order(why: str, request: str | None = None, what: GatewaySeen = PLAIN, **set
         ),
         pytest.param(
             status(inputs="old"), PLAIN, 0, order("the connections changed"), id="other connections"
+        ),
+        pytest.param(
+            status(), taken(minutes=1), 2, order("another gateway has taken over its state"),
+            id="it lost its state",
+        ),
+        pytest.param(
+            status(), taken(minutes=-1), 2, Done(until=later(minutes=5)),
+            id="its probe has answered since",
+        ),
+        pytest.param(
+            status(GIVEN_UP), taken(minutes=1), 2, Done(), id="it knows that it lost its state"
         ),
         pytest.param(status(), ASKED, 0, order("requested", "1", ASKED), id="somebody asks"),
         pytest.param(
