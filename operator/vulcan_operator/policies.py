@@ -18,6 +18,7 @@ from vulcan_operator.config import DEFAULT_ACCOUNT
 from vulcan_operator.kube.resources import Raw
 
 _FILE = "policies.json"
+_SERVICE_ACCOUNT = "system:serviceaccount:"
 _DEFAULTS = {"failurePolicy": "Fail", "matchPolicy": "Equivalent", "scope": "*"}
 """What the API server fills in; what is empty means the same as what is absent, too."""
 
@@ -32,8 +33,15 @@ class Shipped:
 
 @functools.cache
 def shipped(account: str) -> Shipped:
-    """Return what this release ships, for an operator that has this account."""
+    """Return what this release ships, for an operator that has this account.
+
+    Whoever installs it under another account changes the name in the policies; and the namespace in
+    the reference to the ConfigMap with the images, which is that of the operator.
+    """
     text = importlib.resources.files("vulcan_operator").joinpath(_FILE).read_text("utf-8")
+    if account.startswith(_SERVICE_ACCOUNT):
+        here, there = (a.split(":")[2] for a in (DEFAULT_ACCOUNT, account))
+        text = text.replace(json.dumps(here), json.dumps(there))
     found = json.loads(text.replace(DEFAULT_ACCOUNT, json.dumps(account)[1:-1]))
     return Shipped(found["policies"], found["bindings"])
 

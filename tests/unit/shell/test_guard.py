@@ -18,7 +18,8 @@ from vulcan_operator.kube.resources import POLICIES, POLICY_BINDINGS, Raw
 from vulcan_operator.reconcile.reconcile import Planners
 
 ROOT = Path(__file__).resolve().parents[3]
-SHIPPED = [d for d in yaml.safe_load_all((ROOT / "deploy" / "policies.yaml").read_text()) if d]
+FILE = ROOT / "deploy" / "policies.yaml"
+SHIPPED = [d for d in yaml.safe_load_all(FILE.read_text()) if d]
 TRIED = (APPROVALS, RULES, CREATED_BY)
 EVERY = [d["metadata"]["name"] for d in SHIPPED if d["kind"] == POLICIES.kind]
 OTHERWISE = errors.Forbidden('User "op" cannot patch resource "vulcanenvironments"', status=403)
@@ -173,9 +174,19 @@ async def test_defaults_of_the_api_server_narrow_nothing(monkeypatch: pytest.Mon
 
 
 async def test_another_account_is_looked_for_under_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = world(monkeypatch)
-    found = await Guard(made.kube, made.cache, "system:serviceaccount:a:b", lambda: None).check()
-    assert found and "vulcan-operator-account: spec.matchConditions[operator].expression is not that" in str(found)
+    made, account = world(monkeypatch), "system:serviceaccount:a:b"
+    checks = Guard(made.kube, made.cache, account, lambda: None)
+    found = str(await checks.check())
+    assert "vulcan-operator-account: spec.matchConditions[operator].expression is not that of this release" in found
+    assert "vulcan-operator-images: spec.matchConditions[operator].expression is not that" in found
+    for document in yaml.safe_load_all(FILE.read_text().replace(DEFAULT_ACCOUNT, account)):
+        made.kube.put(POLICIES if document["kind"] == POLICIES.kind else POLICY_BINDINGS, document)
+    assert await checks.check() == (
+        "vulcan-operator-images: its binding's spec.paramRef.namespace is not that of this release",
+    )
+    images = {"name": "vulcan-runner-images", "namespace": "a", "parameterNotFoundAction": "Allow"}
+    _edit("binding", paramRef=images)(made, "vulcan-operator-images")
+    assert await checks.check() == ()
 
 
 def test_the_metric_names_what_does_not_hold(monkeypatch: pytest.MonkeyPatch) -> None:
