@@ -66,3 +66,12 @@ def test_a_takeover_from_another_cluster_concerns_nobody_here() -> None:
     sqlmesh.world.apply(builders.gateway("another", takeover="elsewhere/data/warehouse")).settle()
     sqlmesh.work()
     assert len(sqlmesh.world.jobs("probe")) == before + 1
+
+
+def test_two_that_name_each_other_do_not_take_turns() -> None:
+    sqlmesh = fresh(builders.gateway("another", takeover=f"{SETTINGS.cluster}/data/warehouse"))
+    sqlmesh.work()
+    sqlmesh.world.change("vgw/warehouse", takeover=f"{SETTINGS.cluster}/data/another")
+    before = len(sqlmesh.world.jobs("probe"))
+    sqlmesh.live(60 * MINUTE)
+    assert len(sqlmesh.world.jobs("probe")) <= before + 1

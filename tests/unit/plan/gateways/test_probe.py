@@ -55,6 +55,8 @@ GIVEN_UP = FAILED.but(retry=Retry.NEVER)
 OLD = FAILED.but(inputs="old")
 VOID: dict[str, Any] = {"failure": None}
 PLAIN, ASKED, NEVER = seen(), seen(asked="1"), seen(gw(probe={"interval": "0"}))
+GREEDY = seen(gw(probe={"interval": "5m"}, takeover="c/data/another"))
+GREEDY_INPUTS = probe.inputs_of(GREEDY, site(GREEDY))
 OFTEN = seen(gw(probe={"interval": "1s"}))
 
 
@@ -107,6 +109,11 @@ def order(why: str, request: str | None = None, what: GatewaySeen = PLAIN, **set
         pytest.param(
             status(), taken(minutes=-1), 2, Done(until=later(minutes=5)),
             id="its probe has answered since",
+        ),
+        pytest.param(
+            status(inputs=GREEDY_INPUTS), replace(GREEDY, taken_over=later(minutes=1)), 2,
+            Done(until=later(minutes=5)),
+            id="two that name each other do not take turns",
         ),
         pytest.param(
             status(GIVEN_UP), taken(minutes=1), 2, Done(), id="it knows that it lost its state"
