@@ -3,30 +3,31 @@
 .DEFAULT_GOAL := help
 SHELL := bash
 PYTHON ?= python3
-UV_VERSION := $(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' locks/dev.txt)
 PY := .venv/bin/python
 export CLUSTER ENGINE KEEP QUICK
 
-.PHONY: help setup fmt lint unit test generate lock up down status demo bench clean
+.PHONY: help setup fmt lint unit test generate lock sbom up down status demo bench clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1mmake %-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.ready ## Install everything pinned in locks/ into .venv and one environment per image
 
-.venv/.dev: locks/dev.txt pyproject.toml
+.venv/.dev: locks/dev.txt locks/build.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
 	@[ -x $(PY) ] || $(PYTHON) -m venv .venv
-	@[ -x .venv/bin/uv ] || $(PY) -m pip install -q --disable-pip-version-check uv==$(UV_VERSION)
-	@.venv/bin/uv pip sync -q --require-hashes --python $(PY) locks/dev.txt
-	@.venv/bin/uv pip install -q --no-deps --python $(PY) -e .
+	@[ -x .venv/bin/uv ] || { awk '/^[^ ]/ {uv = /^uv==/} uv' locks/dev.txt > .venv/uv.txt && \
+	  $(PY) -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r .venv/uv.txt; }
+	@.venv/bin/uv pip sync -q --require-hashes --python $(PY) locks/dev.txt locks/build.txt
+	@.venv/bin/uv pip install -q --no-deps --no-build-isolation --python $(PY) -e .
 	@touch $@
 
 .venv/.ready: .venv/.dev locks/operator.txt locks/runner.txt locks/soda.txt
-	@for env in operator runner soda; do [ -x .venv-$$env/bin/python ] || $(PYTHON) -m venv .venv-$$env; \
-	  .venv/bin/uv pip sync -q --require-hashes --python .venv-$$env/bin/python locks/$$env.txt || exit 1; done
+	@for env in operator runner soda; do [ -x .venv-$$env/bin/python ] || $(PYTHON) -m venv .venv-$$env; done
+	@.venv/bin/uv pip sync -q --require-hashes --python .venv-soda/bin/python locks/soda.txt
 	@for env in operator runner; do \
-	  .venv/bin/uv pip install -q --no-deps --python .venv-$$env/bin/python -e . || exit 1; done
+	  .venv/bin/uv pip sync -q --require-hashes --python .venv-$$env/bin/python locks/$$env.txt locks/build.txt || exit 1; \
+	  .venv/bin/uv pip install -q --no-deps --no-build-isolation --python .venv-$$env/bin/python -e . || exit 1; done
 	@touch $@
 
 fmt: .venv/.dev ## Format and sort
@@ -48,6 +49,9 @@ generate: setup ## Write crds/ and docs/reference/ from the pydantic models
 
 lock: setup ## Resolve the dependencies into locks/
 	@$(PY) -m tools.lock
+
+sbom: .venv/.dev ## List what is in each image, from the locks, as CycloneDX in .local/sbom/
+	@$(PY) -m tools.sbom .local/sbom
 
 up: setup ## Start the local cluster (etcd, API server, controller manager, scheduler, a node)
 	@$(PY) -m tools.localcluster up --image vulcan-runner:local=$(CURDIR)/.venv-runner \

@@ -46,7 +46,9 @@ def test_lock_files_pin_every_line_and_name_no_address() -> None:
         text = lock.read_text()
         assert "://" not in text, lock
         pins = re.findall(r"^([a-z0-9][^\s=]*)==\S+.*\\\n\s+--hash=sha256:", text, re.MULTILINE)
-        assert len(pins) == len(re.findall(r"^[a-z0-9]", text, re.MULTILINE)) > 20, lock
+        assert len(pins) == len(re.findall(r"^[a-z0-9]", text, re.MULTILINE)) > (0 if lock.stem == "build" else 20), (
+            lock
+        )
 
 
 def test_readme_has_the_three_commands_and_ci_runs_the_second() -> None:

@@ -8,7 +8,10 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-EXTRAS = {"operator": ["operator"], "runner": ["runner"], "soda": ["soda"], "dev": ["operator", "runner", "cli", "dev"]}
+EXTRAS = {
+    "build": ["build"], "operator": ["operator"], "runner": ["runner"], "soda": ["soda"],
+    "dev": ["operator", "runner", "cli", "dev"],
+}  # fmt: skip
 
 
 def main() -> int:

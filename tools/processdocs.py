@@ -47,5 +47,6 @@ def series() -> str:
     every = itertools.chain(metrics.REGISTRY.collect(), objects.collect())
     families = sorted({(m.name, m.type, m.documentation) for m in every})
     rows = [f"| `{name}{'_total' if kind == 'counter' else ''}` | {kind} | {text} |" for name, kind, text in families]
-    head = "# Metrics\n\nServed at `/metrics`. The series of an object disappear with the object.\n\n"
+    served = "Served at `/metrics`, to accounts that [may read it](../how-to/metrics.md)."
+    head = f"# Metrics\n\n{served} The series of an object disappear with the object.\n\n"
     return _NOTE + head + "| Metric | Type | Meaning |\n|---|---|---|\n" + "\n".join(rows) + "\n"

@@ -28,6 +28,7 @@ from vulcan_operator.kube.access import Access, AccessError
 from vulcan_operator.kube.client import HttpKube, Kube
 from vulcan_operator.kube.transport import RateLimit, Transport
 from vulcan_operator.loop import Operator
+from vulcan_operator.metrics_access import MetricsAccess
 from vulcan_operator.plan.core.seen import Settings
 from vulcan_operator.reconcile.reconcile import Planners
 
@@ -109,6 +110,8 @@ async def serve(config: Config, planners: Planners) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     server = health.HealthServer(config.health_host, config.health_port)
+    if config.metrics_access == "anyone":
+        server.review = health.anyone
     await server.start()
     beat = asyncio.create_task(server.heart.beat())
     not_yet = server.ready
@@ -119,6 +122,9 @@ async def serve(config: Config, planners: Planners) -> int:
         await transport.open()
         limit = RateLimit(config.write_rate, 2 * config.write_rate)
         kube = HttpKube(transport, write_timeout=config.write_timeout, limit=limit)
+        if config.metrics_access == "authorized":
+            # Standbys are asked, too: a review stores nothing, so that no fence is needed.
+            server.review = MetricsAccess(kube.unfenced(config.write_timeout)).refusal
         gate = asyncio.create_task(pass_gate(kube))
         if not await _first(gate, stop):
             return 0

@@ -67,6 +67,12 @@ class Config:
     health_port: int = _env(
         "VULCAN_HEALTH_PORT", 8080, "Port that serves them; 0: a free port, which is logged."
     )
+    metrics_access: str = _env(
+        "VULCAN_METRICS_ACCESS",
+        "authorized",
+        "Who may read /metrics from outside the pod: `authorized`, accounts that may `get` it "
+        "(ClusterRole vulcan-metrics-reader), or `anyone`, where a NetworkPolicy guards the port.",
+    )
     stuck_after: float = _env(
         "VULCAN_STUCK_AFTER", 300.0, "Seconds at one object after which a worker counts as stuck."
     )
@@ -102,6 +108,9 @@ class Config:
         if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?", self.install):
             problem = f"VULCAN_INSTALL={self.install!r} is not a valid id"
             raise ConfigError(f"{problem}: use up to 40 lower-case letters, digits and dashes")
+        if self.metrics_access not in ("authorized", "anyone"):
+            given = f"VULCAN_METRICS_ACCESS={self.metrics_access!r}"
+            raise ConfigError(f"{given}: use authorized or anyone")
         if self.workers < 1:
             raise ConfigError("VULCAN_WORKERS must be at least 1")
         if self.resync_interval < 1:

@@ -1,10 +1,10 @@
 """Checks whether the API server refuses what deploy/policies.yaml is to refuse.
 
-Run by `term`: at its start, hourly, and with the first environment there is. What this account may
-write, an environment, is changed as a dry run in ways that one policy each must refuse. What it may
-not write never reaches a policy under its name: those policies and their bindings are read. The
-verdict goes into `EnvironmentSeen.unguarded`; whatever is protected waits until nothing is missing.
-A check never stores anything.
+Run by `term`: at its start, hourly, and with the first environment there is. All policies and
+bindings are read and compared with those of this release (`policies`). What this account may write,
+an environment, is also changed as a dry run in ways that one policy each must refuse: that a policy
+is stored does not yet mean that it is asked. The verdict goes into `EnvironmentSeen.unguarded`;
+whatever is protected waits until nothing is missing. A check never stores anything.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 
-from vulcan_operator import metrics
+from vulcan_operator import metrics, policies
 from vulcan_operator.api import API_VERSION, names
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.cluster.cache import Cache
@@ -31,12 +31,9 @@ _NO_PLAN = "0" * 64  # the digest of no plan
 MANAGER = "vulcan-approval-selfcheck"
 
 APPROVALS, RULES, CREATED_BY = "vulcan-approvals", "vulcan-environment-rules", "vulcan-created-by"
-READ = (
-    "vulcan-promotion-approvals", "vulcan-promotion-creation", "vulcan-promotion-deletion",
-    "vulcan-environment-deletion", "vulcan-gateway-grants", "vulcan-gateway-freeze",
-)  # fmt: skip
+_LET_THROUGH = "this account could do what it must refuse"
 Unguarded = tuple[str, ...] | None
-"""Policies that do not hold; None while that is not known."""
+"""Policies that do not hold, each with what is wrong (`name: …`); None while that is not known."""
 
 
 class Guard:
@@ -61,7 +58,7 @@ class Guard:
             try:
                 found = await self.check()
                 self.accept(found)
-                pause = _EVERY if found is not None or self._idle else _AFTER_DOUBT
+                pause = _EVERY if found == () or self._idle else _AFTER_DOUBT
             except errors.KubeError as error:
                 _log.warning("could not check whether approvals are protected: %s", error.message)
                 pause = _AFTER_TROUBLE
@@ -82,13 +79,15 @@ class Guard:
         found.sort(key=lambda e: (not e.status.protected, e.metadata.namespace, e.metadata.name))
         trials = (await self._trials()).items()
         refused = {name: await self._is_refused(found[0], name, body) for name, body in trials}
-        missing = (*(n for n, answer in refused.items() if answer is False), *await self._unread())
+        wrong = {name: _LET_THROUGH for name, answer in refused.items() if answer is False}
+        wrong |= await self._differences()
+        missing = tuple(f"{name}: {what}" for name, what in wrong.items())
         if missing:
             _log.warning(
-                "approvals are not protected: this account could do what %s should refuse, or it is"
-                " not there. Apply deploy/policies.yaml, and do not run the operator as an"
-                " administrator; whatever is protected waits until then",
-                ", ".join(missing),
+                "approvals are not protected (%s). Apply deploy/policies.yaml of this release, and"
+                " do not run the operator as an administrator; whatever is protected waits until"
+                " then",
+                "; ".join(missing),
             )
         return missing if missing or None not in refused.values() else None
 
@@ -118,13 +117,11 @@ class Guard:
             return None
         return False
 
-    async def _unread(self) -> tuple[str, ...]:
-        """Return the read policies that are not there, or that no binding makes deny."""
-        policies = await self._all(resources.POLICIES)
-        there = {raw["metadata"]["name"] for raw in policies if _is_strict(raw)}
+    async def _differences(self) -> dict[str, str]:
+        """Return what is wrong with the policies that are installed, by policy."""
+        installed = await self._all(resources.POLICIES)
         bindings = await self._all(resources.POLICY_BINDINGS)
-        bound = {raw["spec"]["policyName"] for raw in bindings if _denies(raw)}
-        return tuple(name for name in READ if not any(name in policy for policy in there & bound))
+        return dict(policies.differences(policies.shipped(self._account), installed, bindings))
 
     async def _all(self, resource: Resource) -> list[Raw]:
         return [raw async for page in self._kube.pages(resource) for raw in page.items]
@@ -145,26 +142,7 @@ class Guard:
             self._doubts = 0
         if found is None and self._doubts < _DOUBTS:
             found = self.unguarded  # one check that says nothing must not stop what is protected
-        metrics.GUARDED.set(-1 if found is None else int(not found))
+        metrics.guarded(None if found is None else [text.partition(":")[0] for text in found])
         if found != self.unguarded:
             self.unguarded = found
             self._changed()
-
-
-def _is_strict(policy: Raw) -> bool:
-    """Tell whether it refuses when it cannot be evaluated (the default), and applies everywhere."""
-    spec = policy["spec"]
-    strict = spec.get("failurePolicy", "Fail") == "Fail"
-    return strict and not _is_narrow(spec.get("matchConstraints") or {})
-
-
-def _denies(binding: Raw) -> bool:
-    """Tell whether it makes its policy refuse, and everywhere."""
-    match = binding["spec"].get("matchResources") or {}
-    denies = "Deny" in binding["spec"].get("validationActions", ())
-    return denies and not _is_narrow(match) and not match.get("resourceRules")
-
-
-def _is_narrow(match: Raw) -> bool:
-    limits = ("namespaceSelector", "objectSelector", "excludeResourceRules")
-    return any(match.get(limit) for limit in limits)

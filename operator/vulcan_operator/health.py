@@ -1,13 +1,14 @@
 """Serves /healthz, /readyz and /metrics, from before anything else is started.
 
 The kubelet and Prometheus ask it. Kopf's own endpoint does not tell whether work is done, so it is
-not used. What is healthy is decided by the checks that `loop` and `cli` add, not here.
+not used. What is healthy is decided by the checks that `loop` and `cli` add, and who outside the
+pod may read the metrics by `metrics_access`, not here.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -15,13 +16,26 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from vulcan_operator import metrics
+from vulcan_operator.metrics_access import Refusal
 
 _log = logging.getLogger(__name__)
 _BEAT = 5.0
 _LAG_MAX = 5.0
+_WITHIN = ("127.0.0.1", "::1")  # not all of 127.0.0.0/8: proxies of service meshes use the rest
 
 Check = Callable[[], str | None]
 """Returns a reason to be unhealthy, or None."""
+Review = Callable[[str], Awaitable[Refusal | None]]
+"""Returns why a request with this Authorization header may not read the metrics, or None."""
+
+
+async def _too_early(header: str) -> Refusal | None:
+    return Refusal(503, "there is no access to the API server yet")
+
+
+async def anyone(header: str) -> Refusal | None:
+    """Let every request read the metrics: something else keeps others from the port."""
+    return None
 
 
 @dataclass
@@ -56,6 +70,7 @@ class HealthServer:
         self.live: list[Check] = [self.heart.check]
         self.ready: list[Check] = []
         self.before_metrics: Callable[[], None] = lambda: None
+        self.review: Review = _too_early
 
     async def start(self) -> int:
         """Listen, and return the port."""
@@ -83,6 +98,11 @@ class HealthServer:
         return _answer(self.ready)
 
     async def _metrics(self, request: web.Request) -> web.Response:
+        if request.remote not in _WITHIN:
+            refusal = await self.review(request.headers.get("Authorization", ""))
+            if refusal is not None:
+                headers = {"WWW-Authenticate": "Bearer"} if refusal.status == 401 else None
+                return web.Response(text=refusal.text, status=refusal.status, headers=headers)
         self.before_metrics()
         body = generate_latest(self._registry)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -73,6 +73,8 @@ _about = "Delay of the event loop at its last check."
 LOOP_LAG = Gauge("vulcan_event_loop_lag_seconds", _about, registry=REGISTRY)
 _about = "1: admission policies protect approvals, 0: they do not, -1: not checked yet."
 GUARDED = Gauge("vulcan_approvals_guarded", _about, registry=REGISTRY)
+_about = "1 for each admission policy that does not hold or is not that of this release."
+UNGUARDED = Gauge("vulcan_policy_unguarded", _about, ["policy"], registry=REGISTRY)
 _about = "Status fields that are left out because the installed CRDs do not have them."
 PRUNED = Gauge("vulcan_status_fields_dropped", _about, registry=REGISTRY)
 
@@ -99,6 +101,14 @@ def noted(key: Key, note: Note) -> None:
     elif entry.seconds is not None:  # a cancellation has none; the end is noted with its evidence
         PROMOTIONS.labels(entry.outcome).inc()
         PROMOTION_SECONDS.labels(entry.outcome).observe(entry.seconds)
+
+
+def guarded(missing: Sequence[str] | None) -> None:
+    """Record which policies do not hold, None while that is not known; called by `guard`."""
+    GUARDED.set(-1 if missing is None else int(not missing))
+    UNGUARDED.clear()
+    for policy in missing or ():
+        UNGUARDED.labels(policy).set(1)
 
 
 def job_finished(job: JobSeen) -> None:

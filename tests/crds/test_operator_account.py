@@ -3,7 +3,9 @@
 from typing import Any
 
 import pytest
+import yaml
 
+from tests.crds.conftest import ROOT
 from tests.crds.objects import environment, gateway, promotion
 from tests.crds.server import JSON_PATCH, User
 
@@ -27,6 +29,8 @@ EVERYWHERE: dict[tuple[str, str, str], set[str]] = {
         ("admissionregistration.k8s.io", name, ""): {"list"}
         for name in ("validatingadmissionpolicies", "validatingadmissionpolicybindings")
     },
+    ("authentication.k8s.io", "tokenreviews", ""): {"create"},
+    ("authorization.k8s.io", "subjectaccessreviews", ""): {"create"},
 }
 IN_GATEWAYS: dict[tuple[str, str, str], set[str]] = {
     ("batch", "jobs", ""): READ | {"create", "patch", "delete"},
@@ -97,17 +101,14 @@ def test_secrets_stay_closed(operator: User, admin: User, server: Any) -> None:
 @pytest.mark.usefixtures("bound")
 def test_it_may_run_a_job_and_look_after_it(operator: User) -> None:
     path = "/apis/batch/v1/namespaces/gateways/jobs"
-    container = {"name": "main", "image": "runner", "command": ["true"]}
-    job = {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {"name": "run"},
-        "spec": {"suspend": True, "template": {"spec": {"restartPolicy": "Never", "containers": [container]}}},
-    }
+    job = yaml.safe_load((ROOT / "tests" / "golden" / "run.yaml").read_text())
+    job["metadata"].update(namespace="gateways", name="run")
+    job["spec"]["suspend"] = True
     assert operator.call("POST", path, job).ok
     patch = {"spec": {"ttlSecondsAfterFinished": 60}}
     assert operator.call("PATCH", f"{path}/run", patch, "application/merge-patch+json").ok
     assert operator.call("DELETE", f"{path}/run", {"propagationPolicy": "Background"}).ok
+    job["metadata"]["namespace"] = "crds"
     assert operator.call("POST", path.replace("gateways", "crds"), job).code == 403
 
 

@@ -48,6 +48,10 @@ class Type(enum.StrEnum):
     PLAN_READ_ONLY = (
         "PlanReadOnly",
         "Protected environments only: plan Jobs, which run unapproved code, use spec.planning.")
+    SHARED = (
+        "CredentialsShared",
+        "Gateways only: environments that are protected and others that are not run with the same "
+        "credentials. A gateway for which that is not so does not have the condition.")
     CHANGES = (
         "ChangesAllowed",
         "Views may be changed now: promotionWindows permit it and the gateway has no freeze. Set "
@@ -82,8 +86,10 @@ class Why(enum.StrEnum):
         "The operator lacks permissions in this namespace.",
         "Bind ClusterRole vulcan-gateway there, as the message says.")
     UNPROTECTED = ("ApprovalsUnprotected",
-        "The API server does not enforce the admission policies, so approvals prove nothing.",
-        "Apply deploy/policies.yaml; the message names the policies. Work then continues.")
+        "The API server does not enforce the admission policies as the operator's release ships "
+        "them, so approvals prove nothing.",
+        "Apply deploy/policies.yaml of that release; the message says which policy differs, and "
+        "where. Work continues within five minutes.")
     IMAGE_NOT_ALLOWED = ("ImageNotAllowed",
         "runner.image is not in the gateway's allowedImages.", "Use an allowed image, or add it.")
     NO_IMAGE = ("RunnerImageMissing",
@@ -216,6 +222,9 @@ class Why(enum.StrEnum):
     PLAN_WRITES = ("PlanRunsWithWriteCredentials",
         "Plan Jobs of a protected environment run with credentials that may write.",
         "Give the gateway spec.planning with read-only credentials.")
+    SHARED = ("SharedWithUnprotected",
+        "Protected and unprotected environments use this gateway, and so the same credentials.",
+        "Give the unprotected ones a gateway whose users cannot write what is protected.")
     DELETION_FORCED = ("InvalidateGivenUp",
         "The environment was not removed from SQLMesh in time; the object was deleted anyway.",
         "Remove it yourself with `sqlmesh invalidate`.")

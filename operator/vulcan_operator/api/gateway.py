@@ -265,7 +265,8 @@ class GatewayStatus(Model):
     )
     conditions: list[Condition] = listed(
         16,
-        "Ready, Reconciling, Stalled, WarehouseReachable, StateReachable, ChangesAllowed.",
+        "Ready, Reconciling, Stalled, WarehouseReachable, StateReachable, ChangesAllowed, "
+        "CredentialsShared.",
         key="type",
     )
     versions: dict[str, Text128] = Field(

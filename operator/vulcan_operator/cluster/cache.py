@@ -144,6 +144,11 @@ class Cache:
         """Return what goes on at a gateway."""
         return self._gateway_indexes.setdefault(gateway, GatewayIndex())
 
+    def takers(self, gateway: Place) -> list[Place]:
+        """Return the gateways whose takeover may name this one, of this cluster or another."""
+        others = self.customs[Kind.GATEWAY].places_by("takeover", gateway)
+        return [place for place in others if place != gateway]
+
     def waiters(self, gateway: Place) -> tuple[Waiter, ...]:
         """Return the queue for the gateway's writer slot, the first waiter first."""
         return self.at_gateway(gateway).waiting.all()

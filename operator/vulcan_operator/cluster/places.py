@@ -2,6 +2,7 @@
 
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.fields import ObjectRef
+from vulcan_operator.api.gateway import VulcanGateway
 from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.cluster.store import Place
 from vulcan_operator.cluster.views import Unparsable
@@ -22,6 +23,15 @@ def gateway_of(environment: Watched | None) -> Place:
     if not isinstance(environment, VulcanEnvironment):
         return NOWHERE
     return _resolve(environment.spec.gateway_ref, environment)
+
+
+def taken_from(gateway: Watched) -> Place:
+    """Return the gateway whose state this one takes over, if takeover names one."""
+    if not isinstance(gateway, VulcanGateway):
+        return NOWHERE
+    _cluster, _, owner = (gateway.spec.takeover or "").partition("/")
+    namespace, _, name = owner.partition("/")
+    return (namespace, name)
 
 
 def target_of(promotion: Watched) -> Place:

@@ -20,7 +20,14 @@ from vulcan_operator.api.promotion import VulcanPromotion
 from vulcan_operator.cluster import views
 from vulcan_operator.cluster.cache import Cache
 from vulcan_operator.cluster.kinds import BY_RESOURCE, KINDS
-from vulcan_operator.cluster.places import Watched, gateway_of, place_of, target_of
+from vulcan_operator.cluster.places import (
+    NOWHERE,
+    Watched,
+    gateway_of,
+    place_of,
+    taken_from,
+    target_of,
+)
 from vulcan_operator.cluster.store import Entry, Place
 from vulcan_operator.cluster.views import Unparsable
 from vulcan_operator.kube import resources
@@ -195,6 +202,8 @@ class Intake:
             for environment in self.cache.customs[Kind.ENVIRONMENT].places_by("gateway", place):
                 yield Key(Kind.ENVIRONMENT, *environment)
                 yield from self._promotions(environment)
+            if found is not None and (former := taken_from(found)) not in (NOWHERE, place):
+                yield Key(Kind.GATEWAY, *former)
         elif key.kind is Kind.ENVIRONMENT:
             yield from self._promotions(place)
         elif isinstance(found, VulcanPromotion):
@@ -245,6 +254,9 @@ class Intake:
             return
         both = [claim for claim in (before, after) if claim is not None]
         claims = index.claims.all()
+        shares = [(c.environment, c.protected, c.judged, c.refused) for c in both]
+        if len(set(shares)) != 1 or len(both) == 1:
+            yield Key(Kind.GATEWAY, *gateway)
         concerned = {c.key for name in {b.environment for b in both} for c in claims.named(name)}
         grants = self.cache.gateway(gateway)
         if before is None or after is None or before.refused != after.refused:

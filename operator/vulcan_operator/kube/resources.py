@@ -67,6 +67,10 @@ EVENTS = Resource("events.k8s.io", "v1", "events", "Event")
 USER_REVIEWS = Resource(
     "authentication.k8s.io", "v1", "selfsubjectreviews", "SelfSubjectReview", False
 )
+TOKEN_REVIEWS = Resource("authentication.k8s.io", "v1", "tokenreviews", "TokenReview", False)
+ACCESS_REVIEWS = Resource(
+    "authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview", False
+)
 _ADMISSION, _POLICY = "admissionregistration.k8s.io", "ValidatingAdmissionPolicy"
 POLICIES = Resource(_ADMISSION, "v1", "validatingadmissionpolicies", _POLICY, False)
 POLICY_BINDINGS = Resource(

@@ -3,9 +3,11 @@
 Called by `reconcile`. It reads and decides nothing; what does not exist is None.
 """
 
+import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from vulcan_contract.task import Owner
 from vulcan_operator.api.environment import VulcanEnvironment
 from vulcan_operator.api.fields import TaskState
 from vulcan_operator.api.gateway import VulcanGateway
@@ -36,6 +38,7 @@ class Observer:
             gateway, self.settings, live, self.cache.jobs_of(gateway), self.cache.pods_of(gateway),
             contacts=index.contacts.all(), tasks=index.tasks.all(),
             writer_pods=self._writer_pods(place), waiters=self.cache.waiters(place),
+            claims=index.claims.all(), taken_over=self._taken_over(place),
         )  # fmt: skip
 
     def environment(self, environment: VulcanEnvironment, live: Live) -> EnvironmentSeen:
@@ -73,6 +76,13 @@ class Observer:
     def _gateway(self, environment: Place) -> GatewayFacts | None:
         found = self.cache.environment(environment)
         return self.cache.gateway_facts(gateway_of(found)) if found is not None else None
+
+    def _taken_over(self, place: Place) -> dt.datetime | None:
+        """Return when a gateway was last probed that has this one's state by its takeover."""
+        me = str(Owner(self.settings.cluster, *place))
+        others = map(self.cache.gateway_facts, self.cache.takers(place))
+        probed = [o.probed for o in others if o is not None and o.spec.takeover == me]
+        return max((time for time in probed if time is not None), default=None)
 
     def _other_waiters(self, gateway: Place, me: Key) -> tuple[Waiter, ...]:
         return tuple(w for w in self.cache.waiters(gateway) if w.key != me)

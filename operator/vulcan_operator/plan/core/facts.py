@@ -149,6 +149,7 @@ class Claim:
     applied: bool = False
     deleting: bool = False
     refused: bool = False  # no grant allows it
+    judged: bool = False  # its planner has noted whether it is protected
 
     @classmethod
     def of(cls, environment: VulcanEnvironment) -> "Claim":
@@ -159,7 +160,7 @@ class Claim:
         return cls(
             Key(Kind.ENVIRONMENT, meta.namespace, meta.name), environment.sqlmesh_environment,
             meta.creation_timestamp, status.protected, status.applied is not None,
-            meta.deletion_timestamp is not None, refused,
+            meta.deletion_timestamp is not None, refused, status.environment is not None,
         )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Everything a planner looks at, as one frozen value. Made by `reconcile.observe`."""
 
+import datetime as dt
 from dataclasses import dataclass
 
 from vulcan_operator.api.environment import VulcanEnvironment
@@ -25,6 +26,8 @@ class GatewaySeen:
     tasks: tuple[facts.TaskFacts, ...] = ()  # of its environments, and of promotions that run here
     writer_pods: Pods = ()  # of those that run, while others wait for the slot
     waiters: tuple[Waiter, ...] = ()
+    claims: facts.Claims = NO_CLAIMS  # of all environments on it
+    taken_over: dt.datetime | None = None  # when a gateway that may have its state was last probed
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import datetime as dt
 from vulcan_contract.reasons import ABOUT, Reason, Side
 from vulcan_contract.tasks import TaskKind
 from vulcan_operator.api.conditions import Type, Why
-from vulcan_operator.api.fields import TaskState
+from vulcan_operator.api.fields import Condition, TaskState
 from vulcan_operator.api.gateway import ActiveWriter, GatewayStatus, WaitingWriter
 from vulcan_operator.plan.core.actions import Key
 from vulcan_operator.plan.core.conditions import Verdict, put, summarize
@@ -17,7 +17,7 @@ from vulcan_operator.plan.core.seen import Waiter
 from vulcan_operator.plan.core.world import GatewaySeen
 from vulcan_operator.plan.gateways import probe
 from vulcan_operator.plan.gateways.steps import STEPS
-from vulcan_operator.plan.rules import change_windows, messages
+from vulcan_operator.plan.rules import change_windows, messages, sharing
 from vulcan_operator.plan.tasks import slot
 from vulcan_operator.plan.tasks.jobs import Progress
 
@@ -44,6 +44,7 @@ def finish(
     window = change_windows.of_gateway(site.gateway, now)
     is_set = change_windows.is_frozen(site.gateway)
     conditions = change_windows.with_condition(conditions, window, generation, now, is_set=is_set)
+    conditions = _with_sharing(conditions, _shared(seen), generation, now)
     failure = state.failure
     known = [state.last_contact_time, *(c.reached for c in seen.contacts)]
     contact = max((t for t in known if t is not None), default=None)
@@ -59,6 +60,21 @@ def finish(
         active_writer=_writer(seen, site),
         waiting=_waiting(seen, now),
     ).again(window.look_again, now + REFUSAL_CHECK if refused else None)
+
+
+def _with_sharing(
+    conditions: list[Condition], said: str, generation: int, now: dt.datetime
+) -> list[Condition]:
+    """Set CredentialsShared; a gateway whose environments are alike does not have it."""
+    if not said:
+        return [c for c in conditions if c.type != Type.SHARED]
+    return put(conditions, Type.SHARED, "True", Why.SHARED, said, generation, now)
+
+
+def _shared(seen: GatewaySeen) -> str:
+    gateway = seen.gateway
+    grants, namespace = gateway.spec.grants, gateway.metadata.namespace
+    return sharing.shared_credentials(seen.claims, grants, namespace)
 
 
 def _refused(draft: GatewayDraft, seen: GatewaySeen) -> Verdict | None:

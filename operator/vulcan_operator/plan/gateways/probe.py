@@ -51,6 +51,10 @@ def next(state: GatewayStatus, site: Site, seen: GatewaySeen, now: dt.datetime) 
     doubts = (c.failed_at for c in seen.contacts if c.failed_reason in _DOUBTFUL)
     if any(at is not None and at > contact for at in doubts):
         return order("a Job found it unusable")
+    # Not if it has a takeover itself, with which its probe might take the state back at once.
+    was_taken = seen.taken_over is not None and seen.taken_over > contact
+    if was_taken and seen.gateway.spec.takeover is None:
+        return order("another gateway has taken over its state")
     interval = parse_duration(seen.gateway.spec.probe.interval)
     if not interval:
         return Done(settles=settles)

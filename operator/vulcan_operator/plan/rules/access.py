@@ -82,6 +82,13 @@ def connections(grants: Iterable[Grant]) -> GrantConnections | None:
     return next((g.connections for g in grants if g.connections is not None), None)
 
 
+def connected_by(grants: Iterable[Grant], environment: str, *, same: bool) -> Grant | None:
+    """The grant whose connections an environment of this name uses; None: the gateway's. `same`:
+    whether it is in the gateway's namespace. (Labels decide nothing: see the CRD.)"""
+    mine = (g for g in grants if g.connections is not None and covers(g, environment))
+    return next((g for g in mine if _reaches(g, same, {})), None)
+
+
 def promotion_allowed(
     gateway: GatewayFacts, environment: AnEnvironment, namespace: str, labels: _Labels
 ) -> bool:

@@ -75,8 +75,10 @@ def unguarded(missing: tuple[str, ...] | None) -> Verdict | None:
         return None
     message = "checking that the API server guards approvals"
     if missing is not None:
-        rules = f"approvals and their rules ({', '.join(missing)})"
-        message = f"the API server does not guard {rules}: apply deploy/policies.yaml"
+        said = (
+            f"the API server does not guard approvals and their rules ({'; '.join(missing)[:2048]})"
+        )
+        message = f"{said}: apply deploy/policies.yaml of the operator's release"
     return Verdict("False", Why.UNPROTECTED, message, reconciling=True)
 
 

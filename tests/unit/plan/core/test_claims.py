@@ -70,6 +70,7 @@ CLAIM = Claim(Key(Kind.ENVIRONMENT, "data", "prod"), "prod", NOW)
             changed(env(), "conditions", [condition("Stalled", reason=Why.NOT_GRANTED)]), {},
             id="Ready tells that",
         ),
+        pytest.param(changed(env(), "environment", "prod"), {"judged": True}, id="it is judged"),
         pytest.param(
             env(environment="x"), {"environment": "x"}, id="its name in SQLMesh is another"
         ),

@@ -1,6 +1,7 @@
 """The probe of a gateway: when one is due, what its Job gets, what its end means."""
 
 import datetime as dt
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -54,6 +55,8 @@ GIVEN_UP = FAILED.but(retry=Retry.NEVER)
 OLD = FAILED.but(inputs="old")
 VOID: dict[str, Any] = {"failure": None}
 PLAIN, ASKED, NEVER = seen(), seen(asked="1"), seen(gw(probe={"interval": "0"}))
+GREEDY = seen(gw(probe={"interval": "5m"}, takeover="c/data/another"))
+GREEDY_INPUTS = probe.inputs_of(GREEDY, site(GREEDY))
 OFTEN = seen(gw(probe={"interval": "1s"}))
 
 
@@ -63,6 +66,11 @@ def doubt(
     """A Job has failed so many minutes after the probe; another has reached both databases."""
     at = later(minutes=reached) if reached is not None else None
     return seen(None, Contact(reached=at), Contact(None, reason, later(minutes=minutes)))
+
+
+def taken(minutes: float) -> GatewaySeen:
+    """A gateway whose takeover names this one was probed so many minutes after it."""
+    return replace(PLAIN, taken_over=later(minutes=minutes))
 
 
 def order(why: str, request: str | None = None, what: GatewaySeen = PLAIN, **settles: Any) -> Order:
@@ -93,6 +101,22 @@ def order(why: str, request: str | None = None, what: GatewaySeen = PLAIN, **set
         ),
         pytest.param(
             status(inputs="old"), PLAIN, 0, order("the connections changed"), id="other connections"
+        ),
+        pytest.param(
+            status(), taken(minutes=1), 2, order("another gateway has taken over its state"),
+            id="it lost its state",
+        ),
+        pytest.param(
+            status(), taken(minutes=-1), 2, Done(until=later(minutes=5)),
+            id="its probe has answered since",
+        ),
+        pytest.param(
+            status(inputs=GREEDY_INPUTS), replace(GREEDY, taken_over=later(minutes=1)), 2,
+            Done(until=later(minutes=5)),
+            id="two that name each other do not take turns",
+        ),
+        pytest.param(
+            status(GIVEN_UP), taken(minutes=1), 2, Done(), id="it knows that it lost its state"
         ),
         pytest.param(status(), ASKED, 0, order("requested", "1", ASKED), id="somebody asks"),
         pytest.param(
