@@ -113,7 +113,11 @@ def _scheme(url: str) -> str:
         raise Problem(Reason.SOURCE_UNREACHABLE, message)
     if _SCP_LIKE.match(url):
         return "ssh"
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        message = f"The URL cannot be read ({error}); correct project.git.url."
+        raise Problem(Reason.SOURCE_UNREACHABLE, message) from None
     if parts.scheme not in _SCHEMES:
         message = f"The URL must start with one of {', '.join(_SCHEMES)}."
         raise Problem(Reason.SOURCE_UNREACHABLE, message)

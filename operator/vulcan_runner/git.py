@@ -11,14 +11,17 @@ import shlex
 import shutil
 import signal
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 from urllib.parse import urlsplit
 
 from vulcan_contract.reasons import Reason
+from vulcan_runner import source_size
 from vulcan_runner.problem import Problem
-from vulcan_runner.source_size import history_too_large
+from vulcan_runner.source_size import history_too_large, too_many_refs
 
 _ANSWER = 20  # seconds until a silent server counts as unreachable
 _TRANSFER = 900
@@ -187,10 +190,11 @@ class Git:
 
     def _bearer(self, token: str) -> str:
         """Written by us, because `git config` would put the token into argv; for this host only."""
-        if any(c in token for c in '"\\\n\r'):
+        if any(c in token + self._host() for c in '"\\\n\r'):
             raise Problem(
                 Reason.SOURCE_AUTH_FAILED,
-                "The bearerToken of the git credential contains a character that is not allowed.",
+                "The bearerToken of the git credential, or the host of project.git.url, contains a"
+                " character that is not allowed.",
             )
         return f'[http "{self._host()}"]\n\textraHeader = "Authorization: Bearer {token}"\n'
 
@@ -208,18 +212,23 @@ class Git:
     def _process(
         self, args: tuple[str, ...], limit: int, inside: bool
     ) -> subprocess.CompletedProcess[str]:
+        ends = time.monotonic() + limit
         with self._started(args, inside) as process:
+            out, err = _Said(process.stdout), _Said(process.stderr)
             try:
-                out, err = process.communicate(timeout=limit)
+                for said in (out, err):
+                    said.join(max(0, ends - time.monotonic()))
+                process.wait(max(0, ends - time.monotonic()))
             except subprocess.TimeoutExpired:
                 _kill(process)
-                process.communicate()
                 message = f"The git server did not answer within {limit} seconds."
                 raise Problem(Reason.SOURCE_UNREACHABLE, message) from None
             except BaseException:  # Stopped: without this, the end of the `with` waits for git
                 _kill(process)
                 raise
-        return subprocess.CompletedProcess(args, process.returncode, out, err)
+        if out.is_cut:
+            raise too_many_refs()
+        return subprocess.CompletedProcess(args, process.returncode, out.text, err.text)
 
     def _started(self, args: tuple[str, ...], inside: bool) -> subprocess.Popen[str]:
         """In its own session, so that a time limit or a signal ends git's helpers, too."""
@@ -228,6 +237,22 @@ class Git:
             command, env=self._env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True,
         )  # fmt: skip
+
+
+class _Said(threading.Thread):
+    """What git says on one stream, which is what a server says: only so much of it is kept."""
+
+    def __init__(self, stream: IO[str] | None) -> None:
+        super().__init__(daemon=True)
+        assert stream is not None
+        self._stream = stream
+        self.text, self.is_cut = "", False
+        self.start()
+
+    def run(self) -> None:
+        self.text = self._stream.read(source_size.MOST_SAID)
+        while self._stream.read(1 << 16):
+            self.is_cut = True
 
 
 def _kill(process: subprocess.Popen[str]) -> None:

@@ -15,6 +15,7 @@ from vulcan_runner.problem import Problem
 MOST_ENTRIES = 100_000  # files and folders
 MOST_BYTES = 2 << 30
 MOST_HISTORY = 4 << 30  # bytes of a pack: of one commit, or of all where a server gives no less
+MOST_SAID = 64 << 20  # characters: what a server advertises, or says of an error
 
 
 class SourceSize:
@@ -48,6 +49,11 @@ def bounded_files() -> Iterator[None]:
 def history_too_large() -> Problem:
     """Git was stopped because the server sent more than a pack may have."""
     return _too_large(f"more than {MOST_HISTORY >> 20} MiB of history")
+
+
+def too_many_refs() -> Problem:
+    """The server advertises more than anybody wants to read."""
+    return _too_large(f"more than {MOST_SAID >> 20} MiB of branches and tags")
 
 
 def _too_large(what: str) -> Problem:

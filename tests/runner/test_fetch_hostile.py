@@ -266,6 +266,26 @@ def test_the_folders_are_those_of_sqlmesh() -> None:
     assert {getattr(constants, name.upper()) for name in searched} == unfetched.FOLDERS
 
 
+def test_what_a_server_advertises_is_bounded(
+    pod: Pod, servers: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_size, "MOST_SAID", 10_000)
+    servers[0].refs = {f"refs/heads/branch-{i}": COMMIT for i in range(1000)}
+    problem = _fetch(pod, f"http://127.0.0.1:{servers[0].server_port}/x.git", ref="branch-1")
+    assert problem is not None and problem.reason is Reason.SOURCE_TOO_LARGE, problem.message
+
+
+def test_a_host_does_not_write_into_git_s_configuration(pod: Pod) -> None:
+    problem = _fetch(pod, 'https://h"x/y.git', BEARER)
+    assert problem is not None and problem.reason is Reason.SOURCE_AUTH_FAILED
+    assert "host of project.git.url" in problem.message
+
+
+def test_a_url_that_is_none_is_no_crash(pod: Pod) -> None:
+    problem = _fetch(pod, "https://h]x/y")
+    assert problem is not None and problem.reason is Reason.SOURCE_UNREACHABLE
+
+
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
 
 
