@@ -34,6 +34,7 @@ APPROVALS, RULES, CREATED_BY = "vulcan-approvals", "vulcan-environment-rules", "
 READ = (
     "vulcan-promotion-approvals", "vulcan-promotion-creation", "vulcan-promotion-deletion",
     "vulcan-environment-deletion", "vulcan-gateway-grants", "vulcan-gateway-freeze",
+    "vulcan-gateway-rules", "vulcan-ownership",
 )  # fmt: skip
 Unguarded = tuple[str, ...] | None
 """Policies that do not hold; None while that is not known."""
