@@ -272,7 +272,7 @@ def test_a_plan_with_more_destructive_names_than_fit_is_applied_by_the_digest_of
     sqlmesh = fresh(builders.environment(plan=ALWAYS))
     lost = tuple(f"some_schema.a_rather_long_model_name_{i}" for i in range(400))
     sha256 = of_names(lost)
-    sqlmesh.summary.update(destructive=lost, destructive_count=400, destructive_sha256=sha256)
+    sqlmesh.summary.update(destructive=lost, destructive_count=400, destructive_sha256=sha256, total_models=400)
     sqlmesh.work()
     summary = sqlmesh.world.raw("venv/prod")["status"]["plan"]["summary"]
     assert (summary["destructiveCount"], summary["destructiveSha256"]) == (400, sha256)
