@@ -57,16 +57,17 @@ async def _measure(stand: Stand, count: int, created: int) -> list[Figure]:
 
 
 def objects(count: int) -> Iterator[Raw]:
-    """Windows that are slow to judge, lists that are long, and claims to the names of the honest ones."""
+    """Windows that are slow to judge, every fifth with lists that are long, too; claims to the names of honest ones.
+
+    Not all of them are large: the API server would take minutes for a thousand of these, and it is not what is judged.
+    """
     for number, rule in zip(range(count), itertools.cycle(_RULES), strict=False):
-        spec = worst.environment(promoted=number % 2 == 0)
-        spec |= {"environment": f"e{number % 60}", "suspend": False, "runner": {"image": f"i{number}"}}
-        del spec["schedule"], spec["ttl"]
-        if number % 2 == 0:
-            spec["promotionWindows"] = worst.windows(
-                rule, start="2001-09-01T00:00", duration="30m", timeZone="Asia/Tokyo"
-            )
+        windows = worst.windows(rule, start="2001-09-01T00:00", duration="30m", timeZone="Asia/Tokyo")
+        spec = worst.environment(promoted=True) if number % 5 == 0 else {"revisionFrom": "Promotion"}
+        spec |= {"environment": f"e{number % 60}", "promotionWindows": windows, "suspend": False}
         spec["gatewayRef"] = {"name": f"g{number % 10}", **({"namespace": LATENCY} if number % 3 == 0 else {})}
+        for name in ("schedule", "ttl", "runner"):
+            spec.pop(name, None)
         meta = {"name": f"x{number}", "namespace": NAMESPACE}
         yield {"apiVersion": API_VERSION, "kind": "VulcanEnvironment", "metadata": meta, "spec": spec}
 
@@ -78,6 +79,8 @@ class _Hostile(Bench):
         """While somebody edits the hostile objects all the time, and once more after a restart among them."""
         async with self._operator(LATENCY) as (process, meter):
             await lives.create(self._admin, objects(count))
+            await asyncio.to_thread(meter.settled, 600)
+            print(f"   {count} hostile objects are there, peak {meter.peak_rss_mb():.0f} MB", flush=True)
             async with background(self._edit(count)):
                 first = await self._beside(process, meter, "edits of them")
             await asyncio.to_thread(meter.settled, 300)
