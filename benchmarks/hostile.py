@@ -6,6 +6,7 @@ hostile objects are as large and as slow as the CRDs allow, and name no gateway 
 
 import asyncio
 import itertools
+import os
 import re
 import statistics
 import tempfile
@@ -57,16 +58,17 @@ async def _measure(stand: Stand, count: int, created: int) -> list[Figure]:
 
 
 def objects(count: int) -> Iterator[Raw]:
-    """Windows that are slow to judge, lists that are long, and claims to the names of the honest ones."""
+    """Windows that are slow to judge, every fifth with lists that are long, too; claims to the names of honest ones.
+
+    Not all of them are large: the API server would take minutes for a thousand of these, and it is not what is judged.
+    """
     for number, rule in zip(range(count), itertools.cycle(_RULES), strict=False):
-        spec = worst.environment(promoted=number % 2 == 0)
-        spec |= {"environment": f"e{number % 60}", "suspend": False, "runner": {"image": f"i{number}"}}
-        del spec["schedule"], spec["ttl"]
-        if number % 2 == 0:
-            spec["promotionWindows"] = worst.windows(
-                rule, start="2001-09-01T00:00", duration="30m", timeZone="Asia/Tokyo"
-            )
+        windows = worst.windows(rule, start="2001-09-01T00:00", duration="30m", timeZone="Asia/Tokyo")
+        spec = worst.environment(promoted=True) if number % 5 == 0 else {"revisionFrom": "Promotion"}
+        spec |= {"environment": f"e{number % 60}", "promotionWindows": windows, "suspend": False}
         spec["gatewayRef"] = {"name": f"g{number % 10}", **({"namespace": LATENCY} if number % 3 == 0 else {})}
+        for name in ("schedule", "ttl", "runner"):
+            spec.pop(name, None)
         meta = {"name": f"x{number}", "namespace": NAMESPACE}
         yield {"apiVersion": API_VERSION, "kind": "VulcanEnvironment", "metadata": meta, "spec": spec}
 
@@ -77,12 +79,15 @@ class _Hostile(Bench):
     async def figures(self, count: int) -> list[Figure]:
         """While somebody edits the hostile objects all the time, and once more after a restart among them."""
         async with self._operator(LATENCY) as (process, meter):
+            await self._beside(process, meter, "nobody")
+            await self._clear_honest()
             await lives.create(self._admin, objects(count))
+            await asyncio.to_thread(meter.settled, 600)
+            print(f"   {count} hostile objects are there, peak {meter.peak_rss_mb():.0f} MB", flush=True)
             async with background(self._edit(count)):
                 first = await self._beside(process, meter, "edits of them")
             await asyncio.to_thread(meter.settled, 300)
-        await self._admin.clear(ENVIRONMENTS, LATENCY)
-        await self._admin.clear(JOBS, LATENCY)
+        await self._clear_honest()
         with Running(self._stand) as process:
             await asyncio.to_thread(process.wait_ready)
             second = await self._beside(process, Meter(process), "a restart")
@@ -94,6 +99,11 @@ class _Hostile(Bench):
             Figure("hostile_leases_lost", lost),
             Figure("hostile_loop_late_s", late),
         ]
+
+    async def _clear_honest(self) -> None:
+        """Away with the honest environments and their Jobs."""
+        await self._admin.clear(ENVIRONMENTS, LATENCY)
+        await self._admin.clear(JOBS, LATENCY)
 
     async def _edit(self, count: int) -> None:
         """One change after another: what the API server does not take in time is not the operator's."""
@@ -109,7 +119,11 @@ class _Hostile(Bench):
         found = (re.search(r"([0-9.]+) s late", message) for message in said)
         late = max((float(match[1]) for match in found if match), default=0.0)
         peak = meter.peak_rss_mb()
-        print(f"   beside {what}: {sorted(round(1000 * t) for t in taken)} ms, peak {peak:.0f} MB", flush=True)
+        load = os.getloadavg()[0]
+        print(
+            f"   beside {what}, load {load:.0f}: {sorted(round(1000 * t) for t in taken)} ms, peak {peak:.0f} MB",
+            flush=True,
+        )
         return statistics.quantiles(taken, n=100, method="inclusive")[94], peak, lost, late
 
     @asynccontextmanager

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from vulcan_operator import metrics, policies
 from vulcan_operator.api import API_VERSION, names
 from vulcan_operator.api.environment import VulcanEnvironment
+from vulcan_operator.api.policy import has_room
 from vulcan_operator.cluster.cache import Cache
 from vulcan_operator.kube import errors, resources
 from vulcan_operator.kube.client import Kube
@@ -26,7 +27,6 @@ _EVERY = 3600.0
 _AFTER_TROUBLE = 10.0
 _AFTER_DOUBT = 300.0
 _DOUBTS = 3
-_MOST_APPROVALS = 64  # of the CRD: one more would be refused for its number, which says nothing
 _NO_PLAN = "0" * 64  # the digest of no plan
 MANAGER = "vulcan-approval-selfcheck"
 
@@ -72,7 +72,7 @@ class Guard:
         """Return what is missing; known gaps outweigh what could not be told."""
         every = self._cache.all_environments()
         living = [e for e in every if e.metadata.deletion_timestamp is None]
-        found = [e for e in living if len(e.spec.approvals) < _MOST_APPROVALS] or living
+        found = [e for e in living if has_room(e.spec.approvals)] or living
         self._idle = not found
         if not found:
             return None

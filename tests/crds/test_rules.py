@@ -286,11 +286,11 @@ def _status(user: User, document: Raw, status: Raw) -> Any:
 
 def test_the_largest_objects_are_within_the_budget(admin: User, alice: User) -> None:
     """Rules have a cost limit at run time, above which the server refuses the request."""
-    items = [approval("alice", plan=f"{number:064x}", comment="x" * 1024) for number in range(64)]
-    many = environment({"plan.categories": {f"model_{i}": "Breaking" for i in range(256)}, **STRICT})
+    items = [approval("alice", plan=f"{number:064x}", comment="x" * 91) for number in range(64)]
+    many = environment({"plan.categories": {f"model_{i}": "Breaking" for i in range(128)}, **STRICT})
     assert admin.create(many).ok
     assert alice.patch(many, {"spec": {"approvals": items}}).ok
-    assert alice.patch(many, {"spec": {"approvals": [{**item, "comment": "y" * 1024} for item in items]}}).ok
+    assert alice.patch(many, {"spec": {"approvals": [{**item, "comment": "y" * 91} for item in items]}}).ok
     names = [f"{'e' * 38}{number:02d}" for number in range(64)]
     grants = [{"environments": names, "protected": True, "maxEnvironments": number} for number in range(32)]
     large = gateway({"grants": grants})

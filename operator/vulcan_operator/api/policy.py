@@ -4,6 +4,7 @@ Used by `api.environment` and `api.promotion`; `plan.approval` evaluates it. The
 in `deploy/policies.yaml`, which name these fields, say who may write approvals or weaken a policy.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -32,9 +33,11 @@ DIGEST_RULE = cel(
 
 
 MOST_VOTES = 64
+_VOTE_BYTES = 6144
 VOTES_RULE = cel(
-    f"self.map(a, {size_of('a.by', 'a.comment')}).sum() <= 6144",
-    "names and comments in approvals have more than 6144 bytes in all: remove those of old plans",
+    f"self.map(a, {size_of('a.by', 'a.comment')}).sum() <= {_VOTE_BYTES}",
+    f"names and comments in approvals have more than {_VOTE_BYTES} bytes in all: remove those of "
+    "old plans",
 )
 _MODELS_OF_PLANS = ("categories", "selectModels", "allowDestructiveModels", "allowAdditiveModels")
 PLAN_SIZE_RULE = cel(
@@ -166,6 +169,12 @@ class ApprovalItem(Model):
         "Approve", description="Approve or Reject. One rejection stops the plan."
     )
     comment: ShortText | None = Field(None, description="The reason; shown in the audit log.")
+
+
+def has_room(votes: Sequence[ApprovalItem]) -> bool:
+    """Tell whether the API server takes another vote, with a name of any length."""
+    size = sum(len(f"{vote.by}{vote.comment or ''}".encode()) for vote in votes)
+    return len(votes) < MOST_VOTES and size + 4 * 512 <= _VOTE_BYTES
 
 
 class SodaChecks(Model):

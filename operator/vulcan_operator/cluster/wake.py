@@ -248,6 +248,7 @@ class Intake:
 
     def _claims(self, gateway: Place, key: Key, after: Claim | None) -> Iterator[Key]:
         """Update a claim, and wake those who read it: for their name, for prod, or for quotas."""
+        # Not those who may not use the gateway: a thousand of them would wake each other.
         index = self.cache.at_gateway(gateway)
         before = index.claims.values.get(key)
         if not index.claims.put(key, after):
@@ -257,13 +258,14 @@ class Intake:
         shares = [(c.environment, c.protected, c.judged, c.refused) for c in both]
         if len(set(shares)) != 1 or len(both) == 1:
             yield Key(Kind.GATEWAY, *gateway)
-        concerned = {c.key for name in {b.environment for b in both} for c in claims.named(name)}
+        named = (c for name in {b.environment for b in both} for c in claims.named(name))
+        concerned = {c.key for c in named if not c.refused}
         grants = self.cache.gateway(gateway)
         if before is None or after is None or before.refused != after.refused:
             limited = grants is not None and has_quota(grants.spec.grants)
-            concerned |= {c.key for c in claims.all()} if limited else set()
+            concerned |= {c.key for c in claims.all() if limited and not c.refused}
         if any(claim.environment == REFERENCE for claim in both):
-            every = claims.all()
+            every = (c for c in claims.all() if not c.refused)
             concerned |= {c.key for c in every if not c.applied or _has_failed(self.cache, c.key)}
         yield from sorted(concerned - {key})
 

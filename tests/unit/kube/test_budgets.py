@@ -47,7 +47,7 @@ def test_only_annotations_and_labels_of_ours_are_kept() -> None:
     given = {"x/y": "z" * 200_000, "vulcan.dev/created-by": "alice", "vulcan.dev/checked": "j" * 50_000}
     found = seen(annotations=given, labels={"team": "a", "vulcan.dev/x": "b"})
     assert isinstance(found, VulcanEnvironment)
-    assert found.metadata.annotations == {"vulcan.dev/created-by": "alice", "vulcan.dev/checked": "j" * 4096}
+    assert found.metadata.annotations == {"vulcan.dev/created-by": "alice", "vulcan.dev/checked": "j" * 16384}
     assert found.metadata.labels == {"vulcan.dev/x": "b"}
 
 
