@@ -19,6 +19,7 @@ import pytest
 
 from tests.runner import projects
 from tests.runner.system import Ended, Pod, System
+from vulcan_contract import ExitCode
 from vulcan_contract.reasons import Outcome, Reason
 from vulcan_contract.result import PlanSummary, Result, RollbackOption, Work
 from vulcan_contract.task import TaskKind
@@ -67,6 +68,14 @@ def test_whoever_kills_the_supervisor_leaves_an_exit_code_that_is_no_success(loc
     """Only where the supervisor is not process 1 of its container; the operator believes no message then."""
     ended = planned(local, f"{WRITES}os.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(60)\n")
     assert ended.code == -signal.SIGKILL
+
+
+def test_a_supervisor_that_cannot_write_ends_as_none_that_has_written(local: System) -> None:
+    """The same user may change its limits; the operator then believes no message either."""
+    limit = "import resource\nresource.prlimit(os.getppid(), resource.RLIMIT_FSIZE, (0, 0))\n"
+    ended = planned(local, f"{WRITES}{limit}os._exit(0)\n")
+    assert ended.code == ExitCode.NO_RESULT and ended.code not in ExitCode.KNOWN
+    assert ended.result.message == ""
 
 
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGSEGV", "SIGTERM"])
