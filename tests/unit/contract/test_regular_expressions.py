@@ -5,6 +5,7 @@ forgotten: a test finds those that import `re` or `fnmatch`.
 """
 
 import contextlib
+import datetime as dt
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -14,17 +15,19 @@ from typing import Any
 
 import pytest
 
-from vulcan_contract import paths
+from vulcan_contract import paths, plain
 from vulcan_operator.api.fields import parse_duration, short_revision
 from vulcan_operator.kube.transport import encode
 from vulcan_operator.plan.environments.steps import resolve
-from vulcan_operator.plan.rules import access, messages, windows
+from vulcan_operator.plan.rules import access, messages, recurrence
 from vulcan_operator.plan.tasks import retention
+from vulcan_operator.reconcile import slots
 from vulcan_runner import failures, fetch
 from vulcan_runner.secrets import Scrubber, without_data
 
 OPERATOR = Path(__file__).parents[3] / "operator"
 SIZE = 60_000
+NOW = dt.datetime(2026, 1, 1)
 WORST = 2.0  # seconds, on a busy machine; what is quadratic takes ten to sixty
 NAME = 512  # no name or pattern of names is longer
 
@@ -70,6 +73,7 @@ SCRUBBER = Scrubber(["canary-0123456789", 'it\'s "canary" & co', "line-1-of-cana
 NOBODY_S = Scrubber()
 # Every function that applies a regular expression to text from outside, by the module that has the expression.
 READERS: dict[str, list[Callable[[str], object]]] = {
+    "vulcan_contract.plain": [plain.line, plain.lines],
     "vulcan_contract.paths": [paths.escape, paths.unescape],
     "vulcan_operator.api.fields": [parse_duration, short_revision],
     "vulcan_operator.kube.transport": [lambda text: encode({"text": text})],
@@ -77,7 +81,11 @@ READERS: dict[str, list[Callable[[str], object]]] = {
     "vulcan_operator.plan.promotions.steps.resolve": [_granted],  # patterns of images, as of environments
     "vulcan_operator.plan.rules.access": [_granted],
     "vulcan_operator.plan.rules.messages": [lambda text: messages.refusal(text, "", ["a"])],
-    "vulcan_operator.plan.rules.windows": [lambda text: windows._parsed.__wrapped__(text, "2026-01-01T00:00")],
+    "vulcan_operator.plan.rules.recurrence": [
+        lambda text: recurrence._number({"INTERVAL": text}, "INTERVAL", 1),
+        lambda text: recurrence._days_of_year({"FREQ": "WEEKLY", "BYDAY": text}, NOW),
+    ],
+    "vulcan_operator.reconcile.slots": [slots._JOB.fullmatch],
     "vulcan_operator.plan.tasks.retention": [retention._NO_COPY.fullmatch],
     "vulcan_runner.failures": [
         lambda text: failures.connection_reason(text, None, failures.Reason.STATE_UNREACHABLE),

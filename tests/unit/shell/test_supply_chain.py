@@ -51,7 +51,11 @@ def test_the_base_image_can_be_given_by_digest() -> None:
 def test_data_of_packages_is_shipped() -> None:
     data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
     package = ROOT / "operator" / "vulcan_operator"
-    others = {p.name for p in package.rglob("*") if p.is_file() and p.suffix not in (".py", ".pyc")}
+    others = {
+        p.name
+        for p in package.rglob("*")
+        if p.is_file() and p.suffix not in (".py", ".pyc") and ".ruff_cache" not in p.parts
+    }
     assert others == set(data["vulcan_operator"])
 
 
