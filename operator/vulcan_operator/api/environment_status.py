@@ -128,6 +128,9 @@ class PlanStatus(Model):
         description="Number of the plan: no two plans of an object have the same. 0: planned by an "
         "earlier release.",
     )
+    ordered: Timestamp | None = Field(
+        None, description="When its task was ordered; with number, no other plan has the same."
+    )
     image: Text512 = Field(
         "", description="Runner image of the plan's Job, by digest where its node reported one."
     )
@@ -159,6 +162,9 @@ class PlanStatus(Model):
     )
     summary: PlanSummaryStatus = Field(PlanSummaryStatus(), description="What it would do.")
     report_ref: ReportRef | None = Field(None, description="The full report.")
+    tampered: bool = Field(
+        False, description="Whether its report was once replaced: approvals of it do not count."
+    )
 
 
 class AppliedStatus(Model):
@@ -167,6 +173,11 @@ class AppliedStatus(Model):
     revision: Revision = Field(description="The resolved source: commit, ConfigMap name or image.")
     source_digest: Digest = Field(description="Digest of the source's files.")
     inputs: Text16 = Field(description="Digest of the plan inputs.")
+    image: Text512 = Field(
+        "",
+        description="Runner image that applied it, by digest where its node reported one. Runs and "
+        "rollbacks use it, too, where the spec names an image. Empty: unknown.",
+    )
     plan_id: Text128 = Field("", description="SQLMesh's plan id.")
     plan_digest: Digest = Field("", description="Digest of the plan that was applied.")
     report: Annotated[str, Field(max_length=253)] = Field(

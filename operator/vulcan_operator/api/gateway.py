@@ -138,7 +138,8 @@ class Grant(Model):
         None,
         description="Connections of these environments' Jobs, for every task, instead of the "
         "gateway's (and its planning): what can be written with them is all that their authors can "
-        "write. Of several grants that apply, the first that has them counts.",
+        "write (additionalConnections stay the gateway's). Of several grants that apply, the "
+        "first that has them counts.",
     )
     max_environments: int | None = Field(
         None, ge=0, le=10000, description="Maximum number of environments. Default: no limit."

@@ -27,7 +27,7 @@ from vulcan_runner.secrets import Scrubber, without_data
 
 OPERATOR = Path(__file__).parents[3] / "operator"
 SIZE = 60_000
-NOW = dt.datetime(2026, 1, 1)
+NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 WORST = 2.0  # seconds, on a busy machine; what is quadratic takes ten to sixty
 NAME = 512  # no name or pattern of names is longer
 

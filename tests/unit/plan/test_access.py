@@ -23,7 +23,11 @@ TEAM = {
         pytest.param([], "prod", "other", None, False, False, id="no grants: no other namespace"),
         pytest.param([SAME], "prod", "data", None, True, True, id="a protected name"),
         pytest.param([SAME], "dev_x", "data", None, False, False, id="grants: what no grant names is refused"),
-        pytest.param([SAME], "prod", "other", None, False, False, id="from Same is this namespace only"),
+        pytest.param([SAME], "prod", "other", None, False, True, id="from Same is this namespace only"),
+        pytest.param(
+            [SAME, {"namespaces": {"from": "All"}, "environments": ["*"]}], "prod", "other", None, True, True,
+            id="a protected name is protected from every namespace",
+        ),
         pytest.param([ALL], "dev_x", "anywhere", None, True, False, id="from All"),
         pytest.param([ALL], "dev", "anywhere", None, False, False, id="a pattern covers the whole name"),
         pytest.param([ALL], "my_dev_x", "anywhere", None, False, False, id="from its beginning"),

@@ -184,6 +184,8 @@ def _facts(status: EnvironmentStatus, context: Context) -> dict[str, Said]:
 def _plan_reads(context: Context) -> Said:
     if context.site is not None and context.site.connections is not None:
         return "False", Why.PLAN_WRITES, "its grant's connections are used for every task"
+    if context.gateway.spec.additional_connections:
+        return "False", Why.PLAN_WRITES, "additionalConnections have no credentials for planning"
     if context.gateway.spec.planning is not None:
         return "True", Why.PLAN_READS, ""
     return "False", Why.PLAN_WRITES, "give the gateway spec.planning with read-only credentials"

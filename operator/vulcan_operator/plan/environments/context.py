@@ -75,7 +75,7 @@ class Context:
         gateway = self.seen.gateway
         if gateway is None:
             return None
-        own = access.connections(self.access.grants)
+        own = access.connections(self.access.matching)
         return Site(gateway, self.image, self.seen.waiters, self.seen.tasks, own)
 
     @functools.cached_property
@@ -110,7 +110,7 @@ class Context:
     @functools.cached_property
     def in_force(self) -> strict.InForce:
         """The rules of its spec, or stricter ones of the grants."""
-        grants = self.access.grants if self.seen.gateway is not None else ()
+        grants = self.access.ruling if self.seen.gateway is not None else ()
         return strict.in_force(self.spec, strict.floor(grants))
 
     @functools.cached_property

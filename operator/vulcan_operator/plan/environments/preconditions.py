@@ -101,7 +101,7 @@ def image_not_allowed(context: Context) -> Verdict | None:
     if not access.image_allowed(context.environment, context.gateway):
         message = f"image {context.image} is not in the gateway's runner.allowedImages"
         return Verdict("False", Why.IMAGE_NOT_ALLOWED, message, stalled=True)
-    if not access.image_granted(context.image, context.access.grants):
+    if not access.image_granted(context.image, context.access.ruling):
         where = f"spec.grants of VulcanGateway {context.gateway.metadata.full_name}"
         message = f"image {context.image} matches no minimum.runnerImages in {where}"
         return Verdict("False", Why.IMAGE_NOT_ALLOWED, message, stalled=True)

@@ -114,6 +114,16 @@ def target_refused(route: Route) -> Verdict | None:
     return Verdict("False", Why.TARGET_REFUSED, message[:1000], stalled=True)
 
 
+def image_not_allowed(route: Route) -> Verdict | None:
+    """Across systems the source's project image runs at the target, whose grants must accept it."""
+    image = route.to_site.image
+    if access.image_granted(image, route.access.ruling):
+        return None
+    where = f"spec.grants of VulcanGateway {route.gateway.metadata.full_name}"
+    message = f"image {image} matches no minimum.runnerImages in {where}"
+    return Verdict("False", Why.IMAGE_NOT_ALLOWED, message, stalled=True)
+
+
 def queued(route: Route) -> Verdict | None:
     """One promotion to an environment at a time, the oldest first; a rollback waits for none."""
     ahead = route.ahead()
@@ -129,5 +139,6 @@ CHECKS: tuple[Check, ...] = (
     not_managed,
     suspended,
     target_refused,
+    image_not_allowed,
     queued,
 )

@@ -109,7 +109,7 @@ class Case:
         image = access.runner_image(target, gateway, seen.settings.runner_image)
         if relation is Relation.ACROSS and files is not None and files.image:
             image = files.image  # a project image is the runner image with the project in it
-        own = access.connections(access.access(gateway, target, {}).grants)
+        own = access.connections(access.access(gateway, target, {}).matching)
         to_site = Site(gateway, image, seen.waiters, seen.tasks, own)
         return Route(seen, self.now, target, to_site, relation, self._from_site(to_site, relation))
 
@@ -128,7 +128,7 @@ class Case:
         if gateway is None:
             return None
         image = access.runner_image(source, gateway, seen.settings.runner_image)
-        own = access.connections(access.access(gateway, source, {}).grants)
+        own = access.connections(access.access(gateway, source, {}).matching)
         return Site(gateway, image, seen.source_waiters, seen.source_tasks, own)
 
 
@@ -195,7 +195,7 @@ class Route(Case):
     def _theirs(self) -> EnvironmentSpec:
         """The target's spec with the rules in force there."""
         spec = self.target.spec
-        return strict.with_rules(spec, strict.in_force(spec, strict.floor(self.access.grants)))
+        return strict.with_rules(spec, strict.in_force(spec, strict.floor(self.access.ruling)))
 
     @property
     def author(self) -> str | None:

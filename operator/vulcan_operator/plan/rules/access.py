@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from vulcan_contract import REFERENCE
 from vulcan_operator.api.connection import GrantConnections
 from vulcan_operator.api.environment import VulcanEnvironment
+from vulcan_operator.api.environment_status import AppliedStatus
 from vulcan_operator.api.gateway import Grant
 from vulcan_operator.plan.core.facts import EnvironmentFacts, GatewayFacts
 
@@ -21,7 +22,8 @@ class Access:
     allowed: bool
     protected: bool = False
     quota: Grant | None = None  # the grant whose maxEnvironments counts
-    grants: tuple[Grant, ...] = ()  # all that apply
+    matching: tuple[Grant, ...] = ()  # for its name and its namespace
+    ruling: tuple[Grant, ...] = ()  # these, and protected ones for its name from any namespace
 
 
 def needs_labels(gateway: GatewayFacts, environment: AnEnvironment) -> bool:
@@ -31,15 +33,18 @@ def needs_labels(gateway: GatewayFacts, environment: AnEnvironment) -> bool:
 
 
 def access(gateway: GatewayFacts, environment: AnEnvironment, labels: _Labels) -> Access:
-    """No grants: the gateway's own namespace, every name. Else any that matches; protected if one
-    of them says so."""
+    """No grants: the gateway's own namespace, every name. Else any that matches. Protected is a
+    name, whatever namespace it is used from."""
     same = gateway.metadata.namespace == environment.metadata.namespace
     if not gateway.spec.grants:
         return Access(allowed=same)
-    named = (g for g in gateway.spec.grants if covers(g, environment.sqlmesh_environment))
+    named = [g for g in gateway.spec.grants if covers(g, environment.sqlmesh_environment)]
     matching = [g for g in named if _reaches(g, same, dict(labels or {}))]
-    protected = any(g.protected for g in matching)
-    return Access(bool(matching), protected, _most_generous(matching), tuple(matching))
+    ruling = [g for g in named if g.protected or g in matching]
+    return Access(
+        bool(matching), any(g.protected for g in named), _most_generous(matching),
+        tuple(matching), tuple(ruling),
+    )  # fmt: skip
 
 
 def _most_generous(grants: list[Grant]) -> Grant | None:
@@ -61,6 +66,15 @@ def runner_image(environment: AnEnvironment, gateway: GatewayFacts, default: str
     project = environment.spec.project
     own = environment.spec.runner.image or (project.image if project is not None else None)
     return own or gateway.spec.runner.image or default
+
+
+def applied_image(environment: AnEnvironment, applied: AppliedStatus | None) -> str | None:
+    """The image of Jobs that write and carry no decision of their own (runs, rollbacks): the one
+    that was applied, where the environment's author names an image. None: the gateway's is used,
+    which only its owners can change."""
+    project = environment.spec.project
+    is_named = environment.spec.runner.image or (project is not None and project.image)
+    return (applied.image or None) if is_named and applied is not None else None
 
 
 def image_allowed(environment: AnEnvironment, gateway: GatewayFacts) -> bool:

@@ -60,7 +60,8 @@ def token(environment: str, plan: PlanStatus, rules: EnvironmentSpec) -> str:
     made_of = [plan.revision, plan.source_digest, plan.image, plan.inputs, list(plan.operations)]
     gates = [rules.plan.approval.to_json(), rules.plan.limits.to_json(), rules.checks.to_json()]
     claimed = [plan.target, plan.base]
-    return f"{_SHA}{of_json([environment, plan.number, made_of, report, gates, claimed])}"
+    which = [environment, plan.number, plan.ordered.isoformat() if plan.ordered else ""]
+    return f"{_SHA}{of_json([which, made_of, report, gates, claimed])}"
 
 
 def token_today(environment: str, plan: PlanStatus, rules: EnvironmentSpec) -> str:

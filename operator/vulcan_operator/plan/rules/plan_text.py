@@ -47,6 +47,7 @@ def plan_status(
     plan = statuses.PlanStatus(
         digest="",
         number=number,
+        ordered=ended.task.since,
         image=values.pinned(image, ended.image)[:512],
         state="Pending" if summary.has_changes else "NoChanges",
         inputs=ended.task.inputs,
@@ -107,7 +108,8 @@ def report_of(plan: statuses.PlanStatus, namespace: str, live: Live) -> Report:
     if content is None:
         return Report.GONE
     found = hashlib.sha256(content.get(REPORT_KEY, b"")).hexdigest()
-    return Report.KEPT if found == plan.report_ref.sha256 else Report.TAMPERED
+    is_it = found == plan.report_ref.sha256 and not plan.tampered
+    return Report.KEPT if is_it else Report.TAMPERED
 
 
 def tampered(plan: statuses.PlanStatus, namespace: str) -> Verdict:

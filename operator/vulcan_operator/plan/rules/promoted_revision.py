@@ -93,6 +93,7 @@ def left_by(promotion: VulcanPromotion) -> AppliedStatus | None:
         source_digest=(back.source_digest if back is not None else status.source_digest) or "",
         inputs=of_json([promotion.metadata.uid, status.applied_plan_id])[:16],
         plan_id=status.applied_plan_id,
+        image=plan.image if plan is not None and back is None else "",
         plan_digest=plan.digest if plan is not None and back is None else "",
         time=known_at,
         origin=back.origin if back is not None else status.origin,
@@ -132,6 +133,8 @@ def _left_by_all(promotions: Sequence[PromotionFacts]) -> AppliedStatus:
 def _renamed(before: AppliedStatus, left: AppliedStatus) -> AppliedStatus:
     """Nothing was changed: what is there has another name, or it is verified now."""
     new = before.but(revision=left.revision, source_digest=left.source_digest)
+    if left.source_digest != before.source_digest:  # nobody has approved these files here
+        new = new.but(approved_by=[])
     new = new.but(origin=left.origin, as_of=left.time)
     if left.tests_run >= 0:
         new = new.but(tests_run=left.tests_run)

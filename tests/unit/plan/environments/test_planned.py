@@ -164,6 +164,7 @@ def test_a_plan_without_changes_is_as_good_as_applied(
     assert (after.next_run_time, after.run_failure) == (next_run, None)
     assert after.applied == applied(
         "i", revision="project", source_digest=FILES_DIGEST, plan_id="b9", time=time, tests_run=7,
+        image=after.plan.image if old is None else "",
         plan_digest=old.plan_digest if old else after.plan.digest, report=old.report if old else "",
         approved_by=["ann"] if old and old.source_digest == FILES_DIGEST else [],
     )  # fmt: skip

@@ -69,8 +69,8 @@ class Apply(Step):
                 case Report.GONE:
                     return plans.order(context, plan.inputs, "the plan's report is gone")
                 case Report.TAMPERED:
-                    again = context.now + CONFIG_MAP_CHECK
-                    return Wait(plan_text.tampered(plan, namespace), again)
+                    again, void = context.now + CONFIG_MAP_CHECK, {"plan": plan.but(tampered=True)}
+                    return Wait(plan_text.tampered(plan, namespace), again, void)
                 case Report.KEPT:
                     pass
         assert context.site is not None
@@ -104,6 +104,7 @@ class Apply(Step):
             revision=plan.revision,
             source_digest=plan.source_digest,
             inputs=_settled_inputs(status, plan, context) or plan.inputs,
+            image=plan.image,
             plan_id=item.plan_id,
             plan_digest=plan.digest,
             report=plan.report_ref.name if plan.report_ref is not None else "",
@@ -141,6 +142,8 @@ def answered(status: EnvironmentStatus, context: Context) -> EnvironmentStatus:
     applies = task is not None and task.kind == TaskKind.APPLY and task.state != TaskState.WAITING
     if plan is None or plan.state not in OPEN_PLANS or applies:  # what is applied was decided on
         return status
+    if context.seen.gateway is None or not context.access.allowed:
+        return status  # under which rules is not known
     plan = plan.but(digest=approval.token_today(context.meta.uid, plan, context.rules))
     decision = approval.decide(plan, context.rules, context.author)
     return status.but(

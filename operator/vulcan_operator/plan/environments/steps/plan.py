@@ -23,7 +23,7 @@ from vulcan_operator.plan.core.moves import Done, Move, Order, Wait
 from vulcan_operator.plan.environments.context import Context
 from vulcan_operator.plan.environments.step import Judged, Step, filled
 from vulcan_operator.plan.environments.steps import resolve
-from vulcan_operator.plan.rules import plan_text
+from vulcan_operator.plan.rules import access, plan_text
 from vulcan_operator.plan.tasks import copies, retention, values
 from vulcan_operator.plan.tasks.life import Ended, Extras
 
@@ -81,8 +81,11 @@ class Plan(Step):
             PlanState.OUTDATED,
         ):
             plan = plan.but(changed=old.changed)
+        asks = not summary.has_changes and _names_another_image(plan, status, context)
+        if asks:  # runs would use it: that is a change, although no model has one
+            plan = plan.but(state=PlanState.PENDING)
         status = status.but(plan=plan, plan_number=number, observed_plan_id=summary.base_plan_id)
-        if not summary.has_changes:
+        if not summary.has_changes and not asks:
             status = status.but(**_nothing_to_apply(status, plan, summary, context))
         if ended.packed is None or plan.report_ref is None:
             return Judged(status)
@@ -152,6 +155,12 @@ def _not_deterministic(plan: PlanStatus) -> Verdict:
     return Verdict("False", Why.NOT_DETERMINISTIC, message, stalled=True)
 
 
+def _names_another_image(plan: PlanStatus, status: EnvironmentStatus, context: Context) -> bool:
+    """Whether the author of a protected environment names another image than was applied."""
+    applied = access.applied_image(context.environment, status.applied)
+    return context.protected and applied is not None and applied != plan.image
+
+
 def _nothing_to_apply(
     status: EnvironmentStatus, plan: PlanStatus, summary: PlanSummary, context: Context
 ) -> dict[str, Any]:
@@ -162,6 +171,7 @@ def _nothing_to_apply(
         "applied": AppliedStatus(
             revision=plan.revision,
             source_digest=plan.source_digest,
+            image=old.image if old is not None else plan.image,
             inputs=plan.inputs,  # with operations in it, another plan finds out that they are done
             plan_id=summary.base_plan_id,
             plan_digest=(old.plan_digest if old is not None else "") or plan.digest,

@@ -7,19 +7,20 @@ import datetime as dt
 from typing import Any
 
 from vulcan_contract import digest, times
+from vulcan_contract import task as contract
 from vulcan_contract.reasons import Reason, Retry
 from vulcan_contract.result import Work
 from vulcan_contract.tasks import TaskKind
 from vulcan_operator.api.conditions import Why
 from vulcan_operator.api.environment_status import EnvironmentStatus, RunStatus
-from vulcan_operator.api.fields import parse_duration
+from vulcan_operator.api.fields import TaskStatus, parse_duration
 from vulcan_operator.plan.core.conditions import Verdict
 from vulcan_operator.plan.core.moves import Done, Move, Order, Wait
 from vulcan_operator.plan.environments.context import Context
-from vulcan_operator.plan.environments.step import RUNS, Judged, Step
-from vulcan_operator.plan.rules import messages, schedule
+from vulcan_operator.plan.environments.step import RUNS, Judged, Step, filled
+from vulcan_operator.plan.rules import access, messages, schedule
 from vulcan_operator.plan.tasks import ended as ends
-from vulcan_operator.plan.tasks.life import Ended
+from vulcan_operator.plan.tasks.life import Ended, Extras
 
 _GONE = "SQLMesh does not have it as it was given, see status.lastRun; promote to it again"
 
@@ -56,6 +57,12 @@ class Run(Step):
         late = " by its own schedule" if context.spec.schedule.mode == "Cron" else ""
         why = "requested" if due is None or request else f"due at {times.to_second(due)}{late}"
         return Order(self.kind, inputs, why, context.site, request, due, settles)
+
+    def task(
+        self, base: contract.Task, current: TaskStatus, status: EnvironmentStatus, context: Context
+    ) -> Extras | None:
+        image = access.applied_image(context.environment, status.applied)
+        return Extras(filled(base, status, context), image=image)
 
     def judge(self, status: EnvironmentStatus, ended: Ended, context: Context) -> Judged:
         work, spec = ended.result.work, context.spec.schedule

@@ -41,8 +41,8 @@ class Approval(Step):
         if report is Report.GONE:
             return Again()  # nobody could read what was approved
         if report is Report.TAMPERED:
-            again = route.now + CONFIG_MAP_CHECK
-            return Wait(plan_text.tampered(plan, route.meta.namespace), again)
+            again, void = route.now + CONFIG_MAP_CHECK, {"plan": plan.but(tampered=True)}
+            return Wait(plan_text.tampered(plan, route.meta.namespace), again, void)
         by = {"by": ", ".join(decision.by)} if decision.by else {}
         evidence, settles = {"plan": plan.digest, **by}, {"approved_by": list(decision.by)}
         return Done(StepState.SUCCEEDED, decision.why, evidence, settles)
@@ -68,7 +68,11 @@ def under_rules_of_today(status: PromotionStatus, route: Route) -> PromotionStat
         return status
     tasks = [s.task for s in status.steps if s.name in SWAPS and s.task is not None]
     digest = approval.token_today(route.target.metadata.uid, plan, route.rules)
-    if digest == plan.digest or any(task.state != TaskState.WAITING for task in tasks):
+    asked = status.find(StepName.APPROVAL)
+    decision = approval.decide(plan.but(digest=digest), route.rules, route.author)
+    withdrawn = asked is not None and asked.has_ended and decision.say is approval.Say.WAIT
+    begun = any(task.state != TaskState.WAITING for task in tasks)
+    if begun or (digest == plan.digest and not withdrawn):
         return status
     steps = [_asked_again(step) for step in status.steps]
     return status.but(plan=plan.but(digest=digest), steps=steps, approved_by=[])

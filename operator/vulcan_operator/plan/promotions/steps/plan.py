@@ -15,7 +15,7 @@ from vulcan_operator.plan.core.moves import Done, Move, Order
 from vulcan_operator.plan.promotions import categories, files
 from vulcan_operator.plan.promotions.lane import MOST_REPLANS, close, end, replanned
 from vulcan_operator.plan.promotions.route import Route
-from vulcan_operator.plan.promotions.step import Judged, Step, settled
+from vulcan_operator.plan.promotions.step import Judged, Step, closed, settled
 from vulcan_operator.plan.rules import plan_text
 from vulcan_operator.plan.rules.messages import short
 from vulcan_operator.plan.rules.promotion_changes import is_touched
@@ -44,6 +44,11 @@ class Plan(Step):
         summary = settled(ended.result.summary)
         if not summary.has_changes and route.has_moved(status) and status.plans < MOST_REPLANS:
             return Judged(replanned(status))
+        had = route.target.applied
+        if not summary.has_changes and had is not None and had.plan_id != summary.base_plan_id:
+            found = f"the plan's Job found plan {summary.base_plan_id or 'none'} in the target"
+            message = f"{found}, the operator applied {had.plan_id}: it was changed elsewhere"
+            return Judged(closed(status, self.name, route, Done(StepState.FAILED, message)))
         operations = (route.meta.uid,)  # an approval of one promotion approves no other
         plan = plan_text.plan_status(
             route.promotion, ended, route.rules, operations, route.now,

@@ -21,6 +21,7 @@ from vulcan_operator.plan.core.moves import Done, Move, Order
 from vulcan_operator.plan.promotions.lane import close, end
 from vulcan_operator.plan.promotions.route import Case, Route
 from vulcan_operator.plan.promotions.step import Change, last_message
+from vulcan_operator.plan.rules import access
 from vulcan_operator.plan.tasks import ended as ends
 from vulcan_operator.plan.tasks import slot
 from vulcan_operator.plan.tasks.life import Ended, Extras
@@ -55,7 +56,9 @@ class Rollback(Change):
             max_catch_up=route.gates.max_catch_up_intervals,
             expected=_undone(status),
         )
-        return Extras(replace(super().task(base, named, status, route).task, promotion=promotion))
+        task = super().task(base, named, status, route).task
+        image = access.applied_image(route.target, route.target.applied)
+        return Extras(replace(task, promotion=promotion), image=image)
 
     def changed(self, status: PromotionStatus, case: Case, ended: Ended) -> PromotionStatus:
         to, result = _goal(status, case), ended.result
