@@ -9,7 +9,7 @@ from tests.world import SETTINGS
 from vulcan_contract.reasons import Reason
 from vulcan_operator.plan.core.seen import JobState
 
-PROD = {"environments": ["prod"], "protected": True}
+PROD = {"environments": ["prod"], "protected": True, "minimum": {"approval": {"mode": "Never"}}}
 
 
 def shared(sqlmesh: SqlMesh) -> str:

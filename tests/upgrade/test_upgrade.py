@@ -19,7 +19,7 @@ from tests.stories.sqlmesh import SqlMesh
 from tests.upgrade import recording
 from tests.upgrade.playing import play
 from tests.world import World
-from vulcan_operator.kube import resources
+from vulcan_operator.kube.resources import ENVIRONMENTS, PROMOTIONS
 from vulcan_operator.plan.core.seen import JobState
 
 ASKED_AGAIN = {
@@ -167,12 +167,14 @@ def _but_statuses(then: dict[str, Any]) -> list[str]:
 
 
 def _ready(world: World) -> list[str]:
-    kinds = (resources.ENVIRONMENTS, resources.PROMOTIONS)
+    kinds = (ENVIRONMENTS, PROMOTIONS)
     found = (c for kind in kinds for raw in world.kube.all(kind) for c in raw.get("status", {}).get("conditions", []))
     return [c.get("message", "") for c in found if c["type"] == "Ready"]
 
 
 def _applied(sqlmesh: SqlMesh) -> dict[str, Any]:
-    """What environments have, as their status says."""
-    found = sqlmesh.world.kube.all(resources.ENVIRONMENTS)
-    return {raw["metadata"]["uid"]: raw.get("status", {}).get("applied") for raw in found}
+    """What environments have, as their status says; not with fields that the recorded operator did not know."""
+    found = {
+        raw["metadata"]["uid"]: raw.get("status", {}).get("applied") for raw in sqlmesh.world.kube.all(ENVIRONMENTS)
+    }
+    return {uid: {k: v for k, v in (applied or {}).items() if k != "image"} for uid, applied in found.items()}

@@ -248,9 +248,13 @@ def again(why: str, settles: Any = YES) -> Answer:
 )  # fmt: skip
 def test_when_it_is_applied(now: EnvironmentStatus, spec: Context, expected: Answer) -> None:
     asked, settled = applies.answered(now, spec), getattr(expected, "settles", {})
-    plan_then = settled.get("plan", now.plan)  # that it was tampered with is found out in this step
-    assert not settled or asked.plan == (plan_then and plan_then.but(tampered=False))
-    assert answer(STEP, asked, spec) == (replace(expected, settles={}) if settled else expected)  # type: ignore[type-var]
+    then = settled.get("plan", now.plan)
+    tampered = then is not None and then.tampered  # which the step finds out
+    assert not settled or asked.plan == (then and then.but(tampered=False))
+    settles = {"plan": then} if tampered else {}
+    assert answer(STEP, asked, spec) == (
+        replace(expected, settles=settles) if settled else expected
+    )  # type: ignore[type-var]
 
 
 @pytest.mark.parametrize(

@@ -68,11 +68,12 @@ class Plan(Step):
         if summary is None or revision is None:
             return Judged(status)
         environment = context.environment
-        number = status.plan_number + 1
+        number, site = status.plan_number + 1, context.site
+        image = site.image if site is not None else ""  # the gateway is gone
         plan = plan_text.plan_status(
             environment, ended, context.rules,
             tuple(o.id for o in values.operations_of(environment, status)), context.now,
-            environment=context.meta.uid, image=context.image, number=number,
+            environment=context.meta.uid, image=image, number=number,
             revision=revision.resolved, source_digest=revision.digest,
         )  # fmt: skip
         old = status.plan
