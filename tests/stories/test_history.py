@@ -8,6 +8,7 @@ import pytest
 from tests import builders
 from tests.stories.lives import ALWAYS, DAY, HOUR, MINUTE, alive, edit, managed
 from tests.stories.sqlmesh import SqlMesh
+from tests.world import NODE_DIGEST
 from vulcan_contract.reasons import Reason
 from vulcan_operator.api import names
 from vulcan_operator.api.environment_history import PromotionItem
@@ -61,7 +62,7 @@ def test_evidence_says_who_said_what_and_when_and_what_ran() -> None:
     assert [(word["by"], word["decision"], word["time"]) for word in said["approvals"]] == [
         ("alice", "Approve", builders.stamp(first)), ("bea", "Approve", builders.stamp(second)),
     ]  # fmt: skip
-    assert said["runnerImages"] == ["runner:1@sha256:1"]
+    assert said["runnerImages"] == [f"runner@{NODE_DIGEST}"]
     assert {s["name"] for s in said["steps"] if "job" in s["evidence"]} >= {"Plan", "Audits", "Apply", "Verify"}
     assert "EvidenceKept" in sqlmesh.world.events("vpromo/to-prod")
     (audit,) = [n.audit for _, n in sqlmesh.world.notes if n.audit and n.audit.operation == "promotion"]

@@ -20,7 +20,7 @@ from vulcan_operator.plan.core.moves import Done, Move, Site, Wait
 from vulcan_operator.plan.promotions import files
 from vulcan_operator.plan.promotions.route import Route
 from vulcan_operator.plan.promotions.step import SOURCE_GONE, Step
-from vulcan_operator.plan.rules import held_revisions
+from vulcan_operator.plan.rules import access, held_revisions
 from vulcan_operator.plan.rules.messages import named, short
 
 
@@ -98,6 +98,9 @@ def _files(
     allowed = route.gateway.spec.runner.allowed_images
     if found.image and not any(fnmatch.fnmatchcase(found.image, pattern) for pattern in allowed):
         missing = "is not in the runner.allowedImages of the target's gateway"
+        return Done(StepState.FAILED, f"image {found.image} {missing}")
+    if found.image and not access.image_granted(found.image, route.access.ruling):
+        missing = "matches no minimum.runnerImages in the grants of the target's gateway"
         return Done(StepState.FAILED, f"image {found.image} {missing}")
     return found
 
