@@ -11,6 +11,14 @@ def shortened(items: Sequence[str], most: int, separator: str = ", ") -> str:
     return separator.join(items[:most]) + more
 
 
+def _name(model: str) -> str:
+    """A model's name, unless it could be taken for something else: this text stands before the
+    command with which people approve."""
+    return (
+        model if model.replace(".", "").replace('"', "").replace("-", "_").isidentifier() else "?"
+    )
+
+
 def plan(summary: PlanSummary) -> str:
     """What a plan would change: `1 added, 2 modified, 14 intervals to compute`, no full stop."""
     counts = (
@@ -28,7 +36,7 @@ def plan(summary: PlanSummary) -> str:
     if summary.breaking:
         said.append(f"{summary.breaking} breaking")
     if summary.destructive or summary.destructive_count:
-        named = summary.destructive[:3]
+        named = [_name(name) for name in summary.destructive[:3]]
         more = "…" if summary.destructive_count > len(named) else ""
         said.append(f"destructive: {', '.join(named)}{more}")
     if summary.backfill_intervals:

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from tests import builders
-from tests.stories.lives import ALWAYS, DAY, MINUTE, edit, fresh, managed
+from tests.stories.lives import ALWAYS, DAY, HOUR, MINUTE, edit, fresh, managed
 from tests.stories.promotions import ACROSS, moved, outcome, promote, steps, two
 from tests.stories.sqlmesh import SqlMesh
 from tests.stories.test_reports import plan_with_report, reports
 from tests.stories.test_trust import NEVER, PROTECTED, exchange
 from tests.world import NODE_DIGEST
+from vulcan_contract.reasons import Reason
 from vulcan_operator.kube.resources import CONFIG_MAPS, JOBS
 
 OPEN = {"image": "runner:1", "allowedImages": ["*"]}
@@ -205,3 +206,31 @@ def test_without_its_gateway_nothing_new_is_decided_on_a_plan() -> None:
     before = sqlmesh.world.raw("venv/prod")["status"]["plan"]
     sqlmesh.world.delete("vgw/warehouse").settle()
     assert sqlmesh.world.raw("venv/prod")["status"]["plan"] == before
+
+
+@pytest.mark.parametrize("reason", [Reason.UNFINALIZED, Reason.ENVIRONMENT_NOT_FOUND])
+def test_a_run_that_says_gone_and_a_plan_that_says_there_do_not_loop(reason: Reason) -> None:
+    sqlmesh = fresh(builders.environment(retry={"limit": 3, "backoff": "1m", "maxBackoff": "1h"})).work()
+    sqlmesh.fails["run"] = [builders.failed("run", reason, "x")] * 100
+    sqlmesh.world.clock.advance(13 * HOUR)
+    sqlmesh.world.resync().settle()
+    before = len(sqlmesh.world.kube.writes)
+    sqlmesh.live(HOUR)
+    assert 100 - len(sqlmesh.fails["run"]) <= 6
+    assert sqlmesh.world.says("venv/prod")["Ready"].startswith("False/")
+    assert len(sqlmesh.world.kube.writes) - before < 200
+    sqlmesh.fails.clear()
+    sqlmesh.world.annotate("venv/prod", run_requested_at="now")
+    assert sqlmesh.work().world.says("venv/prod")["Ready"] == "True/Ready"
+
+
+def test_files_of_which_only_some_models_are_looked_at_are_not_what_is_applied() -> None:
+    sqlmesh = fresh(builders.environment()).work()
+    had = applied(sqlmesh)
+    sqlmesh.fails["plan"] = [builders.planned(base=had["planId"], changes=False)]
+    sqlmesh.world.change("venv/prod", plan={"selectModels": ["s.unchanged"]})
+    edit(sqlmesh.world, "others")
+    sqlmesh.work()
+    now = applied(sqlmesh)
+    assert (now["sourceDigest"], now["revision"]) == (had["sourceDigest"], had["revision"])
+    assert now["inputs"] != had["inputs"]

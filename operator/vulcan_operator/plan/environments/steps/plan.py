@@ -6,6 +6,7 @@ from typing import Any
 
 from vulcan_contract import task as contract
 from vulcan_contract.paths import escape
+from vulcan_contract.reasons import ABOUT, Reason, Retry
 from vulcan_contract.result import PlanSummary
 from vulcan_contract.tasks import TaskKind
 from vulcan_operator.api.conditions import Why
@@ -28,6 +29,9 @@ from vulcan_operator.plan.tasks import copies, retention, values
 from vulcan_operator.plan.tasks.life import Ended, Extras
 
 _NOT_DETERMINISTIC_AFTER = 3
+_OF_THE_STATE = tuple(
+    r for r in Reason if ABOUT[r].retry is Retry.REPLAN or r is Reason.UNFINALIZED
+)
 _CHANGED = "the revision or planning fields changed"
 
 
@@ -167,7 +171,13 @@ def _nothing_to_apply(
 ) -> dict[str, Any]:
     """A plan with nothing to do needs no apply and nobody's approval."""
     old = status.applied
+    if old is not None and context.spec.plan.select_models:
+        # Nothing is known of the models that it does not look at: the files are not these.
+        plan = plan.but(revision=old.revision, source_digest=old.source_digest)
     same = old is not None and old.source_digest == plan.source_digest
+    # A run that said that SQLMesh does not have what was applied, which this plan denies.
+    disputed = status.run_failure
+    is_disputed = disputed is not None and disputed.reason in _OF_THE_STATE
     return {
         "applied": AppliedStatus(
             revision=plan.revision,
@@ -184,7 +194,7 @@ def _nothing_to_apply(
             approved_by=old.approved_by if old is not None and same else [],
         ),
         "next_run_time": context.now if old is None else status.next_run_time,
-        "run_failure": None,
+        "run_failure": disputed if is_disputed else None,
         "operations_done": operations_done(status, plan),
     }
 

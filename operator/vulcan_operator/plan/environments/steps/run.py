@@ -103,9 +103,11 @@ class Run(Step):
         status = status.but(last_run=last, run_failure=failure)
         if result.retries is Retry.REPLAN or result.reason is Reason.UNFINALIZED:
             # The environment is not what was applied (gone, or half swapped): it is planned again,
-            # and the plan shows the difference.
+            # and the plan shows the difference. A plan that shows none must not end in a loop, so
+            # the failure stays until something was applied.
+            failure = failure.but(retry=Retry.BACKOFF, counted=failure.attempts)
             applied = status.applied.but(inputs="") if status.applied else None
-            return status.but(applied=applied, run_failure=None)
+            status = status.but(applied=applied, run_failure=failure)
         if schedule.retry_time(failure, context.spec.retry) is None:
             return status.but(next_run_time=_next_due(result.work, context))
         return status
