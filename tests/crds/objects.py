@@ -11,7 +11,15 @@ DIGEST = f"sha256:{'0123456789abcdef' * 4}"
 OTHER_DIGEST = f"sha256:{'fedcba9876543210' * 4}"
 _numbers = itertools.count(1)
 
-GONE = object()
+
+class _Gone:
+    """Says in a change that a field goes. Ids of tests show it, which must be the same in every process."""
+
+    def __repr__(self) -> str:
+        return "GONE"
+
+
+GONE = _Gone()
 """As a value: the field is removed."""
 
 NOBODY = {"apiVersion": "v1", "kind": "ConfigMap", "name": "nope", "uid": "00000000-0000-0000-0000-000000000001"}
