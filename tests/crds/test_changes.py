@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests import worst
 from tests.crds.objects import GONE, changed, environment, gateway
 from tests.crds.server import User
 from vulcan_operator.api.changes import CHANGES, Change
@@ -221,10 +222,11 @@ def test_what_is_free_is_free(admin: User, bob: User, carol: User, operator: Use
 
 
 def test_the_largest_objects_are_within_the_budget(admin: User, operator: User, bob: User) -> None:
-    many = [{**RESTATE, "id": f"{n}", "models": [f"{m:0500}" for m in range(256)]} for n in range(4)]
-    few = [{**RESTATE, "id": f"{n}" * 32} for n in range(28)]
-    document = environment({"operations": many + few, "plan.allowDestructiveModels": [f"{n:0500}" for n in range(256)]})
-    assert admin.create(document).ok
+    document = environment({})
+    largest = {k: v for k, v in worst.environment().items() if k not in ("approvals", "ttl", "suspend", "environment")}
+    document["spec"] = {**largest, "gatewayRef": document["spec"]["gatewayRef"]}
+    answer = admin.create(document)
+    assert answer.ok, answer.message
     protect(operator, document)
     assert replaced(bob, admin, document, {"suspend": True}).ok
     options = {f"option_{n}": "x" * 1000 for n in range(100)}

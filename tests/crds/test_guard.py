@@ -73,7 +73,7 @@ NEVER = {"matchConditions": [{"name": "never", "expression": "false"}]}
     ("policy", "change", "where"),
     [
         pytest.param("vulcan-gateway-grants", ALWAYS, "spec.validations[0].expression", id="it allows everything"),
-        pytest.param("vulcan-gateway-grants", NEVER, "spec.matchConditions[not-a-controller]", id="it is never asked"),
+        pytest.param("vulcan-gateway-grants", NEVER, "spec.matchConditions", id="it is never asked"),
         pytest.param("vulcan-environment-deletion", {"failurePolicy": "Ignore"}, "spec.failurePolicy", id="open"),
     ],
 )

@@ -57,7 +57,8 @@ def find(path: Path, name: str) -> Image | None:
         declared = json.loads(path.read_text())
     except FileNotFoundError:
         return None
-    pattern = name if name in declared else next((item for item in declared if fnmatch.fnmatchcase(name, item)), None)
+    pattern = next((item for item in declared if name in (item, image_id(item))), None)  # by tag, or by its digest
+    pattern = pattern or next((item for item in declared if fnmatch.fnmatchcase(name, item)), None)
     if pattern is None:
         return None
     data = declared[pattern]
